@@ -1,0 +1,1 @@
+"""Is it right, is it honest, how fast is it."""

@@ -1,0 +1,103 @@
+"""Everything the judge found out about one candidate on one task and target. The public contract: its JSON is stable."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+Reason = Literal[
+    "does_not_load", "build_failed", "crashed", "timed_out", "over_limit", "wrong_shape", "wrong_dtype", "wrong_values",
+    "non_finite", "mutates_inputs", "not_repeatable", "no_kernel", "tampering", "implausible", "unstable_timing",
+    "fails_held_out",
+]
+STAGES = ("build", "run", "compare", "hold_out", "audit", "time")
+
+
+class StageReport(BaseModel):
+    """One stage: `passed`, `failed` or `skipped`, and the seconds it took."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    status: Literal["passed", "failed", "skipped"]
+    seconds: float
+
+
+class ErrorReport(BaseModel):
+    """Error against float64 relative to the output's magnitude, beside the reference's own and what was allowed."""
+
+    model_config = ConfigDict(frozen=True)
+
+    max: float
+    mean: float
+    reference_max: float
+    reference_mean: float
+    allowed_max: float
+    allowed_mean: float
+
+
+class CaseTiming(BaseModel):
+    """One timed case: times in µs, speedup as the median of paired ratios with its 95 % confidence interval."""
+
+    model_config = ConfigDict(frozen=True)
+
+    case: str
+    time_us: float
+    reference_us: float
+    floor_us: float
+    speedup: float
+    speedup_ci: tuple[float, float]
+    pairs: int
+
+
+class Proof(BaseModel):
+    """What an accepted verdict stands on."""
+
+    model_config = ConfigDict(frozen=True)
+
+    cases: tuple[str, ...]
+    distributions: tuple[str, ...]
+    dtypes: tuple[str, ...]
+    device: str
+    checked_outputs: int
+
+
+class Verdict(BaseModel):
+    """Accepted, or rejected with one typed reason and evidence. Times in µs; `speedup` is the reference's time over the
+    candidate's on the first timed case, geometric mean where there are several."""
+
+    model_config = ConfigDict(frozen=True)
+
+    candidate: str
+    task: str
+    target: str
+    language: str
+    outcome: Literal["accepted", "rejected"]
+    reason: Reason | None = None
+    message: str = ""
+    speedup: float | None = None
+    speedup_ci: tuple[float, float] | None = None
+    time_us: float | None = None
+    reference_us: float | None = None
+    floor_us: float | None = None
+    coverage: float | None = None
+    library_calls: tuple[str, ...] = ()
+    error: ErrorReport | None = None
+    timings: tuple[CaseTiming, ...] = ()
+    evidence: dict[str, Any] = {}
+    proof: Proof | None = None
+    stages: tuple[StageReport, ...] = ()
+    sandbox: str = ""
+    stopped_early: bool = False
+    """Timing ended early because the candidate was clearly slower than the best one known."""
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the judge believes that the candidate computes the task."""
+        return self.outcome == "accepted"
+
+    @property
+    def floor_share(self) -> float | None:
+        """The floor's time over the candidate's: 1 means as fast as the hardware allows."""
+        return self.floor_us / self.time_us if self.floor_us and self.time_us else None

@@ -1,0 +1,63 @@
+"""A language that candidates are written in. Two halves: the trusted one here, and a loader that runs beside the candidate."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class SourceReport:
+    """What can be said about a candidate without running it.
+
+    `problem` is empty, or one sentence that names the line at which the source cannot be a candidate (syntax error, no
+    `ModelNew`). `kernels` are the kernels it declares, `library_calls` the torch operations that do work on tensors.
+    """
+
+    problem: str = ""
+    line: int = 0
+    kernels: tuple[str, ...] = ()
+    library_calls: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class BuildProblem:
+    """A failed build: the first error's message, the line in the candidate's own file (0 if unknown), that line's text, and
+    the compiler's output, cut to what helps."""
+
+    message: str
+    line: int = 0
+    text: str = ""
+    output: str = ""
+    notes: tuple[str, ...] = field(default=())
+
+
+class Language(ABC):
+    """Life cycle: `inspect` once a candidate before anything runs; `worker_module` names the module that the worker imports
+    before it loads the candidate (see `judge/worker.py` for what that module must define); `explain` turns a failed
+    build's output into something to act on."""
+
+    name: str
+    worker_module: str
+    """Dotted name of a module with `install(build_dir, readonly)`, `census() -> dict`, `ablate(on)`; torch and the standard
+    library only, beside the language's own runtime, imported lazily."""
+
+    @abstractmethod
+    def inspect(self, source: str) -> SourceReport:
+        """Reads the source without running it."""
+
+    @abstractmethod
+    def explain(self, source: str, output: str) -> BuildProblem:
+        """Turns a compiler's output into a message with a line of the candidate's own file."""
+
+    @abstractmethod
+    def compiler_key(self) -> str:
+        """Changes when a cached build would no longer be valid (compiler and runtime versions, CPU).
+
+        Raises:
+            MachineError: there is no compiler, with the command that installs one.
+        """
+
+    @abstractmethod
+    def guide(self) -> str:
+        """How to write a candidate in this language: text for people and models."""

@@ -1,0 +1,79 @@
+"""Where candidates come from."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict
+
+from kernelwright.judge.verdict import Verdict
+from kernelwright.targets.base import TargetInfo
+from kernelwright.tasks import Graph, Task, TaskInfo
+
+if TYPE_CHECKING:
+    from kernelwright.judge.judge import Judge
+
+
+class Candidate(BaseModel):
+    """One Python source file with a `ModelNew`, its language, its parents, and who proposed it. `note` says what it tries."""
+
+    model_config = ConfigDict(frozen=True)
+
+    source: str
+    language: str
+    proposer: str = "user"
+    parents: tuple[str, ...] = ()
+    note: str = ""
+
+    @property
+    def id(self) -> str:
+        """16 hex digits of language and source: the same text is the same candidate, whoever proposes it."""
+        return hashlib.sha256(f"{self.language}\n{self.source}".encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A candidate with its verdict: a node of the search graph as proposers see it."""
+
+    candidate: Candidate
+    verdict: Verdict
+
+
+@dataclass
+class Context:
+    """What a proposer may know. Held-out cases are in none of it.
+
+    `history` are all attempts of this run so far, oldest first; `parents` the ones the policy chose to build on;
+    `past` finds attempts of earlier runs on like tasks (best first), for warm starts.
+    """
+
+    task: Task
+    info: TaskInfo
+    graph: Graph | None
+    target: TargetInfo
+    language: str
+    judge: Judge
+    parents: Sequence[Attempt] = ()
+    history: Sequence[Attempt] = ()
+    past: Callable[[], Sequence[Attempt]] = tuple
+    random: random.Random = field(default_factory=lambda: random.Random(0))
+    notes: dict[str, Any] = field(default_factory=dict)
+
+
+class Proposer(ABC):
+    """Life cycle: made once a run; `propose` is called whenever the search wants more; it yields candidates one by one and the
+    search may stop listening after any of them. It ends its iteration when it has nothing (more) to say for these parents; a
+    proposer that yields nothing twice in a row is not asked again unless the best attempt has changed."""
+
+    name: str
+    needs_parents: bool = False
+    """Whether it improves on parents (a tuner) or makes candidates from the task alone (the catalogue)."""
+
+    @abstractmethod
+    def propose(self, context: Context) -> AsyncIterator[Candidate]:
+        """Yields candidates. Raises nothing for a task it cannot serve: it yields none."""

@@ -1,0 +1,114 @@
+"""What is known about a task once its code has run in the sandbox: plain data, so that nothing else has to run that code.
+
+Every class here mirrors JSON that `tasks/host.py` (the code that runs beside the untrusted task) sends to the judge.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+Role = Literal["tune", "check", "held_out"]
+
+
+class Data(BaseModel):
+    """Immutable data that refuses unknown fields, since it may come from code that nobody trusts."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TensorInfo(Data):
+    """Shape, dtype and strides (in elements) of one tensor. `dtype` is torch's name without the prefix, e.g. `float32`."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    strides: tuple[int, ...]
+
+
+class Argument(Data):
+    """One argument of `forward`: a tensor, or a plain value (`value` is JSON as `tasks/host.py: encode` writes it)."""
+
+    tensor: TensorInfo | None = None
+    value: Any = None
+
+
+class CaseInfo(Data):
+    """One case, measured without running it on real data.
+
+    `flops` counts matrix products and convolutions (torch's counter; elementwise work is not in it).
+    `bytes` is the least traffic: every input, parameter and buffer that forward reads, and every output, moved once.
+    """
+
+    name: str
+    role: Role
+    dtype: str | None
+    inputs: tuple[Argument, ...]
+    outputs: tuple[TensorInfo, ...]
+    flops: int
+    bytes: int
+
+
+class StateInfo(Data):
+    """A parameter or buffer of the reference, by its `state_dict` name. `mutated` when forward changes it."""
+
+    name: str
+    kind: Literal["parameter", "buffer"]
+    tensor: TensorInfo
+    mutated: bool = False
+
+
+class TaskInfo(Data):
+    """Everything about a task that does not need its code again. `init_inputs` is JSON as `tasks/host.py: encode` writes it."""
+
+    init_inputs: Any
+    cases: tuple[CaseInfo, ...]
+    state: tuple[StateInfo, ...]
+
+    @property
+    def tune_case(self) -> CaseInfo:
+        """The first timed case: the one that headline numbers speak of."""
+        return next(case for case in self.cases if case.role == "tune")
+
+
+class GraphNode(Data):
+    """One node of the exported graph (core ATen).
+
+    `op` is `input` (a tensor argument of forward), `state` (a parameter or buffer; `target` its name), `constant`
+    (a tensor that is none of them; its values, when small, in `values`), `call` (`target` e.g. `aten.add.Tensor`) or `output`.
+    Inside `args` and `kwargs` a reference to another node is `{"node": name}`, a dtype `{"dtype": "float32"}`.
+    `outputs` describes the node's result: one entry for a tensor, several for a tuple of tensors.
+    """
+
+    name: str
+    op: Literal["input", "state", "constant", "call", "output"]
+    target: str = ""
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] = {}
+    outputs: tuple[TensorInfo, ...] = ()
+    values: Any = None
+
+
+class Graph(Data):
+    """A task's forward on one case as a list of nodes in execution order; `input` nodes come in the order of the tensor arguments."""
+
+    case: str
+    nodes: tuple[GraphNode, ...]
+
+
+class Problem(Data):
+    """One reason why a task is no fair test: `constant`, `ignores_inputs`, `not_repeatable`, `overflows`, `not_checked`."""
+
+    name: str
+    reason: str
+
+
+class Fairness(Data):
+    """What the fair-task check found on real data; empty means fair."""
+
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def fair(self) -> bool:
+        """Whether nothing that counts against the task was found (`not_checked` does not)."""
+        return all(problem.name == "not_checked" for problem in self.problems)

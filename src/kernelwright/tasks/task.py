@@ -1,0 +1,85 @@
+"""The task: a reference computation as it is handed to the judge. It holds code but never runs it."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from kernelwright.tasks.info import Data, Role
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class Case(Data):
+    """One named way to draw inputs. `tune` cases are timed, `check` cases only compared, `held_out` cases shown to no proposer."""
+
+    name: str
+    role: Role = "tune"
+
+
+class Tolerance(Data):
+    """How far from float64 an output may be, beyond what honest arithmetic in the task's dtype leaves.
+
+    By default nothing beyond it. `allow_tf32` accepts products of rounded inputs (11 bits); `relative` replaces
+    the judge's bound by this error relative to the output's magnitude.
+    """
+
+    allow_tf32: bool = False
+    relative: float | None = Field(default=None, gt=0)
+
+
+class TaskSource(Data):
+    """Where the reference comes from, complete enough to load it in another process, today or when a run is resumed.
+
+    `kernelbench`: `text` is the module's source, `entry` the class in it. `import`: `text` is empty, `entry` is
+    `package.module:name` and `search_path` says where to import from. `pickle`: `text` is base64 of a cloudpickle of
+    `(module, example_inputs)`. `inputs` are input specifications such as `float32[4096,4096]`, used where the source draws none.
+    """
+
+    kind: Literal["kernelbench", "import", "pickle"]
+    text: str
+    filename: str
+    entry: str = "Model"
+    search_path: tuple[str, ...] = ()
+    inputs: tuple[str, ...] = ()
+
+
+class Task(Data):
+    """The computation to speed up. Build one with `load`, `from_file` or `from_module`; `id` is a hash of its content."""
+
+    name: str
+    source: TaskSource
+    tolerance: Tolerance = Tolerance()
+
+    @property
+    def id(self) -> str:
+        """16 hex digits that change when anything that matters for a verdict changes (the name does not)."""
+        return hashlib.sha256((self.source.model_dump_json() + self.tolerance.model_dump_json()).encode()).hexdigest()[:16]
+
+    @classmethod
+    def load(cls, spec: str | Path, *, inputs: tuple[str, ...] = (), tolerance: Tolerance | None = None) -> Task:
+        """A task from what a user types: the path of a file, or `package.module:name`.
+
+        Raises:
+            TaskError: there is no such file or it is not Python; naming the file and line.
+        """
+        from kernelwright.tasks.loaders import load
+
+        return load(spec, inputs=inputs, tolerance=tolerance or Tolerance())
+
+    @classmethod
+    def from_module(
+        cls, module: nn.Module, inputs: tuple[Any, ...], *, name: str = "", tolerance: Tolerance | None = None
+    ) -> Task:
+        """A task from a live module and example inputs; fresh inputs are drawn like the examples (shape, dtype, range).
+
+        Raises:
+            TaskError: the module cannot be pickled.
+        """
+        from kernelwright.tasks.loaders import from_module
+
+        return from_module(module, inputs, name=name, tolerance=tolerance or Tolerance())
