@@ -101,3 +101,31 @@ class Verdict(BaseModel):
     def floor_share(self) -> float | None:
         """The floor's time over the candidate's: 1 means as fast as the hardware allows."""
         return self.floor_us / self.time_us if self.floor_us and self.time_us else None
+
+
+class ComparisonRow(BaseModel):
+    """One contestant of the final side-by-side timing: `eager`, `torch.compile` or a candidate's id."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    time_us: float
+    speedup: float
+    speedup_ci: tuple[float, float]
+    speedup_over_compile: float | None = None
+
+
+class Comparison(BaseModel):
+    """Eager PyTorch, torch.compile and candidates timed in turn on one case; speedups are medians of paired ratios over eager."""
+
+    model_config = ConfigDict(frozen=True)
+
+    case: str
+    floor_us: float
+    rows: tuple[ComparisonRow, ...]
+    compile_problem: str = ""
+    """Why there is no row for torch.compile, where there is none."""
+
+    def row(self, name: str) -> ComparisonRow | None:
+        """The row of that name."""
+        return next((row for row in self.rows if row.name == name), None)

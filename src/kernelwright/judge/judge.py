@@ -1,0 +1,318 @@
+"""The trusted side: draws inputs, knows the answers, keeps the time, decides. It never runs a line of a candidate's or a task's code."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import statistics
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from kernelwright import registry
+from kernelwright.errors import KernelwrightError, TaskError
+from kernelwright.home import home
+from kernelwright.judge import stages
+from kernelwright.judge.candidate import CandidateSide
+from kernelwright.judge.evaluation import Clock, Evaluation
+from kernelwright.judge.process import Worker, Zygote, visible_folders
+from kernelwright.judge.reference import ReferenceSide, new_seeds
+from kernelwright.judge.rejection import Rejection, WorkerFailure
+from kernelwright.judge.sandbox import Confinement
+from kernelwright.judge.timing import Reference, Stopwatch, interval
+from kernelwright.judge.verdict import STAGES, Comparison, ComparisonRow, Proof, StageReport, Verdict
+from kernelwright.languages.base import Language
+from kernelwright.targets.base import Target
+from kernelwright.tasks import Fairness, Graph, Task, TaskInfo
+
+if TYPE_CHECKING:
+    from kernelwright.proposers.base import Candidate
+
+FAIRNESS_SECONDS = 10.0
+COMPILE_TIMEOUT = 300.0
+GIB = 1 << 30
+
+
+class Judge:
+    """Life cycle: `async with Judge(task, target) as judge`, which starts the sandbox and loads the task; then `evaluate` as often and
+    as concurrently as you like: builds overlap, everything that runs on the device takes turns. Leaving ends every process.
+
+    Args:
+        task: what candidates must compute.
+        target: where they must be fast.
+        language: what they are written in.
+        seed: for runs that must be repeatable; by default inputs are unpredictable.
+
+    Raises:
+        TaskError: on entering, when the task does not load or cannot be described.
+        MachineError: on entering, when the sandbox does not start.
+    """
+
+    def __init__(self, task: Task, target: Target, *, language: str = "cpp", seed: int | None = None) -> None:
+        self.task, self.target = task, target
+        self.info: TaskInfo
+        self._language: Language = registry.load("languages", language)()
+        self._seeds = new_seeds(seed)
+        self._zygote = Zygote()
+        self._device = asyncio.Lock()
+        self._builders = asyncio.Semaphore(max(1, target.info().cores))
+        self._gate = threading.RLock()
+        self._background: set[Worker] = set()
+        self._compiling: asyncio.Task[tuple[str | None, str]] | None = None
+        self._compile_worker: Worker | None = None
+
+    async def __aenter__(self) -> Judge:
+        try:
+            await asyncio.to_thread(self._start)
+        except BaseException:
+            await asyncio.to_thread(self._zygote.close)
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._compiling is not None:
+            self._compiling.cancel()
+        await asyncio.to_thread(self._zygote.close)
+
+    @property
+    def sandbox(self) -> str:
+        """The level of the sandbox in force."""
+        return self._zygote.level.name
+
+    async def fairness(self) -> Fairness:
+        """What counts against the task as a test, found on real data. Raises `TaskError`."""
+        return await asyncio.to_thread(self._fairness)
+
+    async def graph(self, case: str) -> Graph | None:
+        """The task's exported graph on a case; None where torch.export cannot export it."""
+        async with self._device:
+            reply = await asyncio.to_thread(self._reference.call, "export", COMPILE_TIMEOUT, case=case)
+        return None if reply["graph"] is None else Graph.model_validate(reply["graph"])
+
+    async def compiled(self) -> str | None:
+        """What torch.compile makes of the first tune case, as a candidate's source; None where it cannot be captured."""
+        return (await self._compile())[0]
+
+    async def evaluate(self, candidate: Candidate, *, best: Verdict | None = None) -> Verdict:
+        """Everything the judge finds out about a candidate. `best` is the verdict to beat: clearly slower ones are not timed to the end.
+
+        Raises:
+            TaskError: the reference itself fails.
+            MachineError: the sandbox fails.
+        """
+        evaluation = self._evaluation(candidate, best)
+        done: list[StageReport] = []
+        try:
+            async with self._builders:
+                await asyncio.to_thread(self._stage, evaluation, "build", done)
+            async with self._device:
+                for name in STAGES[1:]:
+                    await asyncio.to_thread(self._stage, evaluation, name, done)
+        except Rejection as rejection:
+            return self._verdict(candidate, evaluation, done, rejection)
+        finally:
+            evaluation.side_done()
+        return self._verdict(candidate, evaluation, done, None)
+
+    async def compare(self, candidates: Sequence[Candidate]) -> Comparison:
+        """Times eager, torch.compile and accepted candidates in turn on the first tune case; a candidate that fails has no row."""
+        _, problem = await self._compile()
+        async with self._device:
+            return await asyncio.to_thread(self._compare, candidates, problem)
+
+    # --- start -----------------------------------------------------------------------------------------------------------------
+
+    def _start(self) -> None:
+        self._zygote.start()
+        self._reference = ReferenceSide(self.task, self._fork_task(), self._seeds)
+        self.info = self._reference.load()
+        timer = Reference(self._fork_task(), self._reference)
+        self._reference.load_into(timer.worker)
+        self._stopwatch = Stopwatch(self._reference, timer)
+        self._compiler_key = self._language.compiler_key()
+
+    def _fork_task(self, *, programs: bool = False) -> Worker:
+        source = self.task.source
+        cache = home() / "builds" / "torch-compile"
+        if programs:
+            cache.mkdir(parents=True, exist_ok=True)
+        environment = {"TORCHINDUCTOR_CACHE_DIR": str(cache), "TORCHINDUCTOR_COMPILE_THREADS": "1"} if programs else {}
+        return self._zygote.fork(
+            Confinement(
+                writable=(str(cache),) if programs else (),
+                visible=visible_folders(source.search_path),
+                hidden=(str(home()),),
+                memory=64 * GIB,
+                file_size=GIB,
+                programs=programs,
+            ),
+            environment,
+        )
+
+    def _fairness(self) -> Fairness:
+        worker = self._fork_task()
+        try:
+            self._reference.load_into(worker)
+            timeout = FAIRNESS_SECONDS * 6 + 60
+            reply = self._reference.call("fairness", timeout, worker=worker, budget_s=FAIRNESS_SECONDS)
+        finally:
+            worker.close()
+        return Fairness.model_validate(reply["fairness"])
+
+    # --- evaluation ------------------------------------------------------------------------------------------------------------
+
+    def _evaluation(self, candidate: Candidate, best: Verdict | None) -> Evaluation:
+        key = hashlib.sha256(f"{candidate.id} {self._compiler_key}".encode()).hexdigest()[:24]
+        build_dir = home() / "builds" / key
+        build_dir.mkdir(parents=True, exist_ok=True)
+
+        def start_side(building: bool) -> CandidateSide:
+            return CandidateSide(self._fork_candidate(str(build_dir), building=building), self._reference)
+
+        return Evaluation(
+            source=candidate.source,
+            language=self._language,
+            reference=self._reference,
+            stopwatch=self._stopwatch,
+            target=self.target,
+            build_dir=build_dir,
+            start_side=start_side,
+            alone=self._alone,
+            best=best,
+        )
+
+    def _fork_candidate(self, build_dir: str, *, building: bool) -> Worker:
+        needed = max(case.bytes for case in self.info.cases)
+        confinement = Confinement(
+            writable=(build_dir,) if building else (),
+            visible=visible_folders(() if building else (build_dir,)),
+            hidden=(str(home()),),
+            memory=4 * GIB + 12 * needed,
+            file_size=GIB if building else 64 << 20,
+            programs=building,
+        )
+        if not building:
+            return self._zygote.fork(confinement)
+        with self._gate:
+            worker = self._zygote.fork(confinement)
+            self._background = {one for one in self._background if not one.closed} | {worker}
+        return worker
+
+    def _stage(self, evaluation: Evaluation, name: str, done: list[StageReport]) -> None:
+        clock = Clock()
+        stage: Callable[[Evaluation], None] = getattr(stages, name)
+        try:
+            stage(evaluation)
+        except Rejection:
+            done.append(StageReport(name=name, status="failed", seconds=clock.seconds))
+            raise
+        done.append(StageReport(name=name, status="passed", seconds=clock.seconds))
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Holds up builds and compilations while something is timed on the cores that they use too."""
+        if not self.target.shares_cores:
+            yield
+            return
+        with self._gate:
+            held = [worker for worker in self._background if not worker.closed]
+            for worker in held:
+                worker.pause()
+            try:
+                yield
+            finally:
+                for worker in held:
+                    worker.resume()
+
+    def _verdict(self, candidate: Candidate, evaluation: Evaluation, done: list[StageReport], rejection: Rejection | None) -> Verdict:
+        skipped = [StageReport(name=name, status="skipped", seconds=0.0) for name in STAGES[len(done) :]]
+        facts: dict[str, Any] = {
+            "candidate": candidate.id,
+            "task": self.task.id,
+            "target": self.target.info().key,
+            "language": candidate.language,
+            "library_calls": evaluation.library_calls,
+            "coverage": evaluation.coverage,
+            "error": evaluation.error,
+            "timings": tuple(evaluation.timings),
+            "stages": (*done, *skipped),
+            "sandbox": self.sandbox,
+            "floor_us": self.target.floor_us(self.info.tune_case),
+            "stopped_early": evaluation.stopped_early,
+        }
+        if rejection is not None:
+            evidence = {**evaluation.evidence, **rejection.evidence}
+            return Verdict(outcome="rejected", reason=rejection.reason, message=str(rejection), evidence=evidence, **facts)
+        first = evaluation.timings[0]
+        proof = Proof(
+            cases=tuple(evaluation.cases),
+            distributions=("own", *evaluation.distributions),
+            dtypes=tuple(sorted({case.dtype or _dtype(case) for case in self.info.cases})),
+            device=self.target.info().model,
+            checked_outputs=evaluation.checked,
+        )
+        speedup = statistics.geometric_mean([timing.speedup for timing in evaluation.timings])
+        low, high = (statistics.geometric_mean([t.speedup_ci[side] for t in evaluation.timings]) for side in (0, 1))
+        return Verdict(outcome="accepted", speedup=speedup, speedup_ci=(low, high), time_us=first.time_us,
+                       reference_us=first.reference_us, proof=proof, evidence=evaluation.evidence, **facts)  # fmt: skip
+
+    # --- torch.compile and the final comparison ------------------------------------------------------------------------------------
+
+    async def _compile(self) -> tuple[str | None, str]:
+        """Runs torch.compile once, in the background; the source it wrote (or None) and why there is none."""
+        if self._compiling is None:
+            self._compiling = asyncio.create_task(asyncio.to_thread(self._run_compiler))
+        return await asyncio.shield(self._compiling)
+
+    def _run_compiler(self) -> tuple[str | None, str]:
+        cases = [case.name for case in self.info.cases if case.role != "held_out"]
+        with self._gate:
+            worker = self._fork_task(programs=True)
+            self._background.add(worker)
+        try:
+            self._reference.load_into(worker)
+            reply = worker.call("compiled", COMPILE_TIMEOUT, cases=cases, seed=self._reference.state_seed)
+        except (*WorkerFailure, TaskError) as error:
+            worker.close()
+            return None, f"torch.compile failed: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
+        self._compile_worker = worker
+        return reply["source"], str(reply.get("problem", ""))
+
+    def _compare(self, candidates: Sequence[Candidate], problem: str) -> Comparison:
+        case = self.info.tune_case
+        lasting = {}
+        if self._compile_worker is not None and not self._compile_worker.closed:
+            self._background.discard(self._compile_worker)
+            side = Reference(self._compile_worker, self._reference, call_timeout=COMPILE_TIMEOUT)
+            side.compiled = True
+            lasting["torch.compile"] = side
+        fresh = {candidate.id: self._evaluation(candidate, None).fresh_side for candidate in candidates}
+        with self._alone():
+            times = self._race(case, lasting, fresh)
+        while times is None and fresh:
+            fresh.popitem()
+            times = self._race(case, lasting, fresh)
+        assert times is not None
+        rows = []
+        for name, seconds in times.items():
+            ratio = interval([eager / own for eager, own in zip(times[""], seconds, strict=True)])
+            over = times.get("torch.compile")
+            compiled = interval([c / own for c, own in zip(over, seconds, strict=True)]).median if over else None
+            rows.append(ComparisonRow(name=name or "eager", time_us=1e6 * statistics.median(seconds), speedup=ratio.median,
+                                      speedup_ci=(ratio.low, ratio.high), speedup_over_compile=compiled))  # fmt: skip
+        return Comparison(case=case.name, floor_us=self.target.floor_us(case), rows=tuple(rows),
+                          compile_problem="" if lasting else problem or "torch.compile is not available")  # fmt: skip
+
+    def _race(self, case: Any, lasting: dict[str, Reference], fresh: dict[str, Any]) -> dict[str, list[float]] | None:
+        try:
+            return self._stopwatch.round_robin(case, lasting, fresh)
+        except Rejection:
+            return None
+
+
+def _dtype(case: Any) -> str:
+    return next((arg.tensor.dtype for arg in case.inputs if arg.tensor), "none")
+
+
+__all__ = ["Judge", "KernelwrightError"]

@@ -1,0 +1,127 @@
+"""How wrong an output is, and how wrong an honest kernel may be.
+
+Errors are measured against float64, relative to the output's magnitude: |got - exact| / (|exact| + rms), where rms is that of the
+element's row (its last dimension, when that has at least 32 elements; else the whole tensor), since rounding in a sum is relative to
+what was summed and not to what is left after cancellation.
+
+Allowed is what any order of summation can leave: a multiple of the reference's own error, or the √K·u bound of the sums involved
+(K terms, unit roundoff u; Higham, *Accuracy and Stability of Numerical Algorithms*, 2nd ed., section 4.2, taken as the statistical
+bound rather than the worst case), whichever is larger. Worst element and mean are bounded apart: arithmetic in fewer bits moves the
+mean even where a single element of an honest kernel may be as wrong.
+"""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from kernelwright.judge.tensors import UNIT_ROUNDOFF, Array, widen
+from kernelwright.tasks import Tolerance
+
+Float64 = npt.NDArray[np.float64]
+
+REFERENCE_MULTIPLE_MAX, REFERENCE_MULTIPLE_MEAN = 4.0, 3.0
+"""How many times the reference's own error an honest kernel may leave: another order of summation, another exp."""
+FIXED_MAX, FIXED_MEAN = 8.0, 2.0
+"""Units of roundoff that elementary functions and the final rounding may leave."""
+SUM_MAX, SUM_MEAN = 4.0, 1.0
+"""Multiples of √K·u that a sum of K terms may leave in its worst element, and on average."""
+TF32_ROUNDOFF = 2.0**-11
+ROW = 32
+_CHUNK = 1 << 16
+_threads = ThreadPoolExecutor(len(os.sched_getaffinity(0)), thread_name_prefix="compare")
+
+
+@dataclass(frozen=True)
+class Errors:
+    """Relative errors of one output: worst and mean; `worst` is the flat index of the worst element; `non_finite` the flat index
+    of the first element that is NaN or infinite where the exact value is finite, or -1."""
+
+    max: float
+    mean: float
+    worst: int
+    non_finite: int = -1
+
+
+@dataclass(frozen=True)
+class Bound:
+    """What one output may leave: `max` over its elements, `mean` over them, and the reference's own two."""
+
+    max: float
+    mean: float
+    reference_max: float
+    reference_mean: float
+
+    def admits(self, errors: Errors) -> bool:
+        """Whether errors are within the bound."""
+        return errors.non_finite < 0 and errors.max <= self.max and errors.mean <= self.mean
+
+
+def scale(exact: Array, dtype: str) -> Float64:
+    """The magnitude that errors of a `dtype` output are relative to, broadcastable to `exact`: rms of the row or the tensor."""
+    smallest = {"float16": 2.0**-22, "float64": 1e-300}.get(dtype, 1e-36)
+    if not exact.size:
+        return np.full((1,) * exact.ndim, smallest)
+    finite = exact if np.isfinite(exact).all() else np.where(np.isfinite(exact), exact, 0)
+    flat = finite.reshape(-1)
+    whole = float(np.sqrt(np.dot(flat, flat) / flat.size))
+    if exact.ndim and exact.shape[-1] >= ROW:
+        rows = np.sqrt(np.einsum("...i,...i->...", finite, finite).astype(np.float64) / exact.shape[-1])[..., None]
+        return np.asarray(rows + 1e-3 * whole + smallest)
+    return np.full((1,) * exact.ndim, whole + smallest)
+
+
+def errors(got: Array, dtype: str, exact: Array, magnitude: Float64) -> Errors:
+    """Errors of `got` (torch dtype `dtype`, shape of `exact`) against `exact` (float32 or float64), relative to |exact| + magnitude."""
+    if exact.size == 0:
+        return Errors(0.0, 0.0, 0)
+    flat_got, flat_exact = np.ascontiguousarray(got).reshape(-1), exact.reshape(-1)
+    row = exact.shape[-1] if magnitude.size > 1 else exact.size
+    flat_magnitude = magnitude.reshape(-1)
+    step = max(1, _CHUNK // row) * row if magnitude.size > 1 and row <= _CHUNK else _CHUNK
+
+    def chunk(start: int) -> tuple[float, float, int, int]:
+        part = slice(start, min(start + step, exact.size))
+        value, want = widen(flat_got[part], dtype), flat_exact[part].astype(np.float64, copy=False)
+        size = _magnitudes(flat_magnitude, part, row)
+        with np.errstate(invalid="ignore", over="ignore"):
+            relative = np.abs(value - want)
+            relative /= np.abs(want) + size
+        bad = -1
+        if not np.isfinite(relative).all():
+            same = (value == want) | (np.isnan(value) & np.isnan(want))
+            lost = np.flatnonzero(~np.isfinite(value) & np.isfinite(want))
+            bad = int(lost[0]) + start if lost.size else -1
+            relative = np.where(same, 0.0, np.where(np.isfinite(relative), relative, np.inf))
+        worst = int(np.argmax(relative))
+        return float(relative[worst]), float(relative.sum()), worst + start, bad
+
+    parts = list(_threads.map(chunk, range(0, exact.size, step)))
+    top = max(parts, key=lambda part: part[0])
+    bad = [part[3] for part in parts if part[3] >= 0]
+    return Errors(top[0], sum(part[1] for part in parts) / exact.size, top[2], min(bad) if bad else -1)
+
+
+def _magnitudes(magnitude: Float64, part: slice, row: int) -> Float64 | float:
+    if magnitude.size == 1:
+        return float(magnitude[0])
+    first, last = part.start // row, (part.stop - 1) // row
+    if first == last:
+        return float(magnitude[first])
+    return np.repeat(magnitude[first : last + 1], row)
+
+
+def bound(reference: Errors, dtype: str, terms: float, tolerance: Tolerance) -> Bound:
+    """What is allowed for an output of this dtype whose elements are sums of about `terms` terms."""
+    if tolerance.relative is not None:
+        return Bound(tolerance.relative, tolerance.relative, reference.max, reference.mean)
+    unit, root = UNIT_ROUNDOFF[dtype], max(terms, 1.0) ** 0.5
+    top = max(REFERENCE_MULTIPLE_MAX * reference.max, (FIXED_MAX + SUM_MAX * root) * unit)
+    mean = max(REFERENCE_MULTIPLE_MEAN * reference.mean, (FIXED_MEAN + SUM_MEAN * root) * unit)
+    if tolerance.allow_tf32:
+        top, mean = max(top, FIXED_MAX * TF32_ROUNDOFF), max(mean, TF32_ROUNDOFF)
+    return Bound(top, mean, reference.max, reference.mean)

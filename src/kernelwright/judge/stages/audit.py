@@ -1,0 +1,58 @@
+"""Is the work its own? The candidate's kernels are counted and timed; with them switched off the answer must be wrong."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kernelwright.judge.evaluation import Evaluation
+from kernelwright.judge.reference import SPARE
+from kernelwright.judge.rejection import Rejection
+from kernelwright.judge.tensors import BadTensor
+
+
+def audit(evaluation: Evaluation) -> None:
+    """Census, then ablation. The census is the candidate's word; the ablation is checked on inputs that it has not seen."""
+    reference, side = evaluation.reference, evaluation.subject
+    case = reference.info.tune_case
+    evaluation.enter(case)
+    slots = side.bind([reference.inputs(case)])
+    side.reveal(slots, 0, 1)
+    reply, seconds = side.timed_call("census", side.call_timeout, slot=0)
+    kernels = _census(reply)
+    calls = sum(count for count, _ in kernels.values())
+    if not calls:
+        raise Rejection("no_kernel", "forward calls no kernel of its own", library_calls=list(evaluation.library_calls))
+    evaluation.coverage = round(min(1.0, sum(spent for _, spent in kernels.values()) / max(seconds, 1e-9)), 4)
+    evaluation.evidence["kernels"] = {name: count for name, (count, _) in kernels.items()}
+    if _right_without_kernels(evaluation):
+        raise Rejection("no_kernel", "with its own kernels switched off it still gives the right answer", coverage=evaluation.coverage)
+
+
+def _census(reply: dict[str, Any]) -> dict[str, tuple[int, float]]:
+    """Calls and seconds by kernel, from a reply that may say anything."""
+    try:
+        kernels = reply["census"]["kernels"]
+        return {str(name): (int(entry["calls"]), float(entry["seconds"])) for name, entry in kernels.items() if int(entry["calls"]) > 0}
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise Rejection("tampering", "its process broke the protocol: no census of kernels") from error
+
+
+def _right_without_kernels(evaluation: Evaluation) -> bool:
+    """Runs the candidate with its kernels doing nothing, on inputs it has not seen, and compares."""
+    reference, case = evaluation.reference, evaluation.reference.info.tune_case
+    answer = reference.answer(case, SPARE)
+    assert answer is not None
+    evaluation.subject.call("ablate", 60.0, on=True)
+    try:
+        checked, errors = evaluation.checked, evaluation.error
+        evaluation.check(answer)
+    except Rejection as rejection:
+        if rejection.reason in ("tampering", "timed_out", "over_limit"):
+            raise
+        return False
+    except BadTensor:
+        return False
+    finally:
+        evaluation.checked, evaluation.error = checked, errors
+        evaluation.subject.call("ablate", 60.0, on=False)
+    return True

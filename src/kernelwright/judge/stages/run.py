@@ -1,0 +1,20 @@
+"""Does it run? One call on the task's own inputs, in the worker that the next stages use."""
+
+from __future__ import annotations
+
+from kernelwright.judge.candidate import check_form
+from kernelwright.judge.evaluation import Evaluation
+
+
+def run(evaluation: Evaluation) -> None:
+    """Loads the finished build, gives it the reference's parameters, calls forward once: right number, shapes and dtypes."""
+    case = evaluation.reference.info.tune_case
+    answer = evaluation.reference.answer(case)
+    assert answer is not None
+    evaluation.side = evaluation.fresh_side()
+    evaluation.enter(case)
+    side = evaluation.subject
+    slots = side.bind([answer.inputs])
+    side.reveal(slots, 0, 1)
+    outputs, _ = side.run(0, 1)
+    check_form(outputs[0], answer.outputs)

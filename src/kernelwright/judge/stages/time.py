@@ -1,0 +1,29 @@
+"""How fast is it? Every tune case against the reference, in turn, with everything else on the device paused."""
+
+from __future__ import annotations
+
+from kernelwright.judge.evaluation import Evaluation
+from kernelwright.judge.rejection import Rejection
+
+FLOOR_SLACK = 0.75
+"""A ceiling is measured, so it may be off; faster than this share of the floor is fraud, or a floor that does not hold."""
+
+
+def time(evaluation: Evaluation) -> None:
+    """Measures; a time below the floor is rejected as implausible."""
+    evaluation.side_done()
+    for case in evaluation.reference.info.cases:
+        if case.role != "tune":
+            continue
+        floor = evaluation.target.floor_us(case)
+        to_beat = evaluation.best.speedup if evaluation.best is not None else None
+        with evaluation.alone():
+            timing, stopped, checked = evaluation.stopwatch.duel(case, evaluation.fresh_side, floor, to_beat)
+        evaluation.timings.append(timing)
+        evaluation.checked += checked
+        evaluation.stopped_early |= stopped
+        if timing.time_us < FLOOR_SLACK * floor:
+            raise Rejection("implausible", f"{timing.time_us:.2f} us is less than the {floor:.2f} us that moving the data takes",
+                            case=case.name, time_us=timing.time_us, floor_us=floor)  # fmt: skip
+        if stopped:
+            return

@@ -1,0 +1,137 @@
+"""Tensors on the trusted side: numpy arrays with torch's dtypes, moved between the judge and its workers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from kernelwright.judge import memory
+from kernelwright.judge.process import Worker
+from kernelwright.tasks import TensorInfo
+
+Array = npt.NDArray[Any]
+
+STORED: dict[str, Any] = {
+    "float64": np.float64, "float32": np.float32, "float16": np.float16, "bfloat16": np.uint16, "int64": np.int64,
+    "int32": np.int32, "int16": np.int16, "int8": np.int8, "uint8": np.uint8, "bool": np.bool_, "uint16": np.uint16,
+    "uint32": np.uint32, "uint64": np.uint64, "complex64": np.complex64, "complex128": np.complex128,
+    "float8_e4m3fn": np.uint8, "float8_e5m2": np.uint8,
+}  # fmt: skip
+"""The numpy dtype that holds each of torch's; bfloat16 as its bits."""
+UNIT_ROUNDOFF = {
+    "float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8, "complex64": 2.0**-24, "complex128": 2.0**-53,
+}  # fmt: skip
+MAX_SPAN = 4
+"""A strided tensor may spread over this many times its own elements; the judge reads no more of a worker's memory than that."""
+
+
+class BadTensor(Exception):
+    """What the worker says of a tensor cannot be true: unknown dtype, negative sizes, an address that is not mapped."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A tensor as a worker described it: checked for sense, not for truth."""
+
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    dtype: str
+    pointer: int
+
+    @classmethod
+    def parse(cls, data: Any) -> Claim:
+        """From a reply. Raises `BadTensor`."""
+        try:
+            shape, strides = tuple(map(int, data["shape"])), tuple(map(int, data["strides"]))
+            claim = cls(shape, strides, str(data["dtype"]), int(data["pointer"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise BadTensor("not a description of a tensor") from error
+        if len(shape) != len(strides) or min((*shape, *strides, claim.pointer, 0)) < 0:
+            raise BadTensor(f"a tensor of shape {shape} with strides {strides}")
+        if claim.dtype not in STORED:
+            raise BadTensor(f"dtype {claim.dtype} is not supported")
+        return claim
+
+    @property
+    def info(self) -> TensorInfo:
+        """Without the address."""
+        return TensorInfo(shape=self.shape, dtype=self.dtype, strides=self.strides)
+
+    @property
+    def elements(self) -> int:
+        """How many elements it has."""
+        return int(np.prod(self.shape, dtype=np.int64)) if self.shape else 1
+
+    @property
+    def contiguous(self) -> bool:
+        """Whether its elements lie in order without gaps."""
+        expected = 1
+        for size, stride in zip(reversed(self.shape), reversed(self.strides), strict=True):
+            if size != 1 and stride != expected:
+                return self.elements == 0
+            expected *= size
+        return True
+
+    @property
+    def span(self) -> int:
+        """Elements between its first and last, both counted."""
+        if self.elements == 0:
+            return 0
+        return 1 + sum((size - 1) * stride for size, stride in zip(self.shape, self.strides, strict=True))
+
+    @property
+    def span_bytes(self) -> int:
+        """Bytes that the judge reads or writes for it."""
+        return self.span * int(np.dtype(STORED[self.dtype]).itemsize)
+
+
+def read(worker: Worker, claims: Sequence[Claim]) -> Array:
+    """The contents of like tensors of a stopped worker, stacked: shape (len(claims), *shape), a strided view where they are strided.
+
+    Raises:
+        BadTensor: they are not alike, spread too far, or their memory is not mapped.
+    """
+    first = claims[0]
+    if any((claim.shape, claim.strides, claim.dtype) != (first.shape, first.strides, first.dtype) for claim in claims):
+        raise BadTensor("outputs of like calls differ in shape, strides or dtype")
+    if first.span > MAX_SPAN * max(first.elements, 1):
+        raise BadTensor(f"strides {first.strides} spread {first.elements} elements over {first.span}")
+    stored = np.dtype(STORED[first.dtype])
+    data = np.empty((len(claims), first.span), stored)
+    try:
+        memory.read(worker.pid, [claim.pointer for claim in claims], first.span_bytes, data.view(np.uint8).reshape(len(claims), -1))
+    except memory.BadAddress as error:
+        raise BadTensor(f"the memory of an output cannot be read: {error}") from error
+    strides = (data.strides[0], *[stride * stored.itemsize for stride in first.strides])
+    return np.lib.stride_tricks.as_strided(data, (len(claims), *first.shape), strides, writeable=False)
+
+
+def raw(worker: Worker, claim: Claim) -> memory.Bytes:
+    """The bytes from a tensor's first element to its last."""
+    data = np.empty((1, claim.span_bytes), np.uint8)
+    try:
+        memory.read(worker.pid, [claim.pointer], claim.span_bytes, data)
+    except memory.BadAddress as error:
+        raise BadTensor(f"the memory of a tensor cannot be read: {error}") from error
+    return data[0]
+
+
+def fill(worker: Worker, pointers: Sequence[int], rows: memory.Bytes) -> None:
+    """Writes a row of bytes to each address of a stopped worker. Raises `BadTensor`."""
+    try:
+        memory.write(worker.pid, pointers, rows.shape[1], rows)
+    except memory.BadAddress as error:
+        raise BadTensor(f"the memory of an input cannot be written: {error}") from error
+
+
+def widen(array: Array, dtype: str) -> Array:
+    """Values as float64 (complex128 for complex), whatever torch dtype the array holds."""
+    if dtype == "bfloat16":
+        return (array.astype(np.uint32) << 16).view(np.float32).astype(np.float64)
+    if dtype.startswith("complex"):
+        return array.astype(np.complex128)
+    return array.astype(np.float64)

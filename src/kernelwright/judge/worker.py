@@ -1,0 +1,298 @@
+"""The untrusted side: the only module that ever imports a candidate or a task. Torch and the standard library only.
+
+A worker answers requests from the judge one at a time, and is stopped by it (SIGSTOP) between them. Nothing it says is believed:
+the judge draws inputs, reads results out of this process's memory, keeps the time and decides.
+
+Requests (`op`): `load_task`, `describe`, `fairness`, `export`, `compiled`, `draw`, `answer` for the task; `load` for a candidate;
+`construct`, `state`, `slots`, `go`, `census`, `ablate` for both. A reply holds what was asked, or `error`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import linecache
+import socket
+import sys
+import traceback
+import types
+from typing import Any
+
+import torch
+
+from kernelwright.judge import wire
+from kernelwright.tasks import host
+
+CANDIDATE_MODULE = "candidate"
+CANDIDATE_FILE = "candidate.py"
+
+
+class Refused(Exception):
+    """The request cannot be served for a reason that is the candidate's or the task's fault; `kind` is its name."""
+
+    def __init__(self, kind: str, message: str, **details: Any) -> None:
+        super().__init__(message)
+        self.kind, self.details = kind, details
+
+
+def serve(sock: socket.socket, *, isolated: bool) -> int:
+    """Answers requests until the judge hangs up; returns the exit code."""
+    subject = Subject()
+    wire.send(sock, {"hello": True, "isolated": isolated})
+    while True:
+        try:
+            request = wire.receive(sock)
+        except wire.Closed:
+            return 0
+        wire.send(sock, _answer(subject, request))
+
+
+def _answer(subject: Subject, request: dict[str, Any]) -> dict[str, Any]:
+    arguments = dict(request)
+    operation = getattr(subject, "do_" + arguments.pop("op"))
+    try:
+        reply: dict[str, Any] = operation(**arguments)
+    except Refused as refused:
+        return {"error": {"kind": refused.kind, "message": str(refused), **refused.details}}
+    except host.HostError as error:
+        return {"error": {"kind": error.kind, "message": str(error), "line": error.line, "remedy": error.remedy}}
+    except BaseException as error:  # noqa: BLE001 - whatever untrusted code raises, SystemExit included, is an answer
+        return {"error": describe(error)}
+    return reply
+
+
+def describe(error: BaseException) -> dict[str, Any]:
+    """An exception as data: its kind, message, the last line of it in the candidate's own file, and a short trace."""
+    message = str(error)
+    memory = isinstance(error, MemoryError) or "allocate memory" in message or "not enough memory" in message
+    if isinstance(error, SyntaxError):
+        line = error.lineno or 0
+    else:
+        frames = traceback.extract_tb(error.__traceback__)
+        line = next((frame.lineno or 0 for frame in reversed(frames) if frame.filename == CANDIDATE_FILE), 0)
+    trace = traceback.format_exception(type(error), error, error.__traceback__, limit=-6)
+    return {
+        "kind": "memory" if memory else "raised",
+        "type": type(error).__name__,
+        "message": message[-8000:],
+        "line": line,
+        "trace": "".join(trace)[-8000:],
+    }
+
+
+class Subject:
+    """The module under judgement in this worker, task or candidate, with its inputs and last outputs."""
+
+    def __init__(self) -> None:
+        self.reference: host.Reference | None = None
+        self.language: types.ModuleType | None = None
+        self.namespace: dict[str, Any] = {}
+        self.model: torch.nn.Module | None = None
+        self.exact: torch.nn.Module | None = None
+        self.slots: list[list[Any]] = []
+        self.outputs: list[Any] = []
+        self.kept: list[Any] = []
+
+    # --- the task ------------------------------------------------------------------------------------------------------------
+
+    def do_load_task(self, source: dict[str, Any]) -> dict[str, Any]:
+        """Executes the task's module."""
+        self.reference = host.Reference(source)
+        return {"cases": self.reference.cases()}
+
+    def do_describe(self) -> dict[str, Any]:
+        """What `TaskInfo` holds."""
+        return {"info": self._task().describe()}
+
+    def do_fairness(self, budget_s: float) -> dict[str, Any]:
+        """What `Fairness` holds."""
+        return {"fairness": self._task().fairness(budget_s)}
+
+    def do_export(self, case: str) -> dict[str, Any]:
+        """What `Graph` holds, or None."""
+        return {"graph": self._task().export(case)}
+
+    def do_compiled(self, cases: list[str], seed: int) -> dict[str, Any]:
+        """The module that torch.compile wrote, as a candidate's source, or None with the problem."""
+        from kernelwright.tasks import host_compile
+
+        task = self._task()
+        examples = [(task.model(seed, case), tuple(task.draw(case, seed))) for case in cases]
+        try:
+            return {"source": host_compile.compiled_source(examples), "problem": ""}
+        except host_compile.NotCaptured as problem:
+            return {"source": None, "problem": str(problem)}
+
+    def do_draw(self, case: str, seed: int, distribution: str = "") -> dict[str, Any]:
+        """Draws inputs and says where they lie; they are kept until the next draw."""
+        drawn = self._task().draw(case, seed)
+        if distribution:
+            drawn = host.distributions(drawn, seed)[distribution](drawn)
+        self.kept = drawn
+        names = list(host.distributions(drawn, seed)) if not distribution else []
+        return {"arguments": [_argument(value) for value in drawn], "distributions": names}
+
+    def do_answer(self, slot: int, exact: bool) -> dict[str, Any]:
+        """The reference's outputs for a slot, in float64 if `exact`; state that forward changed is among `state`."""
+        inputs = [value.clone() if isinstance(value, torch.Tensor) else value for value in self.slots[slot]]
+        model = self._model()
+        if exact:
+            model = self.exact = self._exact_model()
+            inputs = [_double(value) for value in inputs]
+        versions = [value._version if isinstance(value, torch.Tensor) else 0 for value in inputs]  # noqa: SLF001 - no public way
+        with torch.no_grad():
+            self.kept = [self._task().forward(model, inputs)]
+        now = [value._version if isinstance(value, torch.Tensor) else 0 for value in inputs]  # noqa: SLF001
+        mutated = [index for index, version in enumerate(versions) if now[index] != version]
+        return {"outputs": [_describe_output(leaf) for leaf in _leaves(self.kept[0])], "mutated": mutated}
+
+    def do_state_of_exact(self) -> dict[str, Any]:
+        """The float64 model's state after its last answer."""
+        return {"state": _state(self.exact)} if self.exact is not None else {"state": []}
+
+    # --- the candidate ---------------------------------------------------------------------------------------------------------
+
+    def do_load(self, source: str, worker_module: str, build_dir: str, readonly: bool) -> dict[str, Any]:
+        """Executes a candidate's module; its builds go to, or come from, `build_dir`."""
+        self.language = importlib.import_module(worker_module)
+        self.language.install(build_dir, readonly)
+        module = types.ModuleType(CANDIDATE_MODULE)
+        module.__file__ = CANDIDATE_FILE
+        sys.modules[CANDIDATE_MODULE] = module
+        linecache.cache[CANDIDATE_FILE] = (len(source), None, source.splitlines(keepends=True), CANDIDATE_FILE)
+        exec(compile(source, CANDIDATE_FILE, "exec", dont_inherit=True), module.__dict__)  # noqa: S102 - what a sandbox is for
+        self.namespace = module.__dict__
+        if not isinstance(self.namespace.get("ModelNew"), type):
+            raise Refused("no_model", "the module defines no class ModelNew")
+        return {"loaded": True}
+
+    def do_construct(
+        self, seed: int, case: str = "", init_inputs: Any = None, dtype: str | None = None, compiled: bool = False
+    ) -> dict[str, Any]:
+        """Makes the model: the reference's own (its state drawn from `seed`), or a candidate's from `init_inputs`."""
+        self.outputs, self.kept, self.exact = [], [], None
+        if self.reference is not None:
+            self.model = self.reference.model(seed, case)
+            host.randomise_state(host.state(self.model), seed)
+        else:
+            torch.manual_seed(seed)
+            self.model = self.namespace["ModelNew"](*host.decode(init_inputs))
+            if not isinstance(self.model, torch.nn.Module):
+                raise Refused("no_model", f"ModelNew is no nn.Module but {type(self.model).__name__}")
+            if dtype:
+                self.model.to(getattr(torch, dtype))
+        if compiled:
+            from kernelwright.tasks import host_compile
+
+            self.model = host_compile.compile_model(self.model)
+        return {"state": _state(self.model)}
+
+    # --- both ------------------------------------------------------------------------------------------------------------------
+
+    def do_state(self) -> dict[str, Any]:
+        """Names, kinds, shapes and places of parameters and buffers."""
+        return {"state": _state(self._model())}
+
+    def do_slots(self, arguments: list[dict[str, Any]], count: int) -> dict[str, Any]:
+        """Makes room for `count` sets of inputs, which the judge fills; replies with their addresses."""
+        self.slots, self.outputs, self.kept = [], [], []
+        for _ in range(count):
+            self.slots.append([_room(argument) for argument in arguments])
+        return {"pointers": [[_pointer(value) for value in slot] for slot in self.slots]}
+
+    def do_go(self, first: int, count: int) -> dict[str, Any]:
+        """Runs forward once on each of `count` slots; replies with where the outputs lie."""
+        self.outputs = []
+        outputs, model = self.outputs, self.model
+        with torch.no_grad():
+            for slot in self.slots[first : first + count]:
+                outputs.append(model(*slot))  # type: ignore[misc]
+        return {"outputs": [[_describe_output(leaf) for leaf in _leaves(output)] for output in outputs]}
+
+    def do_forget(self) -> dict[str, Any]:
+        """Frees the last outputs."""
+        self.outputs, self.kept = [], []
+        return {}
+
+    def do_census(self, slot: int) -> dict[str, Any]:
+        """Runs forward once and counts the candidate's own kernels, with the time spent in them and in all."""
+        assert self.language is not None
+        self.outputs = []
+        self.language.census_start()
+        with torch.no_grad():
+            self.outputs.append(self._model()(*self.slots[slot]))
+        return {"census": self.language.census()}
+
+    def do_ablate(self, on: bool) -> dict[str, Any]:
+        """Switches the candidate's own kernels off or on again."""
+        assert self.language is not None
+        self.language.ablate(on)
+        return {}
+
+    def _task(self) -> host.Reference:
+        assert self.reference is not None
+        return self.reference
+
+    def _model(self) -> torch.nn.Module:
+        assert self.model is not None
+        return self.model
+
+    def _exact_model(self) -> torch.nn.Module:
+        import copy
+
+        return copy.deepcopy(self._model()).double()
+
+
+def _state(model: torch.nn.Module | None) -> list[dict[str, Any]]:
+    return [
+        {"name": name, "kind": kind, **_tensor(tensor)} for name, kind, tensor in (host.state(model) if model else [])
+    ]
+
+
+def _tensor(tensor: torch.Tensor) -> dict[str, Any]:
+    return {
+        "shape": list(tensor.shape),
+        "strides": list(tensor.stride()),
+        "dtype": str(tensor.dtype).removeprefix("torch."),
+        "pointer": tensor.data_ptr(),
+    }
+
+
+def _argument(value: Any) -> dict[str, Any]:
+    return {"tensor": _tensor(value)} if isinstance(value, torch.Tensor) else {"value": host.encode(value)}
+
+
+def _room(argument: dict[str, Any]) -> Any:
+    tensor = argument.get("tensor")
+    if tensor is None:
+        return host.decode(argument.get("value"))
+    return torch.empty_strided(tensor["shape"], tensor["strides"], dtype=getattr(torch, tensor["dtype"]))
+
+
+def _pointer(value: Any) -> int | None:
+    return value.data_ptr() if isinstance(value, torch.Tensor) else None
+
+
+def _double(value: Any) -> Any:
+    return value.double() if isinstance(value, torch.Tensor) and value.is_floating_point() else value
+
+
+def _leaves(output: Any) -> list[Any]:
+    """The tensors and plain values of an output, in the order of its tuples, lists and dictionaries."""
+    if isinstance(output, (tuple, list)):
+        return [leaf for item in output for leaf in _leaves(item)]
+    if isinstance(output, dict):
+        return [leaf for item in output.values() for leaf in _leaves(item)]
+    return [output]
+
+
+def _describe_output(leaf: Any) -> dict[str, Any]:
+    """What an output is and where it lies. A subclass of Tensor may compute when looked at, so only Tensor itself is one."""
+    if type(leaf) is torch.Tensor or type(leaf) is torch.nn.Parameter:
+        if leaf.layout is not torch.strided or leaf.device.type != "cpu":
+            return {"other": f"tensor on {leaf.device} with layout {leaf.layout}"}
+        return _tensor(leaf)
+    if leaf is None or isinstance(leaf, (bool, int, float, str)):
+        return {"value": host.encode(leaf)}
+    return {"other": type(leaf).__name__}
+
+

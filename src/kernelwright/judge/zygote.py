@@ -1,0 +1,116 @@
+"""The process that workers are forked from: it has imported torch, and never runs an operation (OpenMP pools do not survive a fork).
+
+It takes orders from the judge over a socket: `{"op": "fork", ...}` with two descriptors (the worker's socket, its output file).
+For each it forks a keeper, which enters new namespaces and forks the worker as PID 1 of its own; when the worker ends, the
+kernel ends everything it started, and the zygote tells the judge the exit status as `{"exited": token, "status": n}`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import signal
+import socket
+import sys
+from typing import Any, NoReturn
+
+import torch
+
+from kernelwright.judge import sandbox, wire, worker
+
+
+def main(fd: int) -> None:
+    """Serves fork orders from the socket `fd` until the judge closes it."""
+    control = socket.socket(fileno=fd)
+    wake_read, wake_write = os.pipe()
+    os.set_blocking(wake_write, False)
+    os.set_blocking(wake_read, False)
+    signal.set_wakeup_fd(wake_write)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the judge decides what ends when
+    selector = selectors.DefaultSelector()
+    selector.register(control, selectors.EVENT_READ)
+    selector.register(wake_read, selectors.EVENT_READ)
+    tokens: dict[int, str] = {}
+    with contextlib.suppress(wire.Closed):
+        wire.send(control, {"ready": torch.__version__})
+        while True:
+            for key, _ in selector.select():
+                if key.fileobj is control:
+                    order, fds = wire.receive_fds(control, 2)
+                    tokens[_fork(order, fds, control)] = order["token"]
+                    for descriptor in fds:
+                        os.close(descriptor)
+                else:
+                    os.read(wake_read, 4096)
+                    _report_exits(control, tokens)
+    for pid in tokens:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGKILL)
+
+
+def _report_exits(control: socket.socket, tokens: dict[int, str]) -> None:
+    while tokens:
+        pid, status = os.waitpid(-1, os.WNOHANG)
+        if pid == 0:
+            return
+        wire.send(control, {"exited": tokens.pop(pid, ""), "status": os.waitstatus_to_exitcode(status)})
+
+
+def _fork(order: dict[str, Any], fds: list[int], control: socket.socket) -> int:
+    """Forks a keeper with its worker; returns the keeper's PID."""
+    pid = os.fork()
+    if pid:
+        return pid
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    control.close()
+    os.setsid()
+    sandbox.die_with_parent()
+    sock_fd, output_fd = fds
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.dup2(output_fd, 1)
+    os.dup2(output_fd, 2)
+    confinement = sandbox.Confinement(**{key: _tuple(value) for key, value in order["confinement"].items()})
+    isolated = sandbox.isolate()
+    child = os.fork()
+    if child:
+        os.close(sock_fd)
+        _keep(child)
+    sandbox.die_with_parent()
+    _become_worker(sock_fd, output_fd, confinement, isolated, order)
+
+
+def _keep(child: int) -> NoReturn:
+    """Waits for the worker and ends as it ended: a signal becomes 128 + its number."""
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    os._exit(status if status >= 0 else 128 - status)
+
+
+def _become_worker(
+    sock_fd: int, output_fd: int, confinement: sandbox.Confinement, isolated: bool, order: dict[str, Any]
+) -> NoReturn:
+    code = 1
+    try:
+        if isolated:
+            sandbox.furnish(confinement)
+        os.environ.update(order["environment"])
+        os.closerange(output_fd + 1, 1024) if output_fd > sock_fd else os.closerange(sock_fd + 1, 1024)
+        sandbox.restrict(confinement)
+        sys.stdout = open(1, "w", buffering=1, closefd=False)  # noqa: SIM115, PTH123 - lives as long as the process
+        sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115, PTH123
+        code = worker.serve(socket.socket(fileno=sock_fd), isolated=isolated)
+    except OSError as error:
+        os.write(2, f"the sandbox could not be set up: {error}\n".encode())
+    finally:
+        os._exit(code)
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))
