@@ -1,4 +1,5 @@
-"""Errors a user meets: each names what was wrong, where, and what to do, and carries the exit code of the command line."""
+"""Errors a user meets: each names what was wrong, where, and what to do, and carries the exit code of the command
+line."""
 
 from __future__ import annotations
 

@@ -19,6 +19,8 @@ def home() -> Path:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise MachineError(
-            f"cannot make the folder: {error.strerror}", where=str(path), remedy="set KERNELWRIGHT_HOME to a writable folder"
+            f"cannot make the folder: {error.strerror}",
+            where=str(path),
+            remedy="set KERNELWRIGHT_HOME to a writable folder",
         ) from error
     return path

@@ -1,4 +1,5 @@
-"""The candidate's side of the judge: its workers, from loading to results. Everything that goes wrong here is a `Rejection`."""
+"""The candidate's side of the judge: its workers, from loading to results. Everything that goes wrong here is a
+`Rejection`."""
 
 from __future__ import annotations
 
@@ -8,34 +9,38 @@ from typing import Any
 
 import numpy as np
 
-from kernelwright.judge import tensors
+from kernelwright.judge import memory, numerics, tensors
+from kernelwright.judge.comparing import compare_output
 from kernelwright.judge.process import Worker
 from kernelwright.judge.reference import Answer, Expected, Inputs, ReferenceSide
 from kernelwright.judge.rejection import Rejection, WorkerFailure, rejection
-from kernelwright.judge.tensors import Array, BadTensor, Claim
+from kernelwright.judge.tensors import BadTensor, Claim
 from kernelwright.tasks import CaseInfo
 
 LOAD_TIMEOUT = 60.0
 POISON = 0xAD
-"""Byte that results are overwritten with once they have been read, so that memory that is handed out again holds no answer."""
+"""Byte that results are overwritten with once they have been read, so that memory that is handed out again holds no
+answer."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Slots:
-    """Inputs laid out in a candidate's worker: where each tensor of each set is."""
+    """Room for inputs in a worker: what each argument is, and where each tensor of each set lies."""
 
-    inputs: list[Inputs]
-    pointers: list[list[int | None]]
+    arguments: tuple[dict[str, Any], ...]
+    pointers: tuple[tuple[int | None, ...], ...]
 
 
 @dataclass
 class CandidateSide:
-    """One candidate's worker. Life cycle: made with a fresh worker, `load`, `construct` for a case, then `bind` and `run`."""
+    """One candidate's worker. Life cycle: made with a fresh worker, `load`, `ready` for a case, then `bind`, `reveal`
+    and `run`."""
 
     worker: Worker
     reference: ReferenceSide
     call_timeout: float = 60.0
     loading: bool = field(default=True, init=False)
+    slots: Slots | None = field(default=None, init=False)
 
     def call(self, op: str, timeout: float, **arguments: Any) -> dict[str, Any]:
         """Asks the worker. Raises `Rejection`."""
@@ -50,9 +55,13 @@ class CandidateSide:
             output = self.worker.output()
             raise rejection(error, output, loading=self.loading) from error
 
-    def load(self, source: str, worker_module: str, build_dir: Path, *, readonly: bool, timeout: float = LOAD_TIMEOUT) -> None:
+    def load(
+        self, source: str, worker_module: str, build_dir: Path, *, readonly: bool, timeout: float = LOAD_TIMEOUT
+    ) -> None:
         """Executes the candidate's module in the worker."""
-        self.call("load", timeout, source=source, worker_module=worker_module, build_dir=str(build_dir), readonly=readonly)
+        self.call(
+            "load", timeout, source=source, worker_module=worker_module, build_dir=str(build_dir), readonly=readonly
+        )
 
     def construct(self, case: CaseInfo, timeout: float = LOAD_TIMEOUT) -> list[dict[str, Any]]:
         """Makes ModelNew and returns where its parameters and buffers are."""
@@ -64,7 +73,8 @@ class CandidateSide:
         return state
 
     def ready(self, case: CaseInfo) -> list[str]:
-        """Makes the model for a case with the reference's parameters; returns the names of those that found no place."""
+        """Makes the model for a case with the reference's parameters; returns the names of those that found no
+        place."""
         return self.give_state(case, self.construct(case))
 
     def restore(self, case: CaseInfo) -> None:
@@ -110,45 +120,62 @@ class CandidateSide:
         data = np.ascontiguousarray(tensors.read(self.reference.worker, [source])[0])
         tensors.fill(self.worker, [target.pointer], data.reshape(1, -1).view(np.uint8))
 
-    def bind(self, inputs: list[Inputs]) -> Slots:
-        """Makes room in the worker for several sets of inputs. Nothing is written yet: see `reveal`."""
-        reply = self.call("slots", self.call_timeout, arguments=list(inputs[0].arguments), count=len(inputs))
-        return Slots(inputs, self._pointers(reply, inputs))
+    def bind(self, like: Inputs, count: int = 1, spare: int = 0) -> Slots:
+        """Makes room in the worker for `count` sets of inputs like these, and `spare` bytes for what it will
+        allocate."""
+        if self.slots is None or self.slots.arguments != like.arguments or len(self.slots.pointers) != count:
+            reply = self.call("slots", self.call_timeout, arguments=list(like.arguments), count=count, spare=spare)
+            self.slots = Slots(like.arguments, self._pointers(reply, like, count))
+        return self.slots
 
-    def reveal(self, slots: Slots, first: int, count: int) -> None:
-        """Writes the inputs of some slots into the stopped worker, the last moment before it may use them."""
-        chosen = range(first, first + count)
+    def reveal(self, inputs: list[Inputs]) -> None:
+        """Writes sets of inputs into the slots of the stopped worker, the last moment before it may use them."""
+        assert self.slots is not None
         try:
-            for index, item in enumerate(slots.inputs[first].data):
+            for index, item in enumerate(inputs[0].data):
                 if item is not None and item.size:
-                    rows = item[None] if count == 1 else np.stack([_bytes(slots.inputs[i], index) for i in chosen])
-                    tensors.fill(self.worker, [slots.pointers[i][index] or 0 for i in chosen], rows)
+                    rows = item[None] if len(inputs) == 1 else np.stack([_bytes(one, index) for one in inputs])
+                    tensors.fill(self.worker, [slot[index] or 0 for slot in self.slots.pointers[: len(inputs)]], rows)
         except BadTensor as error:
             raise Rejection("tampering", str(error)) from error
 
-    def run(self, first: int, count: int) -> tuple[list[list[dict[str, Any]]], float]:
-        """Runs forward on some slots; the outputs as the worker describes them, a list a call, and the judge's seconds."""
+    def run(self, count: int) -> tuple[list[list[dict[str, Any]]], float]:
+        """Runs forward on the first slots; the outputs as the worker describes them, a list a call, and the judge's
+        seconds."""
         self.loading = False
-        reply, seconds = self.timed_call("go", self.call_timeout, first=first, count=count)
+        reply, seconds = self.timed_call("go", self.call_timeout, count=count)
         outputs = reply.get("outputs")
         if not isinstance(outputs, list) or len(outputs) != count or not all(isinstance(one, list) for one in outputs):
             raise Rejection("tampering", "its process broke the protocol: not one list of outputs a call")
         return outputs, seconds
 
-    def collect(self, outputs: list[list[dict[str, Any]]], expected: tuple[Expected, ...]) -> list[Array | None]:
-        """Checks what the outputs are and reads them out of the stopped worker, stacked over calls: what is not there yet is wrong."""
+    def compare(
+        self, outputs: list[list[dict[str, Any]]], expected: tuple[Expected, ...]
+    ) -> list[numerics.Errors | None]:
+        """Checks what the outputs of a batch of calls are, reads them out of the stopped worker and compares every
+        element.
+
+        Args:
+            outputs: what the worker says they are, a list a call.
+            expected: what they must be; arrays are stacked over the calls when there are several.
+
+        Returns:
+            The errors of each floating output. Raises `Rejection`: what is not there yet when the call has returned is
+            wrong.
+        """
         claims = [check_form(call, expected) for call in outputs]
-        stacks: list[Array | None] = []
+        found: list[numerics.Errors | None] = []
         for index, want in enumerate(expected):
             column = [call[index] for call in claims]
-            if not want.dtype or column[0] is None:
-                stacks.append(None)
+            held = [claim for claim in column if claim is not None]
+            if not held:
+                found.append(None)
                 continue
             try:
-                stacks.append(tensors.read(self.worker, [claim for claim in column if claim is not None]))
+                found.append(compare_output(tensors.fetcher(self.worker, held), want, f"output {index}"))
             except BadTensor as error:
                 raise Rejection("tampering", f"output {index}: {error}") from error
-        return stacks
+        return found
 
     def poison(self, outputs: list[list[dict[str, Any]]]) -> None:
         """Overwrites results that have been read."""
@@ -156,27 +183,32 @@ class CandidateSide:
             for leaf in call:
                 if "pointer" in leaf:
                     claim = Claim.parse(leaf)
-                    if claim.span_bytes:
-                        rows = np.full((1, claim.span_bytes), POISON, np.uint8)
-                        tensors.fill(self.worker, [claim.pointer], rows)
+                    memory.fill(self.worker.pid, claim.pointer, claim.span_bytes, POISON)
 
-    def unchanged(self, slots: Slots, index: int, answer: Answer) -> None:
-        """Rejects a candidate that wrote into its inputs where the reference does not."""
-        for position, (item, pointer) in enumerate(zip(slots.inputs[index].data, slots.pointers[index], strict=True)):
+    def unchanged(self, answer: Answer) -> None:
+        """Rejects a candidate that wrote into its inputs (slot 0) where the reference does not."""
+        assert self.slots is not None
+        for position, (item, pointer) in enumerate(zip(answer.inputs.data, self.slots.pointers[0], strict=True)):
             if item is None or not item.size or position in answer.mutated_inputs:
                 continue
-            now = np.empty((1, item.size), np.uint8)
-            tensors.memory.read(self.worker.pid, [pointer or 0], item.size, now)
-            if not np.array_equal(now[0], item):
-                raise Rejection("mutates_inputs", f"it writes into argument {position} of forward, which the reference leaves alone",
-                                case=answer.case.name, argument=position)  # fmt: skip
+            if not memory.equal(self.worker.pid, pointer or 0, item):
+                raise Rejection(
+                    "mutates_inputs",
+                    f"it writes into argument {position} of forward, which the reference leaves alone",
+                    case=answer.case.name,
+                    argument=position,
+                )
 
     @staticmethod
-    def _pointers(reply: dict[str, Any], inputs: list[Inputs]) -> list[list[int | None]]:
+    def _pointers(reply: dict[str, Any], like: Inputs, count: int) -> tuple[tuple[int | None, ...], ...]:
         pointers = reply.get("pointers")
         try:
-            if isinstance(pointers, list) and len(pointers) == len(inputs) and all(len(p) == len(inputs[0].data) for p in pointers):
-                return [[None if item is None else int(item) for item in slot] for slot in pointers]
+            if (
+                isinstance(pointers, list)
+                and len(pointers) == count
+                and all(len(slot) == len(like.data) for slot in pointers)
+            ):
+                return tuple(tuple(None if item is None else int(item) for item in slot) for slot in pointers)
         except (TypeError, ValueError):
             pass
         raise Rejection("tampering", "its process broke the protocol: not one address an input")
@@ -185,8 +217,12 @@ class CandidateSide:
 def check_form(call: list[Any], expected: tuple[Expected, ...]) -> list[Claim | None]:
     """One call's outputs as claims, after checking their number, kinds, shapes and dtypes. Raises `Rejection`."""
     if len(call) != len(expected):
-        raise Rejection("wrong_shape", f"it returns {len(call)} outputs where the reference returns {len(expected)}",
-                        got=len(call), expected=len(expected))  # fmt: skip
+        raise Rejection(
+            "wrong_shape",
+            f"it returns {len(call)} outputs where the reference returns {len(expected)}",
+            got=len(call),
+            expected=len(expected),
+        )
     claims: list[Claim | None] = []
     for index, (leaf, want) in enumerate(zip(call, expected, strict=True)):
         if not want.dtype:
@@ -202,11 +238,21 @@ def check_form(call: list[Any], expected: tuple[Expected, ...]) -> list[Claim | 
         except BadTensor as error:
             raise Rejection("wrong_dtype", f"output {index}: {error}", output=index) from error
         if claim.shape != want.shape:
-            raise Rejection("wrong_shape", f"output {index} has shape {list(claim.shape)}, the reference's {list(want.shape)}",
-                            output=index, got=list(claim.shape), expected=list(want.shape))  # fmt: skip
+            raise Rejection(
+                "wrong_shape",
+                f"output {index} has shape {list(claim.shape)}, the reference's {list(want.shape)}",
+                output=index,
+                got=list(claim.shape),
+                expected=list(want.shape),
+            )
         if claim.dtype != want.dtype:
-            raise Rejection("wrong_dtype", f"output {index} is {claim.dtype}, the reference's {want.dtype}",
-                            output=index, got=claim.dtype, expected=want.dtype)  # fmt: skip
+            raise Rejection(
+                "wrong_dtype",
+                f"output {index} is {claim.dtype}, the reference's {want.dtype}",
+                output=index,
+                got=claim.dtype,
+                expected=want.dtype,
+            )
         claims.append(claim)
     return claims
 

@@ -1,4 +1,5 @@
-"""The trusted side: draws inputs, knows the answers, keeps the time, decides. It never runs a line of a candidate's or a task's code."""
+"""The trusted side: draws inputs, knows the answers, keeps the time, decides. It never runs a line of a candidate's or
+a task's code."""
 
 from __future__ import annotations
 
@@ -35,8 +36,10 @@ GIB = 1 << 30
 
 
 class Judge:
-    """Life cycle: `async with Judge(task, target) as judge`, which starts the sandbox and loads the task; then `evaluate` as often and
-    as concurrently as you like: builds overlap, everything that runs on the device takes turns. Leaving ends every process.
+    """Life cycle: `async with Judge(task, target) as judge`, which starts the sandbox and loads the task; then
+    `evaluate` as often and
+    as concurrently as you like: builds overlap, everything that runs on the device takes turns. Leaving ends every
+    process.
 
     Args:
         task: what candidates must compute.
@@ -91,11 +94,13 @@ class Judge:
         return None if reply["graph"] is None else Graph.model_validate(reply["graph"])
 
     async def compiled(self) -> str | None:
-        """What torch.compile makes of the first tune case, as a candidate's source; None where it cannot be captured."""
+        """What torch.compile makes of the first tune case, as a candidate's source; None where it cannot be
+        captured."""
         return (await self._compile())[0]
 
     async def evaluate(self, candidate: Candidate, *, best: Verdict | None = None) -> Verdict:
-        """Everything the judge finds out about a candidate. `best` is the verdict to beat: clearly slower ones are not timed to the end.
+        """Everything the judge finds out about a candidate. `best` is the verdict to beat: clearly slower ones are not
+        timed to the end.
 
         Raises:
             TaskError: the reference itself fails.
@@ -116,12 +121,13 @@ class Judge:
         return self._verdict(candidate, evaluation, done, None)
 
     async def compare(self, candidates: Sequence[Candidate]) -> Comparison:
-        """Times eager, torch.compile and accepted candidates in turn on the first tune case; a candidate that fails has no row."""
+        """Times eager, torch.compile and accepted candidates in turn on the first tune case; a candidate that fails has
+        no row."""
         _, problem = await self._compile()
         async with self._device:
             return await asyncio.to_thread(self._compare, candidates, problem)
 
-    # --- start -----------------------------------------------------------------------------------------------------------------
+    # --- start ---
 
     def _start(self) -> None:
         self._zygote.start()
@@ -160,7 +166,7 @@ class Judge:
             worker.close()
         return Fairness.model_validate(reply["fairness"])
 
-    # --- evaluation ------------------------------------------------------------------------------------------------------------
+    # --- evaluation ---
 
     def _evaluation(self, candidate: Candidate, best: Verdict | None) -> Evaluation:
         key = hashlib.sha256(f"{candidate.id} {self._compiler_key}".encode()).hexdigest()[:24]
@@ -225,7 +231,9 @@ class Judge:
                 for worker in held:
                     worker.resume()
 
-    def _verdict(self, candidate: Candidate, evaluation: Evaluation, done: list[StageReport], rejection: Rejection | None) -> Verdict:
+    def _verdict(
+        self, candidate: Candidate, evaluation: Evaluation, done: list[StageReport], rejection: Rejection | None
+    ) -> Verdict:
         skipped = [StageReport(name=name, status="skipped", seconds=0.0) for name in STAGES[len(done) :]]
         facts: dict[str, Any] = {
             "candidate": candidate.id,
@@ -243,7 +251,9 @@ class Judge:
         }
         if rejection is not None:
             evidence = {**evaluation.evidence, **rejection.evidence}
-            return Verdict(outcome="rejected", reason=rejection.reason, message=str(rejection), evidence=evidence, **facts)
+            return Verdict(
+                outcome="rejected", reason=rejection.reason, message=str(rejection), evidence=evidence, **facts
+            )
         first = evaluation.timings[0]
         proof = Proof(
             cases=tuple(evaluation.cases),
@@ -254,10 +264,19 @@ class Judge:
         )
         speedup = statistics.geometric_mean([timing.speedup for timing in evaluation.timings])
         low, high = (statistics.geometric_mean([t.speedup_ci[side] for t in evaluation.timings]) for side in (0, 1))
-        return Verdict(outcome="accepted", speedup=speedup, speedup_ci=(low, high), time_us=first.time_us,
-                       reference_us=first.reference_us, proof=proof, evidence=evaluation.evidence, **facts)  # fmt: skip
+        return Verdict(
+            outcome="accepted",
+            speedup=speedup,
+            speedup_ci=(low, high),
+            time_us=first.time_us,
+            reference_us=first.reference_us,
+            proof=proof,
+            evidence=evaluation.evidence,
+            **facts,
+        )
 
-    # --- torch.compile and the final comparison ------------------------------------------------------------------------------------
+    # --- torch.compile and the final comparison
+    # ------------------------------------------------------------------------------------
 
     async def _compile(self) -> tuple[str | None, str]:
         """Runs torch.compile once, in the background; the source it wrote (or None) and why there is none."""
@@ -299,10 +318,21 @@ class Judge:
             ratio = interval([eager / own for eager, own in zip(times[""], seconds, strict=True)])
             over = times.get("torch.compile")
             compiled = interval([c / own for c, own in zip(over, seconds, strict=True)]).median if over else None
-            rows.append(ComparisonRow(name=name or "eager", time_us=1e6 * statistics.median(seconds), speedup=ratio.median,
-                                      speedup_ci=(ratio.low, ratio.high), speedup_over_compile=compiled))  # fmt: skip
-        return Comparison(case=case.name, floor_us=self.target.floor_us(case), rows=tuple(rows),
-                          compile_problem="" if lasting else problem or "torch.compile is not available")  # fmt: skip
+            rows.append(
+                ComparisonRow(
+                    name=name or "eager",
+                    time_us=1e6 * statistics.median(seconds),
+                    speedup=ratio.median,
+                    speedup_ci=(ratio.low, ratio.high),
+                    speedup_over_compile=compiled,
+                )
+            )
+        return Comparison(
+            case=case.name,
+            floor_us=self.target.floor_us(case),
+            rows=tuple(rows),
+            compile_problem="" if lasting else problem or "torch.compile is not available",
+        )
 
     def _race(self, case: Any, lasting: dict[str, Reference], fresh: dict[str, Any]) -> dict[str, list[float]] | None:
         try:

@@ -8,7 +8,9 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,10 +22,16 @@ Bytes = npt.NDArray[np.uint8]
 _libc = ctypes.CDLL(None, use_errno=True)
 _BATCH = 512
 """Ranges a call; the kernel takes 1,024 at most."""
+_PIECE = 1 << 20
+"""Bytes that one thread moves at a time: large ranges go in parallel, and pieces stay in the cache for whoever compares
+them."""
+POOL = ThreadPoolExecutor(len(os.sched_getaffinity(0)), thread_name_prefix="judge")
+"""Threads for moving and comparing; they sleep when there is nothing to do, unlike OpenMP's, which would spin while we
+time."""
 
 
 class _Range(ctypes.Structure):
-    _fields_ = [("base", ctypes.c_void_p), ("length", ctypes.c_size_t)]  # noqa: RUF012 - ctypes' own way
+    _fields_ = [("base", ctypes.c_void_p), ("length", ctypes.c_size_t)]
 
 
 class BadAddress(Exception):
@@ -31,7 +39,8 @@ class BadAddress(Exception):
 
 
 def read(pid: int, pointers: Sequence[int], size: int, out: Bytes) -> None:
-    """Copies `size` bytes from each address of process `pid` into the rows of `out`, a C-contiguous (len(pointers), size) array.
+    """Copies `size` bytes from each address of process `pid` into the rows of `out`, a C-contiguous (len(pointers),
+    size) array.
 
     Raises:
         BadAddress: one of them is not mapped there.
@@ -41,8 +50,32 @@ def read(pid: int, pointers: Sequence[int], size: int, out: Bytes) -> None:
 
 
 def write(pid: int, pointers: Sequence[int], size: int, data: Bytes) -> None:
-    """Copies the rows of `data`, a C-contiguous (len(pointers), size) array, to the addresses in process `pid`. Raises as `read`."""
+    """Copies the rows of `data`, a C-contiguous (len(pointers), size) array, to the addresses in process `pid`. Raises
+    as `read`."""
     _transfer(_libc.process_vm_writev, pid, pointers, size, data)
+
+
+def fill(pid: int, pointer: int, size: int, byte: int) -> None:
+    """Sets `size` bytes at an address of process `pid`. Raises as `read`."""
+    pattern = np.full((1, min(size, _PIECE)), byte, np.uint8)
+
+    def piece(start: int) -> None:
+        length = min(_PIECE, size - start)
+        _transfer(_libc.process_vm_writev, pid, [pointer + start], length, np.ascontiguousarray(pattern[:, :length]))
+
+    list(POOL.map(piece, range(0, size, _PIECE)))
+
+
+def equal(pid: int, pointer: int, data: Bytes) -> bool:
+    """Whether the bytes at an address of process `pid` are those of the one-dimensional `data`. Raises as `read`."""
+
+    def piece(start: int) -> bool:
+        want = data[start : start + _PIECE]
+        got = np.empty((1, want.size), np.uint8)
+        _transfer(_libc.process_vm_readv, pid, [pointer + start], want.size, got)
+        return np.array_equal(got[0], want)
+
+    return all(POOL.map(piece, range(0, data.size, _PIECE)))
 
 
 def all_stopped(pid: int) -> bool:
@@ -76,22 +109,29 @@ def _state(path: str) -> str:
         return "X"
 
 
-def _transfer(function: ctypes._NamedFuncPointer, pid: int, pointers: Sequence[int], size: int, array: Bytes) -> None:  # type: ignore[name-defined]
+def _transfer(function: Any, pid: int, pointers: Sequence[int], size: int, array: Bytes) -> None:
     if size == 0 or not pointers:
         return
     if not array.flags.c_contiguous or array.nbytes != len(pointers) * size:
         raise ValueError("the array must be C-contiguous, one row an address")
     address = array.ctypes.data
-    step = _BATCH if size < 1 << 20 else 1
-    for start in range(0, len(pointers), step):
-        group = pointers[start : start + step]
-        remote = (_Range * len(group))(*[_Range(pointer, size) for pointer in group])
-        done = 0
-        total = size * len(group)
-        local = _Range(address + start * size, total)
-        done = function(pid, ctypes.byref(local), 1, remote, len(group), 0)
-        if done != total:
-            _explain(done, ctypes.get_errno(), total)
+    if len(pointers) == 1 and size > _PIECE:
+        starts = range(0, size, _PIECE)
+        list(
+            POOL.map(lambda at: _copy(function, pid, address + at, [pointers[0] + at], min(_PIECE, size - at)), starts)
+        )
+        return
+    for start in range(0, len(pointers), _BATCH):
+        _copy(function, pid, address + start * size, pointers[start : start + _BATCH], size)
+
+
+def _copy(function: Any, pid: int, address: int, pointers: Sequence[int], size: int) -> None:
+    total = size * len(pointers)
+    remote = (_Range * len(pointers))(*[_Range(pointer, size) for pointer in pointers])
+    local = _Range(address, total)
+    done = function(pid, ctypes.byref(local), 1, remote, len(pointers), 0)
+    if done != total:
+        _explain(done, ctypes.get_errno(), total)
 
 
 def _explain(done: int, code: int, total: int) -> None:

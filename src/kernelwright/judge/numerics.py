@@ -1,24 +1,29 @@
 """How wrong an output is, and how wrong an honest kernel may be.
 
-Errors are measured against float64, relative to the output's magnitude: |got - exact| / (|exact| + rms), where rms is that of the
-element's row (its last dimension, when that has at least 32 elements; else the whole tensor), since rounding in a sum is relative to
+Errors are measured against float64, relative to the output's magnitude: |got - exact| / (|exact| + rms), where rms is
+that of the
+element's row (its last dimension, when that has at least 32 elements; else the whole tensor), since rounding in a sum
+is relative to
 what was summed and not to what is left after cancellation.
 
-Allowed is what any order of summation can leave: a multiple of the reference's own error, or the √K·u bound of the sums involved
-(K terms, unit roundoff u; Higham, *Accuracy and Stability of Numerical Algorithms*, 2nd ed., section 4.2, taken as the statistical
-bound rather than the worst case), whichever is larger. Worst element and mean are bounded apart: arithmetic in fewer bits moves the
+Allowed is what any order of summation can leave: a multiple of the reference's own error, or the √K·u bound of the sums
+involved
+(K terms, unit roundoff u; Higham, *Accuracy and Stability of Numerical Algorithms*, 2nd ed., section 4.2, taken as the
+statistical
+bound rather than the worst case), whichever is larger. Worst element and mean are bounded apart: arithmetic in fewer
+bits moves the
 mean even where a single element of an honest kernel may be as wrong.
 """
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from kernelwright.judge.memory import POOL
 from kernelwright.judge.tensors import UNIT_ROUNDOFF, Array, widen
 from kernelwright.tasks import Tolerance
 
@@ -33,12 +38,14 @@ SUM_MAX, SUM_MEAN = 4.0, 1.0
 TF32_ROUNDOFF = 2.0**-11
 ROW = 32
 _CHUNK = 1 << 16
-_threads = ThreadPoolExecutor(len(os.sched_getaffinity(0)), thread_name_prefix="compare")
+Fetch = Callable[[int, int], Array]
+"""Gives the flat elements from one index up to another."""
 
 
 @dataclass(frozen=True)
 class Errors:
-    """Relative errors of one output: worst and mean; `worst` is the flat index of the worst element; `non_finite` the flat index
+    """Relative errors of one output: worst and mean; `worst` is the flat index of the worst element; `non_finite` the
+    flat index
     of the first element that is NaN or infinite where the exact value is finite, or -1."""
 
     max: float
@@ -62,7 +69,8 @@ class Bound:
 
 
 def scale(exact: Array, dtype: str) -> Float64:
-    """The magnitude that errors of a `dtype` output are relative to, broadcastable to `exact`: rms of the row or the tensor."""
+    """The magnitude that errors of a `dtype` output are relative to, broadcastable to `exact`: rms of the row or the
+    tensor."""
     smallest = {"float16": 2.0**-22, "float64": 1e-300}.get(dtype, 1e-36)
     if not exact.size:
         return np.full((1,) * exact.ndim, smallest)
@@ -75,22 +83,20 @@ def scale(exact: Array, dtype: str) -> Float64:
     return np.full((1,) * exact.ndim, whole + smallest)
 
 
-def errors(got: Array, dtype: str, exact: Array, magnitude: Float64) -> Errors:
-    """Errors of `got` (torch dtype `dtype`, shape of `exact`) against `exact` (float32 or float64), relative to |exact| + magnitude."""
+def errors(fetch: Fetch, dtype: str, exact: Array, magnitude: Float64) -> Errors:
+    """Errors of an output of torch dtype `dtype`, which `fetch` gives in parts, against `exact` (float32 or
+    float64)."""
     if exact.size == 0:
         return Errors(0.0, 0.0, 0)
-    flat_got, flat_exact = np.ascontiguousarray(got).reshape(-1), exact.reshape(-1)
-    row = exact.shape[-1] if magnitude.size > 1 else exact.size
-    flat_magnitude = magnitude.reshape(-1)
-    step = max(1, _CHUNK // row) * row if magnitude.size > 1 and row <= _CHUNK else _CHUNK
+    flat_exact, flat_magnitude = exact.reshape(-1), magnitude.reshape(-1)
+    row = exact.size // flat_magnitude.size
 
-    def chunk(start: int) -> tuple[float, float, int, int]:
-        part = slice(start, min(start + step, exact.size))
-        value, want = widen(flat_got[part], dtype), flat_exact[part].astype(np.float64, copy=False)
-        size = _magnitudes(flat_magnitude, part, row)
+    def part(start: int) -> tuple[float, float, int, int]:
+        stop = min(start + _CHUNK, exact.size)
+        value, want = widen(fetch(start, stop), dtype), flat_exact[start:stop].astype(np.float64, copy=False)
         with np.errstate(invalid="ignore", over="ignore"):
             relative = np.abs(value - want)
-            relative /= np.abs(want) + size
+            relative /= np.abs(want) + _magnitudes(flat_magnitude, start, stop, row)
         bad = -1
         if not np.isfinite(relative).all():
             same = (value == want) | (np.isnan(value) & np.isnan(want))
@@ -100,19 +106,17 @@ def errors(got: Array, dtype: str, exact: Array, magnitude: Float64) -> Errors:
         worst = int(np.argmax(relative))
         return float(relative[worst]), float(relative.sum()), worst + start, bad
 
-    parts = list(_threads.map(chunk, range(0, exact.size, step)))
-    top = max(parts, key=lambda part: part[0])
-    bad = [part[3] for part in parts if part[3] >= 0]
-    return Errors(top[0], sum(part[1] for part in parts) / exact.size, top[2], min(bad) if bad else -1)
+    parts = list(POOL.map(part, range(0, exact.size, _CHUNK))) if exact.size > _CHUNK else [part(0)]
+    top = max(parts, key=lambda found: found[0])
+    bad = [found[3] for found in parts if found[3] >= 0]
+    return Errors(top[0], sum(found[1] for found in parts) / exact.size, top[2], min(bad) if bad else -1)
 
 
-def _magnitudes(magnitude: Float64, part: slice, row: int) -> Float64 | float:
-    if magnitude.size == 1:
-        return float(magnitude[0])
-    first, last = part.start // row, (part.stop - 1) // row
+def _magnitudes(magnitude: Float64, start: int, stop: int, row: int) -> Float64 | float:
+    first, last = start // row, (stop - 1) // row
     if first == last:
         return float(magnitude[first])
-    return np.repeat(magnitude[first : last + 1], row)
+    return magnitude[np.arange(start, stop) // row]
 
 
 def bound(reference: Errors, dtype: str, terms: float, tolerance: Tolerance) -> Bound:

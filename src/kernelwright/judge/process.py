@@ -1,4 +1,5 @@
-"""The judge's handles on the untrusted processes: the zygote, and workers that are stopped whenever they are not asked something."""
+"""The judge's handles on the untrusted processes: the zygote, and workers that are stopped whenever they are not asked
+something."""
 
 from __future__ import annotations
 
@@ -22,8 +23,10 @@ from kernelwright.home import home
 from kernelwright.judge import memory, sandbox, wire
 
 STEADY_MEMORY = {
-    # Freed memory stays with the process, so that no side of a comparison pays for page faults on each output: with glibc's
-    # defaults every tensor over 32 MiB is mapped, cleared and unmapped on each call, which takes longer than most kernels.
+    # Freed memory stays with the process, so that no side of a comparison pays for page faults on each output: with
+    # glibc's
+    # defaults every tensor over 32 MiB is mapped, cleared and unmapped on each call, which takes longer than most
+    # kernels.
     "MALLOC_MMAP_MAX_": "0",
     "MALLOC_TRIM_THRESHOLD_": str(1 << 40),
     "MALLOC_TOP_PAD_": str(64 << 20),
@@ -87,10 +90,14 @@ class Zygote:
         self._builds.mkdir(parents=True, exist_ok=True)
         self.level = sandbox.level()
         ours, theirs = socket.socketpair()
-        program = f"import sys; sys.path[:] = {sys.path!r}; from kernelwright.judge.zygote import main; main({theirs.fileno()})"
+        program = f"""if True:
+            import sys
+            sys.path[:] = {sys.path!r}
+            from kernelwright.judge.zygote import main
+            main({theirs.fileno()})"""
         prefix = sandbox.bubblewrap_prefix((str(self._builds),))
         environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-        environment |= {"HOME": "/tmp", "PYTHONDONTWRITEBYTECODE": "1", **STEADY_MEMORY}  # noqa: S108 - private to the sandbox
+        environment |= {"HOME": "/tmp", "PYTHONDONTWRITEBYTECODE": "1", **STEADY_MEMORY}
         self._process = subprocess.Popen(
             [*prefix, sys.executable, "-I", "-c", program],
             pass_fds=[theirs.fileno()],
@@ -165,7 +172,8 @@ class Zygote:
 
 
 class Worker:
-    """One sandboxed process. Life cycle: made by `Zygote.fork`, asked with `call`, ended with `close`; it runs only during a call.
+    """One sandboxed process. Life cycle: made by `Zygote.fork`, asked with `call`, ended with `close`; it runs only
+    during a call.
 
     Not safe for use from two threads at once.
     """
@@ -182,7 +190,9 @@ class Worker:
         except (wire.WireError, TimeoutError) as error:
             words = self.output().strip()
             self.close()
-            raise MachineError(f"a sandboxed process does not start: {words or error}", remedy="run `kernelwright doctor`") from error
+            raise MachineError(
+                f"a sandboxed process does not start: {words or error}", remedy="run `kernelwright doctor`"
+            ) from error
         self._pidfd = os.pidfd_open(self.pid)
         self.stop()
 
@@ -218,7 +228,9 @@ class Worker:
             self.close()
             raise WorkerBroken(str(error)) from error
         if "error" in reply:
-            raise WorkerRefused(reply["error"] if isinstance(reply["error"], dict) else {"message": str(reply["error"])})
+            raise WorkerRefused(
+                reply["error"] if isinstance(reply["error"], dict) else {"message": str(reply["error"])}
+            )
         return reply, seconds
 
     def stop(self) -> None:
@@ -302,7 +314,7 @@ class Worker:
 
 def visible_folders(extra: tuple[str, ...] = ()) -> tuple[str, ...]:
     """The folders that must stay readable in a worker although they lie below one that the sandbox hides."""
-    hiding = ("/tmp", "/var/tmp", "/dev/shm", str(home()))  # noqa: S108
+    hiding = ("/tmp", "/var/tmp", "/dev/shm", str(home()))
     folders = (*sandbox.needed_folders(), *extra)
     return tuple(dict.fromkeys(folder for folder in folders if any(_below(folder, parent) for parent in hiding)))
 

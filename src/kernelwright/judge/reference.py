@@ -1,4 +1,5 @@
-"""The reference's side of the judge: a task worker that draws inputs and computes answers, and what the judge keeps of them."""
+"""The reference's side of the judge: a task worker that draws inputs and computes answers, and what the judge keeps of
+them."""
 
 from __future__ import annotations
 
@@ -40,8 +41,10 @@ class Inputs:
 class Expected:
     """One output leaf of the reference: what it must be, how exact, and how far off a candidate may be.
 
-    `exact` is float64 (the answer computed in it) for floating outputs, else the reference's own value; `alternative` is another
-    right answer for outputs that are not floating (the float64 run's choice between near ties). `value` is set for a plain value.
+    `exact` is float64 (the answer computed in it) for floating outputs, else the reference's own value; `alternative`
+    is another
+    right answer for outputs that are not floating (the float64 run's choice between near ties). `value` is set for a
+    plain value.
     """
 
     shape: tuple[int, ...] = ()
@@ -72,7 +75,8 @@ class Answer:
 
 
 class ReferenceSide:
-    """Owns the task worker of a judge. Life cycle: made with a fresh worker; `load` once; then `inputs`, `answer`, `bind` as needed.
+    """Owns the task worker of a judge. Life cycle: made with a fresh worker; `load` once; then `inputs`, `answer` as
+    needed.
 
     Seeds come from the judge's own secret generator and never reach a candidate.
     """
@@ -85,18 +89,25 @@ class ReferenceSide:
         self._distributions: dict[str, list[str]] = {}
 
     def call(self, op: str, timeout: float, *, worker: Worker | None = None, **arguments: Any) -> dict[str, Any]:
-        """Asks the task worker (or another one of this task). Raises `TaskError` for whatever goes wrong: it is the task's fault."""
+        """Asks the task worker (or another one of this task). Raises `TaskError` for whatever goes wrong: it is the
+        task's fault."""
         try:
             return (worker or self.worker).call(op, timeout, **arguments)
         except WorkerRefused as refused:
             raise task_error(self.task, refused.details) from refused
         except WorkerTimeout as error:
-            raise TaskError(f"the reference takes longer than {timeout:.0f} s", where=self.task.source.filename,
-                            remedy="make the inputs smaller") from error  # fmt: skip
+            raise TaskError(
+                f"the reference takes longer than {timeout:.0f} s",
+                where=self.task.source.filename,
+                remedy="make the inputs smaller",
+            ) from error
         except WorkerGone as gone:
             how = gone.signal_name or f"exit status {gone.status}"
-            raise TaskError(f"the reference's process ended ({how}) {gone.output[-300:].strip()}", where=self.task.source.filename,
-                            remedy="make the inputs smaller, or run the file by itself") from gone  # fmt: skip
+            raise TaskError(
+                f"the reference's process ended ({how}) {gone.output[-300:].strip()}",
+                where=self.task.source.filename,
+                remedy="make the inputs smaller, or run the file by itself",
+            ) from gone
 
     def load(self) -> TaskInfo:
         """Loads the task and describes it. Raises `TaskError`."""
@@ -108,7 +119,9 @@ class ReferenceSide:
         """Loads the task into another worker of the same kind. Raises `TaskError`."""
         self.call("load_task", LOAD_TIMEOUT, worker=worker, source=self.task.source.model_dump())
 
-    def construct(self, case: CaseInfo, *, worker: Worker | None = None, compiled: bool = False) -> list[dict[str, Any]]:
+    def construct(
+        self, case: CaseInfo, *, worker: Worker | None = None, compiled: bool = False
+    ) -> list[dict[str, Any]]:
         """Makes the reference's model for a case; its state is the same each time. Returns the state's places."""
         arguments = {"seed": self.state_seed, "case": case.name, "compiled": compiled}
         return list(self.call("construct", LOAD_TIMEOUT, worker=worker, **arguments)["state"])
@@ -120,7 +133,8 @@ class ReferenceSide:
         reply = self.call("draw", FORWARD_TIMEOUT, case=case.name, seed=seed, distribution=distribution)
         if not distribution:
             self._distributions[case.name] = [str(name) for name in reply["distributions"]]
-        arguments, data = [], []
+        arguments: list[dict[str, Any]] = []
+        data: list[Bytes | None] = []
         for argument in reply["arguments"]:
             if "tensor" in argument:
                 claim = Claim.parse(argument["tensor"])
@@ -146,16 +160,12 @@ class ReferenceSide:
         self._trim()
         return self._answers[key]
 
-    def bind(self, inputs: list[Inputs], worker: Worker | None = None) -> list[list[int | None]]:
-        """Makes the (task or candidate) worker's slots and writes the inputs into them."""
-        worker = worker or self.worker
-        reply = self.call("slots", FORWARD_TIMEOUT, worker=worker, arguments=list(inputs[0].arguments), count=len(inputs))
-        pointers = reply["pointers"]
-        for index, item in enumerate(inputs[0].data):
+    def _bind(self, inputs: Inputs) -> None:
+        """Lays one set of inputs out in the task worker's slot 0."""
+        reply = self.call("slots", FORWARD_TIMEOUT, arguments=list(inputs.arguments), count=1, spare=0)
+        for pointer, item in zip(reply["pointers"][0], inputs.data, strict=True):
             if item is not None and item.size:
-                rows = np.stack([one.data[index] for one in inputs]) if len(inputs) > 1 else item[None]
-                tensors.fill(worker, [int(slot[index]) for slot in pointers], rows)
-        return list(pointers)
+                tensors.fill(self.worker, [int(pointer)], item[None])
 
     def _trim(self) -> None:
         held = sum(answer.nbytes for answer in self._answers.values() if answer)
@@ -166,10 +176,14 @@ class ReferenceSide:
     def _compute(self, case: CaseInfo, distribution: str) -> Answer | None:
         self.construct(case)
         inputs = self.inputs(case, "" if distribution == SPARE else distribution)
-        self.bind([inputs])
+        self._bind(inputs)
         exact_leaves = self._exact()  # before the own run, which may change the model's state
         exact_state = self.call("state_of_exact", LOAD_TIMEOUT)["state"] if exact_leaves is not None else []
-        exact = None if exact_leaves is None else [self._read(leaf, wide=True) if "pointer" in leaf else None for leaf in exact_leaves]
+        exact = (
+            None
+            if exact_leaves is None
+            else [self._read(leaf, wide=True) if "pointer" in leaf else None for leaf in exact_leaves]
+        )
         state = {entry["name"]: self._read(entry, wide=True) for entry in exact_state if entry["name"] in self._changed}
         reply = self.call("answer", FORWARD_TIMEOUT, slot=0, exact=False)
         own = [self._read(leaf) if "pointer" in leaf else None for leaf in reply["outputs"]]
@@ -180,7 +194,9 @@ class ReferenceSide:
         terms = _terms(case)
         leaves = zip(reply["outputs"], own, exact, strict=True)
         outputs = tuple(self._expected(leaf, array, best, terms) for leaf, array, best in leaves)
-        return Answer(case, distribution, inputs, outputs, self._expected_state(state, terms), frozenset(reply["mutated"]))
+        return Answer(
+            case, distribution, inputs, outputs, self._expected_state(state, terms), frozenset(reply["mutated"])
+        )
 
     @property
     def _changed(self) -> set[str]:
@@ -207,7 +223,8 @@ class ReferenceSide:
             return Expected(shape, dtype, array, other)
         best = exact if exact is not None else tensors.widen(array, dtype)
         magnitude = numerics.scale(best, dtype)
-        own = numerics.errors(array, dtype, best, magnitude)
+        flat = np.ascontiguousarray(array).reshape(-1)
+        own = numerics.errors(lambda start, stop: flat[start:stop], dtype, best, magnitude)
         bound = numerics.bound(own, dtype, terms, self.task.tolerance)
         return Expected(shape, dtype, np.ascontiguousarray(best), None, magnitude, bound)
 
@@ -215,7 +232,11 @@ class ReferenceSide:
         """What forward leaves in the buffers that it changes (running statistics)."""
         if not self._changed:
             return {}
-        own = {entry["name"]: entry for entry in self.call("state", LOAD_TIMEOUT)["state"] if entry["name"] in self._changed}
+        own = {
+            entry["name"]: entry
+            for entry in self.call("state", LOAD_TIMEOUT)["state"]
+            if entry["name"] in self._changed
+        }
         return {name: self._expected(entry, self._read(entry), exact.get(name), terms) for name, entry in own.items()}
 
 
@@ -227,8 +248,11 @@ def task_error(task: Task, details: dict[str, Any]) -> TaskError:
     what = f"{details['type']}: {message}" if details.get("type") else message
     if kind == "memory":
         return TaskError(what, where=where, remedy=str(details.get("remedy") or "make the inputs smaller"))
-    return TaskError(what.splitlines()[0] if what else "it does not run", where=where,
-                     remedy=str(details.get("remedy") or "run the file by itself to see the whole error"))  # fmt: skip
+    return TaskError(
+        what.splitlines()[0] if what else "it does not run",
+        where=where,
+        remedy=str(details.get("remedy") or "run the file by itself to see the whole error"),
+    )
 
 
 def new_seeds(seed: int | None) -> np.random.Generator:
@@ -237,7 +261,8 @@ def new_seeds(seed: int | None) -> np.random.Generator:
 
 
 def _terms(case: CaseInfo) -> float:
-    """About how many terms an output element sums: by FLOPs (products) and by elements in over elements out (reductions)."""
+    """About how many terms an output element sums: by FLOPs (products) and by elements in over elements out
+    (reductions)."""
     out = sum(int(np.prod(tensor.shape, dtype=np.int64)) for tensor in case.outputs)
     inward = sum(int(np.prod(arg.tensor.shape, dtype=np.int64)) for arg in case.inputs if arg.tensor)
     return max(1.0, case.flops / 2 / max(out, 1), inward / max(out, 1))

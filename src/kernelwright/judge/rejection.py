@@ -1,4 +1,5 @@
-"""How a stage says no: a typed reason with evidence. It never leaves the judge as an exception; it becomes a verdict."""
+"""How a stage says no: a typed reason with evidence. It never leaves the judge as an exception; it becomes a
+verdict."""
 
 from __future__ import annotations
 
@@ -32,7 +33,9 @@ def rejection(error: Exception, output: str, *, loading: bool) -> Rejection:
     if isinstance(error, WorkerTimeout):
         return Rejection("timed_out", f"it gave {error}", output=output)
     if isinstance(error, WorkerBroken):
-        return Rejection("tampering", f"it broke the protocol between the judge and its process: {error}", output=output)
+        return Rejection(
+            "tampering", f"it broke the protocol between the judge and its process: {error}", output=output
+        )
     if isinstance(error, WorkerGone):
         how = error.signal_name or f"exit status {error.status}"
         reason: Reason = "over_limit" if error.signal_name == "SIGKILL" else "crashed"

@@ -3,9 +3,11 @@
 Three layers, each on top of the next, and each used where the machine allows it:
 
 1. *bubblewrap* around the zygote: no network, read-only file system, private /tmp.
-2. *namespaces* around each worker (user, mount, PID, network, IPC, UTS): its own /tmp, HOME and /proc, everything else read-only,
+2. *namespaces* around each worker (user, mount, PID, network, IPC, UTS): its own /tmp, HOME and /proc, everything else
+read-only,
    the store hidden, no other process in sight; capabilities dropped.
-3. *limits* on each worker, always: memory, processes, file size, descriptors; and, on Linux with seccomp, no new programs or
+3. *limits* on each worker, always: memory, processes, file size, descriptors; and, on Linux with seccomp, no new
+programs or
    processes while it is judged, no sockets, no tracing.
 """
 
@@ -61,7 +63,8 @@ class Confinement:
 
 @dataclass(frozen=True)
 class Level:
-    """How strong the sandbox is on this machine: `bubblewrap`, `namespaces` or `limits`, and what is missing for the next."""
+    """How strong the sandbox is on this machine: `bubblewrap`, `namespaces` or `limits`, and what is missing for the
+    next."""
 
     name: str
     missing: tuple[str, ...] = field(default=())
@@ -88,7 +91,9 @@ def bubblewrap() -> str | None:
     if path is None:
         return None
     try:
-        trial = subprocess.run([path, "--unshare-all", "--dev-bind", "/", "/", "true"], capture_output=True, timeout=10, check=False)
+        trial = subprocess.run(
+            [path, "--unshare-all", "--dev-bind", "/", "/", "true"], capture_output=True, timeout=10, check=False
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
     return path if trial.returncode == 0 else None
@@ -100,13 +105,16 @@ def bubblewrap_prefix(writable: tuple[str, ...]) -> list[str]:
     if path is None:
         return []
     binds = [argument for folder in writable for argument in ("--bind", folder, folder)]
-    keep = [argument for folder in _needed_under("/tmp") for argument in ("--ro-bind", folder, folder)]  # noqa: S108
-    base = ["--unshare-all", "--die-with-parent", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp"]  # noqa: S108
+    keep = [argument for folder in _needed_under("/tmp") for argument in ("--ro-bind", folder, folder)]
+    # The /proc outside, not a new one: workers mount their own, which the kernel allows only where /proc is whole.
+    base = ["--unshare-all", "--die-with-parent", "--ro-bind", "/", "/", "--dev", "/dev", "--tmpfs", "/tmp"]
+    base += ["--dev-bind", "/proc", "/proc"]
     return [path, *base, *keep, *binds, "--"]
 
 
 def isolate() -> bool:
-    """Puts this process into new namespaces, its next child becoming PID 1 in one; False where the machine forbids it."""
+    """Puts this process into new namespaces, its next child becoming PID 1 in one; False where the machine forbids
+    it."""
     uid, gid = os.geteuid(), os.getegid()
     flags = _CLONE_NEWUSER | _CLONE_NEWNS | _CLONE_NEWPID | _CLONE_NEWNET | _CLONE_NEWIPC | _CLONE_NEWUTS
     if _libc.unshare(flags) != 0:
@@ -128,9 +136,10 @@ def furnish(confinement: Confinement) -> None:
     """
     _mount("none", "/", None, _MS_REC | _MS_PRIVATE)
     handles = {path: os.open(path, os.O_PATH) for path in (*confinement.writable, *confinement.visible)}
-    _read_only_everywhere()
+    # Before everything is read-only: the kernel refuses a /proc that allows more than the one it hides.
     _mount("proc", "/proc", "proc", _MS_NOSUID | _MS_NODEV, required=False)
-    for path in ("/tmp", "/var/tmp", "/dev/shm", *confinement.hidden):  # noqa: S108
+    _read_only_everywhere()
+    for path in ("/tmp", "/var/tmp", "/dev/shm", *confinement.hidden):
         if Path(path).is_dir():
             _mount("tmpfs", path, "tmpfs", _MS_NOSUID | _MS_NODEV, "size=1g,mode=1777")
     for path, fd in handles.items():
@@ -152,8 +161,8 @@ def restrict(confinement: Confinement) -> None:
     }
     for limit, value in caps.items():
         hard = resource.getrlimit(limit)[1]
-        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        resource.setrlimit(limit, (value, value))
+        allowed = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        resource.setrlimit(limit, (allowed, allowed))
     _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     header, data = struct.pack("II", 0x20080522, 0), bytes(24)
     _libc.capset(header, data)
@@ -186,7 +195,9 @@ def _try_namespaces() -> bool:
 
 
 def _mount(source: str, target: str, kind: str | None, flags: int, data: str = "", *, required: bool = True) -> None:
-    result = _libc.mount(source.encode(), target.encode(), kind.encode() if kind else None, flags, data.encode() or None)
+    result = _libc.mount(
+        source.encode(), target.encode(), kind.encode() if kind else None, flags, data.encode() or None
+    )
     if result != 0 and required:
         code = ctypes.get_errno()
         raise OSError(code, f"mount {target}: {os.strerror(code)}")
@@ -204,10 +215,11 @@ def _read_only_everywhere() -> None:
 _STARTS = {"fork": (57, None), "vfork": (58, None), "execve": (59, 221), "execveat": (322, 281)}
 _NEVER = {
     "socket": (41, 198), "ptrace": (101, 117), "process_vm_readv": (310, 270), "process_vm_writev": (311, 271),
-    "mount": (165, 40), "umount2": (166, 39), "unshare": (272, 97), "setns": (308, 268), "keyctl": (250, 219), "add_key": (248, 217),
-    "bpf": (321, 280), "perf_event_open": (298, 241), "userfaultfd": (323, 282), "io_uring_setup": (425, 425),
-    "pidfd_getfd": (438, 438), "mount_setattr": (442, 442), "open_tree": (428, 428), "move_mount": (429, 429), "fsopen": (430, 430),
-    "kexec_load": (246, 104), "init_module": (175, 105), "finit_module": (313, 273),
+    "mount": (165, 40), "umount2": (166, 39), "unshare": (272, 97), "setns": (308, 268), "keyctl": (250, 219),
+    "add_key": (248, 217),     "bpf": (321, 280), "perf_event_open": (298, 241), "userfaultfd": (323, 282),
+    "io_uring_setup": (425, 425),
+    "pidfd_getfd": (438, 438), "mount_setattr": (442, 442), "open_tree": (428, 428), "move_mount": (429, 429),
+    "fsopen": (430, 430),     "kexec_load": (246, 104), "init_module": (175, 105), "finit_module": (313, 273),
 }  # fmt: skip
 _CLONE, _CLONE3 = (56, 220), (435, 435)
 _CLONE_THREAD = 0x00010000
@@ -218,7 +230,8 @@ _X32 = 0x40000000
 
 
 def _filter_system_calls(programs: bool) -> None:
-    """Installs a seccomp filter; where the architecture is unknown or seccomp is missing, none (`level` does not promise it)."""
+    """Installs a seccomp filter; where the architecture is unknown or seccomp is missing, none (`level` does not
+    promise it)."""
     if platform.machine() not in _ARCHITECTURES:
         return
     audit, column = _ARCHITECTURES[platform.machine()]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,10 +23,12 @@ STORED: dict[str, Any] = {
 }  # fmt: skip
 """The numpy dtype that holds each of torch's; bfloat16 as its bits."""
 UNIT_ROUNDOFF = {
-    "float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8, "complex64": 2.0**-24, "complex128": 2.0**-53,
+    "float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8, "complex64": 2.0**-24,
+    "complex128": 2.0**-53,
 }  # fmt: skip
 MAX_SPAN = 4
-"""A strided tensor may spread over this many times its own elements; the judge reads no more of a worker's memory than that."""
+"""A strided tensor may spread over this many times its own elements; the judge reads no more of a worker's memory than
+that."""
 
 
 class BadTensor(Exception):
@@ -90,7 +92,8 @@ class Claim:
 
 
 def read(worker: Worker, claims: Sequence[Claim]) -> Array:
-    """The contents of like tensors of a stopped worker, stacked: shape (len(claims), *shape), a strided view where they are strided.
+    """The contents of like tensors of a stopped worker, stacked: shape (len(claims), *shape), a strided view where they
+    are strided.
 
     Raises:
         BadTensor: they are not alike, spread too far, or their memory is not mapped.
@@ -103,11 +106,41 @@ def read(worker: Worker, claims: Sequence[Claim]) -> Array:
     stored = np.dtype(STORED[first.dtype])
     data = np.empty((len(claims), first.span), stored)
     try:
-        memory.read(worker.pid, [claim.pointer for claim in claims], first.span_bytes, data.view(np.uint8).reshape(len(claims), -1))
+        memory.read(
+            worker.pid,
+            [claim.pointer for claim in claims],
+            first.span_bytes,
+            data.view(np.uint8).reshape(len(claims), -1),
+        )
     except memory.BadAddress as error:
         raise BadTensor(f"the memory of an output cannot be read: {error}") from error
     strides = (data.strides[0], *[stride * stored.itemsize for stride in first.strides])
-    return np.lib.stride_tricks.as_strided(data, (len(claims), *first.shape), strides, writeable=False)
+    view: Array = np.lib.stride_tricks.as_strided(data, (len(claims), *first.shape), strides, writeable=False)
+    return view
+
+
+def fetcher(worker: Worker, claims: Sequence[Claim]) -> Callable[[int, int], Array]:
+    """A function that reads flat elements of the stacked tensors, from one index up to another, out of the stopped
+    worker.
+
+    Raises:
+        BadTensor: as `read`; also the function itself.
+    """
+    first = claims[0]
+    if len(claims) > 1 or not first.contiguous:
+        flat = np.ascontiguousarray(read(worker, claims)).reshape(-1)
+        return lambda start, stop: flat[start:stop]
+    stored = np.dtype(STORED[first.dtype])
+
+    def fetch(start: int, stop: int) -> Array:
+        part = np.empty((1, stop - start), stored)
+        try:
+            memory.read(worker.pid, [first.pointer + start * stored.itemsize], part.nbytes, part.view(np.uint8))
+        except memory.BadAddress as error:
+            raise BadTensor(f"the memory of an output cannot be read: {error}") from error
+        return part[0]
+
+    return fetch
 
 
 def raw(worker: Worker, claim: Claim) -> memory.Bytes:
@@ -117,7 +150,8 @@ def raw(worker: Worker, claim: Claim) -> memory.Bytes:
         memory.read(worker.pid, [claim.pointer], claim.span_bytes, data)
     except memory.BadAddress as error:
         raise BadTensor(f"the memory of a tensor cannot be read: {error}") from error
-    return data[0]
+    row: memory.Bytes = data[0]
+    return row
 
 
 def fill(worker: Worker, pointers: Sequence[int], rows: memory.Bytes) -> None:

@@ -1,4 +1,5 @@
-"""How fast: the reference and candidates run in turn, each in its own process, on the judge's clock, on inputs never seen before."""
+"""How fast: the reference and candidates run in turn, each in its own process, on the judge's clock, on inputs never
+seen before."""
 
 from __future__ import annotations
 
@@ -7,12 +8,13 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from kernelwright.errors import TaskError
 from kernelwright.judge import numerics, tensors
-from kernelwright.judge.candidate import CandidateSide, Slots
+from kernelwright.judge.candidate import CandidateSide, check_form
 from kernelwright.judge.reference import Expected, Inputs, ReferenceSide
 from kernelwright.judge.rejection import Rejection
 from kernelwright.judge.verdict import CaseTiming
@@ -24,6 +26,8 @@ BATCHES = 8
 """Batches of fresh inputs for each life of a worker; the first warms it up."""
 POOL_BYTES = 1 << 30
 MAX_CALLS = 1024
+SPARE_RESULTS = 3
+"""Memory kept at hand for results, in sizes of all results: freed blocks are not always the ones that are used next."""
 MIN_PAIRS, MAX_PAIRS = 6, 31
 WIDTH = 0.03
 """Enough pairs are measured when the 95 % interval is no wider than this share of the median."""
@@ -33,18 +37,18 @@ SECONDS = 2.0
 
 @dataclass
 class Pool:
-    """Inputs for timed calls, and the reference's outputs for each, by which every timed call is checked."""
+    """Inputs for timed calls in batches, and the reference's outputs for each, by which every timed call is checked.
+
+    `spare` is how many bytes a worker should have at hand for its results, `handover` the seconds that a batch of no
+    calls takes.
+    """
 
     case: CaseInfo
-    inputs: list[Inputs]
+    batches: list[list[Inputs]]
     expected: list[tuple[Expected, ...]]
-    calls: int
-    handover: float
-
-    @property
-    def batches(self) -> int:
-        """How many batches of `calls` calls it holds."""
-        return len(self.inputs) // self.calls
+    """For each batch, the outputs stacked over its calls."""
+    spare: int
+    handover: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,8 @@ class Interval:
 
 
 def interval(values: Sequence[float]) -> Interval:
-    """The median of at least one value, with the narrowest symmetric pair of order statistics that holds it with 95 %."""
+    """The median of at least one value, with the narrowest symmetric pair of order statistics that holds it with 95
+    %."""
     ordered, count = sorted(values), len(values)
     tail, drop = 0.0, 0
     for successes in range(count // 2):
@@ -74,7 +79,8 @@ def interval(values: Sequence[float]) -> Interval:
 
 
 class Reference(CandidateSide):
-    """The reference as a contestant, eager or compiled: its own state, drawn as the judge drew it, instead of a copy."""
+    """The reference as a contestant, eager or compiled: its own state, drawn as the judge drew it, instead of a
+    copy."""
 
     compiled: bool = False
 
@@ -96,7 +102,6 @@ class Stopwatch:
         self._reference, self._timer = reference, timer
         self._pools: dict[str, Pool] = {}
         self._timer_case = ""
-        self._slots: Slots | None = None
 
     def duel(
         self, case: CaseInfo, fresh: Callable[[], CandidateSide], floor_us: float, to_beat: float | None
@@ -126,16 +131,28 @@ class Stopwatch:
             stopped = to_beat is not None and len(ratios) >= MIN_PAIRS and max(ratios) < 0.85 * to_beat
         speedup = interval([a / b for a, b in zip(theirs, own, strict=True)])
         if speedup.high > 3 * speedup.low and len(own) >= MAX_PAIRS:
-            raise Rejection("unstable_timing", f"after {len(own)} pairs the speedup is only known to lie in "
-                            f"{speedup.low:.2f} .. {speedup.high:.2f}", case=case.name, times_us=[1e6 * value for value in own])  # fmt: skip
-        timing = CaseTiming(case=case.name, time_us=1e6 * statistics.median(own), reference_us=1e6 * statistics.median(theirs),
-                            floor_us=floor_us, speedup=speedup.median, speedup_ci=(speedup.low, speedup.high), pairs=len(own))  # fmt: skip
+            raise Rejection(
+                "unstable_timing",
+                f"after {len(own)} pairs the speedup is only known to lie in {speedup.low:.2f} .. {speedup.high:.2f}",
+                case=case.name,
+                times_us=[1e6 * value for value in own],
+            )
+        timing = CaseTiming(
+            case=case.name,
+            time_us=1e6 * statistics.median(own),
+            reference_us=1e6 * statistics.median(theirs),
+            floor_us=floor_us,
+            speedup=speedup.median,
+            speedup_ci=(speedup.low, speedup.high),
+            pairs=len(own),
+        )
         return timing, stopped, checked
 
     def round_robin(
         self, case: CaseInfo, lasting: dict[str, Reference], fresh: dict[str, Callable[[], CandidateSide]]
     ) -> dict[str, list[float]]:
-        """Times several contestants and the reference (named "") in turn, A B C A B C; seconds a call, comparable index by index.
+        """Times several contestants and the reference (named "") in turn, A B C A B C; seconds a call, comparable index
+        by index.
 
         Args:
             case: the case.
@@ -144,16 +161,19 @@ class Stopwatch:
         """
         pool = self.pool(case)
         times: dict[str, list[float]] = {name: [] for name in ("", *lasting, *fresh)}
-        slots = {name: self._prepare(side, pool) for name, side in lasting.items()}
+        for steady in lasting.values():
+            self._prepare(steady, pool)
         start, limit = time.monotonic(), SECONDS * len(times)
         while len(times[""]) < 2 * MIN_PAIRS or (time.monotonic() - start < limit and len(times[""]) < MAX_PAIRS):
             living = {name: make() for name, make in fresh.items()}
             try:
-                slots |= {name: self._prepare(side, pool) for name, side in living.items()}
-                for batch in range(pool.batches):
+                for side in living.values():
+                    self._prepare(side, pool)
+                for batch in range(len(pool.batches)):
                     row = {"": self._own(pool, batch)}
-                    for name, side in {**lasting, **living}.items():
-                        row[name] = self._batch(side, slots[name], pool, batch, check=name in fresh)[0]
+                    contestants: dict[str, CandidateSide] = {**lasting, **living}
+                    for name, side in contestants.items():
+                        row[name] = self._batch(side, pool, batch, check=name in fresh)[0]
                     if batch > 0:
                         for name, seconds in row.items():
                             times[name].append(seconds)
@@ -167,116 +187,119 @@ class Stopwatch:
         if case.name not in self._pools:
             self._pools.clear()  # one case's pool is large enough
             self._pools[case.name] = self._fill(case)
-        pool = self._pools[case.name]
-        if self._timer_case != case.name:
-            self._ready_timer(case, pool.inputs)
-        return pool
+        return self._pools[case.name]
 
     def _life(self, side: CandidateSide, pool: Pool, own: list[float], theirs: list[float], start: float) -> int:
-        """One worker's batches: a warm-up, then pairs, until there are enough. Returns how many outputs were checked."""
-        slots = self._prepare(side, pool)
+        """One worker's batches: a warm-up, then pairs, until there are enough. Returns how many outputs were
+        checked."""
+        self._prepare(side, pool)
         checked = 0
-        for batch in range(pool.batches):
+        for batch in range(len(pool.batches)):
             first = len(own) % 2 == 0
             before = self._own(pool, batch) if first else 0.0
-            seconds, count = self._batch(side, slots, pool, batch, check=True)
+            seconds, count = self._batch(side, pool, batch, check=True)
             after = before if first else self._own(pool, batch)
             checked += count
-            if batch > 0 or pool.batches == 1:
+            if batch > 0:
                 own.append(seconds)
                 theirs.append(after)
             if _enough(own, theirs, time.monotonic() - start):
                 break
         return checked
 
-    def _prepare(self, side: CandidateSide, pool: Pool) -> Slots:
+    def _prepare(self, side: CandidateSide, pool: Pool) -> None:
         side.ready(pool.case)
-        return side.bind(pool.inputs)
+        side.bind(pool.batches[0][0], len(pool.batches[0]), pool.spare)
 
     def _own(self, pool: Pool, batch: int) -> float:
         """Seconds a call of the reference for one batch."""
-        assert self._slots is not None
+        if self._timer_case != pool.case.name:
+            self._prepare(self._timer, pool)
+            self._timer_case = pool.case.name
         try:
-            return self._batch(self._timer, self._slots, pool, batch, check=False)[0]
+            return self._batch(self._timer, pool, batch, check=False)[0]
         except Rejection as rejection:
-            raise TaskError(f"the reference stopped working while it was timed: {rejection}",
-                            where=self._reference.task.source.filename) from rejection  # fmt: skip
+            raise TaskError(
+                f"the reference stopped working while it was timed: {rejection}",
+                where=self._reference.task.source.filename,
+            ) from rejection
 
-    def _batch(self, side: CandidateSide, slots: Slots, pool: Pool, batch: int, *, check: bool) -> tuple[float, int]:
-        """Reveals a batch's inputs, runs it, checks every output. Returns seconds a call and how many outputs were checked."""
-        first, count = batch * pool.calls, pool.calls
+    def _batch(self, side: CandidateSide, pool: Pool, batch: int, *, check: bool) -> tuple[float, int]:
+        """Reveals a batch's inputs, runs it, checks every output. Returns seconds a call and how many outputs were
+        checked."""
+        inputs = pool.batches[batch]
         if any(state.mutated for state in self._reference.info.state):
             side.restore(pool.case)
-        side.reveal(slots, first, count)
-        outputs, seconds = side.run(first, count)
+        side.reveal(inputs)
+        outputs, seconds = side.run(len(inputs))
         if check:
-            self._check(side, outputs, pool, first)
+            try:
+                side.compare(outputs, pool.expected[batch])
+            except Rejection as rejection:
+                raise Rejection(
+                    rejection.reason, f"a timed call: {rejection}", case=pool.case.name, **rejection.evidence
+                ) from rejection
             side.poison(outputs)
-        return max(seconds - pool.handover, 1e-9) / count, count * len(pool.expected[first]) if check else 0
-
-    def _check(self, side: CandidateSide, outputs: list[list[dict[str, object]]], pool: Pool, first: int) -> None:
-        from kernelwright.judge.evaluation import judge_output
-
-        stacks = side.collect(outputs, pool.expected[first])
-        for call in range(len(outputs)):
-            for index, want in enumerate(pool.expected[first + call]):
-                stack = stacks[index]
-                if stack is None:
-                    continue
-                found = judge_output(stack[call], want)
-                if isinstance(found, Rejection):
-                    raise Rejection(found.reason, f"output {index} of a timed call: {found}", case=pool.case.name, **found.evidence)
+        return max(seconds - pool.handover, 1e-9) / len(inputs), len(inputs) * len(outputs[0]) if check else 0
 
     def _fill(self, case: CaseInfo) -> Pool:
+        """Draws the inputs: as many calls a batch as the reference needs to be timed well, as many batches as memory
+        allows."""
         answer = self._reference.answer(case)
         assert answer is not None
         one = self._reference.inputs(case)
-        self._ready_timer(case, [one])
-        seconds = self._typical([one])
-        held = one.nbytes + sum(out.exact.nbytes // 2 for out in answer.outputs if out.exact is not None) + 1
+        results = sum(out.exact.nbytes // 2 for out in answer.outputs if out.exact is not None)
+        held = one.nbytes + results + 1
+        spare = SPARE_RESULTS * results
+        self._timer.ready(case)
+        self._timer.bind(one, 1, spare)
+        self._timer.reveal([one])
+        seconds = min(self._timer.run(1)[1] for _ in range(3))
         calls = max(1, min(math.ceil(BATCH_SECONDS / max(seconds, 1e-7)), MAX_CALLS, POOL_BYTES // held // BATCHES))
-        batches = max(2, min(BATCHES, POOL_BYTES // (held * calls)))
-        inputs = [one, *(self._reference.inputs(case) for _ in range(calls * batches - 1))]
-        self._ready_timer(case, inputs)
-        assert self._slots is not None
-        handover = min(self._timer.run(0, 0)[1] for _ in range(5))
-        pool = Pool(case, inputs, [], calls, handover)
-        for batch in range(batches):
-            self._timer.reveal(self._slots, batch * calls, calls)
-            outputs, _ = self._timer.run(batch * calls, calls)
-            stacks = self._timer.collect(outputs, answer.outputs)
-            pool.expected += [self._expected(stacks, answer.outputs, call) for call in range(calls)]
+        count = max(2, min(BATCHES, POOL_BYTES // (held * calls)))
+        batches = [[self._reference.inputs(case) for _ in range(calls)] for _ in range(count)]
+        pool = Pool(case, batches, [], spare * calls)
+        self._prepare(self._timer, pool)
+        self._timer_case = case.name
+        pool.handover = min(self._timer.run(0)[1] for _ in range(5))
+        for inputs in batches:
+            self._timer.reveal(inputs)
+            outputs, _ = self._timer.run(calls)
+            pool.expected.append(self._expected(outputs, answer.outputs))
         return pool
 
-    def _expected(self, stacks: list[tensors.Array | None], base: tuple[Expected, ...], call: int) -> tuple[Expected, ...]:
-        """The reference's outputs of one call as what a candidate is checked against: its own error is added to what is allowed."""
+    def _expected(self, outputs: list[list[dict[str, Any]]], base: tuple[Expected, ...]) -> tuple[Expected, ...]:
+        """The reference's outputs of a batch as what a candidate is checked against: its own error is added to what is
+        allowed."""
+        claims = [check_form(call, base) for call in outputs]
         found = []
-        for stack, want in zip(stacks, base, strict=True):
-            if stack is None:
+        for index, want in enumerate(base):
+            held = [claim for claim in (call[index] for call in claims) if claim is not None]
+            if not held:
                 found.append(want)
                 continue
-            exact = np.ascontiguousarray(stack[call])
+            stack = tensors.read(self._timer.worker, held)
+            exact = np.ascontiguousarray(stack if len(held) > 1 else stack[0])
             if want.bound is None:
                 found.append(replace(want, exact=exact, alternative=None))
                 continue
-            exact = exact if want.dtype in ("float32", "float64") else tensors.widen(exact, want.dtype).astype(np.float32)
-            bound = replace(want.bound, max=want.bound.max + want.bound.reference_max, mean=want.bound.mean + want.bound.reference_mean)
+            exact = (
+                exact if want.dtype in ("float32", "float64") else tensors.widen(exact, want.dtype).astype(np.float32)
+            )
+            bound = replace(
+                want.bound,
+                max=want.bound.max + want.bound.reference_max,
+                mean=want.bound.mean + want.bound.reference_mean,
+            )
             found.append(replace(want, exact=exact, magnitude=numerics.scale(exact, want.dtype), bound=bound))
         return tuple(found)
-
-    def _ready_timer(self, case: CaseInfo, inputs: list[Inputs]) -> None:
-        self._timer.ready(case)
-        self._slots = self._timer.bind(inputs)
-        self._timer_case = case.name
-
-    def _typical(self, inputs: list[Inputs]) -> float:
-        """Seconds of one call of the reference, warmed up."""
-        assert self._slots is not None
-        self._timer.reveal(self._slots, 0, len(inputs))
-        return min(self._timer.run(0, 1)[1] for _ in range(3))
 
 
 def _enough(own: list[float], theirs: list[float], elapsed: float) -> bool:
     if len(own) < MIN_PAIRS:
         return False
-    return len(own) >= MAX_PAIRS or elapsed > SECONDS or interval([a / b for a, b in zip(theirs, own, strict=True)]).width < WIDTH
+    return (
+        len(own) >= MAX_PAIRS
+        or elapsed > SECONDS
+        or interval([a / b for a, b in zip(theirs, own, strict=True)]).width < WIDTH
+    )

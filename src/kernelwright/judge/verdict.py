@@ -1,4 +1,5 @@
-"""Everything the judge found out about one candidate on one task and target. The public contract: its JSON is stable."""
+"""Everything the judge found out about one candidate on one task and target. The public contract: its JSON is
+stable."""
 
 from __future__ import annotations
 
@@ -7,8 +8,21 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 Reason = Literal[
-    "does_not_load", "build_failed", "crashed", "timed_out", "over_limit", "wrong_shape", "wrong_dtype", "wrong_values",
-    "non_finite", "mutates_inputs", "not_repeatable", "no_kernel", "tampering", "implausible", "unstable_timing",
+    "does_not_load",
+    "build_failed",
+    "crashed",
+    "timed_out",
+    "over_limit",
+    "wrong_shape",
+    "wrong_dtype",
+    "wrong_values",
+    "non_finite",
+    "mutates_inputs",
+    "not_repeatable",
+    "no_kernel",
+    "tampering",
+    "implausible",
+    "unstable_timing",
     "fails_held_out",
 ]
 STAGES = ("build", "run", "compare", "hold_out", "audit", "time")
@@ -116,7 +130,8 @@ class ComparisonRow(BaseModel):
 
 
 class Comparison(BaseModel):
-    """Eager PyTorch, torch.compile and candidates timed in turn on one case; speedups are medians of paired ratios over eager."""
+    """Eager PyTorch, torch.compile and candidates timed in turn on one case; speedups are medians of paired ratios over
+    eager."""
 
     model_config = ConfigDict(frozen=True)
 

@@ -1,6 +1,8 @@
-"""What the judge and its workers may say to each other: JSON objects behind a length, over a Unix socket; descriptors beside them.
+"""What the judge and its workers may say to each other: JSON objects behind a length, over a Unix socket; descriptors
+beside them.
 
-Standard library only: both sides import it. A worker's message is a claim by code that nobody trusts, so reading is bounded in
+Standard library only: both sides import it. A worker's message is a claim by code that nobody trusts, so reading is
+bounded in
 size, depth and time, and whatever does not parse is a `WireError`, never a crash of the reader.
 """
 

@@ -1,9 +1,11 @@
 """The untrusted side: the only module that ever imports a candidate or a task. Torch and the standard library only.
 
-A worker answers requests from the judge one at a time, and is stopped by it (SIGSTOP) between them. Nothing it says is believed:
+A worker answers requests from the judge one at a time, and is stopped by it (SIGSTOP) between them. Nothing it says is
+believed:
 the judge draws inputs, reads results out of this process's memory, keeps the time and decides.
 
-Requests (`op`): `load_task`, `describe`, `fairness`, `export`, `compiled`, `draw`, `answer` for the task; `load` for a candidate;
+Requests (`op`): `load_task`, `describe`, `fairness`, `export`, `compiled`, `draw`, `answer` for the task; `load` for a
+candidate;
 `construct`, `state`, `slots`, `go`, `census`, `ablate` for both. A reply holds what was asked, or `error`.
 """
 
@@ -92,7 +94,7 @@ class Subject:
         self.outputs: list[Any] = []
         self.kept: list[Any] = []
 
-    # --- the task ------------------------------------------------------------------------------------------------------------
+    # --- the task ---
 
     def do_load_task(self, source: dict[str, Any]) -> dict[str, Any]:
         """Executes the task's module."""
@@ -149,7 +151,7 @@ class Subject:
         """The float64 model's state after its last answer."""
         return {"state": _state(self.exact)} if self.exact is not None else {"state": []}
 
-    # --- the candidate ---------------------------------------------------------------------------------------------------------
+    # --- the candidate ---
 
     def do_load(self, source: str, worker_module: str, build_dir: str, readonly: bool) -> dict[str, Any]:
         """Executes a candidate's module; its builds go to, or come from, `build_dir`."""
@@ -186,25 +188,31 @@ class Subject:
             self.model = host_compile.compile_model(self.model)
         return {"state": _state(self.model)}
 
-    # --- both ------------------------------------------------------------------------------------------------------------------
+    # --- both ---
 
     def do_state(self) -> dict[str, Any]:
         """Names, kinds, shapes and places of parameters and buffers."""
         return {"state": _state(self._model())}
 
-    def do_slots(self, arguments: list[dict[str, Any]], count: int) -> dict[str, Any]:
-        """Makes room for `count` sets of inputs, which the judge fills; replies with their addresses."""
+    def do_slots(self, arguments: list[dict[str, Any]], count: int, spare: int) -> dict[str, Any]:
+        """Makes room for `count` sets of inputs, which the judge fills; replies with their addresses.
+
+        `spare` bytes are touched and freed again: results that are allocated from now on lie in memory that is already
+        there,
+        so that the first calls do not pay for page faults that later ones do not.
+        """
         self.slots, self.outputs, self.kept = [], [], []
         for _ in range(count):
             self.slots.append([_room(argument) for argument in arguments])
+        torch.empty(spare, dtype=torch.uint8).fill_(0)
         return {"pointers": [[_pointer(value) for value in slot] for slot in self.slots]}
 
-    def do_go(self, first: int, count: int) -> dict[str, Any]:
-        """Runs forward once on each of `count` slots; replies with where the outputs lie."""
+    def do_go(self, count: int) -> dict[str, Any]:
+        """Runs forward once on each of the first `count` slots; replies with where the outputs lie."""
         self.outputs = []
         outputs, model = self.outputs, self.model
         with torch.no_grad():
-            for slot in self.slots[first : first + count]:
+            for slot in self.slots[:count]:
                 outputs.append(model(*slot))  # type: ignore[misc]
         return {"outputs": [[_describe_output(leaf) for leaf in _leaves(output)] for output in outputs]}
 
@@ -286,7 +294,8 @@ def _leaves(output: Any) -> list[Any]:
 
 
 def _describe_output(leaf: Any) -> dict[str, Any]:
-    """What an output is and where it lies. A subclass of Tensor may compute when looked at, so only Tensor itself is one."""
+    """What an output is and where it lies. A subclass of Tensor may compute when looked at, so only Tensor itself is
+    one."""
     if type(leaf) is torch.Tensor or type(leaf) is torch.nn.Parameter:
         if leaf.layout is not torch.strided or leaf.device.type != "cpu":
             return {"other": f"tensor on {leaf.device} with layout {leaf.layout}"}
@@ -294,5 +303,3 @@ def _describe_output(leaf: Any) -> dict[str, Any]:
     if leaf is None or isinstance(leaf, (bool, int, float, str)):
         return {"value": host.encode(leaf)}
     return {"other": type(leaf).__name__}
-
-

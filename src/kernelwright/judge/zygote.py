@@ -1,7 +1,10 @@
-"""The process that workers are forked from: it has imported torch, and never runs an operation (OpenMP pools do not survive a fork).
+"""The process that workers are forked from: it has imported torch, and never runs an operation (OpenMP pools do not
+survive a fork).
 
-It takes orders from the judge over a socket: `{"op": "fork", ...}` with two descriptors (the worker's socket, its output file).
-For each it forks a keeper, which enters new namespaces and forks the worker as PID 1 of its own; when the worker ends, the
+It takes orders from the judge over a socket: `{"op": "fork", ...}` with two descriptors (the worker's socket, its
+output file).
+For each it forks a keeper, which enters new namespaces and forks the worker as PID 1 of its own; when the worker ends,
+the
 kernel ends everything it started, and the zygote tells the judge the exit status as `{"exited": token, "status": n}`.
 """
 
@@ -61,8 +64,12 @@ def _report_exits(control: socket.socket, tokens: dict[int, str]) -> None:
 def _fork(order: dict[str, Any], fds: list[int], control: socket.socket) -> int:
     """Forks a keeper with its worker; returns the keeper's PID."""
     pid = os.fork()
-    if pid:
-        return pid
+    if pid == 0:
+        _become_keeper(order, fds, control)
+    return pid
+
+
+def _become_keeper(order: dict[str, Any], fds: list[int], control: socket.socket) -> NoReturn:
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     control.close()
@@ -99,8 +106,8 @@ def _become_worker(
         os.environ.update(order["environment"])
         os.closerange(output_fd + 1, 1024) if output_fd > sock_fd else os.closerange(sock_fd + 1, 1024)
         sandbox.restrict(confinement)
-        sys.stdout = open(1, "w", buffering=1, closefd=False)  # noqa: SIM115, PTH123 - lives as long as the process
-        sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115, PTH123
+        sys.stdout = open(1, "w", buffering=1, closefd=False)  # noqa: SIM115 - lives as long as the process
+        sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
         code = worker.serve(socket.socket(fileno=sock_fd), isolated=isolated)
     except OSError as error:
         os.write(2, f"the sandbox could not be set up: {error}\n".encode())

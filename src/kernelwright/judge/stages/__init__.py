@@ -1,4 +1,5 @@
-"""What a candidate goes through, in order. Each stage is a function that takes an `Evaluation` and returns, or raises `Rejection`."""
+"""What a candidate goes through, in order. Each stage is a function that takes an `Evaluation` and returns, or raises
+`Rejection`."""
 
 from kernelwright.judge.stages.audit import audit
 from kernelwright.judge.stages.build import build

@@ -1,4 +1,5 @@
-"""Is the work its own? The candidate's kernels are counted and timed; with them switched off the answer must be wrong."""
+"""Is the work its own? The candidate's kernels are counted and timed; with them switched off the answer must be
+wrong."""
 
 from __future__ import annotations
 
@@ -11,12 +12,15 @@ from kernelwright.judge.tensors import BadTensor
 
 
 def audit(evaluation: Evaluation) -> None:
-    """Census, then ablation. The census is the candidate's word; the ablation is checked on inputs that it has not seen."""
+    """Census, then ablation. The census is the candidate's word; the ablation is checked on inputs that it has not
+    seen."""
     reference, side = evaluation.reference, evaluation.subject
     case = reference.info.tune_case
     evaluation.enter(case)
-    slots = side.bind([reference.inputs(case)])
-    side.reveal(slots, 0, 1)
+    answer = reference.answer(case)
+    assert answer is not None
+    side.bind(answer.inputs)
+    side.reveal([answer.inputs])
     reply, seconds = side.timed_call("census", side.call_timeout, slot=0)
     kernels = _census(reply)
     calls = sum(count for count, _ in kernels.values())
@@ -25,14 +29,22 @@ def audit(evaluation: Evaluation) -> None:
     evaluation.coverage = round(min(1.0, sum(spent for _, spent in kernels.values()) / max(seconds, 1e-9)), 4)
     evaluation.evidence["kernels"] = {name: count for name, (count, _) in kernels.items()}
     if _right_without_kernels(evaluation):
-        raise Rejection("no_kernel", "with its own kernels switched off it still gives the right answer", coverage=evaluation.coverage)
+        raise Rejection(
+            "no_kernel",
+            "with its own kernels switched off it still gives the right answer",
+            coverage=evaluation.coverage,
+        )
 
 
 def _census(reply: dict[str, Any]) -> dict[str, tuple[int, float]]:
     """Calls and seconds by kernel, from a reply that may say anything."""
     try:
         kernels = reply["census"]["kernels"]
-        return {str(name): (int(entry["calls"]), float(entry["seconds"])) for name, entry in kernels.items() if int(entry["calls"]) > 0}
+        return {
+            str(name): (int(entry["calls"]), float(entry["seconds"]))
+            for name, entry in kernels.items()
+            if int(entry["calls"]) > 0
+        }
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise Rejection("tampering", "its process broke the protocol: no census of kernels") from error
 

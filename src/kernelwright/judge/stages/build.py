@@ -1,4 +1,5 @@
-"""Does it build? The candidate is loaded and constructed once in a worker that may write its build folder and start compilers."""
+"""Does it build? The candidate is loaded and constructed once in a worker that may write its build folder and start
+compilers."""
 
 from __future__ import annotations
 
@@ -22,7 +23,9 @@ def build(evaluation: Evaluation) -> None:
         return
     side = evaluation.start_side(True)
     try:
-        side.load(evaluation.source, evaluation.language.worker_module, evaluation.build_dir, readonly=False, timeout=TIMEOUT)
+        side.load(
+            evaluation.source, evaluation.language.worker_module, evaluation.build_dir, readonly=False, timeout=TIMEOUT
+        )
         side.construct(evaluation.reference.info.tune_case, TIMEOUT)
     except Rejection as rejection:
         raise _explained(evaluation, rejection) from rejection
@@ -40,5 +43,11 @@ def _explained(evaluation: Evaluation, rejection: Rejection) -> Rejection:
     if not problem.message:
         return rejection
     line = f"line {problem.line}: " if problem.line else ""
-    return Rejection("build_failed", f"{line}{problem.message}", line=problem.line, text=problem.text, output=problem.output,
-                     notes=list(problem.notes))  # fmt: skip
+    return Rejection(
+        "build_failed",
+        f"{line}{problem.message}",
+        line=problem.line,
+        text=problem.text,
+        output=problem.output,
+        notes=list(problem.notes),
+    )

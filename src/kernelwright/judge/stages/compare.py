@@ -1,4 +1,5 @@
-"""Is it right? Every element of every output against float64, on the task's own inputs and on others, on every case it may know of."""
+"""Is it right? Every element of every output against float64, on the task's own inputs and on others, on every case it
+may know of."""
 
 from __future__ import annotations
 
@@ -7,7 +8,8 @@ from kernelwright.judge.rejection import Rejection
 
 
 def compare(evaluation: Evaluation) -> None:
-    """Checks the tune and check cases, each on its own inputs twice over, the first tune case on further distributions as well."""
+    """Checks the tune and check cases, each on its own inputs twice over, the first tune case on further distributions
+    as well."""
     reference = evaluation.reference
     for case in reference.info.cases:
         if case.role == "held_out":

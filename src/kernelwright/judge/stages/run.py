@@ -7,14 +7,15 @@ from kernelwright.judge.evaluation import Evaluation
 
 
 def run(evaluation: Evaluation) -> None:
-    """Loads the finished build, gives it the reference's parameters, calls forward once: right number, shapes and dtypes."""
+    """Loads the finished build, gives it the reference's parameters, calls forward once: right number, shapes and
+    dtypes."""
     case = evaluation.reference.info.tune_case
     answer = evaluation.reference.answer(case)
     assert answer is not None
     evaluation.side = evaluation.fresh_side()
     evaluation.enter(case)
     side = evaluation.subject
-    slots = side.bind([answer.inputs])
-    side.reveal(slots, 0, 1)
-    outputs, _ = side.run(0, 1)
+    side.bind(answer.inputs)
+    side.reveal([answer.inputs])
+    outputs, _ = side.run(1)
     check_form(outputs[0], answer.outputs)

@@ -6,7 +6,8 @@ from kernelwright.judge.evaluation import Evaluation
 from kernelwright.judge.rejection import Rejection
 
 FLOOR_SLACK = 0.75
-"""A ceiling is measured, so it may be off; faster than this share of the floor is fraud, or a floor that does not hold."""
+"""A ceiling is measured, so it may be off; faster than this share of the floor is fraud, or a floor that does not
+hold."""
 
 
 def time(evaluation: Evaluation) -> None:
@@ -23,7 +24,12 @@ def time(evaluation: Evaluation) -> None:
         evaluation.checked += checked
         evaluation.stopped_early |= stopped
         if timing.time_us < FLOOR_SLACK * floor:
-            raise Rejection("implausible", f"{timing.time_us:.2f} us is less than the {floor:.2f} us that moving the data takes",
-                            case=case.name, time_us=timing.time_us, floor_us=floor)  # fmt: skip
+            raise Rejection(
+                "implausible",
+                f"{timing.time_us:.2f} us is less than the {floor:.2f} us that moving the data takes",
+                case=case.name,
+                time_us=timing.time_us,
+                floor_us=floor,
+            )
         if stopped:
             return

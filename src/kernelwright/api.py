@@ -1,0 +1,386 @@
+"""What `import kernelwright` offers, and all that the command line does."""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import math
+import re
+from collections.abc import Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import ValidationError
+
+from kernelwright import registry
+from kernelwright.errors import UsageError
+from kernelwright.judge.verdict import Comparison, Verdict
+from kernelwright.proposers.base import Candidate
+from kernelwright.report import files, module
+from kernelwright.report import view as views
+from kernelwright.report.view import RunView, as_json
+from kernelwright.search import INTERRUPTED, Settings, search
+from kernelwright.store import RunRecord, Store
+from kernelwright.tasks import Fairness, Task, TaskInfo, Tolerance
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from kernelwright.search.events import Listener
+    from kernelwright.targets.base import Target
+
+_T = TypeVar("_T")
+
+_UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+DEFAULT_OUT = Path("kernels")
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a search found. `view` has everything the report shows; `model` is the live module, if the task was one."""
+
+    view: RunView
+    source_path: Path | None
+    report_path: Path | None
+    model: nn.Module | None = None
+
+    @property
+    def run(self) -> str:
+        """The run's name in the store."""
+        return self.view.run
+
+    @property
+    def outcome(self) -> str:
+        """`faster` (the whole confidence interval lies above 1), `not_faster`, or `no_kernel`: nothing was accepted."""
+        return self.view.outcome
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """The best candidate's verdict; None when no candidate was accepted."""
+        return self.view.best_node.verdict if self.view.best_node else None
+
+    @property
+    def source(self) -> str | None:
+        """The best candidate's source; None when no candidate was accepted."""
+        return self.view.best_node.candidate.source if self.view.best_node else None
+
+    @property
+    def comparison(self) -> Comparison | None:
+        """The final side-by-side measurement."""
+        return self.view.comparison
+
+    @cached_property
+    def kernel(self) -> nn.Module:
+        """The best candidate as a module in this process, built on first use.
+
+        It takes the reference's inputs. When a live module was optimised it carries copies of its weights.
+
+        Raises:
+            UsageError: no candidate was accepted.
+        """
+        if self.source is None:
+            raise UsageError("no candidate was accepted, so there is no kernel", where=self.run)
+        return module.build(self.source, self.view.info, self.model)
+
+    def to_json(self) -> dict[str, Any]:
+        """What `optimize --json` prints."""
+        return {
+            "outcome": self.outcome,
+            "best": as_json(self.verdict),
+            "source_path": str(self.source_path) if self.source_path else None,
+            "report_path": str(self.report_path) if self.report_path else None,
+            "run": self.run,
+            "evaluated": len(self.view.nodes),
+            "seconds": round(self.view.seconds, 2),
+            "comparison": as_json(self.comparison),
+        }
+
+
+@dataclass(frozen=True)
+class Description:
+    """A task as the judge sees it; `floors_us` has a floor for each case of `info`."""
+
+    task: Task
+    info: TaskInfo
+    fairness: Fairness
+    floors_us: tuple[float, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """What `task --json` prints."""
+        return {
+            "task": self.task.name,
+            "id": self.task.id,
+            "fair": self.fairness.fair,
+            "problems": as_json(self.fairness)["problems"],
+            "cases": [
+                {**as_json(case), "floor_us": floor}
+                for case, floor in zip(self.info.cases, self.floors_us, strict=True)
+            ],
+            "state": as_json(self.info)["state"],
+            "init_inputs": self.info.init_inputs,
+        }
+
+
+def load_task(
+    spec: str | Path, *, inputs: Sequence[str] = (), allow_tf32: bool = False, tolerance: float | None = None
+) -> Task:
+    """A task from what a user types; see `Task.load`. `tolerance` is an error relative to the output's size.
+
+    Raises:
+        UsageError: the tolerance is not above 0.
+        TaskError: there is no such task.
+    """
+    if tolerance is not None and not 0 < tolerance < math.inf:
+        raise UsageError(
+            f"{tolerance} is no tolerance", where="--tolerance", remedy="write a number above 0, e.g. 1e-3"
+        )
+    return Task.load(spec, inputs=tuple(inputs), tolerance=Tolerance(allow_tf32=allow_tf32, relative=tolerance))
+
+
+def optimize(
+    task: Task | nn.Module | str | Path,
+    example_inputs: Sequence[Any] | None = None,
+    *,
+    target: str = "cpu",
+    language: str = "cpp",
+    budget: str | float = "60s",
+    out: str | Path | None = DEFAULT_OUT,
+    policy: str | None = None,
+    seed: int | None = None,
+    evaluations: int | None = None,
+    tolerance: Tolerance | None = None,
+    listener: Listener | None = None,
+) -> Result:
+    """Searches for a kernel that computes the same as `task`, and faster.
+
+    Args:
+        task: a live module (then `example_inputs` are the arguments of its forward), a file in KernelBench's format,
+            `package.module:name`, or a `Task`.
+        budget: seconds, or a text such as `60s`, `5m`, `1h`.
+        out: the folder that gets the kernel and the report; None writes neither.
+        tolerance: how far from float64 an output may be; None for the judge's own bound.
+        listener: called with each event of the search, in this process.
+
+    Raises:
+        UsageError: an argument is wrong.
+        TaskError: the task cannot be used.
+        MachineError: the machine lacks something, or `out` cannot be written (found out before the search begins).
+        StoreError: the store cannot be used.
+        KeyboardInterrupt: Ctrl-C; what was evaluated is kept, and `resume` goes on.
+    """
+    made, model = _task(task, example_inputs, tolerance)
+    settings = _settings(
+        target=target,
+        language=language,
+        budget_s=parse_budget(budget),
+        policy=policy,
+        evaluations=evaluations,
+        seed=seed,
+    )
+    return _search(made, settings, out, listener, resume=None, model=model)
+
+
+def resume(run: str, *, out: str | Path | None = DEFAULT_OUT, listener: Listener | None = None) -> Result:
+    """Goes on with a run that was interrupted; what was evaluated is not evaluated again. Raises as `optimize` does."""
+    with closing(Store()) as store:
+        record = find_run(store, run)
+    settings = Settings.model_validate(record.settings)
+    return _search(record.task, settings, out, listener, resume=record.id)
+
+
+def evaluate(
+    task: Task | str | Path,
+    source: str | Path,
+    *,
+    target: str = "cpu",
+    language: str = "cpp",
+    tolerance: Tolerance | None = None,
+) -> Verdict:
+    """Judges a candidate.
+
+    Args:
+        source: a path, or the source itself (a text of several lines).
+
+    Raises:
+        UsageError: an argument is wrong or the file cannot be read.
+        TaskError: the task cannot be used.
+        MachineError: the machine lacks something.
+    """
+    from kernelwright.judge.judge import Judge
+
+    made, _ = _task(task, None, tolerance)
+    registry.load("languages", language)
+    candidate = Candidate(source=_read(source), language=language)
+
+    async def judged() -> Verdict:
+        async with Judge(made, _target(target), language=language) as judge:
+            return await judge.evaluate(candidate)
+
+    return _run(judged())
+
+
+def describe(task: Task, *, target: str = "cpu") -> Description:
+    """Loads a task in the sandbox and says what it computes, what its floor is, and whether it is a fair test.
+
+    Raises:
+        TaskError: the task cannot be used.
+        MachineError: the machine lacks something.
+    """
+    from kernelwright.judge.judge import Judge
+
+    device = _target(target)
+
+    async def described() -> tuple[TaskInfo, Fairness]:
+        async with Judge(task, device) as judge:
+            return judge.info, await judge.fairness()
+
+    info, fairness = _run(described())
+    return Description(task, info, fairness, tuple(device.floor_us(case) for case in info.cases))
+
+
+def export(run: str, *, out: str | Path = DEFAULT_OUT) -> Result:
+    """Writes the best kernel and the report of a run again, also of one that was interrupted.
+
+    Raises:
+        UsageError: there is no such run, or it has nothing to show.
+        MachineError: `out` cannot be written.
+    """
+    return _result(view(run), out)
+
+
+def view(run: str) -> RunView:
+    """All about a run. Raises `UsageError` when there is no such run, or it has nothing to show."""
+    with closing(Store()) as store:
+        return views.load(store, find_run(store, run).id)
+
+
+def runs() -> list[RunRecord]:
+    """The newest runs in the store, newest first."""
+    with closing(Store()) as store:
+        return store.runs()
+
+
+def summary(record: RunRecord) -> dict[str, Any]:
+    """One entry of `runs --json`."""
+    return {
+        "run": record.id,
+        "task": record.task.name,
+        "outcome": record.outcome or record.status,
+        "speedup": record.speedup,
+        "started": record.started.isoformat(),
+        "evaluated": record.evaluated,
+        "seconds": record.seconds,
+    }
+
+
+def find_run(store: Store, name: str) -> RunRecord:
+    """The run of that name, or the only one whose name begins so.
+
+    Raises:
+        UsageError: there is none, or several; names those that come close.
+    """
+    known = {record.id: record for record in store.runs(limit=1000)}
+    if name in known:
+        return known[name]
+    begun = [run for run in known if name and run.startswith(name)]
+    if len(begun) == 1:
+        return known[begun[0]]
+    close = begun[:3] or difflib.get_close_matches(name, known, n=3)
+    what = f"{len(begun)} runs begin with {name!r}" if begun else f"there is no run {name!r}"
+    raise UsageError(what, remedy=f"did you mean {' or '.join(close)}?" if close else "`kernelwright runs` lists them")
+
+
+def _search(
+    task: Task,
+    settings: Settings,
+    out: str | Path | None,
+    listener: Listener | None,
+    *,
+    resume: str | None,
+    model: nn.Module | None = None,
+) -> Result:
+    if out is not None:
+        files.check_writable(Path(out))
+    with closing(Store()) as store:
+        found = _run(search(task, settings, store, listener=listener, resume=resume))
+        if found.stopped == INTERRUPTED:
+            raise KeyboardInterrupt(found.run)
+        return _result(views.load(store, found.run), out, model)
+
+
+def _result(shown: RunView, out: str | Path | None, model: nn.Module | None = None) -> Result:
+    source_path, report_path = files.write(shown, Path(out)) if out is not None else (None, None)
+    return Result(shown, source_path, report_path, model)
+
+
+def _task(
+    task: Task | nn.Module | str | Path, example_inputs: Sequence[Any] | None, tolerance: Tolerance | None
+) -> tuple[Task, nn.Module | None]:
+    """The task, and the live module if it is one."""
+    if isinstance(task, str | Path):
+        return Task.load(task, tolerance=tolerance), None
+    if isinstance(task, Task):
+        return task.model_copy(update={"tolerance": tolerance}) if tolerance else task, None
+    if example_inputs is None:
+        raise UsageError("a live module needs example_inputs", remedy="pass the arguments of its forward as a tuple")
+    return Task.from_module(task, tuple(example_inputs), tolerance=tolerance), task
+
+
+def _settings(**chosen: Any) -> Settings:
+    """The search's own defaults where nothing (None) was chosen."""
+    try:
+        settings = Settings(**{name: value for name, value in chosen.items() if value is not None})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UsageError(first["msg"], where=str(first["loc"][0])) from error
+    registry.load("targets", settings.target)
+    registry.load("languages", settings.language)
+    registry.load("policies", settings.policy)
+    return settings
+
+
+def parse_budget(budget: str | float) -> float:
+    """Seconds from a number, or from a text such as `60`, `60s`, `5m`, `1.5h`.
+
+    Raises:
+        UsageError: it is no time above 0.
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", str(budget))
+    seconds = float(match[1]) * _UNITS.get(match[2], 0.0) if match else 0.0
+    if seconds <= 0:
+        raise UsageError(f"{str(budget)!r} is no time", where="budget", remedy="write e.g. 60s, 5m or 1h")
+    return seconds
+
+
+def _target(name: str) -> Target:
+    made: Target = registry.load("targets", name)()
+    return made
+
+
+def _read(source: str | Path) -> str:
+    if isinstance(source, str) and "\n" in source:
+        return source
+    try:
+        return Path(source).read_text(encoding="utf-8")
+    except OSError as error:
+        raise UsageError(
+            f"cannot read the candidate: {error.strerror}",
+            where=str(source),
+            remedy="name a Python file that defines ModelNew",
+        ) from error
+    except UnicodeDecodeError as error:
+        raise UsageError("the candidate is no UTF-8 text", where=str(source), remedy="save it as UTF-8") from error
+
+
+def _run(work: Coroutine[Any, Any, _T]) -> _T:
+    """Runs a coroutine to its end, in a thread of its own where this one already runs a loop, as notebooks do."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, work).result()

@@ -1,0 +1,89 @@
+"""One output against what it must be: the errors where it is right, a `Rejection` with evidence where it is wrong."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kernelwright.judge import numerics
+from kernelwright.judge.reference import Expected
+from kernelwright.judge.rejection import Rejection
+from kernelwright.judge.tensors import Array, widen
+from kernelwright.judge.verdict import Reason
+
+_PART = 1 << 18
+
+
+def compare_output(fetch: numerics.Fetch, want: Expected, what: str) -> numerics.Errors | None:
+    """Compares every element that `fetch` gives with what is expected; None for outputs that are not floating and
+    right.
+
+    Raises:
+        Rejection: `wrong_values` or `non_finite`, with the worst element, what it is and what it must be.
+    """
+    assert want.exact is not None
+    if want.bound is None or want.magnitude is None:
+        _equal(fetch, want, want.exact, what)
+        return None
+    found = numerics.errors(fetch, want.dtype, want.exact, want.magnitude)
+    if found.non_finite >= 0:
+        raise _wrong(
+            fetch, want, found.non_finite, "non_finite", f"{what}: NaN or infinity where the reference is finite"
+        )
+    if want.bound.admits(found):
+        return found
+    message = (
+        f"{what}: error {found.max:.2e} (mean {found.mean:.2e}) relative to float64, allowed {want.bound.max:.2e} "
+        f"(mean {want.bound.mean:.2e}), the reference's own {want.bound.reference_max:.2e} "
+        f"(mean {want.bound.reference_mean:.2e})"
+    )
+    raise _wrong(
+        fetch,
+        want,
+        found.worst,
+        "wrong_values",
+        message,
+        max_error=found.max,
+        mean_error=found.mean,
+        allowed_max=want.bound.max,
+        allowed_mean=want.bound.mean,
+    )
+
+
+def _equal(fetch: numerics.Fetch, want: Expected, exact: Array, what: str) -> None:
+    """Exact comparison, for integers and booleans; another right answer counts too."""
+    flat = exact.reshape(-1)
+    other = want.alternative.reshape(-1) if want.alternative is not None else None
+    first, count = -1, 0
+    for start in range(0, flat.size, _PART):
+        stop = min(start + _PART, flat.size)
+        got = fetch(start, stop)
+        right = got == flat[start:stop]
+        if other is not None:
+            right |= got == other[start:stop]
+        if not right.all():
+            wrong = np.flatnonzero(~right)
+            first, count = (start + int(wrong[0]) if first < 0 else first), count + wrong.size
+    if count:
+        raise _wrong(fetch, want, first, "wrong_values", f"{what}: {count} of {flat.size} elements differ")
+
+
+def _wrong(fetch: numerics.Fetch, want: Expected, flat: int, reason: Reason, message: str, **more: float) -> Rejection:
+    assert want.exact is not None
+    index = [int(i) for i in np.unravel_index(flat, want.exact.shape)] if want.exact.ndim else []
+    got, right = fetch(flat, flat + 1), want.exact.reshape(-1)[flat : flat + 1]
+    values = _number(widen(got, want.dtype) if want.dtype == "bfloat16" else got), _number(right)
+    return Rejection(
+        reason,
+        f"{message}; at {index} it gives {values[0]}, expected {values[1]}",
+        element=index,
+        got=values[0],
+        expected=values[1],
+        **more,
+    )
+
+
+def _number(array: Array) -> float | int | str:
+    """The only element, as JSON can say it: NaN, infinities and complex numbers as text."""
+    number = array.reshape(-1)[0].item()
+    finite = isinstance(number, (int, float)) and np.isfinite(number)
+    return number if finite else str(number)

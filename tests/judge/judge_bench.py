@@ -1,0 +1,49 @@
+"""Real judges over real processes, one for each task, shared by the tests of this folder."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+from kernelwright.judge.judge import Judge
+from kernelwright.judge.verdict import Verdict
+from kernelwright.proposers.base import Candidate
+from kernelwright.targets.cpu import Cpu
+from kernelwright.tasks import Task
+
+T = TypeVar("T")
+
+
+class Bench:
+    """Runs judges on an event loop of its own, so that several tests can share one."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        self._judges: dict[str, Judge] = {}
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(240)
+
+    def judge(self, task: str) -> Judge:
+        if task not in self._judges:
+            path = self._folder / f"task{len(self._judges)}.py"
+            path.write_text(task)
+            judge = Judge(Task.load(path), Cpu())
+            self.run(judge.__aenter__())
+            self._judges[task] = judge
+        return self._judges[task]
+
+    def evaluate(self, task: str, source: str) -> Verdict:
+        return self.run(self.judge(task).evaluate(Candidate(source=source, language="cpp")))
+
+    def close(self) -> None:
+        for judge in self._judges.values():
+            self.run(judge.__aexit__())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()

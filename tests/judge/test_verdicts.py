@@ -1,0 +1,112 @@
+"""What the judge says of honest, wrong and hostile candidates."""
+
+from __future__ import annotations
+
+import pytest
+
+from judge_bench import Bench
+from judge_sources import AFFINE, HONEST, OWN, torch_only, with_kernel
+
+
+def test_an_honest_kernel_is_accepted_with_its_evidence(bench: Bench) -> None:
+    verdict = bench.evaluate(AFFINE, HONEST)
+
+    assert verdict.accepted, verdict
+    assert [stage.status for stage in verdict.stages] == ["passed"] * 6
+    assert verdict.speedup is not None
+    assert verdict.speedup_ci is not None
+    assert verdict.speedup_ci[0] <= verdict.speedup <= verdict.speedup_ci[1]
+    assert verdict.time_us and verdict.reference_us and verdict.floor_us
+    assert verdict.coverage is not None and 0 < verdict.coverage <= 1
+    assert verdict.evidence["kernels"] == {"affine": 1}
+    assert verdict.proof is not None
+    assert set(verdict.proof.cases) == {"default", "one row", "secret"}
+    assert {"own", "signed"} <= set(verdict.proof.distributions)
+    assert verdict.error is not None and verdict.error.max <= verdict.error.allowed_max
+
+
+REJECTED = {
+    "no ModelNew": ("import torch\n", "does_not_load"),
+    "syntax error": ("import torch\ndef f(:\n", "does_not_load"),
+    "raises while loading": (torch_only("return x", before="raise ValueError('no')"), "does_not_load"),
+    "exits while loading": (torch_only("return x", before="import sys; sys.exit(0)"), "does_not_load"),
+    "kills itself": (torch_only("import os", "os._exit(0)"), "crashed"),
+    "segfaults": (torch_only("import ctypes", "ctypes.string_at(0)"), "crashed"),
+    "raises": (torch_only("raise RuntimeError('not today')"), "crashed"),
+    "wrong values": (torch_only("return torch.relu(x * self.weight + self.bias) * 1.0001"), "wrong_values"),
+    "one wrong element": (torch_only("y = torch.relu(x * self.weight + self.bias)", "y[0, 0] += 0.01", "return y"), "wrong_values"),
+    "half precision": (torch_only("return torch.relu(x.half() * self.weight + self.bias).float()"), "wrong_values"),
+    "NaN": (torch_only("return torch.relu(x * self.weight + self.bias) / 0 * 0"), "non_finite"),
+    "wrong shape": (torch_only("return torch.relu(x * self.weight + self.bias)[:-1]"), "wrong_shape"),
+    "wrong dtype": (torch_only("return torch.relu(x * self.weight + self.bias).double()"), "wrong_dtype"),
+    "two outputs": (torch_only("return x, x"), "wrong_shape"),
+    "no tensor": (torch_only("return 1.0"), "wrong_shape"),
+    "a tensor that computes when looked at": (
+        torch_only("return Lazy(x)", before="class Lazy(torch.Tensor):\n    pass\n"),
+        "wrong_shape",
+    ),
+    "writes into its input": (
+        torch_only("y = torch.relu(x * self.weight + self.bias)", "x.zero_()", "return y"),
+        "mutates_inputs",
+    ),
+    "no kernel": (torch_only("return torch.relu(x * self.weight + self.bias)"), "no_kernel"),
+    "decoy kernel": (with_kernel(*OWN, "return torch.relu(x * self.weight + self.bias)"), "no_kernel"),
+    "right only once": (
+        torch_only(
+            "self.n = getattr(self, 'n', 0) + 1",
+            "y = torch.relu(x * self.weight + self.bias)",
+            "return y if self.n < 8 else y + 1",
+        ),
+        "not_repeatable",
+    ),
+    "only the shapes it knows": (with_kernel(*OWN, "return y if x.shape[0] != 77 else y + 1"), "fails_held_out"),
+    "asks for all memory": (torch_only("return torch.empty(1 << 40)"), "over_limit"),
+    "remembers by pointer": (
+        with_kernel(
+            "self.seen = getattr(self, 'seen', {})",
+            "if x.data_ptr() not in self.seen:",
+            "    y = torch.empty_like(x)",
+            "    kernels.affine(x, self.weight.detach(), self.bias.detach(), y)",
+            "    self.seen[x.data_ptr()] = y",
+            "return self.seen[x.data_ptr()].clone()",
+        ),
+        None,
+    ),
+    "does not build": (HONEST.replace("const long n =", "const lung n ="), "build_failed"),
+}
+
+
+@pytest.mark.parametrize("name", REJECTED)
+def test_what_must_not_pass_does_not(bench: Bench, name: str) -> None:
+    source, reason = REJECTED[name]
+
+    verdict = bench.evaluate(AFFINE, source)
+
+    assert verdict.outcome == "rejected"
+    assert reason is None or verdict.reason == reason, verdict.message
+    assert verdict.message
+    assert verdict.speedup is None
+
+
+def test_wrong_values_name_the_element(bench: Bench) -> None:
+    source, _ = REJECTED["one wrong element"]
+
+    evidence = bench.evaluate(AFFINE, source).evidence
+
+    assert evidence["element"] == [0, 0]
+    assert evidence["got"] - evidence["expected"] == pytest.approx(0.01, rel=1e-3)
+    assert evidence["case"] == "default"
+
+
+def test_a_failed_build_names_the_line_of_the_candidate(bench: Bench) -> None:
+    source, _ = REJECTED["does not build"]
+
+    verdict = bench.evaluate(AFFINE, source)
+
+    line = verdict.evidence["line"]
+    assert "lung" in source.splitlines()[line - 1]
+    assert "lung" in verdict.message
+
+
+def test_after_all_that_an_honest_kernel_is_still_accepted(bench: Bench) -> None:
+    assert bench.evaluate(AFFINE, HONEST).accepted
