@@ -48,7 +48,8 @@ void affine(tvm::ffi::TensorView x, tvm::ffi::TensorView w, tvm::ffi::TensorView
     }
 }
 '''
-kernels = tvm_ffi.cpp.load_inline("affine", cpp_sources=CPP, functions=["affine"], extra_cflags=["-O3", "-march=native", "-fopenmp"])
+FLAGS = ["-O3", "-march=native", "-fopenmp"]
+kernels = tvm_ffi.cpp.load_inline("affine", cpp_sources=CPP, functions=["affine"], extra_cflags=FLAGS)
 """
 
 MODEL = """

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from judge_bench import Bench
+from judge_sources import AFFINE, torch_only
 
 from kernelwright.home import home
 from kernelwright.judge import sandbox
-from judge_bench import Bench
-from judge_sources import AFFINE, torch_only
 
 REPORT = "raise RuntimeError('RESULT ' + repr({expression}))"
 

@@ -50,7 +50,7 @@ LOW = HEAD + dedent("""
 
 
 def as_candidate(task: str, change: tuple[str, str] = ("", "")) -> str:
-    return task.split("def get_inputs")[0].replace("class Model", "class ModelNew").replace(*change)
+    return task.split("def get_inputs", maxsplit=1)[0].replace("class Model", "class ModelNew").replace(*change)
 
 
 def test_running_statistics_are_part_of_the_answer(bench: Bench) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from judge_bench import Bench
 from judge_sources import AFFINE, HONEST, OWN, torch_only, with_kernel
 
@@ -34,7 +33,10 @@ REJECTED = {
     "segfaults": (torch_only("import ctypes", "ctypes.string_at(0)"), "crashed"),
     "raises": (torch_only("raise RuntimeError('not today')"), "crashed"),
     "wrong values": (torch_only("return torch.relu(x * self.weight + self.bias) * 1.0001"), "wrong_values"),
-    "one wrong element": (torch_only("y = torch.relu(x * self.weight + self.bias)", "y[0, 0] += 0.01", "return y"), "wrong_values"),
+    "one wrong element": (
+        torch_only("y = torch.relu(x * self.weight + self.bias)", "y[0, 0] += 0.01", "return y"),
+        "wrong_values",
+    ),
     "half precision": (torch_only("return torch.relu(x.half() * self.weight + self.bias).float()"), "wrong_values"),
     "NaN": (torch_only("return torch.relu(x * self.weight + self.bias) / 0 * 0"), "non_finite"),
     "wrong shape": (torch_only("return torch.relu(x * self.weight + self.bias)[:-1]"), "wrong_shape"),

@@ -18,6 +18,10 @@ from kernelwright.judge.tensors import Array, BadTensor, Claim
 from kernelwright.tasks import CaseInfo, Task, TaskInfo
 
 LOAD_TIMEOUT, FORWARD_TIMEOUT = 120.0, 300.0
+GIB = 1 << 30
+COPIES = 8
+"""Memory that judging takes, in sizes of everything that one call reads and writes: the judge's own, the reference and
+its float64 twin, the candidate."""
 SPARE = "spare"
 """The name of a further answer on the task's own distribution, for the ablation."""
 ANSWERS_BYTES = 3 << 30
@@ -112,7 +116,15 @@ class ReferenceSide:
     def load(self) -> TaskInfo:
         """Loads the task and describes it. Raises `TaskError`."""
         self.load_into(self.worker)
-        self.info = TaskInfo.model_validate(self.call("describe", LOAD_TIMEOUT)["info"])
+        reply = self.call("describe", LOAD_TIMEOUT)
+        self.info = TaskInfo.model_validate(reply["info"])
+        needed, available = COPIES * max(case.bytes for case in self.info.cases), int(reply["available"])
+        if needed > available:
+            raise TaskError(
+                f"judging it takes about {needed / GIB:.1f} GiB of memory, and {available / GIB:.1f} GiB are free",
+                where=self.task.source.filename,
+                remedy="make the inputs smaller",
+            )
         return self.info
 
     def load_into(self, worker: Worker) -> None:

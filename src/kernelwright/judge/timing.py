@@ -31,6 +31,8 @@ SPARE_RESULTS = 3
 MIN_PAIRS, MAX_PAIRS = 6, 31
 WIDTH = 0.03
 """Enough pairs are measured when the 95 % interval is no wider than this share of the median."""
+UNSTABLE = 10.0
+"""An interval whose ends are further apart than this factor says nothing; a narrower one says what it is worth."""
 SECONDS = 2.0
 """Time for the pairs of one candidate on one case, beyond `MIN_PAIRS` of them."""
 
@@ -130,7 +132,7 @@ class Stopwatch:
             ratios = [a / b for a, b in zip(theirs, own, strict=True)]
             stopped = to_beat is not None and len(ratios) >= MIN_PAIRS and max(ratios) < 0.85 * to_beat
         speedup = interval([a / b for a, b in zip(theirs, own, strict=True)])
-        if speedup.high > 3 * speedup.low and len(own) >= MAX_PAIRS:
+        if speedup.high > UNSTABLE * speedup.low and len(own) >= MAX_PAIRS:
             raise Rejection(
                 "unstable_timing",
                 f"after {len(own)} pairs the speedup is only known to lie in {speedup.low:.2f} .. {speedup.high:.2f}",
@@ -145,6 +147,7 @@ class Stopwatch:
             speedup=speedup.median,
             speedup_ci=(speedup.low, speedup.high),
             pairs=len(own),
+            calls=len(pool.batches[0]),
         )
         return timing, stopped, checked
 

@@ -52,7 +52,10 @@ class ErrorReport(BaseModel):
 
 
 class CaseTiming(BaseModel):
-    """One timed case: times in µs, speedup as the median of paired ratios with its 95 % confidence interval."""
+    """One timed case: times in µs, speedup as the median of paired ratios with its 95 % confidence interval.
+
+    `pairs` paired batches of `calls` calls each were measured.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -63,6 +66,7 @@ class CaseTiming(BaseModel):
     speedup: float
     speedup_ci: tuple[float, float]
     pairs: int
+    calls: int
 
 
 class Proof(BaseModel):

@@ -22,7 +22,7 @@ from typing import Any
 import torch
 
 from kernelwright.judge import wire
-from kernelwright.tasks import host
+from kernelwright.tasks import host, host_memory
 
 CANDIDATE_MODULE = "candidate"
 CANDIDATE_FILE = "candidate.py"
@@ -103,7 +103,7 @@ class Subject:
 
     def do_describe(self) -> dict[str, Any]:
         """What `TaskInfo` holds."""
-        return {"info": self._task().describe()}
+        return {"info": self._task().describe(), "available": host_memory.available_bytes()}
 
     def do_fairness(self, budget_s: float) -> dict[str, Any]:
         """What `Fairness` holds."""
@@ -116,12 +116,13 @@ class Subject:
     def do_compiled(self, cases: list[str], seed: int) -> dict[str, Any]:
         """The module that torch.compile wrote, as a candidate's source, or None with the problem."""
         from kernelwright.tasks import host_compile
+        from kernelwright.tasks.host_compile_text import NotCaptured
 
         task = self._task()
-        examples = [(task.model(seed, case), tuple(task.draw(case, seed))) for case in cases]
+        (model, inputs), *others = [(task.model(seed, case), task.draw(case, seed)) for case in cases]
         try:
-            return {"source": host_compile.compiled_source(examples), "problem": ""}
-        except host_compile.NotCaptured as problem:
+            return {"source": host_compile.compiled_source(model, inputs, others), "problem": ""}
+        except NotCaptured as problem:
             return {"source": None, "problem": str(problem)}
 
     def do_draw(self, case: str, seed: int, distribution: str = "") -> dict[str, Any]:
@@ -251,9 +252,8 @@ class Subject:
 
 
 def _state(model: torch.nn.Module | None) -> list[dict[str, Any]]:
-    return [
-        {"name": name, "kind": kind, **_tensor(tensor)} for name, kind, tensor in (host.state(model) if model else [])
-    ]
+    entries = [] if model is None else host.state(model)
+    return [{"name": name, "kind": kind, **_tensor(tensor)} for name, kind, tensor in entries]
 
 
 def _tensor(tensor: torch.Tensor) -> dict[str, Any]:

@@ -1,0 +1,175 @@
+"""The gap: what honest float32 arithmetic leaves is always admitted, what fewer bits leave never is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kernelwright.judge import numerics
+from kernelwright.tasks import Tolerance
+
+Op = Callable[..., torch.Tensor]
+
+
+def tf32(x: torch.Tensor) -> torch.Tensor:
+    """Rounded to ten bits of mantissa, as tensor cores take their operands."""
+    bits = x.contiguous().view(torch.int32)
+    return ((bits + 0x1000) & ~0x1FFF).view(torch.float32)
+
+
+LOWER = {"tf32": tf32, "fp16": lambda x: x.half().float(), "bf16": lambda x: x.bfloat16().float()}
+
+
+def matmul_in_order(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    total = torch.zeros(a.shape[0], b.shape[1])
+    for k in range(a.shape[1]):
+        total += a[:, k : k + 1] * b[k : k + 1]
+    return total
+
+
+def matmul_in_blocks(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    return sum(x @ y for x, y in zip(a.split(37, 1), b.split(37, 0), strict=True))  # type: ignore[return-value]
+
+
+def sum_in_order(x: torch.Tensor) -> torch.Tensor:
+    total = torch.zeros(x.shape[0])
+    for column in x.T:
+        total += column
+    return total
+
+
+def softmax_unfused(x: torch.Tensor) -> torch.Tensor:
+    e = (x - x.amax(-1, keepdim=True)).exp()
+    return e * (1 / e.sum(-1, keepdim=True))
+
+
+def norm_one_pass(x: torch.Tensor) -> torch.Tensor:
+    mean = x.mean(-1, keepdim=True)
+    return (x - mean) / ((x * x).mean(-1, keepdim=True) - mean * mean + 1e-5).sqrt()
+
+
+KINDS: dict[str, tuple[Op, list[Op], Callable[[], list[torch.Tensor]], float]] = {
+    "matmul 64": (
+        torch.matmul,
+        [matmul_in_order, matmul_in_blocks],
+        lambda: [torch.randn(90, 64), torch.randn(64, 50)],
+        64,
+    ),
+    "matmul 4096": (
+        torch.matmul,
+        [matmul_in_order, matmul_in_blocks],
+        lambda: [torch.randn(60, 4096), torch.randn(4096, 50)],
+        4096,
+    ),
+    "row sum": (lambda x: x.sum(-1), [sum_in_order], lambda: [torch.randn(64, 5000)], 5000),
+    "softmax": (lambda x: torch.softmax(x, -1), [softmax_unfused], lambda: [torch.randn(40, 1000)], 1),
+    "layer norm": (
+        lambda x: torch.nn.functional.layer_norm(x, x.shape[-1:]),
+        [norm_one_pass],
+        lambda: [torch.randn(40, 900)],
+        1,
+    ),
+    "gelu": (
+        torch.nn.functional.gelu,
+        [lambda x: x * 0.5 * (1 + torch.erf(x * 0.70710678))],
+        lambda: [torch.randn(50, 700)],
+        1,
+    ),
+    "product of three": (
+        lambda x, y, z: x * y * z,
+        [lambda x, y, z: x * (y * z)],
+        lambda: [torch.randn(99, 99) for _ in "xyz"],
+        1,
+    ),
+}
+
+
+def judged(got: torch.Tensor, op: Op, inputs: list[torch.Tensor], terms: float) -> bool:
+    exact = op(*[x.double() for x in inputs]).numpy()
+    own = op(*inputs).numpy()
+    magnitude = numerics.scale(exact, "float32")
+
+    def errors(values: np.ndarray) -> numerics.Errors:
+        flat = np.ascontiguousarray(values).reshape(-1)
+        return numerics.errors(lambda start, stop: flat[start:stop], "float32", exact, magnitude)
+
+    return numerics.bound(errors(own), "float32", terms, Tolerance()).admits(errors(got.numpy()))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("seed", range(3))
+def test_other_orders_of_the_same_arithmetic_are_admitted(kind: str, seed: int) -> None:
+    op, variants, draw, terms = KINDS[kind]
+    torch.manual_seed(seed)
+    inputs = draw()
+
+    for variant in variants:
+        assert judged(variant(*inputs), op, inputs, terms)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("bits", LOWER)
+@pytest.mark.parametrize("seed", range(3))
+def test_fewer_bits_are_not(kind: str, bits: str, seed: int) -> None:
+    op, _, draw, terms = KINDS[kind]
+    torch.manual_seed(seed)
+    inputs = draw()
+
+    assert not judged(op(*[LOWER[bits](x) for x in inputs]), op, inputs, terms)
+
+
+def test_tf32_is_admitted_where_the_user_allows_it() -> None:
+    bound = numerics.bound(numerics.Errors(1e-7, 1e-8, 0), "float32", 64, Tolerance(allow_tf32=True))
+
+    assert bound.max > 2.0**-10
+
+
+def test_a_tolerance_of_the_users_replaces_the_bound() -> None:
+    bound = numerics.bound(numerics.Errors(1e-7, 1e-8, 0), "float32", 64, Tolerance(relative=0.5))
+
+    assert (bound.max, bound.mean) == (0.5, 0.5)
+
+
+@given(st.lists(st.floats(width=32), min_size=1, max_size=200), st.randoms())
+@settings(deadline=None)
+def test_errors_are_zero_for_the_same_values_whatever_they_are(values: list[float], _: object) -> None:
+    exact = np.array(values, np.float64)
+
+    found = numerics.errors(
+        lambda start, stop: exact[start:stop].astype(np.float32), "float32", exact, numerics.scale(exact, "float32")
+    )
+
+    assert found.max == 0
+    assert found.non_finite == -1
+
+
+@given(st.integers(1, 300_000), st.data())
+@settings(deadline=None, max_examples=30)
+def test_the_worst_element_is_found_wherever_it_is(size: int, data: st.DataObject) -> None:
+    place = data.draw(st.integers(0, size - 1))
+    exact = np.ones(size)
+    got = exact.astype(np.float32)
+    got[place] = 1.5
+
+    found = numerics.errors(lambda start, stop: got[start:stop], "float32", exact, numerics.scale(exact, "float32"))
+
+    assert found.worst == place
+    assert found.max == pytest.approx(0.25, rel=1e-2)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_non_finite_values_are_told_from_wrong_ones(bad: float) -> None:
+    exact = np.array([1.0, np.inf, np.nan, 4.0])
+    right, wrong = exact.astype(np.float32), exact.astype(np.float32)
+    wrong[3] = bad
+    magnitude = numerics.scale(exact, "float32")
+
+    assert numerics.errors(lambda a, b: right[a:b], "float32", exact, magnitude).max == 0
+    assert numerics.errors(lambda a, b: wrong[a:b], "float32", exact, magnitude).non_finite == 3
+    finite = np.array([1.0, 0.0, 0.0, 4.0], np.float32)
+    assert numerics.errors(lambda a, b: finite[a:b], "float32", exact, magnitude).max == np.inf
