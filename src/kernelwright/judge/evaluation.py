@@ -12,6 +12,7 @@ from typing import Any
 from kernelwright.judge import numerics, tensors
 from kernelwright.judge.candidate import CandidateSide
 from kernelwright.judge.comparing import compare_output
+from kernelwright.judge.process import Worker
 from kernelwright.judge.reference import Answer, ReferenceSide
 from kernelwright.judge.rejection import Rejection
 from kernelwright.judge.timing import Stopwatch
@@ -28,7 +29,7 @@ class Evaluation:
     known. `side_done` ends the candidate's worker.
 
     Attributes:
-        start_side: makes a fresh worker for the candidate, not yet loaded; its argument says whether it is to build.
+        start_worker: forks a worker for the candidate; its argument says whether it is to build.
         alone: pauses everything else that uses the cores.
         best: the verdict to beat, so that timing may stop early.
     """
@@ -39,7 +40,7 @@ class Evaluation:
     stopwatch: Stopwatch
     target: Target
     build_dir: Path
-    start_side: Callable[[bool], CandidateSide]
+    start_worker: Callable[[bool], Worker]
     alone: Callable[[], AbstractContextManager[None]]
     best: Verdict | None = None
     side: CandidateSide | None = field(default=None, init=False)
@@ -53,6 +54,8 @@ class Evaluation:
     stopped_early: bool = field(default=False, init=False)
     evidence: dict[str, Any] = field(default_factory=dict, init=False)
     _case: CaseInfo | None = field(default=None, init=False)
+    _workers: list[Worker] = field(default_factory=list, init=False)
+    _aborted: bool = field(default=False, init=False)
 
     @property
     def subject(self) -> CandidateSide:
@@ -60,9 +63,24 @@ class Evaluation:
         assert self.side is not None
         return self.side
 
+    def start_side(self, *, building: bool) -> CandidateSide:
+        """A new worker for the candidate, nothing loaded yet. Raises `Rejection` after `abort`."""
+        worker = self.start_worker(building)
+        self._workers = [one for one in self._workers if not one.closed] + [worker]
+        if self._aborted:
+            worker.kill()
+        return CandidateSide(worker, self.reference)
+
+    def abort(self) -> None:
+        """Ends what runs for this candidate, from another thread: whoever waits for it gets a rejection that nobody
+        reads."""
+        self._aborted = True
+        for worker in self._workers:
+            worker.kill()
+
     def fresh_side(self) -> CandidateSide:
         """A new worker with the candidate loaded from its build."""
-        side = self.start_side(False)
+        side = self.start_side(building=False)
         side.load(self.source, self.language.worker_module, self.build_dir, readonly=True)
         return side
 

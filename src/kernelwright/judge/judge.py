@@ -9,13 +9,12 @@ import statistics
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from kernelwright import registry
 from kernelwright.errors import KernelwrightError, TaskError
 from kernelwright.home import home
 from kernelwright.judge import stages
-from kernelwright.judge.candidate import CandidateSide
 from kernelwright.judge.evaluation import Clock, Evaluation
 from kernelwright.judge.process import Worker, Zygote, visible_folders
 from kernelwright.judge.reference import ReferenceSide, new_seeds
@@ -30,6 +29,7 @@ from kernelwright.tasks import Fairness, Graph, Task, TaskInfo
 if TYPE_CHECKING:
     from kernelwright.proposers.base import Candidate
 
+T = TypeVar("T")
 FAIRNESS_SECONDS = 10.0
 COMPILE_TIMEOUT = 300.0
 GIB = 1 << 30
@@ -90,7 +90,7 @@ class Judge:
     async def graph(self, case: str) -> Graph | None:
         """The task's exported graph on a case; None where torch.export cannot export it."""
         async with self._device:
-            reply = await asyncio.to_thread(self._reference.call, "export", COMPILE_TIMEOUT, case=case)
+            reply = await _in_thread(self._export, case, abort=self._reference.worker.kill)
         return None if reply["graph"] is None else Graph.model_validate(reply["graph"])
 
     async def compiled(self) -> str | None:
@@ -110,10 +110,10 @@ class Judge:
         done: list[StageReport] = []
         try:
             async with self._builders:
-                await asyncio.to_thread(self._stage, evaluation, "build", done)
+                await _in_thread(self._stage, evaluation, "build", done, abort=evaluation.abort)
             async with self._device:
                 for name in STAGES[1:]:
-                    await asyncio.to_thread(self._stage, evaluation, name, done)
+                    await _in_thread(self._stage, evaluation, name, done, abort=evaluation.abort)
         except Rejection as rejection:
             return self._verdict(candidate, evaluation, done, rejection)
         finally:
@@ -125,7 +125,10 @@ class Judge:
         no row."""
         _, problem = await self._compile()
         async with self._device:
-            return await asyncio.to_thread(self._compare, candidates, problem)
+            return await _in_thread(self._compare, candidates, problem, abort=lambda: None)
+
+    def _export(self, case: str) -> dict[str, Any]:
+        return self._reference.call("export", COMPILE_TIMEOUT, case=case)
 
     # --- start ---
 
@@ -173,8 +176,8 @@ class Judge:
         build_dir = home() / "builds" / key
         build_dir.mkdir(parents=True, exist_ok=True)
 
-        def start_side(building: bool) -> CandidateSide:
-            return CandidateSide(self._fork_candidate(str(build_dir), building=building), self._reference)
+        def start_worker(building: bool) -> Worker:
+            return self._fork_candidate(str(build_dir), building=building)
 
         return Evaluation(
             source=candidate.source,
@@ -183,7 +186,7 @@ class Judge:
             stopwatch=self._stopwatch,
             target=self.target,
             build_dir=build_dir,
-            start_side=start_side,
+            start_worker=start_worker,
             alone=self._alone,
             best=best,
         )
@@ -339,6 +342,18 @@ class Judge:
             return self._stopwatch.round_robin(case, lasting, fresh)
         except Rejection:
             return None
+
+
+async def _in_thread(work: Callable[..., T], *arguments: Any, abort: Callable[[], None]) -> T:
+    """Runs blocking work in a thread. When cancelled, calls `abort` and waits for the thread, which may hold the
+    device."""
+    running = asyncio.ensure_future(asyncio.to_thread(work, *arguments))
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        abort()
+        await asyncio.wait([running])
+        raise
 
 
 def _dtype(case: Any) -> str:

@@ -269,6 +269,11 @@ class Worker:
         size = os.fstat(self._output).st_size
         return os.pread(self._output, limit, max(0, size - limit)).decode(errors="replace")
 
+    def kill(self) -> None:
+        """Ends the process, while another thread waits for its answer too (which then gets `WorkerGone`)."""
+        with contextlib.suppress(ProcessLookupError, OSError):
+            self._signal(signal.SIGKILL)
+
     @property
     def closed(self) -> bool:
         """Whether it has been ended."""

@@ -138,7 +138,8 @@ def fetcher(worker: Worker, claims: Sequence[Claim]) -> Callable[[int, int], Arr
             memory.read(worker.pid, [first.pointer + start * stored.itemsize], part.nbytes, part.view(np.uint8))
         except memory.BadAddress as error:
             raise BadTensor(f"the memory of an output cannot be read: {error}") from error
-        return part[0]
+        row: Array = part[0]
+        return row
 
     return fetch
 

@@ -21,7 +21,7 @@ def build(evaluation: Evaluation) -> None:
     done = evaluation.build_dir / DONE
     if done.exists():
         return
-    side = evaluation.start_side(True)
+    side = evaluation.start_side(building=True)
     try:
         side.load(
             evaluation.source, evaluation.language.worker_module, evaluation.build_dir, readonly=False, timeout=TIMEOUT
