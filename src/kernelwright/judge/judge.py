@@ -6,18 +6,19 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import statistics
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from kernelwright import registry
 from kernelwright.errors import KernelwrightError, TaskError
 from kernelwright.home import home
 from kernelwright.judge import stages
+from kernelwright.judge.background import Background
 from kernelwright.judge.evaluation import Clock, Evaluation
+from kernelwright.judge.memory import Gone
 from kernelwright.judge.process import Worker, Zygote, visible_folders
-from kernelwright.judge.reference import ReferenceSide, new_seeds
+from kernelwright.judge.reference import SPARE, ReferenceSide, new_seeds
 from kernelwright.judge.rejection import Rejection, WorkerFailure
 from kernelwright.judge.sandbox import Confinement
 from kernelwright.judge.timing import Reference, Stopwatch, interval
@@ -60,8 +61,8 @@ class Judge:
         self._zygote = Zygote()
         self._device = asyncio.Lock()
         self._builders = asyncio.Semaphore(max(1, target.info().cores))
-        self._gate = threading.RLock()
-        self._background: set[Worker] = set()
+        self._background = Background(shares_cores=target.shares_cores)
+        self._warming: asyncio.Task[None] | None = None
         self._compiling: asyncio.Task[tuple[str | None, str]] | None = None
         self._compile_worker: Worker | None = None
 
@@ -74,9 +75,11 @@ class Judge:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._compiling is not None:
-            self._compiling.cancel()
+        running = [task for task in (self._compiling, self._warming) if task is not None]
+        for task in running:
+            task.cancel()
         await asyncio.to_thread(self._zygote.close)
+        await asyncio.gather(*running, return_exceptions=True)
 
     @property
     def sandbox(self) -> str:
@@ -85,13 +88,15 @@ class Judge:
 
     async def fairness(self) -> Fairness:
         """What counts against the task as a test, found on real data. Raises `TaskError`."""
-        return await asyncio.to_thread(self._fairness)
+        timeout = FAIRNESS_SECONDS * 6 + 60
+        reply = await asyncio.to_thread(self._ask, "fairness", timeout, budget_s=FAIRNESS_SECONDS)
+        return Fairness.model_validate(reply["fairness"])
 
     async def graph(self, case: str) -> Graph | None:
         """The task's exported graph on a case; None where torch.export cannot export it."""
-        async with self._device:
-            reply = await _in_thread(self._export, case, abort=self._reference.worker.kill)
-        return None if reply["graph"] is None else Graph.model_validate(reply["graph"])
+        self._warm_up()
+        graph = (await asyncio.to_thread(self._ask, "export", COMPILE_TIMEOUT, case=case))["graph"]
+        return None if graph is None else Graph.model_validate(graph)
 
     async def compiled(self) -> str | None:
         """What torch.compile makes of the first tune case, as a candidate's source; None where it cannot be
@@ -106,6 +111,7 @@ class Judge:
             TaskError: the reference itself fails.
             MachineError: the sandbox fails.
         """
+        self._warm_up()
         evaluation = self._evaluation(candidate, best)
         done: list[StageReport] = []
         try:
@@ -126,9 +132,6 @@ class Judge:
         _, problem = await self._compile()
         async with self._device:
             return await _in_thread(self._compare, candidates, problem, abort=lambda: None)
-
-    def _export(self, case: str) -> dict[str, Any]:
-        return self._reference.call("export", COMPILE_TIMEOUT, case=case)
 
     # --- start ---
 
@@ -159,15 +162,30 @@ class Judge:
             environment,
         )
 
-    def _fairness(self) -> Fairness:
-        worker = self._fork_task()
+    def _ask(self, op: str, timeout: float, **arguments: Any) -> dict[str, Any]:
+        """Asks one thing about the task in a worker of its own, beside everything else."""
+        worker = self._background.start(self._fork_task)
         try:
             self._reference.load_into(worker)
-            timeout = FAIRNESS_SECONDS * 6 + 60
-            reply = self._reference.call("fairness", timeout, worker=worker, budget_s=FAIRNESS_SECONDS)
+            return self._reference.call(op, timeout, worker=worker, **arguments)
         finally:
             worker.close()
-        return Fairness.model_validate(reply["fairness"])
+
+    def _warm_up(self) -> None:
+        """Has the answers that every candidate needs computed while the first one is still being made."""
+        if self._warming is None:
+            self._warming = asyncio.create_task(self._prepare_answers())
+
+    async def _prepare_answers(self) -> None:
+        async with self._device:
+            with suppress(TaskError):  # whoever needs the answer meets the same error and reports it
+                await _in_thread(self._answers, abort=self._reference.worker.kill)
+
+    def _answers(self) -> None:
+        case = self.info.tune_case
+        for name in ("", *self._reference.distributions(case), SPARE):
+            self._reference.answer(case, name)
+        self._stopwatch.pool(case)
 
     # --- evaluation ---
 
@@ -187,7 +205,7 @@ class Judge:
             target=self.target,
             build_dir=build_dir,
             start_worker=start_worker,
-            alone=self._alone,
+            alone=self._background.held_up,
             best=best,
         )
 
@@ -201,12 +219,9 @@ class Judge:
             file_size=GIB if building else 64 << 20,
             programs=building,
         )
-        if not building:
-            return self._zygote.fork(confinement)
-        with self._gate:
-            worker = self._zygote.fork(confinement)
-            self._background = {one for one in self._background if not one.closed} | {worker}
-        return worker
+        if building:
+            return self._background.start(lambda: self._zygote.fork(confinement))
+        return self._zygote.fork(confinement)
 
     def _stage(self, evaluation: Evaluation, name: str, done: list[StageReport]) -> None:
         clock = Clock()
@@ -216,23 +231,10 @@ class Judge:
         except Rejection:
             done.append(StageReport(name=name, status="failed", seconds=clock.seconds))
             raise
+        except Gone as gone:
+            done.append(StageReport(name=name, status="failed", seconds=clock.seconds))
+            raise Rejection("crashed", "its process ended between two calls") from gone
         done.append(StageReport(name=name, status="passed", seconds=clock.seconds))
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Holds up builds and compilations while something is timed on the cores that they use too."""
-        if not self.target.shares_cores:
-            yield
-            return
-        with self._gate:
-            held = [worker for worker in self._background if not worker.closed]
-            for worker in held:
-                worker.pause()
-            try:
-                yield
-            finally:
-                for worker in held:
-                    worker.resume()
 
     def _verdict(
         self, candidate: Candidate, evaluation: Evaluation, done: list[StageReport], rejection: Rejection | None
@@ -289,9 +291,7 @@ class Judge:
 
     def _run_compiler(self) -> tuple[str | None, str]:
         cases = [case.name for case in self.info.cases if case.role != "held_out"]
-        with self._gate:
-            worker = self._fork_task(programs=True)
-            self._background.add(worker)
+        worker = self._background.start(lambda: self._fork_task(programs=True))
         try:
             self._reference.load_into(worker)
             reply = worker.call("compiled", COMPILE_TIMEOUT, cases=cases, seed=self._reference.state_seed)
@@ -305,12 +305,12 @@ class Judge:
         case = self.info.tune_case
         lasting = {}
         if self._compile_worker is not None and not self._compile_worker.closed:
-            self._background.discard(self._compile_worker)
+            self._background.forget(self._compile_worker)
             side = Reference(self._compile_worker, self._reference, call_timeout=COMPILE_TIMEOUT)
             side.compiled = True
             lasting["torch.compile"] = side
         fresh = {candidate.id: self._evaluation(candidate, None).fresh_side for candidate in candidates}
-        with self._alone():
+        with self._background.held_up():
             times = self._race(case, lasting, fresh)
         while times is None and fresh:
             fresh.popitem()
@@ -353,6 +353,7 @@ async def _in_thread(work: Callable[..., T], *arguments: Any, abort: Callable[[]
     except asyncio.CancelledError:
         abort()
         await asyncio.wait([running])
+        running.exception()  # nobody wants to know
         raise
 
 

@@ -6,6 +6,7 @@ Everything here takes addresses that the worker claimed; a wrong one hurts nobod
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -34,6 +35,10 @@ class _Range(ctypes.Structure):
     _fields_ = [("base", ctypes.c_void_p), ("length", ctypes.c_size_t)]
 
 
+class Gone(Exception):
+    """The process has ended."""
+
+
 class BadAddress(Exception):
     """The address the worker gave is not (wholly) mapped in it."""
 
@@ -44,6 +49,7 @@ def read(pid: int, pointers: Sequence[int], size: int, out: Bytes) -> None:
 
     Raises:
         BadAddress: one of them is not mapped there.
+        Gone: the process has ended.
         MachineError: the kernel does not let us.
     """
     _transfer(_libc.process_vm_readv, pid, pointers, size, out)
@@ -135,9 +141,11 @@ def _copy(function: Any, pid: int, address: int, pointers: Sequence[int], size: 
 
 
 def _explain(done: int, code: int, total: int) -> None:
-    if done < 0 and code == 1:
+    if done < 0 and code == errno.EPERM:
         raise MachineError(
             "the kernel does not let one process read another's memory",
             remedy="allow process_vm_readv (in a container: --cap-add SYS_PTRACE, or a kernel of 4.8 or newer)",
         )
+    if done < 0 and code == errno.ESRCH:
+        raise Gone
     raise BadAddress(f"{max(done, 0)} of {total} bytes are mapped" if done >= 0 else os.strerror(code))

@@ -1,0 +1,49 @@
+"""What uses the device's cores beside the thing that is timed, and is held up while it is."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from kernelwright.judge.process import Worker
+
+
+class Background:
+    """Builds, compilations, exports: workers that run beside each other, but never while something is timed.
+
+    Life cycle: made once a judge; `start` a worker through it; `held_up` around everything that is timed.
+    """
+
+    def __init__(self, *, shares_cores: bool) -> None:
+        self._shares_cores = shares_cores
+        self._gate = threading.RLock()
+        self._workers: set[Worker] = set()
+
+    def start(self, fork: Callable[[], Worker]) -> Worker:
+        """Forks a worker, once nothing is being timed."""
+        with self._gate:
+            worker = fork()
+            self._workers = {one for one in self._workers if not one.closed} | {worker}
+        return worker
+
+    def forget(self, worker: Worker) -> None:
+        """From now on the worker is not held up: it is what is timed."""
+        with self._gate:
+            self._workers.discard(worker)
+
+    @contextmanager
+    def held_up(self) -> Iterator[None]:
+        """Stops all of them, if they run on the device's own cores, and lets them go on afterwards."""
+        if not self._shares_cores:
+            yield
+            return
+        with self._gate:
+            held = [worker for worker in self._workers if not worker.closed]
+            for worker in held:
+                worker.pause()
+            try:
+                yield
+            finally:
+                for worker in held:
+                    worker.resume()
