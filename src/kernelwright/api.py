@@ -142,8 +142,8 @@ def load_task(
 
 
 def optimize(
-    task: Task | nn.Module | str | Path,
-    example_inputs: Sequence[Any] | None = None,
+    model_or_path: Task | nn.Module | str | Path,
+    example_inputs: Any = None,
     *,
     target: str = "cpu",
     language: str = "cpp",
@@ -155,11 +155,11 @@ def optimize(
     tolerance: Tolerance | None = None,
     listener: Listener | None = None,
 ) -> Result:
-    """Searches for a kernel that computes the same as `task`, and faster.
+    """Searches for a kernel that computes the same as the task, and faster.
 
     Args:
-        task: a live module (then `example_inputs` are the arguments of its forward), a file in KernelBench's format,
-            `package.module:name`, or a `Task`.
+        model_or_path: a live module, a file in KernelBench's format, `package.module:name`, or a `Task`.
+        example_inputs: for a live module, the arguments of its forward: a tuple or list, or the only one.
         budget: seconds, or a text such as `60s`, `5m`, `1h`.
         out: the folder that gets the kernel and the report; None writes neither.
         tolerance: how far from float64 an output may be; None for the judge's own bound.
@@ -172,7 +172,7 @@ def optimize(
         StoreError: the store cannot be used.
         KeyboardInterrupt: Ctrl-C; what was evaluated is kept, and `resume` goes on.
     """
-    made, model = _task(task, example_inputs, tolerance)
+    made, model = _task(model_or_path, example_inputs, tolerance)
     settings = _settings(
         target=target,
         language=language,
@@ -214,7 +214,7 @@ def evaluate(
 
     made, _ = _task(task, None, tolerance)
     registry.load("languages", language)
-    candidate = Candidate(source=_read(source), language=language)
+    candidate = Candidate(source=read_source(source), language=language)
 
     async def judged() -> Verdict:
         async with Judge(made, _target(target), language=language) as judge:
@@ -318,7 +318,7 @@ def _result(shown: RunView, out: str | Path | None, model: nn.Module | None = No
 
 
 def _task(
-    task: Task | nn.Module | str | Path, example_inputs: Sequence[Any] | None, tolerance: Tolerance | None
+    task: Task | nn.Module | str | Path, example_inputs: Any, tolerance: Tolerance | None
 ) -> tuple[Task, nn.Module | None]:
     """The task, and the live module if it is one."""
     if isinstance(task, str | Path):
@@ -327,7 +327,8 @@ def _task(
         return task.model_copy(update={"tolerance": tolerance}) if tolerance else task, None
     if example_inputs is None:
         raise UsageError("a live module needs example_inputs", remedy="pass the arguments of its forward as a tuple")
-    return Task.from_module(task, tuple(example_inputs), tolerance=tolerance), task
+    inputs = tuple(example_inputs) if isinstance(example_inputs, tuple | list) else (example_inputs,)
+    return Task.from_module(task, inputs, tolerance=tolerance), task
 
 
 def _settings(**chosen: Any) -> Settings:
@@ -361,7 +362,12 @@ def _target(name: str) -> Target:
     return made
 
 
-def _read(source: str | Path) -> str:
+def read_source(source: str | Path) -> str:
+    """A candidate's text: the file's, or the argument itself where it has several lines.
+
+    Raises:
+        UsageError: the file cannot be read.
+    """
     if isinstance(source, str) and "\n" in source:
         return source
     try:

@@ -1,9 +1,10 @@
-"""A language that candidates are written in. Two halves: the trusted one here, and a loader that runs beside the candidate."""
+"""A language that candidates are written in. Two halves: this trusted one, and one that runs beside the candidate."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -22,8 +23,8 @@ class SourceReport:
 
 @dataclass(frozen=True)
 class BuildProblem:
-    """A failed build: the first error's message, the line in the candidate's own file (0 if unknown), that line's text, and
-    the compiler's output, cut to what helps."""
+    """A failed build: the first error's message, the line in the candidate's own file (0 if unknown), that line's text,
+    and the compiler's output, cut to what helps."""
 
     message: str
     line: int = 0
@@ -33,14 +34,22 @@ class BuildProblem:
 
 
 class Language(ABC):
-    """Life cycle: `inspect` once a candidate before anything runs; `worker_module` names the module that the worker imports
-    before it loads the candidate (see `judge/worker.py` for what that module must define); `explain` turns a failed
-    build's output into something to act on."""
+    """Life cycle: `prepare` once, while nothing is timed; `inspect` a candidate before anything runs; `worker_module`
+    is imported by the worker before it loads the candidate; `explain` turns a failed build's output into something to
+    act on."""
 
     name: str
     worker_module: str
-    """Dotted name of a module with `install(build_dir, readonly)`, `census() -> dict`, `ablate(on)`; torch and the standard
-    library only, beside the language's own runtime, imported lazily."""
+    """Dotted name of a module with `install(build_dir, readonly, headers)`, `census_start()`, `census() -> dict` and
+    `ablate(on)`; torch and the standard library only, beside the language's own runtime, imported lazily."""
+
+    def prepare(self) -> Path | None:
+        """Makes what all builds of this machine share, such as precompiled headers, unless it is there already.
+
+        May take half a minute and a core, once a machine; builds that start meanwhile only take longer. Returns the
+        folder, to be handed to the worker module's `install` and readable by workers; None where nothing is shared.
+        """
+        return None
 
     @abstractmethod
     def inspect(self, source: str) -> SourceReport:

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 
 class Candidate(BaseModel):
-    """One Python source file with a `ModelNew`, its language, its parents, and who proposed it. `note` says what it tries."""
+    """One Python source file with a `ModelNew`, its language, its parents, and who proposed it. `note` says what it
+    tries."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -66,8 +67,10 @@ class Context:
 
 
 class Proposer(ABC):
-    """Life cycle: made once a run; `propose` is called whenever the search wants more; it yields candidates one by one and the
-    search may stop listening after any of them. It ends its iteration when it has nothing (more) to say for these parents; a
+    """Life cycle: made once a run; `propose` is called whenever the search wants more; it yields candidates one by one
+    and the
+    search may stop listening after any of them. It ends its iteration when it has nothing (more) to say for these
+    parents; a
     proposer that yields nothing twice in a row is not asked again unless the best attempt has changed."""
 
     name: str

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 class Ceilings(BaseModel):
     """Best rates measured on this device.
 
-    `bandwidth` holds (working-set bytes, bytes/s), sorted: the best over kinds of traffic (copy, read) at that working set.
-    `flops` is FLOP/s of a large matrix product by dtype.
+    `bandwidth` holds (working-set bytes, bytes/s), sorted: the best over kinds of traffic (copy, read) at that working
+    set. `flops` is FLOP/s by dtype.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -43,8 +43,8 @@ class TargetInfo(BaseModel):
 
 
 class Target(ABC):
-    """A device. Life cycle: made once per command, asked for `info` and `ceilings` (measured at most once a machine, then
-    cached under `home()`), then asked for floors."""
+    """A device. Life cycle: made once per command, asked for `info` and `ceilings` (measured at most once a machine,
+    then cached under `home()`), then asked for floors."""
 
     name: str
     shares_cores: bool
@@ -58,8 +58,12 @@ class Target(ABC):
     def ceilings(self) -> Ceilings:
         """The measured ceilings, from the cache when this machine has been measured."""
 
-    def floor_us(self, case: CaseInfo) -> float:
-        """The time in µs that no kernel for this case can beat: max(bytes / bandwidth, FLOPs / rate)."""
+    def floor_us(self, case: CaseInfo, working_set: int = 0) -> float:
+        """The time in µs that no kernel for this case can beat: max(bytes / bandwidth, FLOPs / rate).
+
+        `working_set` is how many bytes the timed calls go through before they meet the same ones again, which decides
+        what the caches can hold; at least the case's own.
+        """
         from kernelwright.targets.roofline import floor_us
 
-        return floor_us(case, self.ceilings())
+        return floor_us(case, self.ceilings(), working_set)

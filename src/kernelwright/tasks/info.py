@@ -1,4 +1,5 @@
-"""What is known about a task once its code has run in the sandbox: plain data, so that nothing else has to run that code.
+"""What is known about a task once its code has run in the sandbox: plain data, so that nothing else has to run that
+code.
 
 Every class here mirrors JSON that `tasks/host.py` (the code that runs beside the untrusted task) sends to the judge.
 """
@@ -19,7 +20,8 @@ class Data(BaseModel):
 
 
 class TensorInfo(Data):
-    """Shape, dtype and strides (in elements) of one tensor. `dtype` is torch's name without the prefix, e.g. `float32`."""
+    """Shape, dtype and strides (in elements) of one tensor. `dtype` is torch's name without the prefix, e.g.
+    `float32`."""
 
     shape: tuple[int, ...]
     dtype: str
@@ -50,16 +52,21 @@ class CaseInfo(Data):
 
 
 class StateInfo(Data):
-    """A parameter or buffer of the reference, by its `state_dict` name. `mutated` when forward changes it."""
+    """A parameter or buffer of the reference, by its `state_dict` name. `mutated` when forward changes it.
+
+    `attribute` is a tensor that a module holds without having registered it (`self.h0 = torch.randn(...)`), by its
+    dotted name.
+    """
 
     name: str
-    kind: Literal["parameter", "buffer"]
+    kind: Literal["parameter", "buffer", "attribute"]
     tensor: TensorInfo
     mutated: bool = False
 
 
 class TaskInfo(Data):
-    """Everything about a task that does not need its code again. `init_inputs` is JSON as `tasks/host.py: encode` writes it."""
+    """Everything about a task that does not need its code again. `init_inputs` is JSON as `tasks/host.py: encode`
+    writes it."""
 
     init_inputs: Any
     cases: tuple[CaseInfo, ...]
@@ -74,10 +81,14 @@ class TaskInfo(Data):
 class GraphNode(Data):
     """One node of the exported graph (core ATen).
 
-    `op` is `input` (a tensor argument of forward), `state` (a parameter or buffer; `target` its name), `constant`
-    (a tensor that is none of them; its values, when small, in `values`), `call` (`target` e.g. `aten.add.Tensor`) or `output`.
+    `op` is `input` (a tensor argument of forward), `state` (a parameter, buffer or attribute; `target` its name),
+    `constant` (a tensor that is none of them; its values, when small, in `values`), `call` (`target` e.g.
+    `aten.add.Tensor`) or `output`.
     Inside `args` and `kwargs` a reference to another node is `{"node": name}`, a dtype `{"dtype": "float32"}`.
     `outputs` describes the node's result: one entry for a tensor, several for a tuple of tensors.
+    The `output` node's `args` are the flattened outputs in order; `kwargs["mutations"]`, if any, says which node is the
+    new value of each buffer that forward changes. Items of a tuple are taken by `getitem` calls; recurrent layers stay
+    whole (`aten.lstm.input`, `aten.gru.input`).
     """
 
     name: str
@@ -90,14 +101,16 @@ class GraphNode(Data):
 
 
 class Graph(Data):
-    """A task's forward on one case as a list of nodes in execution order; `input` nodes come in the order of the tensor arguments."""
+    """A task's forward on one case as a list of nodes in execution order; `input` nodes come in the order of the tensor
+    arguments."""
 
     case: str
     nodes: tuple[GraphNode, ...]
 
 
 class Problem(Data):
-    """One reason why a task is no fair test: `constant`, `ignores_inputs`, `not_repeatable`, `overflows`, `not_checked`."""
+    """One reason why a task is no fair test: `constant`, `ignores_inputs`, `not_repeatable`, `overflows`,
+    `not_checked`."""
 
     name: str
     reason: str

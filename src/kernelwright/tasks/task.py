@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Case(Data):
-    """One named way to draw inputs. `tune` cases are timed, `check` cases only compared, `held_out` cases shown to no proposer."""
+    """One named way to draw inputs: `tune` is timed, `check` only compared, `held_out` shown to no proposer."""
 
     name: str
     role: Role = "tune"
@@ -37,7 +37,8 @@ class TaskSource(Data):
 
     `kernelbench`: `text` is the module's source, `entry` the class in it. `import`: `text` is empty, `entry` is
     `package.module:name` and `search_path` says where to import from. `pickle`: `text` is base64 of a cloudpickle of
-    `(module, example_inputs)`. `inputs` are input specifications such as `float32[4096,4096]`, used where the source draws none.
+    `(module, sketches of its example inputs)`. `inputs` are specifications such as `float32[4096,4096]` (see
+    `tasks/host_specs.py`), which take the place of the inputs that the source draws.
     """
 
     kind: Literal["kernelbench", "import", "pickle"]
@@ -49,7 +50,7 @@ class TaskSource(Data):
 
 
 class Task(Data):
-    """The computation to speed up. Build one with `load`, `from_file` or `from_module`; `id` is a hash of its content."""
+    """The computation to speed up. Build one with `load` or `from_module`; `id` is a hash of its content."""
 
     name: str
     source: TaskSource
@@ -57,8 +58,9 @@ class Task(Data):
 
     @property
     def id(self) -> str:
-        """16 hex digits that change when anything that matters for a verdict changes (the name does not)."""
-        return hashlib.sha256((self.source.model_dump_json() + self.tolerance.model_dump_json()).encode()).hexdigest()[:16]
+        """16 hex digits that change when anything that matters for a verdict changes (its name and place do not)."""
+        content = self.source.model_dump_json(exclude={"filename"}) + self.tolerance.model_dump_json()
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
 
     @classmethod
     def load(cls, spec: str | Path, *, inputs: tuple[str, ...] = (), tolerance: Tolerance | None = None) -> Task:

@@ -1,0 +1,46 @@
+"""`kernelwright evaluate TASK KERNEL`."""
+
+from __future__ import annotations
+
+from kernelwright.cli.options import (
+    AllowTf32Option,
+    InputOption,
+    JsonOption,
+    KernelArgument,
+    LanguageOption,
+    TargetOption,
+    TaskArgument,
+    ToleranceOption,
+)
+from kernelwright.cli.output import print_json, show, stdout_reserved
+from kernelwright.errors import EXIT_NEGATIVE, EXIT_OK
+
+
+def command(
+    task: TaskArgument,
+    kernel: KernelArgument,
+    *,
+    target: TargetOption = "cpu",
+    language: LanguageOption = "cpp",
+    inputs: InputOption = None,
+    allow_tf32: AllowTf32Option = False,
+    tolerance: ToleranceOption = None,
+    json: JsonOption = False,
+) -> int:
+    """Judge a kernel: is it right, is it its own work, how fast is it?"""
+    from kernelwright import api
+    from kernelwright.report import tables
+    from kernelwright.report.view import as_json
+
+    with stdout_reserved():
+        verdict = api.evaluate(
+            api.load_task(task, inputs=inputs or (), allow_tf32=allow_tf32, tolerance=tolerance),
+            kernel,
+            target=target,
+            language=language,
+        )
+    if json:
+        print_json(as_json(verdict))
+    else:
+        show(tables.verdict(verdict))
+    return EXIT_OK if verdict.accepted else EXIT_NEGATIVE

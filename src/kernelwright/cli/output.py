@@ -1,0 +1,60 @@
+"""What goes to stdout and what to stderr."""
+
+from __future__ import annotations
+
+import json as json_module
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from typing import TYPE_CHECKING, Any
+
+from kernelwright.errors import EXIT_NEGATIVE, EXIT_OK
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from kernelwright.api import Result
+
+
+@contextmanager
+def stdout_reserved() -> Iterator[None]:
+    """While open, whatever this process or its children print goes to stderr: stdout is for the result alone."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
+def print_json(value: Any) -> None:
+    """One JSON value on stdout. Infinite and undefined numbers do not exist in JSON: they are an error here."""
+    print(json_module.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def show(what: RenderableType) -> None:
+    """A table on stdout, as wide as the terminal; where there is none, wide enough not to break lines."""
+    from rich.console import Console
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=160)
+    console.print(what)
+
+
+def present(result: Result, *, json: bool) -> int:
+    """The outcome of a search on stdout; returns the exit code."""
+    from kernelwright.report import tables
+
+    if json:
+        print_json(result.to_json())
+    else:
+        show(tables.result(result.view))
+        for name, path in (("kernel", result.source_path), ("report", result.report_path)):
+            if path is not None:
+                print(f"{name}  {path}")
+    return EXIT_OK if result.outcome == "faster" else EXIT_NEGATIVE

@@ -1,0 +1,88 @@
+"""The program `kernelwright`: its commands, and what becomes of errors."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated, Any, NoReturn
+
+import typer
+from typer.core import TyperGroup
+
+from kernelwright.cli import doctor, evaluate, export, optimize, resume, runs, show, task
+from kernelwright.errors import EXIT_ENVIRONMENT, EXIT_USAGE, KernelwrightError
+
+EXIT_CODES = (
+    "Exit codes: 0 accepted, faster, or done · 1 rejected, not faster, or no kernel · 2 wrong usage or task · "
+    "3 the machine is at fault · 130 Ctrl-C"
+)
+
+
+class _Group(TyperGroup):
+    """Turns every error into one line on stderr and every command's return value into the exit code."""
+
+    def main(self, **options: Any) -> NoReturn:  # type: ignore[override] # Typer passes everything by name.
+        try:
+            code = super().main(**{**options, "standalone_mode": False})
+        except KernelwrightError as error:
+            code = _say(str(error), error.exit_code)
+        except typer.TyperException as error:
+            code = _say(f"{error.format_message()} (see --help)", EXIT_USAGE)
+        except Exception as error:
+            # The last line of defence: nobody should have to read a traceback.
+            if os.environ.get("KERNELWRIGHT_DEBUG"):
+                raise
+            code = _say(
+                f"unexpected {type(error).__name__}: {error}; this is a bug in Kernelwright, please report it with the "
+                "output of the same command under KERNELWRIGHT_DEBUG=1",
+                EXIT_ENVIRONMENT,
+            )
+        sys.exit(code or 0)
+
+
+def _say(message: str, code: int) -> int:
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    return code
+
+
+app = typer.Typer(
+    name="kernelwright",
+    cls=_Group,
+    help="From a PyTorch computation to the fastest kernel that provably computes the same thing.",
+    epilog=EXIT_CODES,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+for _module in (optimize, evaluate, task, runs, show, resume, export, doctor):
+    app.command(_module.__name__.rpartition(".")[2], epilog=EXIT_CODES)(_module.command)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"kernelwright {version('kernelwright')}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    context: typer.Context,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+def main() -> None:
+    """Entry point of the program. What libraries log and warn of is for developers: shown only when debugging."""
+    if not os.environ.get("KERNELWRIGHT_DEBUG"):
+        import logging
+        import warnings
+
+        logging.disable()
+        warnings.simplefilter("ignore")
+    app()

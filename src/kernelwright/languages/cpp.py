@@ -1,0 +1,80 @@
+"""C++ inside a Python module, built with tvm-ffi when the module is imported; the trusted half."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from kernelwright.errors import MachineError
+from kernelwright.home import home
+from kernelwright.languages import diagnostics
+from kernelwright.languages.base import BuildProblem, Language, SourceReport
+from kernelwright.languages.source import read_source
+
+
+class Cpp(Language):
+    """C++17 with OpenMP, built by `tvm_ffi.cpp.load_inline`, by torch's own (slow), or by inductor's bindings."""
+
+    name = "cpp"
+    worker_module = "kernelwright.languages.cpp_worker"
+
+    def inspect(self, source: str) -> SourceReport:
+        """See `Language.inspect`. Kernels are the names in `functions=`, and those given to inductor's bindings."""
+        return read_source(source)
+
+    def explain(self, source: str, output: str) -> BuildProblem:
+        """See `Language.explain`. Understands gcc and clang, called through ninja or not."""
+        return diagnostics.explain(source, output)
+
+    def compiler_key(self) -> str:
+        """See `Language.compiler_key`.
+
+        Raises:
+            MachineError: there is no C++ compiler or no ninja.
+        """
+        compiler = shutil.which(os.environ.get("CXX", "c++"))
+        if compiler is None:
+            raise MachineError("there is no C++ compiler", remedy="install g++ (Debian, Ubuntu: apt-get install g++)")
+        beside_python = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+        if shutil.which("ninja", path=beside_python) is None:
+            raise MachineError("there is no ninja to run builds", remedy="pip install ninja")
+        asked = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=False)
+        facts = (asked.stdout, _version("apache-tvm-ffi"), _version("torch"), platform.python_version(), _cpu_flags())
+        return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
+
+    def prepare(self) -> Path:
+        """See `Language.prepare`. Its headers save 2 s of 3 for a tvm-ffi build and 3 s of 5 for an inductor kernel."""
+        folder = home() / f"headers-{self.compiler_key()}"
+        folder.mkdir(exist_ok=True)
+        # Where this fails, builds go without, and say themselves what is wrong with the compiler.
+        subprocess.run(
+            [sys.executable, "-m", "kernelwright.languages.headers", str(folder)],
+            check=False, stdin=subprocess.DEVNULL, capture_output=True,
+        )  # fmt: skip
+        return folder
+
+    def guide(self) -> str:
+        """See `Language.guide`."""
+        return Path(__file__).with_name("guides").joinpath("cpp.md").read_text()
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
+
+
+def _cpu_flags() -> str:
+    """What -march=native depends on."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line for line in lines if line.startswith(("flags", "Features"))), platform.machine())

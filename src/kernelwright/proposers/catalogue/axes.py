@@ -1,0 +1,130 @@
+"""How the dimensions of tensors are made of axes, and how shapes that must agree make axes equal or split them."""
+
+from __future__ import annotations
+
+from math import prod
+
+from kernelwright.proposers.catalogue.ir import Axis, Tensor, resolved
+
+Dims = tuple[tuple[Axis, ...], ...]
+
+
+class ConflictError(Exception):
+    """Two shapes cannot be made of the same axes without a copy in between."""
+
+
+class Axes:
+    """All axes of one graph while it is lowered.
+
+    Every tensor lowered so far is remembered: two axes of one tensor may never become the same axis (as `x + x.T` would
+    make them), since its elements could then no longer be told apart.
+    """
+
+    def __init__(self) -> None:
+        self._tensors: list[Tensor] = []
+        self.pinned: list[Axis] = []
+        """Axes whose size belongs to the computation (groups, halves) rather than to its inputs' shapes."""
+
+    def remember(self, tensor: Tensor) -> Tensor:
+        """Keeps the tensor's axes apart from each other from now on.
+
+        Raises:
+            ConflictError: they are not.
+        """
+        _check_distinct(tensor.dims)
+        self._tensors.append(tensor)
+        return tensor
+
+    @staticmethod
+    def fresh(shape: tuple[int, ...]) -> Dims:
+        """New axes for a shape: one a dimension, none where its size is 1."""
+        return tuple(() if size == 1 else (Axis(size),) for size in shape)
+
+    def broadcast(self, left: Dims, right: Dims) -> Dims:
+        """The dimensions of an elementwise result; makes the operands' axes equal.
+
+        Raises:
+            ConflictError: that takes a copy.
+        """
+        if len(left) < len(right):
+            left, right = right, left
+        padded = ((),) * (len(left) - len(right)) + right
+        return _check_distinct(tuple(self.unify(a, b) if a and b else a or b for a, b in zip(left, padded, strict=True)))
+
+    def unify(self, left: tuple[Axis, ...], right: tuple[Axis, ...]) -> tuple[Axis, ...]:
+        """Makes two dimensions of equal size the same axes, splitting where one is finer.
+
+        Raises:
+            ConflictError: sizes do not nest, or two axes of one tensor would become one.
+        """
+        ours, theirs = list(resolved(left)), list(resolved(right))
+        while ours and theirs:
+            a, b = ours.pop(), theirs.pop()
+            if a is b:
+                continue
+            if a.size == b.size:
+                self._merge(a, b)
+            elif a.size % b.size == 0:
+                outer, inner = self.split(a, b.size)
+                ours += [outer]
+                self._merge(inner, b)
+            elif b.size % a.size == 0:
+                outer, inner = self.split(b, a.size)
+                theirs += [outer]
+                self._merge(inner, a)
+            else:
+                raise ConflictError
+        if ours or theirs:
+            raise ConflictError
+        return resolved(left)
+
+    @staticmethod
+    def split(axis: Axis, inner: int) -> tuple[Axis, Axis]:
+        """Splits an axis in two, the inner one of the given size."""
+        axis.parts = (Axis(axis.size // inner), Axis(inner))
+        return axis.parts
+
+    def _merge(self, a: Axis, b: Axis) -> None:
+        (a,), (b,) = a.resolve(), b.resolve()
+        if a is b:
+            return
+        for tensor in self._tensors:
+            axes = tensor.axes
+            if a in axes and b in axes:
+                raise ConflictError
+        b.parts = (a,)
+
+    def regroup(self, dims: Dims, shape: tuple[int, ...]) -> Dims:
+        """The same elements in row-major order under another shape, splitting axes where a new dimension ends inside one.
+
+        Raises:
+            ConflictError: a new dimension would end inside an axis that it does not divide.
+        """
+        if prod(shape) == 0:
+            raise ConflictError
+        pending = list(resolved(axis for dim in dims for axis in dim))
+        result: list[tuple[Axis, ...]] = []
+        for size in reversed(shape):
+            taken: list[Axis] = []
+            missing = size
+            while missing > 1:
+                axis = pending.pop()
+                if missing % axis.size == 0:
+                    taken.append(axis)
+                    missing //= axis.size
+                elif axis.size % missing == 0:
+                    outer, inner = self.split(axis, missing)
+                    pending.append(outer)
+                    taken.append(inner)
+                    missing = 1
+                else:
+                    raise ConflictError
+            result.append(tuple(reversed(taken)))
+        return tuple(reversed(result))
+
+
+def _check_distinct(dims: Dims) -> Dims:
+    axes = resolved(axis for dim in dims for axis in dim)
+    if len(set(axes)) != len(axes):
+        raise ConflictError
+    return dims

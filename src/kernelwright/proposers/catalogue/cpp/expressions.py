@@ -1,0 +1,319 @@
+"""Expressions as C++: vectors of lanes along the vector axis where they depend on it, scalars elsewhere."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from kernelwright.proposers.catalogue.cpp.naming import pointer
+from kernelwright.proposers.catalogue.ir import Apply, Axis, Buffer, Const, Expr, Iota, Load, Reduce, Size
+
+SCALAR = {"float32": "float", "float64": "double", "int32": "int32_t", "int64": "int64_t", "bool": "bool"}
+VECTOR = {"float32": "F", "float64": "D", "int32": "I", "int64": "L", "bool": "M"}
+MEMORY = SCALAR | {"uint8": "uint8_t", "int8": "int8_t", "int16": "int16_t", "bfloat16": "bf16", "float16": "fp16"}
+MEMORY["bool"] = "uint8_t"
+
+_INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/", "and": "&", "or": "|", "xor": "^"}
+_COMPARE = {"lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!="}
+_POLYNOMIAL = frozenset("exp expm1 log log1p log2 log10 tanh sigmoid erf".split())
+_ROUNDING = frozenset("round floor ceil trunc".split())
+_LONGEST = 90
+
+
+class Names:
+    """What the C++ around an expression calls things.
+
+    Args:
+        sizes: text for an axis' size.
+        indices: text for an axis' loop variable.
+        vector: the vector axis, whose loop variable is `j`; None where everything is scalar.
+    """
+
+    def __init__(self, sizes: Callable[[Axis], str], indices: Mapping[Axis, str], vector: Axis | None) -> None:
+        self.sizes, self.indices, self.vector = sizes, indices, vector
+        self.snippets: set[str] = set()
+
+    def offset(self, coordinates: Iterable[tuple[Axis, str]]) -> str:
+        """Row-major offset by Horner's rule; each coordinate with the axis whose size it ranges over."""
+        text = ""
+        for axis, coordinate in coordinates:
+            if not text:
+                text = coordinate
+                continue
+            outer = f"({text})" if " + " in text else text
+            text = f"{outer} * {self.sizes(axis)} + {coordinate}"
+        return text
+
+
+class Emitter:
+    """Turns expressions into statements, each value once.
+
+    Args:
+        names: what surrounding code calls things.
+        known: expressions that already have a name here (reduced values, kept values, hoisted scalars).
+        vector: whether to emit vectors (for what depends on the vector axis) or scalars only.
+        prefix: of the names given to values.
+    """
+
+    def __init__(self, names: Names, known: Mapping[Expr, str], *, vector: bool, prefix: str) -> None:
+        self.names, self.vector, self.prefix = names, vector, prefix
+        self.known: dict[Expr, str] = dict(known)
+        self.arrays: dict[Expr, str] = {}
+        self.lines: list[str] = []
+        self._uses: Counter[Expr] = Counter()
+        self._count = 0
+
+    def emit(self, roots: Sequence[Expr]) -> list[str]:
+        """Statements for whatever `roots` need; returns the roots' own text."""
+        self.count(roots)
+        return [self.text(root) for root in roots]
+
+    def count(self, roots: Sequence[Expr]) -> None:
+        """Announces what will be asked for, so that values used more than once get a name."""
+        self._uses.update(_uses(roots, {*self.known, *self.arrays}))
+
+    def value(self, expr: Expr) -> str:
+        """The value as the argument of a function: a vector where vectors are emitted."""
+        return _bare(self.as_vector(expr))
+
+    def is_vector(self, expr: Expr) -> bool:
+        """Whether the value differs from lane to lane."""
+        return self.vector and self.names.vector in expr.free
+
+    def text(self, expr: Expr) -> str:
+        """A C++ expression for the value: an atom, a call, or in parentheses."""
+        if expr in self.known:
+            return self.known[expr]
+        if expr in self.arrays and not isinstance(expr, Reduce):
+            return self._named(expr, f"load({self.arrays[expr]} + j, span)")
+        text = self._fresh_text(expr)
+        shared = self._uses[expr] > 1 and not isinstance(expr, (Const, Size))
+        if shared or len(text) > _LONGEST or (isinstance(expr, Load) and self.is_vector(expr)):
+            text = self._named(expr, text)
+        return text
+
+    def flush(self) -> list[str]:
+        """The statements emitted since the last flush."""
+        lines, self.lines = self.lines, []
+        return lines
+
+    def hoist(self, exprs: Iterable[Expr]) -> None:
+        """Gives scalars a name ahead of the loop that uses them."""
+        for expr in exprs:
+            if expr not in self.known:
+                (text,) = self.emit([expr])
+                if not isinstance(expr, Size) and expr not in self.known:
+                    self._named(expr, text)
+
+    def as_vector(self, expr: Expr) -> str:
+        """The value as a vector, equal in all lanes if it is a scalar."""
+        text = self.text(expr)
+        if self.is_vector(expr) or not self.vector:
+            return text
+        if expr.dtype == "bool":
+            return f"splat<int32_t>(-({text}))"
+        return f"splat<{SCALAR[expr.dtype]}>({text})"
+
+    def _named(self, expr: Expr, text: str) -> str:
+        name = f"{self.prefix}{self._count}"
+        name = f"{pointer(expr.buffer)}_{name}" if isinstance(expr, Load) else name
+        self._count += 1
+        kind = VECTOR[expr.dtype] if self.is_vector(expr) else SCALAR[expr.dtype]
+        self.lines.append(f"const {kind} {name} = {_bare(text)};")
+        self.known[expr] = name
+        return name
+
+    def _fresh_text(self, expr: Expr) -> str:
+        match expr:
+            case Const():
+                return literal(expr)
+            case Size():
+                return "(" + " * ".join(self.names.sizes(axis) for axis in expr.axes) + ")"
+            case Iota():
+                return self._iota(expr)
+            case Load():
+                return self._load(expr)
+            case Apply() if self.is_vector(expr):
+                return self._vector_apply(expr)
+            case Apply():
+                return self._scalar_apply(expr)
+            case Reduce() if expr in self.arrays:
+                text = f"load({self.arrays[expr]} + j, span)"
+                return f"convert<int64_t>({text})" if expr.op.startswith("arg") else text
+        raise AssertionError(f"{expr} has no value here yet")
+
+    def _iota(self, expr: Iota) -> str:
+        if expr.axis is self.names.vector:
+            if self.vector:
+                return "positions<int64_t>(j)"
+            return "j"
+        return self.names.indices[expr.axis]
+
+    def _load(self, expr: Load) -> str:
+        vector = self.names.vector
+        coordinates: list[tuple[Axis, str]] = []
+        plain = True
+        for term in expr.terms:
+            if term.at is None:
+                at = "j" if term.axis is vector else self.names.indices[term.axis]
+                plain &= term.axis is not vector or term is expr.terms[-1]
+            else:
+                at = self.text(term.at)
+                plain &= not self.is_vector(term.at)
+            coordinates.append((term.axis, at))
+        name = pointer(expr.buffer)
+        if self.is_vector(expr) and plain:
+            text = f"load({self._pointer(name, coordinates)}, span)"
+        elif self.is_vector(expr):
+            coordinates = [(axis, "positions<int64_t>(j)" if text == "j" else text) for axis, text in coordinates]
+            text = f"gather({name}, {self.names.offset(coordinates)}, span)"
+        else:
+            scalar = f"{name}[{self.names.offset(coordinates) or '0'}]"
+            return f"({scalar} != 0)" if expr.dtype == "bool" else f"{SCALAR[expr.dtype]}({scalar})" if _converts(expr) else scalar
+        return f"(({text}) != 0)" if expr.dtype == "bool" else text
+
+    def _pointer(self, name: str, coordinates: Sequence[tuple[Axis, str]]) -> str:
+        offset = self.names.offset(coordinates)
+        return f"{name} + {offset}" if offset else name
+
+    def _vector_apply(self, expr: Apply) -> str:
+        op, operands, kind = expr.op, expr.operands, expr.operands[-1].dtype
+        if op == "cast":
+            return self._vector_cast(operands[0], expr.dtype)
+        if op in _COMPARE:
+            text = f"({self._operand(operands[0])} {_COMPARE[op]} {self._operand(operands[1])})"
+            return text if kind in ("float32", "int32") else f"mask{text}"
+        if op == "isnan":
+            text = self.text(operands[0])
+            return f"({text} != {text})" if kind == "float32" else f"mask({text} != {text})"
+        if op in _INFIX:
+            left, right = (self.as_vector(arg) if kind == "bool" else self._operand(arg) for arg in operands)
+            return f"({left} {_INFIX[op]} {right})"
+        vectors = [self.as_vector(arg) for arg in operands]
+        if op == "where":
+            return f"pick({', '.join(vectors)})"
+        if op == "not":
+            return f"(~{vectors[0]})"
+        if op == "neg":
+            return f"(-{vectors[0]})"
+        return self._vector_call(op, kind, vectors)
+
+    def _vector_call(self, op: str, kind: str, vectors: Sequence[str]) -> str:
+        arguments = ", ".join(_bare(text) for text in vectors)
+        special = {"max": "larger", "min": "smaller", "abs": "magnitude", "sqrt": "root"}
+        if op in special:
+            return f"{special[op]}({arguments})"
+        if op == "rsqrt":
+            return f"(1 / root({arguments}))"
+        if kind == "float32" and op in _POLYNOMIAL | _ROUNDING:
+            self.names.snippets.add("rounding" if op in _ROUNDING else op)
+            return f"{op}({arguments})"
+        scalar = scalar_call(op, ["x", "y"][: len(vectors)], kind)
+        parameters = ", ".join(f"{SCALAR[kind]} {name}" for name in ["x", "y"][: len(vectors)])
+        return f"lanewise({arguments}, []({parameters}) {{ return {scalar}; }})"
+
+    def _vector_cast(self, operand: Expr, dtype: str) -> str:
+        text = self.text(operand)
+        if dtype == "bool":
+            return f"({text} != 0)" if operand.dtype in ("float32", "int32") else f"mask({text} != 0)"
+        if operand.dtype == "bool":
+            return f"(-{text})" if dtype == "int32" else f"convert<{SCALAR[dtype]}>(-{text})"
+        return f"convert<{SCALAR[dtype]}>({_bare(text)})"
+
+    def _operand(self, expr: Expr) -> str:
+        """An operand of an infix operator, for which a scalar of the same type will do."""
+        text = self.text(expr)
+        return f"{SCALAR[expr.dtype]}({text})" if isinstance(expr, Size) else text
+
+    def _scalar_apply(self, expr: Apply) -> str:
+        op, operands, kind = expr.op, expr.operands, expr.operands[-1].dtype
+        texts = [self.text(arg) for arg in operands]
+        if op == "cast":
+            return f"{SCALAR[expr.dtype]}({_bare(texts[0])})" if expr.dtype != "bool" else f"({texts[0]} != 0)"
+        if op in _COMPARE or op in _INFIX:
+            return f"({texts[0]} {(_COMPARE | _INFIX)[op]} {texts[1]})"
+        return scalar_call(op, texts, kind)
+
+
+def scalar_call(op: str, texts: Sequence[str], kind: str) -> str:
+    """A scalar function of texts whose type is `kind`."""
+    x, y = texts[0], texts[-1]
+    one = "1.0f" if kind == "float32" else "1.0"
+    match op:
+        case "neg":
+            return f"(-{x})"
+        case "not":
+            return f"(!{x})"
+        case "isnan":
+            return f"({x} != {x})"
+        case "where":
+            return f"({x} ? {texts[1]} : {texts[2]})"
+        case "max" | "min":
+            return f"{'larger' if op == 'max' else 'smaller'}<{SCALAR[kind]}>({_bare(x)}, {_bare(y)})"
+        case "rsqrt":
+            return f"({one} / std::sqrt({_bare(x)}))"
+        case "sigmoid":
+            return f"({one} / ({one} + std::exp(-{x})))"
+        case "round":
+            return f"std::nearbyint({_bare(x)})"
+        case "remainder":
+            return f"({x} - std::floor({x} / {y}) * {y})"
+    return f"std::{op}({', '.join(_bare(text) for text in texts)})"
+
+
+def literal(expr: Const) -> str:
+    """A C++ literal of the constant's type."""
+    value = expr.value
+    if expr.dtype == "bool":
+        return "true" if value else "false"
+    kind = SCALAR[expr.dtype]
+    if isinstance(value, float):
+        if math.isnan(value):
+            return f"std::numeric_limits<{kind}>::quiet_NaN()"
+        if math.isinf(value):
+            return f"{'-' if value < 0 else ''}std::numeric_limits<{kind}>::infinity()"
+        text = f"{value:.9g}" if expr.dtype == "float32" else repr(value)
+        text = text if any(mark in text for mark in ".e") else f"{text}.0"
+        text += "f" if expr.dtype == "float32" else ""
+    else:
+        text = str(value) if expr.dtype == "int32" else f"int64_t({value})"
+    return f"({text})" if text.startswith("-") else text
+
+
+def _converts(expr: Load) -> bool:
+    return expr.buffer.dtype != expr.dtype
+
+
+def _bare(text: str) -> str:
+    """Without the outermost parentheses, where one pair encloses everything."""
+    if not (text.startswith("(") and text.endswith(")")):
+        return text
+    depth = 0
+    for index, mark in enumerate(text):
+        depth += {"(": 1, ")": -1}.get(mark, 0)
+        if depth == 0 and index < len(text) - 1:
+            return text
+    return text[1:-1]
+
+
+def _uses(roots: Sequence[Expr], known: set[Expr]) -> Counter[Expr]:
+    """How often each value is used when `roots` are evaluated once."""
+    uses = Counter(roots)
+    seen: set[Expr] = set()
+    stack = list(roots)
+    while stack:
+        node = stack.pop()
+        if node in seen or node in known or isinstance(node, Reduce):
+            continue
+        seen.add(node)
+        uses.update(node.args)
+        stack.extend(node.args)
+    return uses
+
+
+def memory_type(buffer: Buffer) -> str:
+    """The C++ type of a buffer's elements."""
+    return MEMORY[buffer.dtype]
+
+

@@ -1,0 +1,151 @@
+"""A program as a candidate: one Python module with its C++ inside."""
+
+from __future__ import annotations
+
+import textwrap
+
+from kernelwright.proposers.catalogue.cpp.forward import ForwardText
+from kernelwright.proposers.catalogue.cpp.params import Parameters, parameters
+from kernelwright.proposers.catalogue.cpp.support import support
+from kernelwright.proposers.catalogue.loops import Nest
+from kernelwright.proposers.catalogue.program import Program
+from kernelwright.targets.base import TargetInfo
+from kernelwright.tasks import GraphNode, TaskInfo
+
+# No errno and no floating-point traps, so that GCC can vectorise; sums keep the order in which they are written.
+CFLAGS = ["-O3", "-march=native", "-fopenmp", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi", "-Wno-ignored-attributes"]
+
+_IMPORTS = """\
+from __future__ import annotations
+
+import torch
+from torch import nn
+from tvm_ffi.cpp import load_inline
+"""
+
+_LOADER = """\
+kernels = load_inline(
+    name="catalogue",
+    cpp_sources=SOURCE,
+    functions={names!r},
+    extra_cflags={cflags!r},
+    extra_ldflags=["-fopenmp"],
+)
+"""
+
+_DECLARE = '''
+# The reference's parameters and buffers: name, whether a parameter, shape, dtype.
+STATE = [
+{rows}
+]
+
+
+def declare(module: nn.Module, name: str, is_parameter: bool, value: torch.Tensor) -> None:
+    """Registers a parameter or buffer under a dotted name, making the modules on the way."""
+    *path, leaf = name.split(".")
+    for part in path:
+        if part not in dict(module.named_children()):
+            module.add_module(part, nn.Module())
+        module = module.get_submodule(part)
+    if is_parameter:
+        module.register_parameter(leaf, nn.Parameter(value, requires_grad=value.is_floating_point()))
+    else:
+        module.register_buffer(leaf, value)
+'''
+
+_MODEL = '''
+
+class ModelNew(nn.Module):
+    """The reference's state, and its forward by the kernels above."""
+
+    def __init__(self, *_args: object, **_kwargs: object) -> None:
+        super().__init__()
+{init}
+    def forward(self, {parameters}) -> object:
+{forward}
+'''
+
+_PLAIN = '''
+    def plain(self, {parameters}) -> object:
+        """The same in torch, for shapes and dtypes that the kernels were not made for."""
+{plain}
+'''
+
+
+def write(program: Program, info: TaskInfo, target: TargetInfo) -> str:
+    """The candidate's source.
+
+    Args:
+        program: what to execute, from the graph of the first timed case.
+        info: the task, for the state that the model must have and the arguments of forward.
+        target: whose cores and caches the parameters are chosen for.
+    """
+    case = info.tune_case
+    text = ForwardText(program, case)
+    tuned = parameters(text.functions, case, target)
+    fallback = not all(text.accepts(other) for other in info.cases)
+    parts = [_docstring(text), _IMPORTS, _declared(tuned), _source(text), _loader(text), _state(info), _model(text, info, fallback)]
+    return "\n".join(part for part in parts if part)
+
+
+def _docstring(text: ForwardText) -> str:
+    shapes = ", ".join(f"{node.name} {_spoken(node)}" for node in text.inputs)
+    calls = sorted({call.target for call in text.program.calls})
+    paragraphs = [
+        f"Made for {shapes or 'no input'}; other sizes of the same rank work too.",
+        "; ".join(f"{function.nest.name}: {_fused(function.nest)}" for function in text.functions) + ".",
+        *([f"Library calls beside them: {', '.join(calls)}."] if calls else []),
+    ]
+    wrapped = ["\n".join(textwrap.wrap(paragraph, 116)) for paragraph in paragraphs]
+    return '"""' + "\n\n".join(wrapped) + '\n"""\n'
+
+
+def _spoken(node: GraphNode) -> str:
+    return f"{node.outputs[0].dtype}{list(node.outputs[0].shape)}"
+
+
+def _fused(nest: Nest) -> str:
+    results = " and ".join(dict.fromkeys(store.buffer.name for store in nest.stores))
+    reads = " and ".join(buffer.name for buffer in nest.reads) or "nothing"
+    sweeps = len(nest.sweeps)
+    return f"{results} from {reads} in {sweeps} sweep{'s' * (sweeps > 1)} ({nest.kind})"
+
+
+def _declared(tuned: Parameters) -> str:
+    text = f"PARAMS = {tuned.values!r}\nSPACE = {tuned.space!r}\n"
+    return text + (f"CONSTRAINTS = {list(tuned.constraints)!r}\n" if tuned.constraints else "")
+
+
+def _source(text: ForwardText) -> str:
+    code = support({snippet for function in text.functions for snippet in function.snippets})
+    code += "\n" + "\n".join(function.text for function in text.functions)
+    return f'SOURCE = "".join(f"#define {{name}} {{value}}\\n" for name, value in PARAMS.items()) + r"""\n{code}"""\n'
+
+
+def _loader(text: ForwardText) -> str:
+    return _LOADER.format(names=[function.nest.name for function in text.functions], cflags=CFLAGS)
+
+
+def _state(info: TaskInfo) -> str:
+    rows = [
+        f"    ({state.name!r}, {state.kind == 'parameter'}, {tuple(state.tensor.shape)}, torch.{state.tensor.dtype}),"
+        for state in info.state
+    ]
+    return _DECLARE.format(rows="\n".join(rows)) if rows else ""
+
+
+def _model(text: ForwardText, info: TaskInfo, fallback: bool) -> str:
+    init = []
+    if info.state:
+        init = ["for name, is_parameter, shape, dtype in STATE:", "    declare(self, name, is_parameter, torch.zeros(shape, dtype=dtype))"]
+    for node in text.kept:
+        if node.op == "constant":
+            init.append(f"self.{node.name} = torch.tensor({node.values!r}, dtype=torch.{node.outputs[0].dtype})")
+    model = _MODEL.format(
+        init=_indented([*init, ""] if init else [""]), parameters=", ".join(text.parameters()), forward=_indented(text.forward(fallback))
+    )
+    return model + (_PLAIN.format(parameters=", ".join(text.parameters()), plain=_indented(text.plain())) if fallback else "")
+
+
+def _indented(lines: list[str]) -> str:
+    return "\n".join(f"        {line}" if line else "" for line in lines)

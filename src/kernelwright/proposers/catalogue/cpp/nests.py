@@ -1,0 +1,182 @@
+"""Nests as C++ functions; here the kinds whose vector axis is elementwise or reduced, in `columns.py` those that keep it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from kernelwright.proposers.catalogue.cpp import columns
+from kernelwright.proposers.catalogue.cpp.expressions import SCALAR, Emitter
+from kernelwright.proposers.catalogue.cpp.writer import Writer, fence, finish, parallel, roots_of, rows_emitter, spoken, work
+from kernelwright.proposers.catalogue.cpp.naming import pointer
+from kernelwright.proposers.catalogue.ir import Axis, Buffer, Expr, Reduce, Store
+from kernelwright.proposers.catalogue.loops import Nest, Sweep
+
+
+@dataclass(frozen=True)
+class Function:
+    """A rendered kernel: its text, its tensors and the axes whose sizes it takes (in order), the support code it uses."""
+
+    nest: Nest
+    text: str
+    arguments: tuple[Buffer, ...]
+    axes: tuple[Axis, ...]
+    snippets: frozenset[str]
+    streams: bool
+
+
+def render(nest: Nest, leaf_size: Callable[[Axis], str]) -> Function:
+    """One nest as a C++ function that takes tensors and sizes."""
+    writer = Writer(nest, leaf_size)
+    parameters = [f"TensorView {pointer(buffer)}_" for buffer in writer.arguments]
+    parameters += [f"int64_t {leaf_size(axis)}" for axis in writer.axes]
+    writer.put(*(f"// {line}" for line in _described(nest)))
+    with writer.block(f"void {nest.name}({', '.join(parameters)}) {{"):
+        writer.header()
+        _KINDS[nest.kind](writer)
+    text = "\n".join(writer.lines) + "\n"
+    streams = bool(writer.streamed)
+    return Function(nest, text, tuple(writer.arguments), tuple(writer.axes), frozenset(writer.snippets), streams)
+
+
+def _described(nest: Nest) -> list[str]:
+    lines = [f"{store.buffer.name} = {spoken(store.expr)}" for store in nest.stores]
+    return [line if len(line) <= 110 else line[:109] + "…" for line in lines]
+
+
+def _feeder(writer: Writer) -> Callable[[Reduce, str], list[str]]:
+    """Adds vectors to accumulators in registers."""
+
+    def feed(node: Reduce, value: str) -> list[str]:
+        where = f"{writer.position(node)}, " if node.op.startswith("arg") else ""
+        return [f"s{writer.number(node)}.add(u, {value}, {where}span);"]
+
+    return feed
+
+
+def _chains(sweep: Sweep) -> str:
+    return "UNROLL" if sweep.reductions else "1"
+
+
+def _map(writer: Writer) -> None:
+    """Elementwise: every position on its own, in blocks of the vector axis."""
+    nest = writer.nest
+    rows = rows_emitter(writer)
+    if nest.vector is None:
+        for sweep in nest.sweeps:
+            for store in sweep.stores:
+                writer.scalar_store(store, rows)
+        return
+    (sweep,) = nest.sweeps
+    writer.put(parallel(writer, len(nest.parallel) + 1, work(writer)))
+    with writer.inner_loops(nest.parallel), writer.block("for (int64_t begin = 0; begin < n; begin += BLOCK) {"):
+        writer.put("const int64_t end = std::min<int64_t>(begin + BLOCK, n);")
+        writer.hoisted(roots_of(sweep), rows)
+        writer.vector_loop(sweep, rows, (), ("begin", "end"), chains="1", feed=_feeder(writer), kept={})
+        fence(writer, [sweep])
+
+
+def _rows(writer: Writer) -> None:
+    """Rows on their own; each is swept as often as its reductions need, from cache after the first time."""
+    nest = writer.nest
+    for node in nest.finals:
+        kind = _part_type(writer, node)
+        writer.put(f"std::vector<{kind}> rows{writer.number(node)}({' * '.join(writer.size(a) for a in nest.parallel)});")
+    kept = {expr: f"kept{i}" for i, expr in enumerate(expr for sweep in nest.sweeps for expr in sweep.keeps)}
+    if kept:
+        writer.put(f"#pragma omp parallel num_threads(THREADS) if ({work(writer)} > SERIAL_BELOW)", "{")
+        writer.depth += 1
+        writer.put(*(f"std::vector<{SCALAR[expr.dtype]}> {name}_(n);" for expr, name in kept.items()))
+        writer.put(*(f"{SCALAR[expr.dtype]}* {name} = {name}_.data();" for expr, name in kept.items()))
+        collapse = f" collapse({len(nest.parallel)})" if len(nest.parallel) > 1 else ""
+        writer.put(f"#pragma omp for schedule(SCHEDULE){collapse}")
+    else:
+        writer.put(parallel(writer, len(nest.parallel), work(writer)))
+    with writer.inner_loops(nest.parallel):
+        rows = rows_emitter(writer)
+        for sweep in nest.sweeps:
+            _row_sweep(writer, sweep, rows, kept)
+        for store in nest.row_stores:
+            writer.scalar_store(store, rows)
+        for node in nest.finals:
+            _note_row(writer, node, rows)
+        fence(writer, nest.sweeps)
+    if kept:
+        writer.depth -= 1
+        writer.put("}")
+    finish(writer)
+
+
+def _row_sweep(writer: Writer, sweep: Sweep, rows: Emitter, kept: dict[Expr, str]) -> None:
+    nest = writer.nest
+    scalars = writer.hoisted(roots_of(sweep), rows)
+    for node in sweep.reductions:
+        writer.put(f"{writer.accumulator(node, 'UNROLL')} s{writer.number(node)};")
+    with writer.inner_loops(nest.inner):
+        writer.vector_loop(sweep, rows, scalars, ("0", "n"), chains=_chains(sweep), feed=_feeder(writer), kept=kept)
+    for node in sweep.reductions:
+        number = writer.number(node)
+        at = ".at" if node.op.startswith("arg") else ""
+        writer.put(f"const {SCALAR[node.dtype]} t{number} = s{number}.total(){at};")
+        rows.known[node] = f"t{number}"
+
+
+def _part_type(writer: Writer, node: Reduce) -> str:
+    kind = SCALAR[node.operand.dtype]
+    return f"Best<{kind}, {'true' if node.op == 'argmax' else 'false'}>" if node.op.startswith("arg") else kind
+
+
+def _note_row(writer: Writer, node: Reduce, rows: Emitter) -> None:
+    """Keeps a row's value for the reduction over rows."""
+    nest = writer.nest
+    (value,) = rows.emit([node.operand])
+    writer.put(*rows.flush())
+    row = writer.names.offset([(axis, writer.indices[axis]) for axis in nest.parallel])
+    if node.op.startswith("arg"):
+        value = f"{{{value}, {writer.position(node)}}}"
+    writer.put(f"rows{writer.number(node)}[{row}] = {value};")
+
+
+def _whole(writer: Writer) -> None:
+    """Everything reduced: tasks leave partial results, which are combined in task order, so that the sum is repeatable."""
+    nest = writer.nest
+    rows = rows_emitter(writer)
+    length = writer.size(nest.inner[0]) if nest.inner else "n"
+    writer.put(f"const int64_t tasks = std::clamp<int64_t>({work(writer)} / SERIAL_BELOW, 1, 16 * THREADS);")
+    for sweep in nest.sweeps:
+        scalars = writer.hoisted(roots_of(sweep), rows)
+        for node in sweep.reductions:
+            writer.put(f"std::vector<{_part_type(writer, node)}> parts{writer.number(node)}(tasks);")
+        writer.put("#pragma omp parallel for num_threads(THREADS) schedule(SCHEDULE) if (tasks > 1)")
+        with writer.block("for (int64_t task = 0; task < tasks; ++task) {"):
+            _whole_task(writer, sweep, rows, scalars, length)
+        for node in sweep.reductions:
+            number = writer.number(node)
+            combined = f"{writer.accumulator(node, '1')}::combined(parts{number})"
+            writer.put(f"const {SCALAR[node.dtype]} t{number} = {combined};")
+            rows.known[node] = f"t{number}"
+    for store in nest.row_stores:
+        writer.scalar_store(store, rows)
+
+
+def _whole_task(writer: Writer, sweep: Sweep, rows: Emitter, scalars: Sequence[Expr], length: str) -> None:
+    nest = writer.nest
+    align = "" if nest.inner else " / W * W"
+    writer.put(f"const int64_t begin = {length} * task / tasks{align};")
+    last = f"{length} * (task + 1) / tasks"
+    writer.put(f"const int64_t end = {last};" if nest.inner else f"const int64_t end = task + 1 == tasks ? n : {last} / W * W;")
+    for node in sweep.reductions:
+        writer.put(f"{writer.accumulator(node, 'UNROLL')} s{writer.number(node)};")
+    split = {nest.inner[0]: ("begin", "end")} if nest.inner else {}
+    bounds = ("0", "n") if nest.inner else ("begin", "end")
+    with writer.inner_loops(nest.inner, split):
+        writer.vector_loop(sweep, rows, scalars, bounds, chains=_chains(sweep), feed=_feeder(writer), kept={})
+    for node in sweep.reductions:
+        number = writer.number(node)
+        writer.put(f"parts{number}[task] = s{number}.total();")
+    fence(writer, [sweep])
+
+
+_KINDS: dict[str, Callable[[Writer], None]] = {
+    "map": _map, "rows": _rows, "whole": _whole, "tiles": columns.tiles, "columns": columns.shared_out,
+}  # fmt: skip

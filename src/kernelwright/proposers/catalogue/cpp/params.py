@@ -1,0 +1,45 @@
+"""What can be tuned in a rendered candidate, and the best guess to start from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kernelwright.proposers.catalogue.cpp.nests import Function
+from kernelwright.targets.base import TargetInfo
+from kernelwright.tasks import CaseInfo
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """The values in force, those each may take, and what must hold between them."""
+
+    values: dict[str, Any]
+    space: dict[str, list[Any]]
+    constraints: tuple[str, ...] = ()
+
+
+def parameters(functions: Sequence[Function], case: CaseInfo, target: TargetInfo) -> Parameters:
+    """Parameters for these functions on a target.
+
+    Results larger than half of the last-level cache are written past it: nobody could read them from there, and a store that
+    goes through the cache first reads the line it overwrites, half as much traffic again.
+    """
+    kinds = {function.nest.kind for function in functions}
+    threads = sorted({1, max(1, target.cores // 2), target.cores})
+    values: dict[str, Any] = {"THREADS": target.cores, "SCHEDULE": "static", "SERIAL_BELOW": 16384}
+    space: dict[str, list[Any]] = {"THREADS": threads, "SCHEDULE": ["static", "dynamic"]}
+    if any(function.streams for function in functions):
+        values["STREAM"] = int(case.bytes > target.l3_bytes // 2)
+        space["STREAM"] = [0, 1]
+    if kinds & {"rows", "whole"}:
+        values["UNROLL"] = 4
+        space["UNROLL"] = [1, 2, 4, 8]
+    if "map" in kinds:
+        values["BLOCK"] = 16384
+        space["BLOCK"] = [4096, 16384, 65536]
+    if kinds & {"tiles", "columns"}:
+        values["TILE"] = 512
+        space["TILE"] = [64, 128, 256, 512, 1024, 2048]
+    return Parameters(values, space)

@@ -1,0 +1,22 @@
+"""The support code that candidates carry with them: only the parts a candidate uses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from importlib.resources import files
+
+_ORDER = (
+    "basic half fp16 exp expm1 log log1p log2 log10 sigmoid tanh erf rounding sums products largest smallest arg columns"
+).split()
+_NEEDS = {
+    "expm1": ["exp"], "sigmoid": ["exp"], "tanh": ["exp"], "erf": ["exp"], "log1p": ["log"], "log2": ["log"], "log10": ["log"],
+}  # fmt: skip
+
+
+def support(snippets: Iterable[str]) -> str:
+    """The C++ text of the core and the named parts, with what they need, in an order that compiles."""
+    wanted = {"basic", *snippets}
+    for name in list(wanted):
+        wanted.update(_NEEDS.get(name, ()))
+    folder = files("kernelwright.proposers.catalogue.cpp") / "text"
+    return "".join((folder / f"{name}.h").read_text() for name in ["core", *(name for name in _ORDER if name in wanted)])

@@ -1,0 +1,128 @@
+// Vectors of W lanes by GCC/Clang vector extensions: AVX2, AVX-512, NEON or plain code, whatever -march=native has.
+#include <tvm/ffi/container/tensor.h>
+#include <omp.h>
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <type_traits>
+#include <utility>
+#include <vector>
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
+
+using tvm::ffi::TensorView;
+#define INLINE __attribute__((always_inline))
+#if defined(__AVX512F__)
+constexpr int W = 16;
+#elif defined(__AVX__)
+constexpr int W = 8;
+#else
+constexpr int W = 4;
+#endif
+template <class T> struct lanes { typedef T type __attribute__((vector_size(W * sizeof(T)))); };
+template <class T> using vec = typename lanes<T>::type;
+using F = vec<float>;
+using D = vec<double>;
+using I = vec<int32_t>;
+using L = vec<int64_t>;
+using M = vec<int32_t>;  // -1 where true
+
+// A full vector, or the first n lanes of one at the end of a row.
+struct Full { static constexpr int n = W; };
+struct Part { int n; };
+
+template <class To, class From> INLINE inline vec<To> convert(From v) { return __builtin_convertvector(v, vec<To>); }
+INLINE inline F as_float(I v) { return reinterpret_cast<F&>(v); }
+INLINE inline I as_bits(F v) { return reinterpret_cast<I&>(v); }
+template <class T> INLINE inline vec<T> splat(T x) { return x - vec<T>{}; }
+template <class T> T* data(const TensorView& t) { return static_cast<T*>(t.data_ptr()); }
+
+// Loads and stores by the type in memory; half precision is computed in float.
+template <class T, class Span> INLINE inline vec<T> raw(const T* p, Span span) {
+  vec<T> v{};
+  if constexpr (std::is_same_v<Span, Full>) std::memcpy(&v, p, sizeof v);
+  else for (int k = 0; k < span.n; ++k) v[k] = p[k];
+  return v;
+}
+template <class T, class Span> INLINE inline auto load(const T* p, Span span) {
+  if constexpr (sizeof(T) < 4) return convert<int32_t>(raw(p, span));
+  else return raw(p, span);
+}
+template <class T, class Index, class Span> INLINE inline auto gather(const T* p, Index at, Span span) {
+  vec<T> v{};
+  for (int k = 0; k < span.n; ++k) v[k] = p[at[k]];
+  return load(reinterpret_cast<const T*>(&v), Full{});
+}
+template <class T, class Span> INLINE inline void put(T* p, vec<T> v, Span span) {
+  if constexpr (std::is_same_v<Span, Full>) std::memcpy(p, &v, sizeof v);
+  else for (int k = 0; k < span.n; ++k) p[k] = v[k];
+}
+// Past the caches: for results too large to be read from there again. p must be aligned to the vector.
+template <class T> INLINE inline void put_past(T* p, vec<T> v) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof v % 64 == 0) {
+    for (size_t k = 0; k < sizeof v; k += 64) _mm512_stream_si512((__m512i*)((char*)p + k), ((__m512i*)&v)[k / 64]);
+    return;
+  }
+#endif
+#if defined(__AVX__)
+  if constexpr (sizeof v % 32 == 0) {
+    for (size_t k = 0; k < sizeof v; k += 32) _mm256_stream_si256((__m256i*)((char*)p + k), ((__m256i*)&v)[k / 32]);
+    return;
+  }
+#endif
+#if defined(__SSE2__)
+  if constexpr (sizeof v % 16 == 0) {
+    for (size_t k = 0; k < sizeof v; k += 16) _mm_stream_si128((__m128i*)((char*)p + k), ((__m128i*)&v)[k / 16]);
+    return;
+  }
+#endif
+  put(p, v, Full{});
+}
+template <class T, class V, class Span> INLINE inline void store(T* p, V v, Span span, bool past = false) {
+  vec<T> out;
+  if constexpr (std::is_same_v<vec<T>, V>) out = v;
+  else out = convert<T>(v);
+  if constexpr (std::is_same_v<Span, Full>) {
+    if (past) return put_past(p, out);
+  }
+  put(p, out, span);
+}
+template <class T, class V, class Index, class Span> INLINE inline void scatter(T* p, Index at, V v, Span span) {
+  for (int k = 0; k < span.n; ++k) p[at[k]] = static_cast<T>(v[k]);
+}
+template <class T> bool aligned(const T* p, int64_t row) {
+  return reinterpret_cast<uintptr_t>(p) % (W * sizeof(T)) == 0 && row % W == 0;
+}
+inline void fence() {
+#if defined(__SSE2__)
+  _mm_sfence();
+#endif
+}
+
+template <class Body, int... U> INLINE inline void chains(Body& body, int64_t j, std::integer_sequence<int, U...>) {
+  (body(Full{}, j + U * W, std::integral_constant<int, U>{}), ...);
+}
+// Calls body(span, j, u) for each vector of [begin, end); u counts independent chains 0..U-1. Sums are folded after every
+// GROUP elements: like pairwise summation, that keeps the error of long sums small.
+constexpr int64_t GROUP = 256 * W;
+template <int U, class Body, class... Sums> INLINE inline void sweep(int64_t begin, int64_t end, Body&& body, Sums&... sums) {
+  int64_t j = begin;
+  if constexpr (U > 1 || sizeof...(Sums) > 0)
+    while (j + U * W <= end) {
+      for (const int64_t stop = std::min(j + U * GROUP, end); j + U * W <= stop; j += U * W)
+        chains(body, j, std::make_integer_sequence<int, U>{});
+      (sums.fold(), ...);
+    }
+  for (; j + W <= end; j += W) body(Full{}, j, std::integral_constant<int, 0>{});
+  if (j < end) body(Part{static_cast<int>(end - j)}, j, std::integral_constant<int, 0>{});
+  (sums.fold(), ...);
+}
+template <class V, class Span> INLINE inline V keep(V v, V otherwise, Span span) {  // lanes past the end replaced
+  if constexpr (!std::is_same_v<Span, Full>)
+    for (int k = span.n; k < W; ++k) v[k] = otherwise[k];
+  return v;
+}

@@ -1,0 +1,18 @@
+// x = k ln 2 + r with |r| <= ln 2 / 2 (ln 2 in two parts, so that k ln 2 is exact); adding 1.5 * 2^23 rounds to an integer.
+struct Reduced { F r; I k; };
+INLINE inline Reduced reduce_exp(F x) {
+  const F shifted = x * 1.44269504f + 12582912.0f, k = shifted - 12582912.0f;
+  return {x - k * 0.693359375f - k * -2.12194440e-4f, as_bits(shifted) - 0x4B400000};
+}
+// (e^r - 1 - r) / r^2, fitted to least maximum error.
+INLINE inline F exp_tail(F r) {
+  return 0.5f + r * (0.166665167f + r * (0.0416662022f + r * (0.0083690891f + r * 0.0013950828f)));
+}
+INLINE inline F power_of_two(I k) { return as_float((k + 127) << 23); }
+INLINE inline F exp(F x) {  // 1 ulp; results below the normal range included
+  x = x > 89.0f ? splat(89.0f) : x;
+  x = x < -104.0f ? splat(-104.0f) : x;
+  const auto [r, k] = reduce_exp(x);
+  const I half = k >> 1;  // in two steps, since 2^k itself may not be representable
+  return (1.0f + (r + r * r * exp_tail(r))) * power_of_two(half) * power_of_two(k - half);
+}

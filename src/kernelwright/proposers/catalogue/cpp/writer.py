@@ -1,0 +1,266 @@
+"""What all kinds of nests share when they become C++: headers, hoisted scalars, vector sweeps, stores, accumulators."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from kernelwright.proposers.catalogue.cpp.expressions import SCALAR, Emitter, Names, memory_type
+from kernelwright.proposers.catalogue.cpp.naming import pointer
+from kernelwright.proposers.catalogue.ir import Apply, Axis, Buffer, Const, Expr, Iota, Load, Reduce, Size, Store, walk
+from kernelwright.proposers.catalogue.loops import Nest, Sweep
+
+_ACCUMULATOR = {"sum": "Sum", "prod": "Product", "max": "Largest", "min": "Smallest"}
+_SNIPPET = {"sum": "sums", "prod": "products", "max": "largest", "min": "smallest", "argmax": "arg", "argmin": "arg"}
+_SIGN = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
+
+
+class Writer:
+    """Lines of one function, and the names in force while they are written.
+
+    Args:
+        nest: the loops.
+        leaf_size: C++ names of the sizes of the graph's axes.
+    """
+
+    def __init__(self, nest: Nest, leaf_size: Callable[[Axis], str]) -> None:
+        self.nest = nest
+        self.leaf_size = leaf_size
+        self.indices = {axis: f"i{number}" for number, axis in enumerate((*nest.parallel, *nest.inner))}
+        if nest.vector is not None:
+            self.indices[nest.vector] = "j"
+        self.names = Names(self.size, self.indices, nest.vector)
+        self.snippets = self.names.snippets
+        self.numbers: dict[Expr, int] = {}
+        self.lines: list[str] = []
+        self.depth = 0
+
+    def put(self, *lines: str) -> None:
+        """Adds lines at the present depth."""
+        self.lines += ["  " * self.depth + line for line in lines]
+
+    @contextmanager
+    def block(self, opening: str, closing: str = "}") -> Iterator[None]:
+        """Lines written inside are one level deeper."""
+        self.put(opening)
+        self.depth += 1
+        yield
+        self.depth -= 1
+        self.put(closing)
+
+    def size(self, axis: Axis) -> str:
+        """Text for the size of a loop's axis."""
+        if axis is self.nest.vector:
+            return "n"
+        return self.full_size(axis)
+
+    def full_size(self, axis: Axis) -> str:
+        """The size in terms of the function's parameters."""
+        leaves = [leaf for part in axis.resolve() for leaf in self.nest.leaves(part)]
+        text = " * ".join(self.leaf_size(leaf) for leaf in leaves)
+        return f"({text})" if len(leaves) > 1 else text
+
+    @property
+    def arguments(self) -> list[Buffer]:
+        """The function's tensors: what is read, then what is written."""
+        return [*self.nest.reads, *{store.buffer.name: store.buffer for store in self.nest.stores}.values()]
+
+    @property
+    def axes(self) -> list[Axis]:
+        """The graph's axes whose sizes the function takes, in order of first use."""
+        loops = [*self.nest.parallel, *self.nest.inner, *([self.nest.vector] if self.nest.vector else [])]
+        for node in walk(store.expr for store in self.nest.stores):
+            if isinstance(node, (Size, Reduce)):
+                loops += node.axes
+            elif isinstance(node, Load):
+                loops += [leaf for term in node.terms for leaf in term.axis.resolve()]
+        return list(dict.fromkeys(leaf for axis in loops for leaf in self.nest.leaves(axis)))
+
+    def header(self) -> None:
+        """Pointers and sizes."""
+        for buffer in self.nest.reads:
+            name, kind = pointer(buffer), memory_type(buffer)
+            self.put(f"const {kind}* {name} = data<const {kind}>({name}_);")
+        for buffer in self.arguments[len(self.nest.reads) :]:
+            name, kind = pointer(buffer), memory_type(buffer)
+            self.put(f"{kind}* {name} = data<{kind}>({name}_);")
+        if self.nest.vector is not None:
+            self.put(f"const int64_t n = {self.full_size(self.nest.vector)};")
+        for name in self.streamed:
+            self.put(f"const bool past_{name} = STREAM && aligned({name}, n);")
+        for buffer in self.arguments:
+            self.snippets |= {"bfloat16": {"half"}, "float16": {"fp16"}}.get(buffer.dtype, set())
+
+    @property
+    def streamed(self) -> list[str]:
+        """Outputs whose rows are written as whole vectors, so that they could go past the caches."""
+        nest = self.nest
+        big = (store for sweep in nest.sweeps for store in sweep.stores)
+        return list(dict.fromkeys(pointer(store.buffer) for store in big if store.buffer.axes[-1:] == (nest.vector,)))
+
+    def number(self, node: Reduce) -> int:
+        """A reduction's number in this function."""
+        return self.numbers.setdefault(node, len(self.numbers))
+
+    def accumulator(self, node: Reduce, chains: str) -> str:
+        """The type that accumulates a reduction."""
+        self.snippets.add(_SNIPPET[node.op])
+        kind = SCALAR[node.operand.dtype]
+        if node.op.startswith("arg"):
+            return f"ArgBest<{kind}, {chains}, {'true' if node.op == 'argmax' else 'false'}>"
+        return f"{_ACCUMULATOR[node.op]}<{kind}, {chains}>"
+
+    def hoisted(self, roots: Sequence[Expr], rows: Emitter) -> list[Expr]:
+        """Emits, ahead of a sweep, the scalars that depend on kept axes only; returns those that need inner loops' axes."""
+        later: list[Expr] = []
+        now: list[Expr] = []
+        inner = set(self.nest.inner)
+        for expr in self.uniform(roots, rows):
+            (later if expr.free & inner else now).append(expr)
+        rows.hoist(now)
+        self.put(*rows.flush())
+        return later
+
+    def uniform(self, roots: Sequence[Expr], rows: Emitter) -> list[Expr]:
+        """The largest subexpressions that are equal in all lanes and have no name yet."""
+        found: dict[Expr, None] = {}
+        seen: set[Expr] = set()
+        stack = list(reversed(roots))
+        while stack:
+            node = stack.pop()
+            if node in seen or node in rows.known or node in rows.arrays:
+                continue
+            seen.add(node)
+            if self.nest.vector not in node.free:
+                if not isinstance(node, (Const, Size, Iota)):
+                    found[node] = None
+            else:
+                stack.extend(reversed(node.args))
+        return list(found)
+
+    @contextmanager
+    def inner_loops(self, axes: Sequence[Axis], bounds: Mapping[Axis, tuple[str, str]] | None = None) -> Iterator[None]:
+        """Plain loops over axes."""
+        for axis in axes:
+            begin, end = (bounds or {}).get(axis, ("0", self.size(axis)))
+            index = self.indices[axis]
+            self.put(f"for (int64_t {index} = {begin}; {index} < {end}; ++{index}) {{")
+            self.depth += 1
+        yield
+        for _ in axes:
+            self.depth -= 1
+            self.put("}")
+
+    def vector_loop(
+        self, sweep: Sweep, rows: Emitter, scalars: Sequence[Expr], bounds: tuple[str, str],
+        *, chains: str, feed: Callable[[Reduce, str], list[str]], kept: Mapping[Expr, str],
+    ) -> None:  # fmt: skip
+        """One sweep along the vector axis: feeds reductions, keeps values, writes stores.
+
+        `feed` gives the statements that add a value to a reduction; `kept` names row buffers by expression.
+        """
+        uniform = Emitter(self.names, rows.known, vector=False, prefix="u")
+        uniform.hoist(scalars)
+        self.put(*uniform.flush())
+        body = Emitter(self.names, uniform.known, vector=True, prefix="v")
+        body.arrays = dict(rows.arrays)
+        roots = [*(node.operand for node in sweep.reductions), *sweep.keeps, *(store.expr for store in sweep.stores)]
+        for expr, name in kept.items():
+            if expr not in sweep.keeps:
+                body.known[expr] = f"load({name} + j, span)"
+        body.count(roots)
+        statements: list[str] = []
+        for expr in sweep.keeps:
+            statements.append(f"store({kept[expr]} + j, {body.value(expr)}, span);")
+        for node in sweep.reductions:
+            statements += feed(node, body.value(node.operand))
+        statements += [self.vector_store(store, body) for store in sweep.stores]
+        folds = "".join(f", s{self.number(node)}" for node in sweep.reductions if node.op == "sum" and chains != "1")
+        with self.block(f"sweep<{chains}>({', '.join(bounds)}, [&](auto span, int64_t j, auto u) INLINE {{", f"}}{folds});"):
+            self.put(*body.flush(), *statements)
+
+    def vector_store(self, store: Store, body: Emitter) -> str:
+        """The statement that writes a vector."""
+        buffer, vector, name = store.buffer, self.nest.vector, pointer(store.buffer)
+        value = body.value(store.expr)
+        value = f"-({value})" if store.expr.dtype == "bool" else value
+        coordinates = [(axis, self.indices[axis]) for axis in buffer.axes]
+        if buffer.axes[-1:] == (vector,):
+            past = f", past_{name}" if name in self.streamed else ""
+            return f"store({name} + {self.names.offset(coordinates)}, {value}, span{past});"
+        coordinates = [(axis, "positions<int64_t>(j)" if axis is vector else text) for axis, text in coordinates]
+        return f"scatter({name}, {self.names.offset(coordinates)}, {value}, span);"
+
+    def scalar_store(self, store: Store, emitter: Emitter) -> None:
+        """Writes one element."""
+        (text,) = emitter.emit([store.expr])
+        self.put(*emitter.flush())
+        offset = self.names.offset([(axis, self.indices[axis]) for axis in store.buffer.axes])
+        kind = memory_type(store.buffer)
+        value = text if kind == SCALAR[store.expr.dtype] else f"{kind}({text})"
+        self.put(f"{pointer(store.buffer)}[{offset or '0'}] = {value};")
+
+    def position(self, node: Reduce) -> str:
+        """Where along its axes an arg-reduction is, at the first lane."""
+        return self.names.offset([(axis, self.indices[axis]) for axis in node.axes])
+
+
+def roots_of(sweep: Sweep) -> list[Expr]:
+    """What a sweep evaluates at each position."""
+    return [*(node.operand for node in sweep.reductions), *sweep.keeps, *(store.expr for store in sweep.stores)]
+
+
+def parallel(writer: Writer, loops: int, work: str) -> str:
+    collapse = f" collapse({loops})" if loops > 1 else ""
+    return f"#pragma omp parallel for num_threads(THREADS) schedule(SCHEDULE){collapse} if ({work} > SERIAL_BELOW)"
+
+
+def work(writer: Writer) -> str:
+    nest = writer.nest
+    sizes = [writer.size(axis) for axis in (*nest.parallel, *nest.inner)] + (["n"] if nest.vector else [])
+    return " * ".join(sizes) or "1"
+
+
+def rows_emitter(writer: Writer) -> Emitter:
+    return Emitter(writer.names, {}, vector=False, prefix="r")
+
+
+def fence(writer: Writer, sweeps: Sequence[Sweep]) -> None:
+    names = {pointer(store.buffer) for sweep in sweeps for store in sweep.stores} & set(writer.streamed)
+    if names:
+        writer.put("if (STREAM) fence();")
+
+
+def finish(writer: Writer) -> None:
+    """Reductions over rows, added up in row order whatever thread did which row, then what depends on them."""
+    nest = writer.nest
+    final = Emitter(writer.names, {}, vector=False, prefix="f")
+    for node in nest.finals:
+        number = writer.number(node)
+        writer.put(f"const {SCALAR[node.dtype]} t{number} = {writer.accumulator(node, '1')}::combined(rows{number});")
+        final.known[node] = f"t{number}"
+    for store in nest.final_stores:
+        writer.scalar_store(store, final)
+
+
+def spoken(expr: Expr, depth: int = 4) -> str:
+    """An expression as a short formula for comments."""
+    if isinstance(expr, Load):
+        return expr.buffer.name
+    if isinstance(expr, Const):
+        return f"{expr.value:g}"
+    if isinstance(expr, Size):
+        return "count"
+    if isinstance(expr, Iota):
+        return "position"
+    if depth == 0:
+        return "…"
+    if isinstance(expr, Reduce):
+        return f"{expr.op}({spoken(expr.operand, depth - 1)})"
+    assert isinstance(expr, Apply)
+    parts = [spoken(arg, depth - 1) for arg in expr.operands]
+    if expr.op in _SIGN:
+        return f"({parts[0]} {_SIGN[expr.op]} {parts[1]})"
+    return parts[0] if expr.op == "cast" else f"{expr.op}({', '.join(parts)})"
+
+

@@ -1,0 +1,239 @@
+"""The catalogue's intermediate representation: scalar expressions over axes, and the program of kernels and library calls.
+
+Nothing here knows a language. An expression says what one element is, given a position along some axes; a tensor is an
+expression with its axes arranged into dimensions; a kernel is a set of expressions to be stored, with the axes it keeps
+(one value each) and those it reduces.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from math import prod
+from typing import Any
+
+
+class Axis:
+    """One loop's worth of positions. While a graph is lowered, axes are found equal (`same as`) or split into `parts`.
+
+    Args:
+        size: its length in the case that was exported.
+    """
+
+    __slots__ = ("parts", "size")
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.parts: tuple[Axis, ...] = ()
+
+    def resolve(self) -> tuple[Axis, ...]:
+        """The axes that this one stands for today, outermost first."""
+        if not self.parts:
+            return (self,)
+        return tuple(leaf for part in self.parts for leaf in part.resolve())
+
+    def __repr__(self) -> str:
+        return f"Axis({self.size})@{id(self) & 0xFFFF:x}"
+
+
+def resolved(axes: Iterable[Axis]) -> tuple[Axis, ...]:
+    """The axes that `axes` stand for today, in order."""
+    return tuple(leaf for axis in axes for leaf in axis.resolve())
+
+
+@dataclass(frozen=True, eq=False)
+class Buffer:
+    """A contiguous tensor in memory: an argument of forward, a parameter, a library call's result or a kernel's.
+
+    `dims` are the axes of each dimension, row-major.
+    """
+
+    name: str
+    dtype: str
+    dims: tuple[tuple[Axis, ...], ...]
+
+    @property
+    def axes(self) -> tuple[Axis, ...]:
+        """All axes, outermost first."""
+        return resolved(axis for dim in self.dims for axis in dim)
+
+    @property
+    def size(self) -> int:
+        """Elements in the exported case."""
+        return prod(axis.size for axis in self.axes)
+
+
+@dataclass(frozen=True, eq=False)
+class Expr:
+    """One element's value. `dtype` is the type it is computed in: float32, float64, int32, int64 or bool."""
+
+    dtype: str
+
+    @property
+    def args(self) -> tuple[Expr, ...]:
+        """The expressions this one is made from."""
+        return ()
+
+    @cached_property
+    def free(self) -> frozenset[Axis]:
+        """The axes on which the value depends (only valid once lowering is over: axes may still split before)."""
+        return frozenset().union(*(arg.free for arg in self.args))
+
+
+@dataclass(frozen=True, eq=False)
+class Const(Expr):
+    """A literal."""
+
+    value: float | int | bool
+
+
+@dataclass(frozen=True, eq=False)
+class Iota(Expr):
+    """The position along an axis (int64)."""
+
+    axis: Axis
+
+    @cached_property
+    def free(self) -> frozenset[Axis]:
+        return frozenset(self.axis.resolve())
+
+
+@dataclass(frozen=True, eq=False)
+class Size(Expr):
+    """The number of positions along some axes together (int64, known when the kernel runs)."""
+
+    axes: tuple[Axis, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Term:
+    """One coordinate of a load: the position along `axis`, or `at` where that is computed."""
+
+    axis: Axis
+    at: Expr | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Load(Expr):
+    """The element of a buffer at the coordinates `terms`, outermost first (row-major)."""
+
+    buffer: Buffer
+    terms: tuple[Term, ...]
+
+    @property
+    def args(self) -> tuple[Expr, ...]:
+        return tuple(term.at for term in self.terms if term.at is not None)
+
+    @cached_property
+    def free(self) -> frozenset[Axis]:
+        direct = resolved(term.axis for term in self.terms if term.at is None)
+        return frozenset(direct).union(*(arg.free for arg in self.args))
+
+
+@dataclass(frozen=True, eq=False)
+class Apply(Expr):
+    """A scalar function `op` (see `OPS`) of its operands."""
+
+    op: str
+    operands: tuple[Expr, ...]
+
+    @property
+    def args(self) -> tuple[Expr, ...]:
+        return self.operands
+
+
+@dataclass(frozen=True, eq=False)
+class Reduce(Expr):
+    """`operand` combined over all positions along `axes` by `op`: sum, prod, max, min, argmax or argmin."""
+
+    op: str
+    operand: Expr
+    axes: tuple[Axis, ...]
+
+    @property
+    def args(self) -> tuple[Expr, ...]:
+        return (self.operand,)
+
+    @cached_property
+    def free(self) -> frozenset[Axis]:
+        return self.operand.free - frozenset(resolved(self.axes))
+
+
+UNARY = frozenset(
+    "neg abs exp expm1 log log1p log2 log10 sqrt rsqrt tanh sigmoid erf erfc sin cos tan asin acos atan sinh cosh "
+    "asinh acosh atanh floor ceil trunc round sign not isnan".split()
+)
+BINARY = frozenset("add sub mul div pow min max fmod remainder atan2 lt le gt ge eq ne and or xor".split())
+OPS = UNARY | BINARY | {"where", "cast"}
+COSTLY = frozenset(
+    "exp expm1 log log1p log2 log10 tanh sigmoid erf erfc sin cos tan asin acos atan sinh cosh asinh acosh atanh pow "
+    "fmod remainder atan2".split()
+)
+"""Functions so dear that their result is better kept than computed again."""
+
+
+@dataclass(frozen=True, eq=False)
+class Tensor:
+    """A lowered tensor: what an element is, how the axes make up the dimensions, and torch's dtype for it."""
+
+    expr: Expr
+    dims: tuple[tuple[Axis, ...], ...]
+    dtype: str
+
+    @property
+    def axes(self) -> tuple[Axis, ...]:
+        """All axes, outermost first."""
+        return resolved(axis for dim in self.dims for axis in dim)
+
+
+@dataclass(frozen=True, eq=False)
+class Store:
+    """What a kernel leaves in memory: `expr` at every position of `buffer`."""
+
+    buffer: Buffer
+    expr: Expr
+
+
+@dataclass(eq=False)
+class Kernel:
+    """Everything computed in one sweep of loops: axes `kept` have one result a position, axes `reduced` are combined away.
+
+    `stores` over both are written while a row is swept, stores over `kept` once a row, stores over no axis once.
+    """
+
+    name: str
+    kept: frozenset[Axis]
+    reduced: frozenset[Axis]
+    stores: list[Store] = field(default_factory=list)
+
+    @property
+    def exprs(self) -> tuple[Expr, ...]:
+        """The stored expressions."""
+        return tuple(store.expr for store in self.stores)
+
+
+@dataclass(eq=False)
+class Call:
+    """A torch operation called as it is: `target` with JSON-like arguments as in `GraphNode`; its result is named `name`."""
+
+    name: str
+    target: str
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+
+def walk(roots: Iterable[Expr]) -> list[Expr]:
+    """Every expression below `roots`, each once, operands before what uses them."""
+    order: list[Expr] = []
+    seen: set[int] = set()
+    stack: list[tuple[Expr, bool]] = [(root, False) for root in reversed(list(roots))]
+    while stack:
+        expr, ready = stack.pop()
+        if ready:
+            order.append(expr)
+        elif id(expr) not in seen:
+            seen.add(id(expr))
+            stack.append((expr, True))
+            stack.extend((arg, False) for arg in reversed(expr.args))
+    return order

@@ -1,0 +1,232 @@
+"""From a task's graph to stores and library calls: every operation becomes an expression over axes, or stays a torch call.
+
+Views only rearrange axes. Operations without a rule, and shapes that cannot share axes, become `Call`s; what they read is
+stored before. Which stores share a kernel is decided later (`regions.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from kernelwright.proposers.catalogue import dtypes, pointwise, reductions, views
+from kernelwright.proposers.catalogue.axes import Axes, ConflictError, Dims
+from kernelwright.proposers.catalogue.build import substitute
+from kernelwright.proposers.catalogue.ir import Axis, Buffer, Call, Load, Store, Tensor, Term
+from kernelwright.tasks import Graph, GraphNode
+
+Step = Store | Call
+
+
+class UnsupportedError(Exception):
+    """An operation (with these operands) has no rule."""
+
+
+class Lowering:
+    """One graph being lowered. After `run`, `steps` are the stores and calls in an order that respects their needs.
+
+    `sources` are buffers that exist before any step, by the graph's node name; `outputs` and `mutations` name what forward
+    returns and the state it changes.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.nodes: dict[str, GraphNode] = {node.name: node for node in graph.nodes}
+        self.axes = Axes()
+        self.tensors: dict[str, Tensor | tuple[Tensor, ...]] = {}
+        self.steps: list[Step] = []
+        self.buffers: dict[str, Buffer] = {}
+        self.outputs: Any = ()
+        self.mutations: dict[str, Any] = {}
+        self._views: set[str] = set()
+
+    def run(self) -> Lowering:
+        """Lowers every node."""
+        for node in self.graph.nodes:
+            if node.op in ("input", "state", "constant"):
+                self._enter(node)
+            elif node.op == "call":
+                self._lower(node)
+            else:
+                self.outputs = node.args
+                self.mutations = dict(node.kwargs.get("mutations", {}))
+        for name in references((self.outputs, self.mutations)):
+            self._materialise(name)
+        return self
+
+    def _enter(self, node: GraphNode) -> None:
+        """Gives a node whose result is in memory its buffer."""
+        (info,) = node.outputs
+        if info.dtype not in dtypes.KNOWN:
+            self.buffers[node.name] = Buffer(node.name, info.dtype, ())
+            return
+        buffer = Buffer(node.name, info.dtype, self.axes.fresh(info.shape))
+        self.buffers[node.name] = buffer
+        self.tensors[node.name] = self.axes.remember(read(buffer))
+
+    def _lower(self, node: GraphNode) -> None:
+        name = operation(node.target)
+        if name in ("_assert_tensor_metadata", "sym_size"):
+            return
+        try:
+            self._by_rule(name, node)
+        except (UnsupportedError, ConflictError, views.UnsupportedError, reductions.UnsupportedError):
+            self._call(node)
+
+    def _by_rule(self, name: str, node: GraphNode) -> None:
+        operands = [self._operand(arg) for arg in node.args]
+        if any(output.dtype not in dtypes.KNOWN for output in node.outputs) or 0 in node.outputs[0].shape:
+            raise UnsupportedError
+        made = self._made(name, node, operands)
+        for tensor in made if isinstance(made, tuple) else (made,):
+            self.axes.remember(tensor)
+        self.tensors[node.name] = made
+        if name in views.PURE and isinstance(operands[0], Tensor):
+            self._views.add(node.name)
+
+    def _made(self, name: str, node: GraphNode, operands: list[Any]) -> Tensor | tuple[Tensor, ...]:
+        if name == "getitem":
+            group = operands[0]
+            if not isinstance(group, tuple):
+                raise UnsupportedError
+            item: Tensor = group[node.args[1]]
+            return item
+        for rules in (views.RULES, reductions.RULES):
+            if name in rules:
+                made: Tensor | tuple[Tensor, ...] = rules[name](self.axes, node, *operands)
+                return made
+        if name in pointwise.RULES:
+            return self._pointwise(name, node, operands)
+        raise UnsupportedError
+
+    def _operand(self, arg: Any) -> Any:
+        """An argument as rules see it: tensors for references, the name for a dtype, lists element by element."""
+        if isinstance(arg, (list, tuple)):
+            return [self._operand(item) for item in arg]
+        if not isinstance(arg, dict):
+            return arg
+        ((kind, item),) = arg.items()
+        if kind == "node":
+            if item not in self.tensors:
+                raise UnsupportedError
+            return self.tensors[item]
+        return float(item) if kind == "float" else self._operand(item) if kind == "tuple" else item
+
+    def _pointwise(self, name: str, node: GraphNode, operands: Sequence[Any]) -> Tensor:
+        (out,) = node.outputs
+        tensors = [operand for operand in operands if isinstance(operand, Tensor)]
+        kind = _computing_dtype(name, operands, out.dtype)
+        _check(name, node, tensors, kind)
+        extra = {key: self._operand(item) for key, item in node.kwargs.items() if key in ("alpha", "approximate", "value", "rounding_mode")}
+        tensors, dims = self._aligned(tensors)
+        remaining = iter(tensors)
+        exprs = [next(remaining).expr if isinstance(operand, Tensor) else operand for operand in operands]
+        expr = pointwise.RULES[name](*exprs, dtype=kind, **extra)
+        return Tensor(expr, dims, out.dtype)
+
+    def _aligned(self, tensors: list[Tensor]) -> tuple[list[Tensor], Dims]:
+        """The operands over common axes and the result's dimensions; operands that clash are computed over axes of their own."""
+        dims: Dims = ()
+        aligned: list[Tensor] = []
+        for tensor in tensors:
+            try:
+                dims = self.axes.broadcast(dims, tensor.dims)
+            except ConflictError:
+                tensor = self.axes.remember(renamed(tensor))  # noqa: PLW2901 (the copy stands for the operand from here)
+                dims = self.axes.broadcast(dims, tensor.dims)
+            aligned.append(tensor)
+        return aligned, dims
+
+    def _call(self, node: GraphNode) -> None:
+        for name in references((node.args, node.kwargs)):
+            self._materialise(name)
+        self.steps.append(Call(node.name, node.target, node.args, node.kwargs))
+        if len(node.outputs) == 1 and not _is_group(node):
+            self._enter(node)
+        else:
+            self.buffers[node.name] = Buffer(node.name, "", ())
+
+    def _materialise(self, name: str) -> None:
+        """Makes a node's result exist in memory: a torch view of something that does, or a store."""
+        if name in self.buffers:
+            return
+        node = self.nodes[name]
+        tensor = self.tensors[name]
+        if name in self._views:
+            for source in references((node.args, node.kwargs)):
+                self._materialise(source)
+            self.steps.append(Call(name, node.target, node.args, node.kwargs))
+            self.buffers[name] = Buffer(name, node.outputs[0].dtype, ())
+            return
+        if isinstance(tensor, tuple):
+            raise AssertionError(f"{name} is a group of results and has no memory of its own")
+        self.buffers[name] = Buffer(name, tensor.dtype, tensor.dims)
+        self.steps.append(Store(self.buffers[name], tensor.expr))
+
+
+def read(buffer: Buffer) -> Tensor:
+    """The tensor that a buffer holds."""
+    terms = tuple(Term(axis) for dim in buffer.dims for axis in dim)
+    return Tensor(Load(dtypes.compute(buffer.dtype), buffer, terms), buffer.dims, buffer.dtype)
+
+
+def renamed(tensor: Tensor) -> Tensor:
+    """The same tensor over axes of its own."""
+    expr = tensor.expr
+    fresh: dict[Axis, Axis] = {}
+    for axis in tensor.axes:
+        fresh[axis] = Axis(axis.size)
+        expr = substitute(expr, axis, fresh[axis])
+    dims = tuple(tuple(fresh[leaf] for axis in dim for leaf in axis.resolve()) for dim in tensor.dims)
+    return Tensor(expr, dims, tensor.dtype)
+
+
+def references(data: Any) -> list[str]:
+    """The names of the nodes that an argument structure refers to, in order."""
+    if isinstance(data, dict):
+        return [data["node"]] if "node" in data else [name for item in data.values() for name in references(item)]
+    return [name for item in data for name in references(item)] if isinstance(data, (list, tuple)) else []
+
+
+def operation(target: str) -> str:
+    """`aten.add.Tensor` → `add`."""
+    parts = target.replace("<built-in function getitem>", "getitem").split(".")
+    return parts[1] if parts[0] == "aten" else parts[-1]
+
+
+def _is_group(node: GraphNode) -> bool:
+    return any(word in node.target for word in ("split", "unbind", "chunk"))
+
+
+def _computing_dtype(name: str, operands: Sequence[Any], result: str) -> str:
+    if name not in pointwise.COMPARISONS:
+        return dtypes.compute(result)
+    tensors = [operand for operand in operands if isinstance(operand, Tensor)]
+    kind = tensors[0].dtype
+    for tensor in tensors[1:]:
+        wider = tensor.dims or not tensors[0].dims or dtypes.category(tensor.dtype) > dtypes.category(kind)
+        kind = dtypes.promote(kind, tensor.dtype) if wider else kind
+    if any(isinstance(operand, float) for operand in operands) and not dtypes.is_float(kind):
+        kind = "float32"
+    return dtypes.compute(kind)
+
+
+def _check(name: str, node: GraphNode, tensors: Sequence[Tensor], kind: str) -> None:
+    """Raises for what the rules would compute wrongly: wrapping integers, integer division, bitwise operations on integers."""
+    result = node.outputs[0].dtype
+    integers = kind in ("int32", "int64", "bool")
+    if result in dtypes.NARROW and not (name == "_to_copy" and all(dtypes.is_float(tensor.dtype) for tensor in tensors)):
+        raise UnsupportedError
+    if integers and name in ("div", "pow", "remainder", "fmod", "reciprocal", "sign"):
+        raise UnsupportedError
+    if name in pointwise.BOOL_ONLY and any(tensor.dtype != "bool" for tensor in tensors):
+        raise UnsupportedError
+    if "memory_format" in node.kwargs and name == "_to_copy":
+        raise UnsupportedError
+
+
+def lower(graph: Graph) -> Lowering:
+    """Lowers a whole graph."""
+    return Lowering(graph).run()
+
+

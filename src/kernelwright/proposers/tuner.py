@@ -1,0 +1,264 @@
+"""Searches the parameters that a candidate declares (see `params.py`) with Optuna.
+
+The sampler is the tree-structured Parzen estimator with a joint model of all parameters: J. Bergstra et al.,
+"Algorithms for Hyper-Parameter Optimization", NIPS 2011; S. Falkner et al., "BOHB", ICML 2018 for the joint model.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import AsyncIterator, Mapping, Sequence
+from itertools import pairwise
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
+from optuna.trial import Trial, TrialState, create_trial
+
+from kernelwright.judge.verdict import Verdict
+from kernelwright.proposers import params
+from kernelwright.proposers.base import Attempt, Candidate, Context, Proposer
+from kernelwright.proposers.params import Parameters, ParametersError, Value
+
+_LISTED = 4096
+"""Spaces up to this size are listed, so that it is known when they are exhausted."""
+_TINY = 12
+"""Spaces up to this size are simply tried out: a model would need as many points to learn anything."""
+_STARTUP = 6
+"""Points chosen at random before the model is believed."""
+_ASKS = 8
+"""How often the model may answer with a point that is known or not allowed, before one is chosen without it."""
+_HINTS = 3
+"""The best points of earlier runs that are tried first."""
+_PATIENCE, _PATIENCE_EACH = 12, 3
+_NOISE = 0.01
+"""A family is left alone when the last `_PATIENCE` results (`_PATIENCE_EACH` a parameter, where that is more) made it
+less than this share faster, or less than the best one's confidence interval is wide."""
+
+Point = tuple[int, ...]
+"""For each parameter of the space, in order, the index of its value."""
+
+
+class Tuner(Proposer):
+    """Improves on parents that declare parameters. Candidates that differ only in the values of these are one family;
+    a family has one study a run, shared by all parents of it.
+
+    `propose` yields one candidate a call, for the first parent whose family has something left to try, so that each is
+    chosen with all that is known by then. The search asks again while earlier ones are in flight; the model takes these
+    for bad ones (Optuna's constant liar), so that they spread.
+    """
+
+    name = "tuner"
+    needs_parents = True
+
+    def __init__(self) -> None:
+        optuna.logging.set_verbosity(optuna.logging.WARNING)  # it announces every study and trial
+        self._declared: dict[str, tuple[str, Parameters] | None] = {}
+        self._studies: dict[str, _Study] = {}
+
+    async def propose(self, context: Context) -> AsyncIterator[Candidate]:
+        """At most one candidate."""
+        for attempt in context.history:
+            family, parameters = self._read(attempt.candidate) or ("", None)
+            if parameters is not None and family in self._studies:
+                self._studies[family].learn(parameters, attempt)
+        for parent in context.parents:
+            family, parameters = self._read(parent.candidate) or ("", None)
+            if parameters is None or parent.candidate.language != context.language:
+                continue
+            if family not in self._studies:
+                self._studies[family] = self._begin(family, parameters, context)
+            point = self._studies[family].ask()
+            if point is not None:
+                yield _child(parent.candidate, parameters, point)
+                return
+
+    def _read(self, candidate: Candidate) -> tuple[str, Parameters] | None:
+        """The candidate's family and parameters; None where it declares none that can be used."""
+        if candidate.id not in self._declared:
+            try:
+                parameters = params.read(candidate.source)
+            except ParametersError:  # the judge's verdict on it stands, it just cannot be tuned
+                parameters = None
+            self._declared[candidate.id] = (_family(candidate, parameters), parameters) if parameters else None
+        return self._declared[candidate.id]
+
+    def _begin(self, family: str, parameters: Parameters, context: Context) -> _Study:
+        """A study that knows what this run and earlier ones found out about the family."""
+        study = _Study(parameters, context.random.getrandbits(32))
+        for attempt in context.history:
+            known = self._read(attempt.candidate)
+            if known and known[0] == family:
+                study.learn(known[1], attempt)
+        for attempt in context.past():
+            known = self._read(attempt.candidate)
+            if known and set(known[1].space) == set(parameters.space):
+                same = attempt.verdict.task == context.task.id and attempt.verdict.target == context.target.key
+                study.recall(known[1].values, attempt.verdict if same and known[0] == family else None)
+        return study
+
+
+class _Study:
+    """What is known about one family, and what to try next."""
+
+    def __init__(self, parameters: Parameters, seed: int) -> None:
+        self._parameters = parameters
+        self._random = random.Random(seed)
+        sampler = optuna.samplers.TPESampler(
+            n_startup_trials=_STARTUP, multivariate=True, constant_liar=True, seed=seed
+        )
+        self._optuna = optuna.create_study(sampler=sampler)
+        self._distributions = {name: _distribution(values) for name, values in parameters.space.items()}
+        self._taken: set[Point] = set()
+        self._asked: dict[Point, Trial] = {}
+        self._learnt: set[str] = set()
+        self._hints: list[Point] = []
+        self._times: list[float] = []
+        self._best: tuple[float, Point, float] | None = None
+        self._points = [self._point(point) for point in parameters.points()] if parameters.size <= _LISTED else None
+
+    def learn(self, parameters: Parameters, attempt: Attempt) -> None:
+        """Takes in a result of this run, once."""
+        if attempt.candidate.id in self._learnt:
+            return
+        self._learnt.add(attempt.candidate.id)
+        point, verdict = self._point(parameters.values), attempt.verdict
+        value = _objective(verdict)
+        if point in self._asked:
+            self._optuna.tell(self._asked.pop(point), value, state=None if value is not None else TrialState.PRUNED)
+        elif point not in self._taken:
+            self._add(point, verdict)
+        self._taken.add(point)
+        self._times.append(math.inf if value is None else value)
+        if value is not None and (self._best is None or value < self._best[0]):
+            self._best = (value, point, _noise(verdict))
+
+    def recall(self, values: Mapping[str, Value], verdict: Verdict | None) -> None:
+        """Takes in a point of an earlier run, best first: one to try early, and where the result counts here, what it
+        was."""
+        point = self._parameters.indices(values)
+        if point is None or not self._parameters.allows(self._values(point)):
+            return
+        if verdict is not None:
+            self._add(point, verdict)
+        if len(self._hints) < _HINTS:
+            self._hints.append(point)
+
+    def ask(self) -> dict[str, Value] | None:
+        """A point that was not tried in this run; None when there is none or more of them would not help."""
+        if self._flat() or (self._points is not None and self._taken.issuperset(self._points)):
+            return None
+        point = self._hint() or self._modelled() or self._unmodelled()
+        if point is None:
+            return None
+        self._taken.add(point)
+        return self._values(point)
+
+    def _hint(self) -> Point | None:
+        while self._hints:
+            point = self._hints.pop(0)
+            if point not in self._taken:
+                self._fix(point)
+                return point
+        return None
+
+    def _modelled(self) -> Point | None:
+        """A point that the model chooses."""
+        if self._points is not None and len(self._points) <= _TINY:
+            return None
+        for _ in range(_ASKS):
+            trial = self._optuna.ask(self._distributions)
+            point = tuple(trial.params[name] for name in self._parameters.space)
+            if point not in self._taken and self._parameters.allows(self._values(point)):
+                self._asked[point] = trial
+                return point
+            self._optuna.tell(trial, state=TrialState.FAIL)  # no result, and none to learn from
+        return None
+
+    def _unmodelled(self) -> Point | None:
+        """A point near the best one, any where none is known; None where chance finds none in a space too large to
+        list."""
+        if self._points is not None:
+            left = [point for point in self._points if point not in self._taken]
+            self._random.shuffle(left)
+            near = self._best[1] if self._best else left[0]
+            point = min(left, key=lambda each: sum(a != b for a, b in zip(each, near, strict=True)))
+        else:
+            sizes = [len(values) for values in self._parameters.space.values()]
+            drawn = (tuple(self._random.randrange(size) for size in sizes) for _ in range(_LISTED))
+            allowed = (p for p in drawn if p not in self._taken and self._parameters.allows(self._values(p)))
+            first = next(allowed, None)
+            if first is None:
+                return None
+            point = first
+        self._fix(point)
+        return point
+
+    def _fix(self, point: Point) -> None:
+        """Tells the model that this point is being tried."""
+        self._optuna.enqueue_trial(dict(zip(self._parameters.space, point, strict=True)))
+        self._asked[point] = self._optuna.ask(self._distributions)
+
+    def _add(self, point: Point, verdict: Verdict) -> None:
+        value = _objective(verdict)
+        # A pruned trial ranks behind every completed one: a rejected point counts as bad without a made-up time.
+        self._optuna.add_trial(
+            create_trial(
+                state=TrialState.PRUNED if value is None else TrialState.COMPLETE,
+                params=dict(zip(self._parameters.space, point, strict=True)),
+                distributions=self._distributions,
+                value=value,
+            )
+        )
+
+    def _flat(self) -> bool:
+        patience = max(_PATIENCE, _PATIENCE_EACH * len(self._distributions))
+        if self._best is None or len(self._times) <= patience:
+            return False
+        return min(self._times[:-patience]) - self._best[0] < self._best[2]
+
+    def _point(self, values: Mapping[str, Value]) -> Point:
+        point = self._parameters.indices(values)
+        assert point is not None  # a family shares its space, and `read` checked that the values are in it
+        return point
+
+    def _values(self, point: Point) -> dict[str, Value]:
+        space = self._parameters.space
+        return {name: values[index] for (name, values), index in zip(space.items(), point, strict=True)}
+
+
+def _objective(verdict: Verdict) -> float | None:
+    """The logarithm of the time in µs, so that equal gains count equally; None for a rejected candidate."""
+    return math.log(verdict.time_us) if verdict.accepted and verdict.time_us else None
+
+
+def _noise(verdict: Verdict) -> float:
+    """How far apart two logarithms of times must be to differ."""
+    low, high = verdict.speedup_ci or (1.0, 1.0)
+    return max(_NOISE, math.log(high / low) / 2) if low > 0 else _NOISE
+
+
+def _distribution(values: Sequence[Value]) -> BaseDistribution:
+    """Over indices: ordered where the values are numbers in order, so that the model knows neighbours."""
+    numbers = [value for value in values if isinstance(value, (int, float)) and not isinstance(value, bool)]
+    if len(values) > 2 and len(numbers) == len(values) and all(a < b for a, b in pairwise(numbers)):
+        return IntDistribution(0, len(values) - 1)
+    return CategoricalDistribution(tuple(range(len(values))))
+
+
+def _family(candidate: Candidate, parameters: Parameters) -> str:
+    """The same for candidates that differ only in values that the tuner may choose."""
+    fixed = sorted((name, repr(value)) for name, value in parameters.values.items() if name not in parameters.space)
+    return f"{candidate.language}\n{fixed}\n{params.family(candidate.source)}"
+
+
+def _child(parent: Candidate, parameters: Parameters, point: Mapping[str, Value]) -> Candidate:
+    changed = [f"{name} {parameters.values[name]!r} → {value!r}" for name, value in point.items()
+               if repr(parameters.values[name]) != repr(value)]  # fmt: skip
+    return Candidate(
+        source=params.rewrite(parent.source, {**parameters.values, **point}),
+        language=parent.language,
+        proposer=Tuner.name,
+        parents=(parent.id,),
+        note=", ".join(changed),
+    )

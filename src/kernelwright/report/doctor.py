@@ -1,0 +1,112 @@
+"""What this machine has and lacks, each with a remedy."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Literal
+
+from kernelwright import registry
+from kernelwright.errors import KernelwrightError
+from kernelwright.home import home
+from kernelwright.report import format as fmt
+
+_COMPILER_REMEDY = "install it (Debian, Ubuntu: apt-get install g++)"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing examined: `fine`, `weak` (works, but could be better) or `broken` (something will fail)."""
+
+    name: str
+    status: Literal["fine", "weak", "broken"]
+    found: str
+    remedy: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """What `doctor --json` prints."""
+        return asdict(self)
+
+
+def examine() -> Sequence[Check]:
+    """All checks. Measures the ceilings if this machine has none yet, which takes some seconds."""
+    return [_python(), _torch(), _compiler(), _ninja(), *_cpu(), _sandbox(), _home(), _store()]
+
+
+def _python() -> Check:
+    return Check("Python", "fine", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
+
+
+def _torch() -> Check:
+    # The version alone, since importing torch takes seconds.
+    try:
+        return Check("torch", "fine", version("torch"))
+    except PackageNotFoundError:
+        return Check("torch", "broken", "not installed", "pip install -c constraints.txt torch")
+
+
+def _compiler() -> Check:
+    path = shutil.which("g++")
+    if path is None:
+        return Check("C++ compiler", "broken", "no g++", _COMPILER_REMEDY)
+    asked = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=30, check=False)
+    if asked.returncode != 0:
+        return Check("C++ compiler", "broken", f"{path} does not run", _COMPILER_REMEDY)
+    return Check("C++ compiler", "fine", asked.stdout.splitlines()[0])
+
+
+def _ninja() -> Check:
+    path = shutil.which("ninja")
+    if path is None:
+        return Check("ninja", "broken", "not on PATH", "pip install ninja, and put its folder on PATH")
+    return Check("ninja", "fine", path)
+
+
+def _cpu() -> Iterator[Check]:
+    target = registry.load("targets", "cpu")()
+    try:
+        info, ceilings = target.info(), target.ceilings()
+    except KernelwrightError as error:
+        yield Check("CPU", "broken", str(error))
+        return
+    caches = f"L1 {fmt.size(info.l1_bytes)}, L2 {fmt.size(info.l2_bytes)}, L3 {fmt.size(info.l3_bytes)}"
+    yield Check(
+        "CPU", "fine", f"{info.model}, {info.cores} cores, {info.simd}, {caches}, memory {fmt.size(info.memory_bytes)}"
+    )
+    largest, rate = ceilings.bandwidth[-1]
+    rates = [f"{fmt.rate(rate, 'B/s')} at {fmt.size(largest)}"]
+    rates += [f"{fmt.rate(flops, 'FLOP/s')} {dtype}" for dtype, flops in ceilings.flops.items()]
+    yield Check("ceilings", "fine", ", ".join(rates))
+
+
+def _sandbox() -> Check:
+    from kernelwright.judge.sandbox import level
+
+    found = level()
+    return Check("sandbox", "weak" if found.missing else "fine", found.name, found.remedy)
+
+
+def _home() -> Check:
+    try:
+        folder = home()
+        free = shutil.disk_usage(folder).free
+    except KernelwrightError as error:
+        return Check("home", "broken", error.what, error.remedy)
+    if free < 1 << 30:
+        return Check("home", "weak", f"{folder}, {fmt.size(free)} free", "free some space or set KERNELWRIGHT_HOME")
+    return Check("home", "fine", f"{folder}, {fmt.size(free)} free")
+
+
+def _store() -> Check:
+    from kernelwright.store import Store
+
+    try:
+        with closing(Store()) as store:
+            return Check("store", "fine", store.name)
+    except KernelwrightError as error:
+        return Check("store", "broken", f"{error.where}: {error.what}", error.remedy)

@@ -1,0 +1,14 @@
+"""Independent samples, of which the best counts: the baseline that every other policy has to beat."""
+
+from __future__ import annotations
+
+from kernelwright.search.graph import Node, SearchGraph
+from kernelwright.search.policies.base import Policy
+
+
+class BestOfN(Policy):
+    """Builds on nothing: every candidate is made from the task alone, so proposers that need parents stay idle."""
+
+    def select(self, graph: SearchGraph) -> list[Node]:  # noqa: ARG002 - Policy's interface
+        """No node."""
+        return []

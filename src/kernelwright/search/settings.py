@@ -1,0 +1,25 @@
+"""What a search can be told, and the one place of defaults."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Settings(BaseModel):
+    """The settings of a search. They are stored with the run, so that it can be resumed.
+
+    `budget_s` bounds the wall time of search and final comparison together (None: no bound), `evaluations` the number
+    of candidates, `patience` the verdicts in a row without a new best. `proposers` start in this order. The same `seed`
+    with the same verdicts in the same order gives the same candidates; None draws one.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    target: str = "cpu"
+    language: str = "cpp"
+    proposers: tuple[str, ...] = ("catalogue", "compiler", "tuner")
+    policy: str = "evolve"
+    budget_s: float | None = Field(default=60.0, gt=0)
+    evaluations: int | None = Field(default=None, ge=1)
+    patience: int = Field(default=40, ge=1)
+    seed: int | None = Field(default=None, ge=0)

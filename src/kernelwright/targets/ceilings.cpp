@@ -1,0 +1,182 @@
+// Measures what this CPU can do at best: bytes/s by working-set size, and FLOP/s of fused multiply-adds.
+//
+// usage: ceilings THREADS MAX_BYTES SECONDS
+// prints one result a line: `bandwidth BYTES BYTES_PER_S`, `flops DTYPE FLOP_PER_S`, and once a round `calm all SHARE`, how much of
+// the time all threads had their cores. The best of each is the ceiling.
+//
+// No kernel may beat it. So each thread stays on its own slice with no barrier inside the timed loop; pages are huge where the
+// system allows, and touched before; stores bypass the caches where that is faster; and rounds go on until the time is
+// up (one at least), so that a noisy neighbour does not spoil them all. A pass over memory lasts from the first thread's
+// start to the last one's end: a thread that is held up must not make the others look fast. Arithmetic shares nothing between
+// threads, so there the time that each had its core is what counts.
+#include <omp.h>
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <ctime>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+#ifndef VECTOR_BYTES
+#define VECTOR_BYTES 16
+#endif
+
+template <typename T>
+using Vector [[gnu::vector_size(VECTOR_BYTES)]] = T;
+using Block = Vector<float>;
+
+constexpr double kSlotSeconds = 0.002;
+constexpr int64_t kFirstSize = 256 << 10;
+constexpr int64_t kFineFrom = 8 << 20;
+
+static volatile float sink;
+
+static double seconds(clockid_t clock) {
+  timespec time;
+  clock_gettime(clock, &time);
+  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+}
+
+static double now() { return seconds(CLOCK_MONOTONIC); }
+static double on_core() { return seconds(CLOCK_THREAD_CPUTIME_ID); }
+
+struct Result {
+  double rate = 0;
+  double calm = 0;
+};
+
+static Result better(Result a, Result b) { return {std::max(a.rate, b.rate), std::max(a.calm, b.calm)}; }
+
+static inline void stream(Block* to, Block value) {
+#if defined(__AVX512F__) && VECTOR_BYTES == 64
+  _mm512_stream_ps(reinterpret_cast<float*>(to), reinterpret_cast<__m512>(value));
+#elif defined(__AVX__) && VECTOR_BYTES == 32
+  _mm256_stream_ps(reinterpret_cast<float*>(to), reinterpret_cast<__m256>(value));
+#elif defined(__SSE__) && VECTOR_BYTES == 16
+  _mm_stream_ps(reinterpret_cast<float*>(to), reinterpret_cast<__m128>(value));
+#else
+  *to = value;
+#endif
+}
+
+static void read(const Block* from, Block*, int64_t n) {
+  Block a{}, b{}, c{}, d{};
+  for (int64_t i = 0; i + 4 <= n; i += 4) {
+    a += from[i];
+    b += from[i + 1];
+    c += from[i + 2];
+    d += from[i + 3];
+  }
+  a += b + c + d;
+  if (a[0] == 1.0f) sink = a[1];
+}
+
+static void copy(const Block* from, Block* to, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) to[i] = from[i];
+  asm volatile("" ::: "memory");
+}
+
+static void copy_streaming(const Block* from, Block* to, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) stream(to + i, from[i]);
+  asm volatile("" ::: "memory");
+}
+
+using Pass = void (*)(const Block*, Block*, int64_t);
+
+// Best bytes/s of a pass over `bytes` of memory. A copy reads one half and writes the other.
+static Result bandwidth(Pass pass, bool copies, char* memory, int64_t bytes, int threads) {
+  const int64_t half = bytes / 2;
+  const int64_t share = ((copies ? half : bytes) / threads) & ~int64_t{4095};
+  if (share == 0) return {};
+  const double guess = std::max(1e-7, static_cast<double>(bytes) / 20e9);
+  const int passes = std::max(1, static_cast<int>(kSlotSeconds / 4 / guess));
+  Result best;
+  const double begin = now();
+  do {
+    double first = HUGE_VAL, last = 0, busy = HUGE_VAL;
+#pragma omp parallel num_threads(threads) reduction(min : first, busy) reduction(max : last)
+    {
+      const int64_t offset = omp_get_thread_num() * share;
+      const Block* from = reinterpret_cast<const Block*>(memory + offset);
+      Block* to = reinterpret_cast<Block*>(memory + half + offset);
+      const int64_t n = share / static_cast<int64_t>(sizeof(Block));
+      pass(from, to, n);
+#pragma omp barrier
+      const double core_begin = on_core();
+      first = now();
+      for (int i = 0; i < passes; ++i) pass(from, to, n);
+      last = now();
+      busy = on_core() - core_begin;
+    }
+    const double moved = static_cast<double>(share) * threads * (copies ? 2 : 1) * passes;
+    best = better(best, {moved / (last - first), busy / (last - first)});
+  } while (now() - begin < kSlotSeconds);
+  return best;
+}
+
+// FLOP/s of independent chains of multiply-adds that never leave the registers: above any matrix product.
+template <typename T>
+static double multiply_adds(int threads) {
+  constexpr int kChains = 12;
+  constexpr int64_t kSteps = 1 << 17;
+  double longest = 0;
+#pragma omp parallel num_threads(threads) reduction(max : longest)
+  {
+    Vector<T> sum[kChains];
+    for (int c = 0; c < kChains; ++c) sum[c] = Vector<T>{} + static_cast<T>(c);
+    Vector<T> scale = Vector<T>{} + static_cast<T>(omp_get_thread_num() + 1) * static_cast<T>(1e-3);
+    asm volatile("" : "+m"(scale));
+#pragma omp barrier
+    const double begin = on_core();
+    for (int64_t i = 0; i < kSteps; ++i) {
+#pragma GCC unroll 12
+      for (int c = 0; c < kChains; ++c) sum[c] = sum[c] * scale + scale;
+    }
+    longest = on_core() - begin;
+    for (int c = 0; c < kChains; ++c) {
+      if (sum[c][0] == static_cast<T>(-1)) sink = static_cast<float>(sum[c][1]);
+    }
+  }
+  const double operations = 2.0 * (VECTOR_BYTES / sizeof(T)) * kChains * kSteps * threads;
+  return operations / longest;
+}
+
+int main(int argc, char** argv) {
+  if (argc != 4) return 2;
+  const int threads = std::atoi(argv[1]);
+  const int64_t most = std::atoll(argv[2]);
+  const double until = now() + std::atof(argv[3]);
+  void* mapped = mmap(nullptr, most, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (mapped == MAP_FAILED) return 1;
+  madvise(mapped, most, MADV_HUGEPAGE);
+  char* memory = static_cast<char*>(mapped);
+#pragma omp parallel for num_threads(threads)
+  for (int64_t page = 0; page < most; page += 4096) std::memset(memory + page, 0, 4096);
+  do {
+    double calm = 1;
+    for (int64_t size = kFirstSize; size <= most;) {
+      Result best;
+      for (int count : {threads, std::max(1, threads / 2)}) {
+        best = better(best, bandwidth(read, false, memory, size, count));
+        best = better(best, bandwidth(copy, true, memory, size, count));
+        best = better(best, bandwidth(copy_streaming, true, memory, size, count));
+      }
+      std::printf("bandwidth %lld %.6e\n", static_cast<long long>(size), best.rate);
+      calm = std::min(calm, best.calm);
+      // Doubling at first, then 1.5 and 1.33 in turn: around the last cache's size the bandwidth changes most.
+      size = size < kFineFrom ? size * 2 : (size & (size - 1)) ? size / 3 * 4 : size / 2 * 3;
+    }
+    std::printf("calm all %.3f\n", calm);
+    for (int repeat = 0; repeat < 20; ++repeat) {
+      std::printf("flops float32 %.6e\n", multiply_adds<float>(threads));
+      std::printf("flops float64 %.6e\n", multiply_adds<double>(threads));
+    }
+  } while (now() < until);
+  return 0;
+}

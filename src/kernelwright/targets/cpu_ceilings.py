@@ -1,0 +1,96 @@
+"""Measures a CPU's ceilings in a process of its own, since a thread pool here would not survive the judge's forks."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections import defaultdict
+from itertools import accumulate
+from pathlib import Path
+
+from kernelwright.errors import MachineError
+from kernelwright.targets.base import Ceilings, TargetInfo
+
+PROGRAM = Path(__file__).with_name("ceilings.cpp")
+_MOST_BYTES = 256 << 20
+_SECONDS = 2.0
+_CALM = 0.9
+_ATTEMPTS = 3
+_TIMEOUT_S = 120
+# Where the CPU has no arithmetic for the half-precision formats they are as fast as float32; else a product tells.
+_PRODUCT = """
+import sys, time, torch
+torch.set_num_threads(int(sys.argv[1]))
+for dtype in (torch.float32, torch.bfloat16, torch.float16):
+    a = torch.full((2048, 2048), 0.5, dtype=dtype)
+    times = []
+    for _ in range(4):
+        begin = time.perf_counter()
+        a @ a
+        times.append(time.perf_counter() - begin)
+    print("flops", str(dtype).removeprefix("torch."), 2 * 2048**3 / min(times))
+"""
+_HALF_PRECISION_UNITS = ("avx512_bf16", "avx512_fp16", "amx_bf16", "avx_ne_convert", "asimdhp", "bf16")
+
+
+def measure(info: TargetInfo, flags: tuple[str, ...]) -> tuple[Ceilings, bool]:
+    """Builds and runs `ceilings.cpp`, and where the CPU has half-precision arithmetic torch's matrix product beside it.
+
+    Returns the ceilings, and whether the machine was calm: where it was not, they may be too low to be kept.
+
+    Raises:
+        MachineError: there is no C++ compiler, or the measurement fails.
+    """
+    most = min(_MOST_BYTES, info.memory_bytes // 8)
+    with tempfile.TemporaryDirectory() as folder:
+        program = f"{folder}/ceilings"
+        _run([*_compiler(info), str(PROGRAM), "-o", program])
+        output = ""
+        for _ in range(_ATTEMPTS):
+            output += _run([program, str(info.cores), str(most), str(_SECONDS)])
+            if parse(output)[1]:
+                break
+    if any(flag in flags for flag in _HALF_PRECISION_UNITS):
+        output += _run([sys.executable, "-c", _PRODUCT, str(info.cores)])
+    return parse(output)
+
+
+def parse(output: str) -> tuple[Ceilings, bool]:
+    """Ceilings from the programs' lines, the best of each size and dtype, and whether some round was calm throughout.
+
+    A smaller working set is never slower than a larger one, so a measurement that says so was disturbed, and is raised.
+    """
+    best: dict[tuple[str, str], float] = defaultdict(float)
+    for line in output.splitlines():
+        kind, what, rate = line.split()
+        best[kind, what] = max(best[kind, what], float(rate))
+    rates = {int(what): rate for (kind, what), rate in best.items() if kind == "bandwidth"}
+    sizes = sorted(rates)
+    falling = list(accumulate((rates[size] for size in reversed(sizes)), max))[::-1]
+    flops = {what: rate for (kind, what), rate in best.items() if kind == "flops"}
+    for half in ("bfloat16", "float16"):
+        flops[half] = max(flops.get(half, 0.0), flops["float32"])
+    calm = best["calm", "all"] >= _CALM
+    return Ceilings(bandwidth=tuple(zip(sizes, falling, strict=True)), flops=flops), calm
+
+
+def _compiler(info: TargetInfo) -> list[str]:
+    compiler = shutil.which(os.environ.get("CXX", "c++"))
+    if compiler is None:
+        raise MachineError("there is no C++ compiler", remedy="install g++ (Debian, Ubuntu: apt-get install g++)")
+    return [compiler, "-O3", "-march=native", "-fopenmp", f"-DVECTOR_BYTES={max(16, info.vector_bytes)}"]
+
+
+def _run(command: list[str]) -> str:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "GOMP_"))}
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S, env=environment, check=True)
+    except subprocess.CalledProcessError as error:
+        reason = (error.stderr.strip().splitlines() or [f"exit status {error.returncode}"])[0]
+        raise MachineError(f"cannot measure the CPU's ceilings: {reason}", where=command[0]) from error
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise MachineError(f"cannot measure the CPU's ceilings: {error}", where=command[0]) from error
+    return done.stdout

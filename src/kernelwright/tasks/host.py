@@ -1,0 +1,147 @@
+"""Runs a task inside the sandbox: the only code that executes a task file. Torch and the standard library only.
+
+The judge's worker hands it a `TaskSource` as a dict and gets plain data back; whatever a task does wrong ends as a
+`HostError`.
+"""
+
+from __future__ import annotations
+
+import copy
+import random
+import sys
+from typing import Any
+
+import torch
+import torch._dynamo
+import torch.export._trace
+from torch import Tensor, nn
+
+from kernelwright.tasks import host_source
+from kernelwright.tasks.host_blame import blame, is_missing, missing_device
+from kernelwright.tasks.host_describe import State, describe, state
+from kernelwright.tasks.host_export import ExportProblem, export
+from kernelwright.tasks.host_fairness import fairness
+from kernelwright.tasks.host_inputs import distributions, randomise_state
+from kernelwright.tasks.host_json import HostError, Kind, argument, decode, encode, flatten_outputs
+from kernelwright.tasks.host_memory import MemoryGuard
+
+__all__ = [
+    "HostError", "MemoryGuard", "Reference", "decode", "distributions", "encode", "flatten_outputs", "randomise_state",
+    "state",
+]  # fmt: skip
+
+PRELOADED = (torch._dynamo, torch.export._trace)  # noqa: SLF001 - no public name imports them
+"""What the first fake tensor and the first export import: two seconds that a zygote spends once for all its workers."""
+
+
+class Reference:
+    """A task that has been loaded. Life cycle: made once a process; asked for draws, models and facts in any order.
+
+    Args:
+        source: a `TaskSource` as JSON.
+
+    Raises:
+        HostError: `load`; the module raises, or lacks something. Every method may raise it, of the kind of what failed.
+    """
+
+    def __init__(self, source: dict[str, Any]) -> None:
+        self._program = host_source.load(source)
+        self._drawers = {drawer.name: drawer for drawer in self._program.drawers}
+        self._init_inputs: list[Any] | None = None
+        self.export_problem = ""
+        """Why the last `export` returned None."""
+
+    def cases(self) -> list[tuple[str, str, str | None]]:
+        """Name, role and dtype of each case; the one from `get_inputs()` comes first and is called `default`."""
+        names = [str(drawer.dtype).removeprefix("torch.") if drawer.dtype else None for drawer in self._program.drawers]
+        return [(drawer.name, drawer.role, name) for drawer, name in zip(self._program.drawers, names, strict=True)]
+
+    def init_inputs(self) -> list[Any]:
+        """The constructor's arguments, drawn once under a fixed seed."""
+        if self._init_inputs is None:
+            seed_everything(host_source.MODULE_SEED)
+            with self._blame("init", "get_init_inputs()"), MemoryGuard():
+                drawn = self._program.init_inputs()
+            self._init_inputs = host_source.arguments(drawn, "get_init_inputs()", "init")
+        return copy.deepcopy(self._init_inputs)
+
+    def draw(self, case: str, seed: int) -> list[Any]:
+        """The arguments of forward for one case, on the CPU.
+
+        Raises:
+            HostError: `memory` before a tensor that does not fit is made; `inputs` for whatever else is wrong.
+        """
+        drawer = self._drawer(case)
+        doing = "get_inputs()" if case == host_source.DEFAULT_CASE else f"the case {case!r}"
+        seed_everything(seed)
+        with self._blame("inputs", doing), MemoryGuard(), torch.no_grad():
+            drawn = host_source.arguments(drawer.inputs(), doing)
+            _check_devices([value for value in drawn if isinstance(value, Tensor)], "inputs", doing)
+            for index, value in enumerate(drawn):
+                argument(value, index)
+            return [_cast(value, drawer.dtype) for value in drawn]
+
+    def model(self, seed: int, case: str) -> nn.Module:
+        """A new model, constructed under `seed`, left in its mode, and cast to the case's dtype if it has one."""
+        drawer = self._drawer(case)
+        init_inputs = self.init_inputs()
+        seed_everything(seed)
+        with self._blame("init", "the constructor"), MemoryGuard():
+            model = self._program.construct(*init_inputs)
+            if not isinstance(model, nn.Module):
+                remedy = "derive the class from torch.nn.Module"
+                raise HostError("init", f"it makes a {type(model).__name__}", remedy=remedy)
+            _check_devices([tensor for _, _, tensor in state(model)], "init", "the constructor")
+            return model.to(drawer.dtype) if drawer.dtype else model
+
+    def forward(self, model: nn.Module, inputs: list[Any]) -> Any:
+        """What the model returns, with errors that name the line of the task file."""
+        with self._blame("forward", "forward()"):
+            return model(*inputs)
+
+    def state(self, model: nn.Module) -> State:
+        """What a model remembers as (name, kind, tensor); see `host_describe.state`."""
+        return state(model)
+
+    def describe(self) -> dict[str, Any]:
+        """`TaskInfo` as JSON, found without allocating the task's data."""
+        return describe(self)
+
+    def export(self, case: str) -> dict[str, Any] | None:
+        """`Graph` as JSON; None where torch cannot export the model, with the reason in `export_problem`."""
+        self.export_problem = ""
+        try:
+            return export(self, case)
+        except ExportProblem as problem:
+            self.export_problem = str(problem)
+            return None
+
+    def fairness(self, budget_s: float) -> dict[str, Any]:
+        """`Fairness` as JSON, found on real data within about `budget_s` seconds."""
+        return fairness(self, budget_s)
+
+    def _drawer(self, case: str) -> host_source.Drawer:
+        if case not in self._drawers:
+            raise HostError("inputs", f"there is no case {case!r}", remedy=f"choose one of {', '.join(self._drawers)}")
+        return self._drawers[case]
+
+    def _blame(self, kind: Kind, doing: str) -> Any:
+        return blame(kind, doing, self._program.filename)
+
+
+def seed_everything(seed: int) -> None:
+    """Seeds torch, `random`, and numpy where something has imported it."""
+    torch.manual_seed(seed)
+    random.seed(seed)
+    if numpy := sys.modules.get("numpy"):
+        numpy.random.seed(seed % (1 << 32))
+
+
+def _check_devices(tensors: list[Tensor], kind: Kind, doing: str) -> None:
+    for tensor in tensors:
+        if is_missing(tensor.device):
+            raise missing_device(kind, doing, str(tensor.device))
+
+
+def _cast(value: Any, dtype: torch.dtype | None) -> Any:
+    return value.to(dtype) if dtype and isinstance(value, Tensor) and value.dtype.is_floating_point else value

@@ -1,0 +1,148 @@
+"""The whole program on a small task, as a user runs it: outcomes, exit codes, files, interruption."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from cli_helpers import TASK, one_line, parsed
+
+from kernelwright.errors import EXIT_INTERRUPTED, EXIT_NEGATIVE, EXIT_OK, EXIT_USAGE
+
+pytestmark = pytest.mark.slow
+
+KERNEL = '''\
+import torch
+import tvm_ffi.cpp
+from torch import nn
+
+CPP = r"""
+#include <tvm/ffi/container/tensor.h>
+
+void run(tvm::ffi::TensorView x, tvm::ffi::TensorView y) {
+  const float* in = static_cast<const float*>(x.data_ptr());
+  float* out = static_cast<float*>(y.data_ptr());
+  const int64_t n = x.numel();
+#pragma omp parallel for simd
+  for (int64_t i = 0; i < n; ++i) out[i] = (in[i] > 0 ? in[i] : 0) * 2 + OFFSET;
+}
+"""
+_module = tvm_ffi.cpp.load_inline(
+    name="run", cpp_sources=CPP, functions="run", extra_cflags=["-O3", "-march=native", "-fopenmp", "-DOFFSET=%s"]
+)
+
+
+class ModelNew(nn.Module):
+    def forward(self, x):
+        y = torch.empty_like(x)
+        _module.run(x.contiguous(), y)
+        return y
+'''
+VERDICT_FIELDS = {
+    "outcome", "reason", "speedup", "speedup_ci", "time_us", "reference_us", "floor_us", "coverage", "library_calls",
+    "evidence", "stages", "sandbox",
+}  # fmt: skip
+RESULT_FIELDS = {
+    "outcome", "best", "source_path", "report_path", "run", "evaluated", "seconds", "comparison",
+}  # fmt: skip
+
+
+def test_task_is_described_with_its_floor(program):
+    described = parsed(program("task", "task.py", "--json"))
+    assert described["fair"]
+    assert described["cases"][0]["bytes"] == 2 * 4 * 512 * 1024
+    assert described["cases"][0]["floor_us"] > 0
+
+
+def test_right_kernel_is_accepted(program, tmp_path):
+    (tmp_path / "kernel.py").write_text(KERNEL % "1")
+    done = program("evaluate", "task.py", "kernel.py", "--json")
+    verdict = parsed(done)
+    assert set(verdict) >= VERDICT_FIELDS
+    assert (done.returncode, verdict["outcome"], verdict["reason"]) == (EXIT_OK, "accepted", None)
+
+
+def test_wrong_kernel_is_rejected_with_its_reason(program, tmp_path):
+    (tmp_path / "kernel.py").write_text(KERNEL % "1.001f")
+    done = program("evaluate", "task.py", "kernel.py", "--json")
+    verdict = parsed(done)
+    assert set(verdict) >= VERDICT_FIELDS
+    assert (done.returncode, verdict["outcome"], verdict["reason"]) == (EXIT_NEGATIVE, "rejected", "wrong_values")
+
+
+def test_compiler_message_reaches_the_user(program, tmp_path):
+    (tmp_path / "kernel.py").write_text(KERNEL.replace("int64_t n =", "int64_t n ==") % "1")
+    done = program("evaluate", "task.py", "kernel.py")
+    assert done.returncode == EXIT_NEGATIVE
+    assert "build failed" in done.stdout
+    assert "expected initializer" in done.stdout
+
+
+def test_task_that_raises_is_one_line_with_its_place(program, tmp_path):
+    (tmp_path / "task.py").write_text(TASK.replace("return torch.relu(x) * 2 + 1", "return x.no_such_method()"))
+    done = program("task", "task.py")
+    assert done.returncode == EXIT_USAGE
+    assert "task.py:7" in one_line(done.stderr)
+
+
+def test_search_ends_with_a_kernel_that_the_judge_accepts_again(program, tmp_path):
+    done = program("optimize", "task.py", "--budget", "150s", "--evaluations", "3", "--json")
+    found = parsed(done)
+    assert set(found) >= RESULT_FIELDS
+    assert done.stderr == ""
+    assert done.returncode == (EXIT_OK if found["outcome"] == "faster" else EXIT_NEGATIVE)
+    assert found["best"]["outcome"] == "accepted"
+    assert "<html" in (tmp_path / found["report_path"]).read_text()
+    assert program("evaluate", "task.py", found["source_path"]).returncode == EXIT_OK
+    listed = next(run for run in parsed(program("runs", "--json")) if run["run"] == found["run"])
+    assert listed["outcome"] == found["outcome"]
+
+
+def test_interrupted_search_goes_on_and_evaluates_nothing_twice(program, session_home, tmp_path):
+    searching = subprocess.Popen(
+        [sys.executable, "-m", "kernelwright.cli", "optimize", "task.py", "--budget", "150s", "--evaluations", "6"],
+        cwd=tmp_path,
+        env={**os.environ, "KERNELWRIGHT_HOME": str(session_home)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert searching.stderr is not None
+    run = next(line.split()[-1] for line in searching.stderr if " run " in line)
+    next(line for line in searching.stderr if "×" in line)
+    searching.send_signal(signal.SIGINT)
+    said = searching.stderr.read()
+    assert searching.wait(60) == EXIT_INTERRUPTED
+    assert f"kernelwright resume {run}" in said
+    assert "Traceback" not in said
+
+    before = parsed(program("show", run, "--json"))["candidates"]
+    assert before
+    done = program("resume", run, "--json")
+    assert done.returncode in (EXIT_OK, EXIT_NEGATIVE)
+    assert parsed(done)["evaluated"] >= len(before)
+    after = [candidate["candidate"] for candidate in parsed(program("show", run, "--json"))["candidates"]]
+    assert after[: len(before)] == [candidate["candidate"] for candidate in before]
+    assert len(set(after)) == len(after)
+    assert program("resume", run).returncode == EXIT_USAGE
+
+
+def test_live_module_gets_a_kernel_with_its_own_weights(session_home, monkeypatch, tmp_path):
+    import torch
+
+    import kernelwright
+
+    monkeypatch.setenv("KERNELWRIGHT_HOME", str(session_home))
+    torch.manual_seed(0)
+    model = torch.nn.LayerNorm(1024)
+    with torch.no_grad():
+        model.weight.uniform_(0.5, 2)
+        model.bias.normal_()
+    result = kernelwright.optimize(model, (torch.randn(512, 1024),), budget=150, evaluations=2, out=tmp_path)
+    assert result.outcome in ("faster", "not_faster")
+    x = torch.randn(512, 1024)
+    torch.testing.assert_close(result.kernel(x), model(x), rtol=1e-4, atol=1e-5)
+    assert Path(result.source_path or "").read_text().endswith(str(result.source).rstrip() + "\n")

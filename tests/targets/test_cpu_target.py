@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+
+from kernelwright.errors import MachineError
+from kernelwright.targets import Ceilings
+from kernelwright.targets.cpu import Cpu
+from kernelwright.targets.cpu_ceilings import parse
+from kernelwright.targets.cpu_facts import read_facts
+
+X86 = "processor\t: 0\nmodel name\t: Test CPU @ 3 GHz\nflags\t\t: fpu sse2 avx avx2 fma {extra}\n\nprocessor\t: 1\n"
+ARM = "processor\t: 0\nFeatures\t: fp asimd bf16\nCPU implementer\t: 0x41\nCPU part\t: 0xd0c\n"
+CEILINGS = Ceilings(bandwidth=((1 << 20, 2e11), (1 << 28, 2e10)), flops={"float32": 1e11})
+
+
+def put(root, path, text):
+    target = root / path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "simd", "vector_bytes", "model"),
+    [
+        (X86.format(extra=""), "avx2", 32, "Test CPU @ 3 GHz"),
+        (X86.format(extra="avx512f"), "avx512", 64, "Test CPU @ 3 GHz"),
+        (X86.replace("avx avx2", "").format(extra=""), "scalar", 8, "Test CPU @ 3 GHz"),
+        (ARM, "neon", 16, "ARM implementer 0x41 part 0xd0c"),
+    ],
+)
+def test_the_processor_is_recognised(tmp_path, cpuinfo, simd, vector_bytes, model):
+    put(tmp_path, "proc/cpuinfo", cpuinfo)
+    facts = read_facts(tmp_path)
+    assert (facts.simd, facts.vector_bytes, facts.model) == (simd, vector_bytes, model)
+
+
+def test_an_unknown_system_is_refused_with_a_remedy(tmp_path):
+    with pytest.raises(MachineError, match="not supported as a CPU target; use Linux"):
+        read_facts(tmp_path)
+
+
+def test_caches_are_read_and_guessed_low_where_missing(tmp_path):
+    put(tmp_path, "proc/cpuinfo", X86)
+    assert read_facts(tmp_path).l1_bytes == 32 << 10
+    folder = "sys/devices/system/cpu/cpu0/cache"
+    entries = [("1", "Data", "48K"), ("1", "Instruction", "64K"), ("2", "Unified", "2048K"), ("3", "Unified", "36M")]
+    for index, (level, kind, size) in enumerate(entries):
+        for name, text in {"level": level, "type": kind, "size": size}.items():
+            put(tmp_path, f"{folder}/index{index}/{name}", text + "\n")
+    facts = read_facts(tmp_path)
+    assert (facts.l1_bytes, facts.l2_bytes, facts.l3_bytes) == (48 << 10, 2 << 20, 36 << 20)
+
+
+@pytest.mark.parametrize(
+    ("cgroup", "files"),
+    [
+        (
+            "0::/pod/box\n",
+            {"sys/fs/cgroup/pod/cpu.max": "150000 100000\n", "sys/fs/cgroup/pod/box/cpu.max": "max 100000\n"},
+        ),
+        ("0::/elsewhere\n", {"sys/fs/cgroup/cpu.max": "100000 100000\n"}),
+        (
+            "3:cpu,cpuacct:/box\n1:memory:/box\n",
+            {
+                "sys/fs/cgroup/cpu,cpuacct/box/cpu.cfs_quota_us": "100000\n",
+                "sys/fs/cgroup/cpu,cpuacct/box/cpu.cfs_period_us": "100000\n",
+            },
+        ),
+    ],
+)
+def test_the_quota_of_control_groups_limits_the_cores(tmp_path, cgroup, files):
+    put(tmp_path, "proc/cpuinfo", X86)
+    put(tmp_path, "proc/self/cgroup", cgroup)
+    assert read_facts(tmp_path).cores == len(os.sched_getaffinity(0))
+    for path, text in files.items():
+        put(tmp_path, path, text)
+    assert read_facts(tmp_path).cores == 1
+
+
+def test_an_unlimited_version_1_group_limits_nothing(tmp_path):
+    put(tmp_path, "proc/cpuinfo", X86)
+    put(tmp_path, "proc/self/cgroup", "3:cpu:/\n")
+    put(tmp_path, "sys/fs/cgroup/cpu/cpu.cfs_quota_us", "-1\n")
+    put(tmp_path, "sys/fs/cgroup/cpu/cpu.cfs_period_us", "100000\n")
+    assert read_facts(tmp_path).cores == len(os.sched_getaffinity(0))
+
+
+def test_memory_is_the_machine_s_or_the_group_s(tmp_path):
+    put(tmp_path, "proc/cpuinfo", X86)
+    put(tmp_path, "proc/meminfo", "MemTotal:       16384 kB\nMemFree: 1 kB\n")
+    assert read_facts(tmp_path).memory_bytes == 16 << 20
+    put(tmp_path, "proc/self/cgroup", "0::/box\n")
+    put(tmp_path, "sys/fs/cgroup/box/memory.max", str(8 << 20))
+    assert read_facts(tmp_path).memory_bytes == 8 << 20
+
+
+def test_ceilings_are_the_best_of_all_rounds_and_never_rise_with_the_working_set():
+    ceilings, calm = parse(
+        "bandwidth 1024 3e10\nbandwidth 2048 5e10\nflops float32 1e11\nflops float64 5e10\ncalm all 0.2\n"
+        "bandwidth 1024 4e10\nbandwidth 2048 2e10\nflops float32 2e11\nflops bfloat16 8e11\ncalm all 0.98\n"
+    )
+    assert calm
+    assert ceilings.bandwidth == ((1024, 5e10), (2048, 5e10))
+    assert ceilings.flops == {"float32": 2e11, "float64": 5e10, "bfloat16": 8e11, "float16": 2e11}
+
+
+@pytest.fixture
+def measurements(tmp_path, monkeypatch):
+    """A home of its own, and a list that grows with each measurement."""
+    made = []
+    monkeypatch.setenv("KERNELWRIGHT_HOME", str(tmp_path))
+    monkeypatch.setattr("kernelwright.targets.cpu.measure", lambda info, flags: made.append(info) or (CEILINGS, True))
+    return made
+
+
+def test_what_was_measured_on_a_busy_machine_is_not_kept(tmp_path, monkeypatch):
+    monkeypatch.setenv("KERNELWRIGHT_HOME", str(tmp_path))
+    monkeypatch.setattr("kernelwright.targets.cpu.measure", lambda info, flags: (CEILINGS, False))
+    assert Cpu().ceilings() == CEILINGS
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_machine_is_measured_once(measurements, tmp_path):
+    assert Cpu().ceilings() == Cpu().ceilings() == CEILINGS
+    assert len(measurements) == 1
+    assert [path.name for path in tmp_path.iterdir()] == [f"ceilings-{Cpu().info().key}.json"]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "", "{", "[]", '{"bandwidth": [], "flops": {}}',
+        json.dumps({"bandwidth": [[1024, 0.0]], "flops": {"float32": 1e11}}),
+        json.dumps({"bandwidth": [[2048, 1e10], [1024, 1e10]], "flops": {"float32": 1e11}}),
+        '{"bandwidth": [[1024, NaN]], "flops": {"float32": 1e11}}',
+    ],
+)  # fmt: skip
+def test_a_damaged_cache_is_measured_again(measurements, tmp_path, damage):
+    path = tmp_path / f"ceilings-{Cpu().info().key}.json"
+    path.write_text(damage)
+    assert Cpu().ceilings() == CEILINGS
+    assert Ceilings.model_validate_json(path.read_text()) == CEILINGS
+
+
+def test_no_compiler_is_an_error_with_a_remedy(tmp_path, monkeypatch):
+    monkeypatch.setenv("KERNELWRIGHT_HOME", str(tmp_path))
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(MachineError, match=r"install g\+\+"):
+        Cpu().ceilings()
+
+
+def test_a_failing_measurement_says_why(tmp_path, monkeypatch):
+    broken = tmp_path / "compiler"
+    broken.write_text("#!/bin/sh\necho 'error: disk on fire' >&2\nexit 1\n")
+    broken.chmod(0o755)
+    monkeypatch.setenv("KERNELWRIGHT_HOME", str(tmp_path))
+    monkeypatch.setenv("CXX", str(broken))
+    with pytest.raises(MachineError, match="disk on fire"):
+        Cpu().ceilings()
+
+
+@pytest.mark.slow
+def test_this_machine_can_be_measured(tmp_path, monkeypatch):
+    monkeypatch.setenv("KERNELWRIGHT_HOME", str(tmp_path))
+    ceilings = Cpu().ceilings()
+    sizes = [size for size, _ in ceilings.bandwidth]
+    rates = [rate for _, rate in ceilings.bandwidth]
+    assert sizes[0] == 256 << 10
+    assert sizes == sorted(sizes)
+    assert rates == sorted(rates, reverse=True)
+    assert 1e8 < rates[-1] < 1e13
+    assert ceilings.flops["float64"] < ceilings.flops["float32"]
+    assert {"float32", "float64", "bfloat16", "float16"} == set(ceilings.flops)
