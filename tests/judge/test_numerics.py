@@ -156,7 +156,9 @@ def test_the_worst_element_is_found_wherever_it_is(size: int, data: st.DataObjec
     got = exact.astype(np.float32)
     got[place] = 1.5
 
-    found = numerics.errors(lambda start, stop: got[start:stop], "float32", exact, numerics.scale(exact, "float32"))
+    found = numerics.errors(
+        lambda start, stop: got[start:stop], "float32", exact, numerics.scale(exact, "float32"), locate=True
+    )
 
     assert found.worst == place
     assert found.max == pytest.approx(0.25, rel=1e-2)

@@ -10,7 +10,7 @@ from judge_sources import AFFINE, HONEST, OWN, torch_only, with_kernel
 def test_an_honest_kernel_is_accepted_with_its_evidence(bench: Bench) -> None:
     verdict = bench.evaluate(AFFINE, HONEST)
 
-    assert verdict.accepted, verdict
+    assert verdict.accepted, verdict.message
     assert [stage.status for stage in verdict.stages] == ["passed"] * 6
     assert verdict.speedup is not None
     assert verdict.speedup_ci is not None
@@ -111,4 +111,5 @@ def test_a_failed_build_names_the_line_of_the_candidate(bench: Bench) -> None:
 
 
 def test_after_all_that_an_honest_kernel_is_still_accepted(bench: Bench) -> None:
-    assert bench.evaluate(AFFINE, HONEST).accepted
+    verdict = bench.evaluate(AFFINE, HONEST)
+    assert verdict.accepted, verdict.message

@@ -24,6 +24,15 @@ answer."""
 
 
 @dataclass(frozen=True)
+class Build:
+    """Where a candidate's build is, the language's module that loads it, and what builds of this machine share."""
+
+    worker_module: str
+    folder: Path
+    shared: Path | None
+
+
+@dataclass(frozen=True)
 class Slots:
     """Room for inputs in a worker: what each argument is, and where each tensor of each set lies."""
 
@@ -55,13 +64,14 @@ class CandidateSide:
             output = self.worker.output()
             raise rejection(error, output, loading=self.loading) from error
 
-    def load(
-        self, source: str, worker_module: str, build_dir: Path, *, readonly: bool, timeout: float = LOAD_TIMEOUT
-    ) -> None:
+    def load(self, source: str, build: Build, *, readonly: bool, timeout: float = LOAD_TIMEOUT) -> None:
         """Executes the candidate's module in the worker."""
-        self.call(
-            "load", timeout, source=source, worker_module=worker_module, build_dir=str(build_dir), readonly=readonly
-        )
+        arguments = {
+            "worker_module": build.worker_module,
+            "build_dir": str(build.folder),
+            "shared": str(build.shared or ""),
+        }
+        self.call("load", timeout, source=source, readonly=readonly, **arguments)
 
     def construct(self, case: CaseInfo, timeout: float = LOAD_TIMEOUT) -> list[dict[str, Any]]:
         """Makes ModelNew and returns where its parameters and buffers are."""
@@ -105,7 +115,10 @@ class CandidateSide:
                 unplaced.append((name, kind, source))
         left = []
         for name, kind, source in unplaced:
-            match = next((key for key, (k, c) in open_entries.items() if k == kind and c.shape == source.shape), None)
+            match = next(
+                (key for key, (k, c) in open_entries.items() if k == kind != "attribute" and c.shape == source.shape),
+                None,
+            )
             if match is None:
                 left.append(name)
             else:
@@ -120,11 +133,10 @@ class CandidateSide:
         data = np.ascontiguousarray(tensors.read(self.reference.worker, [source])[0])
         tensors.fill(self.worker, [target.pointer], data.reshape(1, -1).view(np.uint8))
 
-    def bind(self, like: Inputs, count: int = 1, spare: int = 0) -> Slots:
-        """Makes room in the worker for `count` sets of inputs like these, and `spare` bytes for what it will
-        allocate."""
+    def bind(self, like: Inputs, count: int = 1) -> Slots:
+        """Makes room in the worker for `count` sets of inputs like these."""
         if self.slots is None or self.slots.arguments != like.arguments or len(self.slots.pointers) != count:
-            reply = self.call("slots", self.call_timeout, arguments=list(like.arguments), count=count, spare=spare)
+            reply = self.call("slots", self.call_timeout, arguments=list(like.arguments), count=count)
             self.slots = Slots(like.arguments, self._pointers(reply, like, count))
         return self.slots
 

@@ -6,11 +6,10 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from kernelwright.judge import numerics, tensors
-from kernelwright.judge.candidate import CandidateSide
+from kernelwright.judge.candidate import Build, CandidateSide
 from kernelwright.judge.comparing import compare_output
 from kernelwright.judge.process import Worker
 from kernelwright.judge.reference import Answer, ReferenceSide
@@ -39,7 +38,7 @@ class Evaluation:
     reference: ReferenceSide
     stopwatch: Stopwatch
     target: Target
-    build_dir: Path
+    build: Build
     start_worker: Callable[[bool], Worker]
     alone: Callable[[], AbstractContextManager[None]]
     best: Verdict | None = None
@@ -81,7 +80,7 @@ class Evaluation:
     def fresh_side(self) -> CandidateSide:
         """A new worker with the candidate loaded from its build."""
         side = self.start_side(building=False)
-        side.load(self.source, self.language.worker_module, self.build_dir, readonly=True)
+        side.load(self.source, self.build, readonly=True)
         return side
 
     def enter(self, case: CaseInfo) -> None:

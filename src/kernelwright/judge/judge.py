@@ -15,6 +15,7 @@ from kernelwright.errors import KernelwrightError, TaskError
 from kernelwright.home import home
 from kernelwright.judge import stages
 from kernelwright.judge.background import Background
+from kernelwright.judge.candidate import Build
 from kernelwright.judge.evaluation import Clock, Evaluation
 from kernelwright.judge.memory import Gone
 from kernelwright.judge.process import Worker, Zygote, visible_folders
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 FAIRNESS_SECONDS = 10.0
 COMPILE_TIMEOUT = 300.0
+READY = "ready"
+"""The file that says that a shared folder is complete."""
 GIB = 1 << 30
 
 
@@ -59,10 +62,12 @@ class Judge:
         self._language: Language = registry.load("languages", language)()
         self._seeds = new_seeds(seed)
         self._zygote = Zygote()
+        self._compile_cache = home() / "builds" / "torch-compile"
         self._device = asyncio.Lock()
         self._builders = asyncio.Semaphore(max(1, target.info().cores))
         self._background = Background(shares_cores=target.shares_cores)
         self._warming: asyncio.Task[None] | None = None
+        self._preparing: asyncio.Task[None] | None = None
         self._compiling: asyncio.Task[tuple[str | None, str]] | None = None
         self._compile_worker: Worker | None = None
 
@@ -75,7 +80,7 @@ class Judge:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        running = [task for task in (self._compiling, self._warming) if task is not None]
+        running = [task for task in (self._compiling, self._warming, self._preparing) if task is not None]
         for task in running:
             task.cancel()
         await asyncio.to_thread(self._zygote.close)
@@ -143,23 +148,20 @@ class Judge:
         self._reference.load_into(timer.worker)
         self._stopwatch = Stopwatch(self._reference, timer)
         self._compiler_key = self._language.compiler_key()
+        self._shared = self._language.shared()
 
     def _fork_task(self, *, programs: bool = False) -> Worker:
-        source = self.task.source
-        cache = home() / "builds" / "torch-compile"
         if programs:
-            cache.mkdir(parents=True, exist_ok=True)
-        environment = {"TORCHINDUCTOR_CACHE_DIR": str(cache), "TORCHINDUCTOR_COMPILE_THREADS": "1"} if programs else {}
+            self._compile_cache.mkdir(parents=True, exist_ok=True)
         return self._zygote.fork(
             Confinement(
-                writable=(str(cache),) if programs else (),
-                visible=visible_folders(source.search_path),
+                writable=(str(self._compile_cache),) if programs else (),
+                visible=visible_folders((*self.task.source.search_path, *(self._shared_folders if programs else ()))),
                 hidden=(str(home()),),
                 memory=64 * GIB,
                 file_size=GIB,
                 programs=programs,
-            ),
-            environment,
+            )
         )
 
     def _ask(self, op: str, timeout: float, **arguments: Any) -> dict[str, Any]:
@@ -175,6 +177,7 @@ class Judge:
         """Has the answers that every candidate needs computed while the first one is still being made."""
         if self._warming is None:
             self._warming = asyncio.create_task(self._prepare_answers())
+            self._preparing = asyncio.create_task(asyncio.to_thread(self._prepare_builds))
 
     async def _prepare_answers(self) -> None:
         async with self._device:
@@ -203,17 +206,43 @@ class Judge:
             reference=self._reference,
             stopwatch=self._stopwatch,
             target=self.target,
-            build_dir=build_dir,
+            build=Build(self._language.worker_module, build_dir, self._shared),
             start_worker=start_worker,
             alone=self._background.held_up,
             best=best,
         )
 
+    @property
+    def _shared_folders(self) -> tuple[str, ...]:
+        return (str(self._shared),) if self._shared else ()
+
+    def _prepare_builds(self) -> None:
+        """Makes what builds share, in a worker that may write it; builds that start meanwhile only take longer."""
+        if self._shared is None or (self._shared / READY).exists():
+            return
+        confinement = Confinement(
+            writable=self._shared_folders,
+            visible=visible_folders(),
+            hidden=(str(home()),),
+            file_size=GIB,
+            programs=True,
+        )
+        worker = self._background.start(lambda: self._zygote.fork(confinement))
+        try:
+            worker.call(
+                "prepare", COMPILE_TIMEOUT, worker_module=self._language.worker_module, folder=str(self._shared)
+            )
+            (self._shared / READY).touch()
+        except WorkerFailure:
+            return  # builds go without, and say themselves what is wrong with the compiler
+        finally:
+            worker.close()
+
     def _fork_candidate(self, build_dir: str, *, building: bool) -> Worker:
         needed = max(case.bytes for case in self.info.cases)
         confinement = Confinement(
             writable=(build_dir,) if building else (),
-            visible=visible_folders(() if building else (build_dir,)),
+            visible=visible_folders((*(() if building else (build_dir,)), *self._shared_folders)),
             hidden=(str(home()),),
             memory=4 * GIB + 12 * needed,
             file_size=GIB if building else 64 << 20,
@@ -292,9 +321,10 @@ class Judge:
     def _run_compiler(self) -> tuple[str | None, str]:
         cases = [case.name for case in self.info.cases if case.role != "held_out"]
         worker = self._background.start(lambda: self._fork_task(programs=True))
+        folders = {"cache_dir": str(self._compile_cache), "shared": str(self._shared or "")}
         try:
             self._reference.load_into(worker)
-            reply = worker.call("compiled", COMPILE_TIMEOUT, cases=cases, seed=self._reference.state_seed)
+            reply = worker.call("compiled", COMPILE_TIMEOUT, cases=cases, seed=self._reference.state_seed, **folders)
         except (*WorkerFailure, TaskError) as error:
             worker.close()
             return None, f"torch.compile failed: {str(error).splitlines()[0] if str(error) else type(error).__name__}"

@@ -17,12 +17,15 @@ mean even where a single element of an honest kernel may be as wrong.
 
 from __future__ import annotations
 
+import ctypes
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from kernelwright.judge import native
 from kernelwright.judge.memory import POOL
 from kernelwright.judge.tensors import UNIT_ROUNDOFF, Array, widen
 from kernelwright.tasks import Tolerance
@@ -37,14 +40,15 @@ SUM_MAX, SUM_MEAN = 4.0, 1.0
 """Multiples of √K·u that a sum of K terms may leave in its worst element, and on average."""
 TF32_ROUNDOFF = 2.0**-11
 ROW = 32
-_CHUNK = 1 << 16
+_CHUNK = 1 << 18
 Fetch = Callable[[int, int], Array]
 """Gives the flat elements from one index up to another."""
 
 
 @dataclass(frozen=True)
 class Errors:
-    """Relative errors of one output: worst and mean; `worst` is the flat index of the worst element; `non_finite` the
+    """Relative errors of one output: worst and mean; `worst` is the flat index of the worst element or -1; `non_finite`
+    the
     flat index
     of the first element that is NaN or infinite where the exact value is finite, or -1."""
 
@@ -76,47 +80,67 @@ def scale(exact: Array, dtype: str) -> Float64:
         return np.full((1,) * exact.ndim, smallest)
     finite = exact if np.isfinite(exact).all() else np.where(np.isfinite(exact), exact, 0)
     flat = finite.reshape(-1)
-    whole = float(np.sqrt(np.dot(flat, flat) / flat.size))
+    # einsum, since the threads of a BLAS would go on spinning while something is timed
+    whole = float(np.sqrt(np.einsum("i,i->", flat, flat) / flat.size))
     if exact.ndim and exact.shape[-1] >= ROW:
         rows = np.sqrt(np.einsum("...i,...i->...", finite, finite).astype(np.float64) / exact.shape[-1])[..., None]
         return np.asarray(rows + 1e-3 * whole + smallest)
     return np.full((1,) * exact.ndim, whole + smallest)
 
 
-def errors(fetch: Fetch, dtype: str, exact: Array, magnitude: Float64) -> Errors:
+def errors(fetch: Fetch, dtype: str, exact: Array, magnitude: Float64, *, locate: bool = False) -> Errors:
     """Errors of an output of torch dtype `dtype`, which `fetch` gives in parts, against `exact` (float32 or
-    float64)."""
+    float64); `worst` is only found, which takes longer, if `locate`."""
     if exact.size == 0:
         return Errors(0.0, 0.0, 0)
-    flat_exact, flat_magnitude = exact.reshape(-1), magnitude.reshape(-1)
-    row = exact.size // flat_magnitude.size
+    flat, sizes = exact.reshape(-1), magnitude.reshape(-1)
+    row = exact.size // sizes.size
+    step = max(1, _CHUNK // row) * row if row < _CHUNK else _CHUNK
 
     def part(start: int) -> tuple[float, float, int, int]:
-        stop = min(start + _CHUNK, exact.size)
-        value, want = widen(fetch(start, stop), dtype), flat_exact[start:stop].astype(np.float64, copy=False)
-        with np.errstate(invalid="ignore", over="ignore"):
-            relative = np.abs(value - want)
-            relative /= np.abs(want) + _magnitudes(flat_magnitude, start, stop, row)
-        bad = -1
-        if not np.isfinite(relative).all():
-            same = (value == want) | (np.isnan(value) & np.isnan(want))
-            lost = np.flatnonzero(~np.isfinite(value) & np.isfinite(want))
-            bad = int(lost[0]) + start if lost.size else -1
-            relative = np.where(same, 0.0, np.where(np.isfinite(relative), relative, np.inf))
-        worst = int(np.argmax(relative))
-        return float(relative[worst]), float(relative.sum()), worst + start, bad
+        stop = min(start + step, exact.size)
+        size = sizes[start // row : -(-stop // row)]
+        got, want = fetch(start, stop), flat[start:stop]
+        quick = None if locate else _quickly(got, want, size)
+        return (*quick, -1, -1) if quick else _part(got, dtype, want, size, start)
 
-    parts = list(POOL.map(part, range(0, exact.size, _CHUNK))) if exact.size > _CHUNK else [part(0)]
+    starts = range(0, exact.size, step)
+    parts = list(POOL.map(part, starts)) if len(starts) > 1 else [part(0)]
     top = max(parts, key=lambda found: found[0])
     bad = [found[3] for found in parts if found[3] >= 0]
     return Errors(top[0], sum(found[1] for found in parts) / exact.size, top[2], min(bad) if bad else -1)
 
 
-def _magnitudes(magnitude: Float64, start: int, stop: int, row: int) -> Float64 | float:
-    first, last = start // row, (stop - 1) // row
-    if first == last:
-        return float(magnitude[first])
-    return magnitude[np.arange(start, stop) // row]
+def _part(got: Array, dtype: str, want: Array, size: Float64, start: int) -> tuple[float, float, int, int]:
+    """Worst error, sum of errors, index of the worst and of the first non-finite element (or -1) of one part."""
+    value = widen(got, dtype)
+    with np.errstate(invalid="ignore", over="ignore"):
+        relative = np.abs(value - want) / (np.abs(want, dtype=np.float64) + np.repeat(size, want.size // size.size))
+    bad = -1
+    if not np.isfinite(relative).all():
+        same = (value == want) | (np.isnan(value) & np.isnan(want))
+        lost = np.flatnonzero(~np.isfinite(value) & np.isfinite(want))
+        bad = int(lost[0]) + start if lost.size else -1
+        relative = np.where(same, 0.0, np.where(np.isfinite(relative), relative, np.inf))
+    worst = int(np.argmax(relative))
+    return float(relative[worst]), float(relative.sum()), worst + start, bad
+
+
+def _quickly(got: Array, want: Array, size: Float64) -> tuple[float, float] | None:
+    """Worst error and sum of errors, where the dtypes are common and nothing is NaN or infinite."""
+    function = getattr(_native(), f"errors_{got.dtype}_{want.dtype}", None)
+    if function is None:
+        return None
+    worst, total = ctypes.c_double(), ctypes.c_double()
+    arrays = [ctypes.c_void_p(array.ctypes.data) for array in (got, want, size)]
+    counts = ctypes.c_long(size.size), ctypes.c_long(want.size // size.size)
+    function(*arrays, *counts, ctypes.byref(worst), ctypes.byref(total))
+    return (worst.value, total.value) if np.isfinite(total.value) else None
+
+
+@functools.cache
+def _native() -> ctypes.CDLL:
+    return ctypes.CDLL(str(native.library("relative_errors")))
 
 
 def bound(reference: Errors, dtype: str, terms: float, tolerance: Tolerance) -> Bound:

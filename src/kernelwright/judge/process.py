@@ -20,17 +20,8 @@ from typing import Any
 
 from kernelwright.errors import MachineError
 from kernelwright.home import home
-from kernelwright.judge import memory, sandbox, wire
+from kernelwright.judge import memory, native, sandbox, wire
 
-STEADY_MEMORY = {
-    # Freed memory stays with the process, so that no side of a comparison pays for page faults on each output: with
-    # glibc's
-    # defaults every tensor over 32 MiB is mapped, cleared and unmapped on each call, which takes longer than most
-    # kernels.
-    "MALLOC_MMAP_MAX_": "0",
-    "MALLOC_TRIM_THRESHOLD_": str(1 << 40),
-    "MALLOC_TOP_PAD_": str(64 << 20),
-}
 PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "CXX", "CC", "LD_LIBRARY_PATH")
 _START_TIMEOUT = 120.0
 _STOP_TIMEOUT = 10.0
@@ -97,7 +88,11 @@ class Zygote:
             main({theirs.fileno()})"""
         prefix = sandbox.bubblewrap_prefix((str(self._builds),))
         environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-        environment |= {"HOME": "/tmp", "PYTHONDONTWRITEBYTECODE": "1", **STEADY_MEMORY}
+        environment |= {
+            "HOME": "/tmp",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "LD_PRELOAD": str(native.library("steady_memory")),
+        }
         self._process = subprocess.Popen(
             [*prefix, sys.executable, "-I", "-c", program],
             pass_fds=[theirs.fileno()],
@@ -320,8 +315,9 @@ class Worker:
 def visible_folders(extra: tuple[str, ...] = ()) -> tuple[str, ...]:
     """The folders that must stay readable in a worker although they lie below one that the sandbox hides."""
     hiding = ("/tmp", "/var/tmp", "/dev/shm", str(home()))
-    folders = (*sandbox.needed_folders(), *extra)
-    return tuple(dict.fromkeys(folder for folder in folders if any(_below(folder, parent) for parent in hiding)))
+    folders = dict.fromkeys((*sandbox.needed_folders(), *extra))
+    needed = [folder for folder in folders if any(_below(folder, parent) for parent in hiding)]
+    return tuple(folder for folder in needed if not any(_below(folder, other) for other in needed))
 
 
 def _below(folder: str, parent: str) -> bool:

@@ -174,7 +174,7 @@ class ReferenceSide:
 
     def _bind(self, inputs: Inputs) -> None:
         """Lays one set of inputs out in the task worker's slot 0."""
-        reply = self.call("slots", FORWARD_TIMEOUT, arguments=list(inputs.arguments), count=1, spare=0)
+        reply = self.call("slots", FORWARD_TIMEOUT, arguments=list(inputs.arguments), count=1)
         for pointer, item in zip(reply["pointers"][0], inputs.data, strict=True):
             if item is not None and item.size:
                 tensors.fill(self.worker, [int(pointer)], item[None])

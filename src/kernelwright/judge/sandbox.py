@@ -145,7 +145,7 @@ def furnish(confinement: Confinement) -> None:
     for path, fd in handles.items():
         flags = _MS_NOSUID | _MS_NODEV | (0 if path in confinement.writable else _MS_RDONLY)
         Path(path).mkdir(parents=True, exist_ok=True)
-        _mount(f"/proc/self/fd/{fd}", path, None, _MS_BIND)
+        _mount(f"/proc/self/fd/{fd}", path, None, _MS_BIND | _MS_REC)
         _mount("none", path, None, _MS_BIND | _MS_REMOUNT | flags, required=path in confinement.writable)
         os.close(fd)
 

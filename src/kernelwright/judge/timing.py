@@ -26,9 +26,7 @@ BATCHES = 8
 """Batches of fresh inputs for each life of a worker; the first warms it up."""
 POOL_BYTES = 1 << 30
 MAX_CALLS = 1024
-SPARE_RESULTS = 3
-"""Memory kept at hand for results, in sizes of all results: freed blocks are not always the ones that are used next."""
-MIN_PAIRS, MAX_PAIRS = 6, 31
+MIN_PAIRS, MAX_PAIRS = 6, 121
 WIDTH = 0.03
 """Enough pairs are measured when the 95 % interval is no wider than this share of the median."""
 UNSTABLE = 10.0
@@ -41,15 +39,13 @@ SECONDS = 2.0
 class Pool:
     """Inputs for timed calls in batches, and the reference's outputs for each, by which every timed call is checked.
 
-    `spare` is how many bytes a worker should have at hand for its results, `handover` the seconds that a batch of no
-    calls takes.
+    `handover` is the seconds that a batch of no calls takes.
     """
 
     case: CaseInfo
     batches: list[list[Inputs]]
     expected: list[tuple[Expected, ...]]
     """For each batch, the outputs stacked over its calls."""
-    spare: int
     handover: float = 0.0
 
 
@@ -212,7 +208,7 @@ class Stopwatch:
 
     def _prepare(self, side: CandidateSide, pool: Pool) -> None:
         side.ready(pool.case)
-        side.bind(pool.batches[0][0], len(pool.batches[0]), pool.spare)
+        side.bind(pool.batches[0][0], len(pool.batches[0]))
 
     def _own(self, pool: Pool, batch: int) -> float:
         """Seconds a call of the reference for one batch."""
@@ -253,15 +249,14 @@ class Stopwatch:
         one = self._reference.inputs(case)
         results = sum(out.exact.nbytes // 2 for out in answer.outputs if out.exact is not None)
         held = one.nbytes + results + 1
-        spare = SPARE_RESULTS * results
         self._timer.ready(case)
-        self._timer.bind(one, 1, spare)
+        self._timer.bind(one)
         self._timer.reveal([one])
         seconds = min(self._timer.run(1)[1] for _ in range(3))
         calls = max(1, min(math.ceil(BATCH_SECONDS / max(seconds, 1e-7)), MAX_CALLS, POOL_BYTES // held // BATCHES))
         count = max(2, min(BATCHES, POOL_BYTES // (held * calls)))
         batches = [[self._reference.inputs(case) for _ in range(calls)] for _ in range(count)]
-        pool = Pool(case, batches, [], spare * calls)
+        pool = Pool(case, batches, [])
         self._prepare(self._timer, pool)
         self._timer_case = case.name
         pool.handover = min(self._timer.run(0)[1] for _ in range(5))

@@ -22,6 +22,7 @@ from typing import Any
 import torch
 
 from kernelwright.judge import wire
+from kernelwright.languages import inductor
 from kernelwright.tasks import host, host_memory
 
 CANDIDATE_MODULE = "candidate"
@@ -113,11 +114,12 @@ class Subject:
         """What `Graph` holds, or None."""
         return {"graph": self._task().export(case)}
 
-    def do_compiled(self, cases: list[str], seed: int) -> dict[str, Any]:
+    def do_compiled(self, cases: list[str], seed: int, cache_dir: str, shared: str) -> dict[str, Any]:
         """The module that torch.compile wrote, as a candidate's source, or None with the problem."""
         from kernelwright.tasks import host_compile
         from kernelwright.tasks.host_compile_text import NotCaptured
 
+        inductor.configure(cache_dir, shared)
         task = self._task()
         (model, inputs), *others = [(task.model(seed, case), task.draw(case, seed)) for case in cases]
         try:
@@ -154,10 +156,15 @@ class Subject:
 
     # --- the candidate ---
 
-    def do_load(self, source: str, worker_module: str, build_dir: str, readonly: bool) -> dict[str, Any]:
+    def do_prepare(self, worker_module: str, folder: str) -> dict[str, Any]:
+        """Makes what builds share (precompiled headers)."""
+        importlib.import_module(worker_module).prepare(folder)
+        return {}
+
+    def do_load(self, source: str, worker_module: str, build_dir: str, readonly: bool, shared: str) -> dict[str, Any]:
         """Executes a candidate's module; its builds go to, or come from, `build_dir`."""
         self.language = importlib.import_module(worker_module)
-        self.language.install(build_dir, readonly)
+        self.language.install(build_dir, readonly, shared)
         module = types.ModuleType(CANDIDATE_MODULE)
         module.__file__ = CANDIDATE_FILE
         sys.modules[CANDIDATE_MODULE] = module
@@ -195,17 +202,11 @@ class Subject:
         """Names, kinds, shapes and places of parameters and buffers."""
         return {"state": _state(self._model())}
 
-    def do_slots(self, arguments: list[dict[str, Any]], count: int, spare: int) -> dict[str, Any]:
-        """Makes room for `count` sets of inputs, which the judge fills; replies with their addresses.
-
-        `spare` bytes are touched and freed again: results that are allocated from now on lie in memory that is already
-        there,
-        so that the first calls do not pay for page faults that later ones do not.
-        """
+    def do_slots(self, arguments: list[dict[str, Any]], count: int) -> dict[str, Any]:
+        """Makes room for `count` sets of inputs, which the judge fills; replies with their addresses."""
         self.slots, self.outputs, self.kept = [], [], []
         for _ in range(count):
             self.slots.append([_room(argument) for argument in arguments])
-        torch.empty(spare, dtype=torch.uint8).fill_(0)
         return {"pointers": [[_pointer(value) for value in slot] for slot in self.slots]}
 
     def do_go(self, count: int) -> dict[str, Any]:

@@ -19,12 +19,17 @@ import sys
 from typing import Any, NoReturn
 
 import torch
+import torch._inductor.async_compile
+import torch._inductor.compile_fx
+import torch._inductor.select_algorithm
+import tvm_ffi.cpp  # noqa: F401 - so that no worker has to import it
 
 from kernelwright.judge import sandbox, wire, worker
 
 
 def main(fd: int) -> None:
     """Serves fork orders from the socket `fd` until the judge closes it."""
+    os.environ.pop("LD_PRELOAD", None)  # it has done its work; compilers need not have it
     control = socket.socket(fileno=fd)
     wake_read, wake_write = os.pipe()
     os.set_blocking(wake_write, False)

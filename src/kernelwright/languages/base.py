@@ -34,20 +34,21 @@ class BuildProblem:
 
 
 class Language(ABC):
-    """Life cycle: `prepare` once, while nothing is timed; `inspect` a candidate before anything runs; `worker_module`
+    """Life cycle: `shared` once; `inspect` a candidate before anything runs; `worker_module`
     is imported by the worker before it loads the candidate; `explain` turns a failed build's output into something to
     act on."""
 
     name: str
     worker_module: str
-    """Dotted name of a module with `install(build_dir, readonly, headers)`, `census_start()`, `census() -> dict` and
+    """Dotted name of a module with `install(build_dir, readonly, shared)`, `prepare(folder)`, `census_start()`,
+    `census() -> dict` and
     `ablate(on)`; torch and the standard library only, beside the language's own runtime, imported lazily."""
 
-    def prepare(self) -> Path | None:
-        """Makes what all builds of this machine share, such as precompiled headers, unless it is there already.
+    def shared(self) -> Path | None:
+        """The folder for what all builds of this machine share, such as precompiled headers; None where nothing is.
 
-        May take half a minute and a core, once a machine; builds that start meanwhile only take longer. Returns the
-        folder, to be handed to the worker module's `install` and readable by workers; None where nothing is shared.
+        The worker module's `prepare` fills it, once a machine, in a sandboxed worker; builds that start meanwhile go
+        without and only take longer.
         """
         return None
 
@@ -57,7 +58,8 @@ class Language(ABC):
 
     @abstractmethod
     def explain(self, source: str, output: str) -> BuildProblem:
-        """Turns a compiler's output into a message with a line of the candidate's own file."""
+        """Turns a compiler's output into a message with a line of the candidate's own file; an empty message where the
+        output is not a compiler's."""
 
     @abstractmethod
     def compiler_key(self) -> str:

@@ -20,11 +20,18 @@ from kernelwright.languages import inductor
 from kernelwright.languages.census import ablate, census, census_start, counted
 from kernelwright.languages.on_import import on_import
 
-__all__ = ["ablate", "census", "census_start", "install"]
+__all__ = ["ablate", "census", "census_start", "install", "prepare"]
 
 HEADER_FLAGS = ("-O3", "-march=native", "-fopenmp")
 """A tvm-ffi build with these flags uses the precompiled header, and takes a third of the time."""
 _HEADER_MISFITS = ("-Ofast", "-ffast-math", "-ffinite-math", "-fassociative-math", "-mprefer-vector-width", "-std=")
+
+
+def prepare(folder: str) -> None:
+    """Precompiles the headers that builds share, in a worker of its own."""
+    from kernelwright.languages import headers  # it needs this module's flags
+
+    headers.prepare(folder)
 
 
 def install(build_dir: str, readonly: bool, headers: str = "") -> None:
@@ -33,7 +40,7 @@ def install(build_dir: str, readonly: bool, headers: str = "") -> None:
     Args:
         build_dir: the candidate's own folder: builds go there, and are found there.
         readonly: load what a first run built; anything else raises `RuntimeError`.
-        headers: the folder that `Cpp.prepare` filled, or empty.
+        headers: the folder that `prepare` filled, or empty.
     """
     builds = _Builds(Path(build_dir), readonly, headers)
     os.environ["TVM_FFI_CACHE_DIR"] = os.environ["TORCH_EXTENSIONS_DIR"] = build_dir

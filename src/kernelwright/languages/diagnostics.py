@@ -16,11 +16,14 @@ _LINKER = re.compile(r"(undefined (?:reference to|symbol:?) .*|cannot find -l.*|
 _NOISE = re.compile(r"^(\[\d+/\d+\]|ninja|FAILED:|stdout:|stderr:|\S*(?:c\+\+|g\+\+|clang\+\+|gcc|ccache)\s)")
 _FOLDERS = re.compile(r"(?:/[^\s:/'\"]+)+/(?=[^\s:/'\"]+\.(?:cpp|h|hpp|so|o)\b)")
 _GENERATED = re.compile(r"main\.cpp$")
+_BUILT = re.compile(r"\bninja\b|CppCompileError|Error building extension")
 _KEPT_LINES = 40
 
 
 def explain(source: str, output: str) -> BuildProblem:
-    """The first error, with the candidate's line where the offending C++ line can be found in its text.
+    """The first error, with the candidate's line where the offending C++ line can be found in its text; an empty
+    message
+    where the output is no build's.
 
     Args:
         source: the candidate's text.
@@ -39,6 +42,8 @@ def explain(source: str, output: str) -> BuildProblem:
         linker = _LINKER.search(line)
         if linker:
             return BuildProblem(linker[1], output=_cut(kept, line))
+    if not _BUILT.search(output):
+        return BuildProblem("")
     first = next((line for line in lines if line.strip()), "the build failed and said nothing")
     return BuildProblem(_FOLDERS.sub("", first).strip(), output=_cut(kept, first))
 

@@ -1,4 +1,4 @@
-"""Precompiles the headers that candidates' builds spend most of their time in. Run as a program: `headers.py FOLDER`.
+"""Precompiles the headers that candidates' builds spend most of their time in.
 
 Each header appears under its final name only when complete, so a build that starts meanwhile goes without.
 gcc uses a precompiled header only where compiler and flags fit, so what is built is the same with and without it.
@@ -56,8 +56,11 @@ def precompile_inductor(folder: Path) -> None:
         Path(draft, HEADER_FOLDER).replace(folder / HEADER_FOLDER)
 
 
-if __name__ == "__main__":
-    target = Path(sys.argv[1])
+def prepare(folder: str) -> None:
+    """Fills the folder that builds share: 215 MB in about 20 s, nothing where it is full already."""
+    target = Path(folder)
+    # ninja comes with the virtual environment, which may not be on the sandbox's PATH.
+    os.environ["PATH"] = os.pathsep.join(filter(None, (str(Path(sys.executable).parent), os.environ.get("PATH", ""))))
     if not (target / "tvm_ffi.h.gch").exists():
         precompile_tvm_ffi(target)
     if not find_header(str(target)):

@@ -18,14 +18,12 @@ def build(evaluation: Evaluation) -> None:
     if report.problem:
         raise Rejection("does_not_load", report.problem, line=report.line)
     evaluation.library_calls = report.library_calls
-    done = evaluation.build_dir / DONE
+    done = evaluation.build.folder / DONE
     if done.exists():
         return
     side = evaluation.start_side(building=True)
     try:
-        side.load(
-            evaluation.source, evaluation.language.worker_module, evaluation.build_dir, readonly=False, timeout=TIMEOUT
-        )
+        side.load(evaluation.source, evaluation.build, readonly=False, timeout=TIMEOUT)
         side.construct(evaluation.reference.info.tune_case, TIMEOUT)
     except Rejection as rejection:
         raise _explained(evaluation, rejection) from rejection

@@ -1,0 +1,29 @@
+"""Mish written out, x * tanh(softplus(x)), on a detector's feature map: 8 x 256 x 80 x 80 (52 MB)."""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+class Model(nn.Module):
+    """x * tanh(softplus(x + bias of the channel))."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(channels, 1, 1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = x + self.bias
+        return x * torch.tanh(F.softplus(x))
+
+
+def get_inputs() -> list[torch.Tensor]:
+    return [torch.randn(8, 256, 80, 80)]
+
+
+def get_init_inputs() -> list[int]:
+    return [256]
+
+
+def get_cases() -> list[dict]:
+    return [{"name": "odd_size", "role": "held_out", "inputs": lambda: [torch.randn(2, 256, 5, 7)]}]
