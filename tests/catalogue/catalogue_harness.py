@@ -122,7 +122,9 @@ def _imported(made: Made, built: Any, index: int) -> nn.Module:
 
 def in_float64(model: nn.Module, inputs: Sequence[Any]) -> Any:
     """What the module computes in double precision."""
-    wide = [value.double() if isinstance(value, torch.Tensor) and value.is_floating_point() else value for value in inputs]
+    wide = [
+        value.double() if isinstance(value, torch.Tensor) and value.is_floating_point() else value for value in inputs
+    ]
     return copy.deepcopy(model).double()(*wide)
 
 
@@ -133,7 +135,9 @@ def check(model: nn.Module, candidate: nn.Module, inputs: Sequence[Any]) -> None
     with torch.no_grad():
         reference = expected(*inputs)
         result = candidate(*inputs)
-    triples = zip(*(value if isinstance(value, (tuple, list)) else (value,) for value in (reference, result, wide)), strict=True)
+    triples = zip(
+        *(value if isinstance(value, (tuple, list)) else (value,) for value in (reference, result, wide)), strict=True
+    )
     for want, got, exact in triples:
         assert got.shape == want.shape
         assert got.dtype == want.dtype
@@ -158,5 +162,3 @@ def assert_close(got: torch.Tensor, want: torch.Tensor, exact: torch.Tensor) -> 
     own = (want.double() - exact)[finite].abs().max().item()
     error = (got.double() - exact)[finite].abs()
     assert (error <= 16 * unit * scale + 4 * own + 1e-300).all(), f"error {error.max().item()} against {own}"
-
-

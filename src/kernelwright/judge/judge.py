@@ -17,7 +17,7 @@ from kernelwright.judge import stages
 from kernelwright.judge.background import Background
 from kernelwright.judge.candidate import Build
 from kernelwright.judge.evaluation import Clock, Evaluation
-from kernelwright.judge.memory import Gone
+from kernelwright.judge.memory import POOL, Gone
 from kernelwright.judge.process import Worker, Zygote, visible_folders
 from kernelwright.judge.reference import SPARE, ReferenceSide, new_seeds
 from kernelwright.judge.rejection import Rejection, WorkerFailure
@@ -186,9 +186,11 @@ class Judge:
 
     def _answers(self) -> None:
         case = self.info.tune_case
-        for name in ("", *self._reference.distributions(case), SPARE):
+        self._reference.answer(case)
+        pool = POOL.submit(self._stopwatch.pool, case)  # in the timing worker, beside the other
+        for name in (*self._reference.distributions(case), SPARE):
             self._reference.answer(case, name)
-        self._stopwatch.pool(case)
+        pool.result()
 
     # --- evaluation ---
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,6 +24,7 @@ Bytes = npt.NDArray[np.uint8]
 _libc = ctypes.CDLL(None, use_errno=True)
 _BATCH = 512
 """Ranges a call; the kernel takes 1,024 at most."""
+_scratch = threading.local()
 _PIECE = 1 << 20
 """Bytes that one thread moves at a time: large ranges go in parallel, and pieces stay in the cache for whoever compares
 them."""
@@ -77,11 +79,20 @@ def equal(pid: int, pointer: int, data: Bytes) -> bool:
 
     def piece(start: int) -> bool:
         want = data[start : start + _PIECE]
-        got = np.empty((1, want.size), np.uint8)
+        got = scratch(want.size)
         _transfer(_libc.process_vm_readv, pid, [pointer + start], want.size, got)
         return np.array_equal(got[0], want)
 
     return all(POOL.map(piece, range(0, data.size, _PIECE)))
+
+
+def scratch(size: int) -> Bytes:
+    """A (1, size) array that is valid until this thread asks for the next: fresh memory would cost a page fault every 4
+    KiB."""
+    held: Bytes | None = getattr(_scratch, "data", None)
+    if held is None or held.size < size:
+        held = _scratch.data = np.empty(max(size, _PIECE), np.uint8)
+    return held[:size].reshape(1, size)
 
 
 def all_stopped(pid: int) -> bool:

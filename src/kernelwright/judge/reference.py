@@ -4,6 +4,7 @@ them."""
 from __future__ import annotations
 
 import secrets
+import threading
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Any
@@ -91,6 +92,7 @@ class ReferenceSide:
         self.info: TaskInfo
         self._answers: OrderedDict[tuple[str, str], Answer | None] = OrderedDict()
         self._distributions: dict[str, list[str]] = {}
+        self._lock = threading.Lock()
 
     def call(self, op: str, timeout: float, *, worker: Worker | None = None, **arguments: Any) -> dict[str, Any]:
         """Asks the task worker (or another one of this task). Raises `TaskError` for whatever goes wrong: it is the
@@ -138,19 +140,19 @@ class ReferenceSide:
         arguments = {"seed": self.state_seed, "case": case.name, "compiled": compiled}
         return list(self.call("construct", LOAD_TIMEOUT, worker=worker, **arguments)["state"])
 
-    def inputs(self, case: CaseInfo, distribution: str = "", seed: int | None = None) -> Inputs:
-        """Draws one set of inputs under a seed that nobody else knows."""
-        if seed is None:
-            seed = int(self.seeds.integers(1 << 62))
-        reply = self.call("draw", FORWARD_TIMEOUT, case=case.name, seed=seed, distribution=distribution)
-        if not distribution:
-            self._distributions[case.name] = [str(name) for name in reply["distributions"]]
+    def inputs(self, case: CaseInfo, distribution: str = "", worker: Worker | None = None) -> Inputs:
+        """Draws one set of inputs under a seed that nobody else knows, in the task worker or another one of this
+        task."""
+        worker = worker or self.worker
         arguments: list[dict[str, Any]] = []
         data: list[Bytes | None] = []
-        for argument in reply["arguments"]:
+        drawn = self.call(
+            "draw", FORWARD_TIMEOUT, worker=worker, case=case.name, seed=self._seed(), distribution=distribution
+        )
+        for argument in drawn["arguments"]:
             if "tensor" in argument:
                 claim = Claim.parse(argument["tensor"])
-                data.append(tensors.raw(self.worker, claim))
+                data.append(tensors.raw(worker, claim))
                 arguments.append({"tensor": {**claim.info.model_dump(mode="json")}})
             else:
                 data.append(None)
@@ -160,8 +162,13 @@ class ReferenceSide:
     def distributions(self, case: CaseInfo) -> list[str]:
         """The names of further ways to draw inputs for a case, besides the task's own (named by an empty string)."""
         if case.name not in self._distributions:
-            self.answer(case)
+            reply = self.call("distributions", FORWARD_TIMEOUT, case=case.name, seed=self._seed())
+            self._distributions[case.name] = [str(name) for name in reply["distributions"]]
         return self._distributions[case.name]
+
+    def _seed(self) -> int:
+        with self._lock:
+            return int(self.seeds.integers(1 << 62))
 
     def answer(self, case: CaseInfo, distribution: str = "") -> Answer | None:
         """Inputs and the right answer to them, computed once; None where the reference itself overflows on them."""
@@ -286,7 +293,11 @@ def _shape(array: Array | None) -> tuple[int, ...] | None:
 
 def _finite(array: Array | None, leaf: dict[str, Any]) -> bool:
     dtype = str(leaf.get("dtype"))
-    return array is None or dtype not in tensors.UNIT_ROUNDOFF or bool(np.isfinite(tensors.widen(array, dtype)).all())
+    return (
+        array is None
+        or dtype not in tensors.UNIT_ROUNDOFF
+        or bool(np.isfinite(tensors.widen(array, dtype) if dtype == "bfloat16" else array).all())
+    )
 
 
 __all__ = ["Answer", "BadTensor", "Expected", "Inputs", "ReferenceSide", "new_seeds", "task_error"]

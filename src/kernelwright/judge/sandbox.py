@@ -135,7 +135,9 @@ def furnish(confinement: Confinement) -> None:
         OSError: the kernel refuses a step that must not be left out.
     """
     _mount("none", "/", None, _MS_REC | _MS_PRIVATE)
-    handles = {path: os.open(path, os.O_PATH) for path in (*confinement.writable, *confinement.visible)}
+    # Parents first, so that no folder is mounted over one that lies in it.
+    paths = sorted((*confinement.writable, *confinement.visible), key=len)
+    handles = {path: os.open(path, os.O_PATH) for path in paths}
     # Before everything is read-only: the kernel refuses a /proc that allows more than the one it hides.
     _mount("proc", "/proc", "proc", _MS_NOSUID | _MS_NODEV, required=False)
     _read_only_everywhere()
@@ -152,6 +154,8 @@ def furnish(confinement: Confinement) -> None:
 
 def restrict(confinement: Confinement) -> None:
     """Limits this process and everything it starts, for good: resources, capabilities, system calls."""
+    if confinement.programs:
+        os.nice(10)  # builds and compilations give way to what somebody waits for
     caps = {
         resource.RLIMIT_CORE: 0,
         resource.RLIMIT_DATA: confinement.memory,

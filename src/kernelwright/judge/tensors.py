@@ -133,12 +133,12 @@ def fetcher(worker: Worker, claims: Sequence[Claim]) -> Callable[[int, int], Arr
     stored = np.dtype(STORED[first.dtype])
 
     def fetch(start: int, stop: int) -> Array:
-        part = np.empty((1, stop - start), stored)
+        part = memory.scratch((stop - start) * stored.itemsize)
         try:
-            memory.read(worker.pid, [first.pointer + start * stored.itemsize], part.nbytes, part.view(np.uint8))
+            memory.read(worker.pid, [first.pointer + start * stored.itemsize], part.nbytes, part)
         except memory.BadAddress as error:
             raise BadTensor(f"the memory of an output cannot be read: {error}") from error
-        row: Array = part[0]
+        row: Array = part[0].view(stored)
         return row
 
     return fetch
@@ -169,4 +169,4 @@ def widen(array: Array, dtype: str) -> Array:
         return (array.astype(np.uint32) << 16).view(np.float32).astype(np.float64)
     if dtype.startswith("complex"):
         return array.astype(np.complex128)
-    return array.astype(np.float64)
+    return array.astype(np.float64, copy=False)

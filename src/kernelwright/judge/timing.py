@@ -246,7 +246,8 @@ class Stopwatch:
         allows."""
         answer = self._reference.answer(case)
         assert answer is not None
-        one = self._reference.inputs(case)
+        worker = self._timer.worker
+        one = self._reference.inputs(case, worker=worker)
         results = sum(out.exact.nbytes // 2 for out in answer.outputs if out.exact is not None)
         held = one.nbytes + results + 1
         self._timer.ready(case)
@@ -255,7 +256,7 @@ class Stopwatch:
         seconds = min(self._timer.run(1)[1] for _ in range(3))
         calls = max(1, min(math.ceil(BATCH_SECONDS / max(seconds, 1e-7)), MAX_CALLS, POOL_BYTES // held // BATCHES))
         count = max(2, min(BATCHES, POOL_BYTES // (held * calls)))
-        batches = [[self._reference.inputs(case) for _ in range(calls)] for _ in range(count)]
+        batches = [[self._reference.inputs(case, worker=worker) for _ in range(calls)] for _ in range(count)]
         pool = Pool(case, batches, [])
         self._prepare(self._timer, pool)
         self._timer_case = case.name

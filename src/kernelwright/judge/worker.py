@@ -4,9 +4,8 @@ A worker answers requests from the judge one at a time, and is stopped by it (SI
 believed:
 the judge draws inputs, reads results out of this process's memory, keeps the time and decides.
 
-Requests (`op`): `load_task`, `describe`, `fairness`, `export`, `compiled`, `draw`, `answer` for the task; `load` for a
-candidate;
-`construct`, `state`, `slots`, `go`, `census`, `ablate` for both. A reply holds what was asked, or `error`.
+Requests (`op`): `load_task`, `describe`, `fairness`, `export`, `compiled`, `draw`, `distributions`, `answer` for the
+task; `prepare` and `load` for a candidate; `construct`, `state`, `slots`, `go`, `census`, `ablate` for both. A reply holds what was asked, or `error`.
 """
 
 from __future__ import annotations
@@ -94,6 +93,7 @@ class Subject:
         self.slots: list[list[Any]] = []
         self.outputs: list[Any] = []
         self.kept: list[Any] = []
+        self.base: tuple[str, list[Any]] | None = None
 
     # --- the task ---
 
@@ -128,13 +128,22 @@ class Subject:
             return {"source": None, "problem": str(problem)}
 
     def do_draw(self, case: str, seed: int, distribution: str = "") -> dict[str, Any]:
-        """Draws inputs and says where they lie; they are kept until the next draw."""
-        drawn = self._task().draw(case, seed)
-        if distribution:
-            drawn = host.distributions(drawn, seed)[distribution](drawn)
-        self.kept = drawn
-        names = list(host.distributions(drawn, seed)) if not distribution else []
-        return {"arguments": [_argument(value) for value in drawn], "distributions": names}
+        """Draws inputs and says where they lie; they are kept until the next draw.
+
+        A distribution is made from the case's first draw: drawing takes longer than most forwards.
+        """
+        if not distribution:
+            self.kept = self._task().draw(case, seed)
+        else:
+            if self.base is None or self.base[0] != case:
+                self.base = case, self._task().draw(case, seed)
+            self.kept = host.distributions(self.base[1], seed)[distribution](self.base[1])
+        return {"arguments": [_argument(value) for value in self.kept]}
+
+    def do_distributions(self, case: str, seed: int) -> dict[str, Any]:
+        """The names of further distributions that a case can be drawn from."""
+        self.base = case, self._task().draw(case, seed)
+        return {"distributions": list(host.distributions(self.base[1], seed))}
 
     def do_answer(self, slot: int, exact: bool) -> dict[str, Any]:
         """The reference's outputs for a slot, in float64 if `exact`; state that forward changed is among `state`."""

@@ -49,7 +49,9 @@ class Axes:
         if len(left) < len(right):
             left, right = right, left
         padded = ((),) * (len(left) - len(right)) + right
-        return _check_distinct(tuple(self.unify(a, b) if a and b else a or b for a, b in zip(left, padded, strict=True)))
+        return _check_distinct(
+            tuple(self.unify(a, b) if a and b else a or b for a, b in zip(left, padded, strict=True))
+        )
 
     def unify(self, left: tuple[Axis, ...], right: tuple[Axis, ...]) -> tuple[Axis, ...]:
         """Makes two dimensions of equal size the same axes, splitting where one is finer.

@@ -161,14 +161,12 @@ class Reduce(Expr):
 
 
 UNARY = frozenset(
-    "neg abs exp expm1 log log1p log2 log10 sqrt rsqrt tanh sigmoid erf erfc sin cos tan asin acos atan sinh cosh "
-    "asinh acosh atanh floor ceil trunc round sign not isnan".split()
+    ["neg", "abs", "exp", "expm1", "log", "log1p", "log2", "log10", "sqrt", "rsqrt", "tanh", "sigmoid", "erf", "erfc", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "asinh", "acosh", "atanh", "floor", "ceil", "trunc", "round", "sign", "not", "isnan"]
 )
-BINARY = frozenset("add sub mul div pow min max fmod remainder atan2 lt le gt ge eq ne and or xor".split())
+BINARY = frozenset(["add", "sub", "mul", "div", "pow", "min", "max", "fmod", "remainder", "atan2", "lt", "le", "gt", "ge", "eq", "ne", "and", "or", "xor"])
 OPS = UNARY | BINARY | {"where", "cast"}
 COSTLY = frozenset(
-    "exp expm1 log log1p log2 log10 tanh sigmoid erf erfc sin cos tan asin acos atan sinh cosh asinh acosh atanh pow "
-    "fmod remainder atan2".split()
+    ["exp", "expm1", "log", "log1p", "log2", "log10", "tanh", "sigmoid", "erf", "erfc", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "asinh", "acosh", "atanh", "pow", "fmod", "remainder", "atan2"]
 )
 """Functions so dear that their result is better kept than computed again."""
 

@@ -12,7 +12,19 @@ from dataclasses import dataclass, field
 from math import prod
 from typing import Literal
 
-from kernelwright.proposers.catalogue.ir import COSTLY, Apply, Axis, Buffer, Expr, Iota, Kernel, Load, Reduce, Store, walk
+from kernelwright.proposers.catalogue.ir import (
+    COSTLY,
+    Apply,
+    Axis,
+    Buffer,
+    Expr,
+    Iota,
+    Kernel,
+    Load,
+    Reduce,
+    Store,
+    walk,
+)
 from kernelwright.proposers.catalogue.resolve import Interner, buffers
 
 Kind = Literal["map", "rows", "tiles", "whole", "columns"]
@@ -85,7 +97,12 @@ def arrange(kernel: Kernel, interner: Interner, *, cache_bytes: int) -> Nest:
 
 
 def _kind(
-    stores: Sequence[Store], kept: frozenset[Axis], reduced: frozenset[Axis], vector: Axis | None, parallel: Sequence[Axis], cache_bytes: int
+    stores: Sequence[Store],
+    kept: frozenset[Axis],
+    reduced: frozenset[Axis],
+    vector: Axis | None,
+    parallel: Sequence[Axis],
+    cache_bytes: int,
 ) -> Kind:
     if not reduced:
         return "map"
@@ -95,7 +112,9 @@ def _kind(
         return "rows"
     assert vector is not None  # there are reduced axes
     columns = prod(axis.size for axis in parallel) * vector.size
-    indexed = any(node.op.startswith("arg") for node in walk(store.expr for store in stores) if isinstance(node, Reduce))
+    indexed = any(
+        node.op.startswith("arg") for node in walk(store.expr for store in stores) if isinstance(node, Reduce)
+    )
     # Whole rows are read in one stream if all columns' running results fit in the cache beside them.
     return "columns" if columns * 4 <= cache_bytes // 8 and parallel == () and not indexed else "tiles"
 
@@ -113,7 +132,7 @@ def _memory_order(stores: Sequence[Store], axes: frozenset[Axis]) -> list[Axis]:
     order: list[Axis] = []
     for layout in layouts:
         order = [axis for axis in layout if axis not in order and axis in axes] + order
-    return [axis for axis in axes if axis not in order] + order
+    return sorted((axis for axis in axes if axis not in order), key=lambda axis: axis.size) + order
 
 
 def _volume(axes: Sequence[Axis]) -> int:
@@ -145,7 +164,7 @@ def _mergeable(stores: Sequence[Store], kept: frozenset[Axis], reduced: frozense
             single |= _beside_computed(node)
         elif isinstance(node, Reduce) and node.op.startswith("arg"):
             layouts.append(node.axes)
-    candidates = {pair for layout in layouts for pair in zip(layout, layout[1:], strict=False)}
+    candidates = dict.fromkeys(pair for layout in layouts for pair in zip(layout, layout[1:], strict=False))
     for first, second in sorted(candidates, key=lambda pair: -pair[0].size * pair[1].size):
         together = all(_adjacent(layout, first, second) for layout in layouts)
         same_role = {first, second} <= kept or {first, second} <= reduced
@@ -183,7 +202,9 @@ def merge_store(store: Store, pair: tuple[Axis, Axis], merged: Axis, interner: I
         match node:
             case Load() if any(term.axis is pair[0] and term.at is None for term in node.terms):
                 terms = tuple(
-                    type(term)(merged) if term.axis is pair[0] else term for term in node.terms if term.axis is not pair[1]
+                    type(term)(merged) if term.axis is pair[0] else term
+                    for term in node.terms
+                    if term.axis is not pair[1]
                 )
                 swap[node] = Load(node.dtype, node.buffer, terms)
             case Reduce() if pair[0] in node.axes:
@@ -239,9 +260,13 @@ class _Passes:
             )
             for index in range(count)
         )
-        return Nest(self.name, kind, parallel, inner, vector, sweeps, tuple(rows), tuple(self.finals), tuple(final), factors)
+        return Nest(
+            self.name, kind, parallel, inner, vector, sweeps, tuple(rows), tuple(self.finals), tuple(final), factors
+        )
 
-    def _kept_values(self, kind: Kind, swept: Sequence[Store], vector: Axis | None, cache_bytes: int) -> dict[Expr, int]:
+    def _kept_values(
+        self, kind: Kind, swept: Sequence[Store], vector: Axis | None, cache_bytes: int
+    ) -> dict[Expr, int]:
         """Costly values that a later sweep needs again, with the sweep that computes them; none if a row would not stay in cache."""
         if kind != "rows" or vector is None or vector.size * 8 > cache_bytes:
             return {}

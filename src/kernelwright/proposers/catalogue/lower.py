@@ -117,7 +117,11 @@ class Lowering:
         tensors = [operand for operand in operands if isinstance(operand, Tensor)]
         kind = _computing_dtype(name, operands, out.dtype)
         _check(name, node, tensors, kind)
-        extra = {key: self._operand(item) for key, item in node.kwargs.items() if key in ("alpha", "approximate", "value", "rounding_mode")}
+        extra = {
+            key: self._operand(item)
+            for key, item in node.kwargs.items()
+            if key in ("alpha", "approximate", "value", "rounding_mode")
+        }
         tensors, dims = self._aligned(tensors)
         remaining = iter(tensors)
         exprs = [next(remaining).expr if isinstance(operand, Tensor) else operand for operand in operands]
@@ -215,7 +219,9 @@ def _check(name: str, node: GraphNode, tensors: Sequence[Tensor], kind: str) -> 
     """Raises for what the rules would compute wrongly: wrapping integers, integer division, bitwise operations on integers."""
     result = node.outputs[0].dtype
     integers = kind in ("int32", "int64", "bool")
-    if result in dtypes.NARROW and not (name == "_to_copy" and all(dtypes.is_float(tensor.dtype) for tensor in tensors)):
+    if result in dtypes.NARROW and not (
+        name == "_to_copy" and all(dtypes.is_float(tensor.dtype) for tensor in tensors)
+    ):
         raise UnsupportedError
     if integers and name in ("div", "pow", "remainder", "fmod", "reciprocal", "sign"):
         raise UnsupportedError
@@ -228,5 +234,3 @@ def _check(name: str, node: GraphNode, tensors: Sequence[Tensor], kind: str) -> 
 def lower(graph: Graph) -> Lowering:
     """Lowers a whole graph."""
     return Lowering(graph).run()
-
-

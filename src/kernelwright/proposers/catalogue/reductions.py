@@ -103,7 +103,9 @@ def _with_index(op: str) -> Callable[..., tuple[Tensor, Tensor]]:
     return rule
 
 
-def _norm(_: Axes, node: GraphNode, x: Tensor, order: Any = 2, dims: Any = None, keepdim: bool = False, *__: Any) -> Tensor:
+def _norm(
+    _: Axes, node: GraphNode, x: Tensor, order: Any = 2, dims: Any = None, keepdim: bool = False, *__: Any
+) -> Tensor:
     out = node.outputs[0].dtype
     wanted = _wanted(x, dims)
     over = _over(x, wanted)
@@ -152,7 +154,9 @@ def _aligned(axes: Axes, dims: Dims, tensor: Tensor | None, dtype: str) -> Expr 
     return cast(tensor.expr, dtype)
 
 
-def _layer_norm(axes: Axes, node: GraphNode, x: Tensor, shape: list[int], weight: Tensor | None, bias: Tensor | None, eps: float) -> tuple[Tensor, ...]:
+def _layer_norm(
+    axes: Axes, node: GraphNode, x: Tensor, shape: list[int], weight: Tensor | None, bias: Tensor | None, eps: float
+) -> tuple[Tensor, ...]:
     kind = dtypes.compute(x.dtype)
     wanted = list(range(len(x.dims) - len(shape), len(x.dims)))
     weight_expr, bias_expr = _aligned(axes, x.dims, weight, kind), _aligned(axes, x.dims, bias, kind)
@@ -167,7 +171,16 @@ def _layer_norm(axes: Axes, node: GraphNode, x: Tensor, shape: list[int], weight
 
 
 def _group_norm(
-    axes: Axes, node: GraphNode, x: Tensor, weight: Tensor | None, bias: Tensor | None, n: int, c: int, hw: int, groups: int, eps: float
+    axes: Axes,
+    node: GraphNode,
+    x: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    n: int,
+    c: int,
+    hw: int,
+    groups: int,
+    eps: float,
 ) -> tuple[Tensor, ...]:
     kind = dtypes.compute(x.dtype)
     grouped = axes.regroup(x.dims, (n, groups, c // groups, hw))
@@ -182,7 +195,9 @@ def _group_norm(
     weight_expr, bias_expr = (None if tensor is None else cast(tensor.expr, kind) for tensor in (weight, bias))
     normal = _affine(apply("mul", apply("sub", value, mean), scale), weight_expr, bias_expr)
     outputs = [output.dtype for output in node.outputs]
-    statistics = (Tensor(mean, grouped[:2], outputs[1]), Tensor(scale, grouped[:2], outputs[2])) if len(outputs) > 2 else ()
+    statistics = (
+        (Tensor(mean, grouped[:2], outputs[1]), Tensor(scale, grouped[:2], outputs[2])) if len(outputs) > 2 else ()
+    )
     return Tensor(normal, x.dims, x.dtype), *statistics
 
 
@@ -195,7 +210,15 @@ def _channelwise(axes: Axes, x: Tensor, *tensors: Tensor | None) -> list[Expr | 
 
 
 def _batch_norm_inference(
-    axes: Axes, node: GraphNode, x: Tensor, weight: Any, bias: Any, mean: Tensor, variance: Tensor, _momentum: float, eps: float
+    axes: Axes,
+    node: GraphNode,
+    x: Tensor,
+    weight: Any,
+    bias: Any,
+    mean: Tensor,
+    variance: Tensor,
+    _momentum: float,
+    eps: float,
 ) -> tuple[Tensor, ...]:
     kind = dtypes.compute(x.dtype)
     scale, shift, centre, spread = _channelwise(axes, x, weight, bias, mean, variance)
@@ -203,11 +226,22 @@ def _batch_norm_inference(
     inverse = apply("rsqrt", apply("add", spread, const(eps, kind)))
     centred = apply("sub", cast(x.expr, kind), centre)
     empty = Tensor(const(0, kind), ((),), x.dtype)
-    return (Tensor(_affine(apply("mul", centred, inverse), scale, shift), x.dims, x.dtype), *([empty] * (len(node.outputs) - 1)))
+    return (
+        Tensor(_affine(apply("mul", centred, inverse), scale, shift), x.dims, x.dtype),
+        *([empty] * (len(node.outputs) - 1)),
+    )
 
 
 def _batch_norm_training(
-    axes: Axes, node: GraphNode, x: Tensor, weight: Any, bias: Any, mean: Tensor | None, variance: Tensor | None, momentum: float, eps: float
+    axes: Axes,
+    node: GraphNode,
+    x: Tensor,
+    weight: Any,
+    bias: Any,
+    mean: Tensor | None,
+    variance: Tensor | None,
+    momentum: float,
+    eps: float,
 ) -> tuple[Tensor, ...]:
     kind = dtypes.compute(x.dtype)
     scale, shift, old_mean, old_variance = _channelwise(axes, x, weight, bias, mean, variance)
@@ -218,7 +252,11 @@ def _batch_norm_training(
     inverse = apply("rsqrt", apply("add", batch_variance, const(eps, kind)))
     normal = _affine(apply("mul", apply("sub", value, batch_mean), inverse), scale, shift)
     channels: Dims = (x.dims[1],)
-    results = [Tensor(normal, x.dims, x.dtype), Tensor(batch_mean, channels, "float32"), Tensor(inverse, channels, "float32")]
+    results = [
+        Tensor(normal, x.dims, x.dtype),
+        Tensor(batch_mean, channels, "float32"),
+        Tensor(inverse, channels, "float32"),
+    ]
     if old_mean is not None and old_variance is not None:
         size = count(over, kind)
         unbiased = apply("mul", batch_variance, apply("div", size, apply("sub", size, const(1, kind))))

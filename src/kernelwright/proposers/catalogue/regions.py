@@ -12,7 +12,7 @@ from kernelwright.proposers.catalogue import dtypes
 from kernelwright.proposers.catalogue.build import cast
 from kernelwright.proposers.catalogue.ir import Axis, Buffer, Call, Expr, Kernel, Load, Reduce, Store, Term, walk
 from kernelwright.proposers.catalogue.lower import Lowering, references
-from kernelwright.proposers.catalogue.resolve import Interner, buffers, domain
+from kernelwright.proposers.catalogue.resolve import Interner, buffers
 
 Node = Kernel | Call | Store
 JOINABLE = frozenset({"sum", "prod", "max", "min"})
@@ -144,7 +144,9 @@ class Partition:
         buffer = Buffer(f"part_{len(self.parts)}", node.dtype, tuple((axis,) for axis in axes))
         self.parts.append(buffer)
         kernel.stores.append(Store(buffer, node))
-        self.exchanged[node] = cast(Load(dtypes.compute(node.dtype), buffer, tuple(Term(axis) for axis in axes)), node.dtype)
+        self.exchanged[node] = cast(
+            Load(dtypes.compute(node.dtype), buffer, tuple(Term(axis) for axis in axes)), node.dtype
+        )
 
     @staticmethod
     def _in_memory_order(node: Reduce) -> tuple[Axis, ...]:

@@ -5,7 +5,20 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Mapping
 
 from kernelwright.proposers.catalogue.build import row_major
-from kernelwright.proposers.catalogue.ir import Apply, Axis, Buffer, Const, Expr, Iota, Load, Reduce, Size, Term, resolved, walk
+from kernelwright.proposers.catalogue.ir import (
+    Apply,
+    Axis,
+    Buffer,
+    Const,
+    Expr,
+    Iota,
+    Load,
+    Reduce,
+    Size,
+    Term,
+    resolved,
+    walk,
+)
 
 
 class Interner:

@@ -16,9 +16,15 @@ class UnsupportedError(Exception):
     """The rule does not cover these operands."""
 
 
-def _view(axes: Axes, node: GraphNode, x: Tensor, *_: Any) -> Tensor:
-    shape = node.outputs[0].shape
-    return Tensor(x.expr, axes.regroup(x.dims, shape), x.dtype)
+def _view(axes: Axes, node: GraphNode, x: Tensor, wanted: Sequence[int]) -> Tensor:
+    dims = axes.regroup(x.dims, node.outputs[0].shape)
+    if -1 in wanted:
+        # Where a dimension is split, the parts that were asked for by number keep their size, the one left open follows.
+        follows = resolved(dims[list(wanted).index(-1)])
+        for leaves in map(resolved, x.dims):
+            if set(leaves) & set(follows):
+                axes.pinned += [axis for axis in leaves if axis not in follows]
+    return Tensor(x.expr, dims, x.dtype)
 
 
 def _permute(_: Axes, node: GraphNode, x: Tensor, order: Sequence[int]) -> Tensor:  # noqa: ARG001
@@ -49,7 +55,9 @@ def _squeeze(_: Axes, node: GraphNode, x: Tensor, dims: Any = None) -> Tensor:  
     return Tensor(x.expr, tuple(dim for i, dim in enumerate(x.dims) if dim or i not in wanted), x.dtype)
 
 
-def _slice(axes: Axes, node: GraphNode, x: Tensor, dim: int = 0, start: int | None = 0, end: Any = None, step: int = 1) -> Tensor:  # noqa: ARG001
+def _slice(
+    axes: Axes, node: GraphNode, x: Tensor, dim: int = 0, start: int | None = 0, end: Any = None, step: int = 1
+) -> Tensor:
     size = node.outputs[0].shape[dim]
     length = extent(x.dims[dim])
     begin = start or 0
@@ -66,8 +74,8 @@ def taken(axes: Axes, x: Tensor, dim: int, begin: int, size: int, step: int = 1)
     if step == 1 and length % size == 0 and begin % size == 0:
         outer, inner = _cut(axes, x.dims[dim], size)
         expr = x.expr
-        for axis, at in zip(outer, _digits(begin // size, outer), strict=True):
-            expr = substitute(expr, axis, const(at, "int64"))
+        for axis, digit in zip(outer, _digits(begin // size, outer), strict=True):
+            expr = substitute(expr, axis, const(digit, "int64"))
         dims[dim] = inner
         return Tensor(expr, tuple(dims), x.dtype)
     whole = resolved(x.dims[dim])

@@ -16,8 +16,8 @@ MEMORY["bool"] = "uint8_t"
 
 _INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/", "and": "&", "or": "|", "xor": "^"}
 _COMPARE = {"lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!="}
-_POLYNOMIAL = frozenset("exp expm1 log log1p log2 log10 tanh sigmoid erf".split())
-_ROUNDING = frozenset("round floor ceil trunc".split())
+_POLYNOMIAL = frozenset(["exp", "expm1", "log", "log1p", "log2", "log10", "tanh", "sigmoid", "erf"])
+_ROUNDING = frozenset(["round", "floor", "ceil", "trunc"])
 _LONGEST = 90
 
 
@@ -170,7 +170,13 @@ class Emitter:
             text = f"gather({name}, {self.names.offset(coordinates)}, span)"
         else:
             scalar = f"{name}[{self.names.offset(coordinates) or '0'}]"
-            return f"({scalar} != 0)" if expr.dtype == "bool" else f"{SCALAR[expr.dtype]}({scalar})" if _converts(expr) else scalar
+            return (
+                f"({scalar} != 0)"
+                if expr.dtype == "bool"
+                else f"{SCALAR[expr.dtype]}({scalar})"
+                if _converts(expr)
+                else scalar
+            )
         return f"(({text}) != 0)" if expr.dtype == "bool" else text
 
     def _pointer(self, name: str, coordinates: Sequence[tuple[Axis, str]]) -> str:
@@ -315,5 +321,3 @@ def _uses(roots: Sequence[Expr], known: set[Expr]) -> Counter[Expr]:
 def memory_type(buffer: Buffer) -> str:
     """The C++ type of a buffer's elements."""
     return MEMORY[buffer.dtype]
-
-

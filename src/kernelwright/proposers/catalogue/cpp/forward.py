@@ -104,8 +104,17 @@ class ForwardText:
         if not checks:
             return []
         names = ", ".join(parameter.split(":")[0] for parameter in self.parameters())
-        otherwise = f"return self.plain({names})" if fallback else 'raise ValueError("the kernels were made for other shapes or dtypes")'
-        return ["if not (", *(f"    {'and ' if index else ''}{check}" for index, check in enumerate(checks)), "):", f"    {otherwise}"]
+        otherwise = (
+            f"return self.plain({names})"
+            if fallback
+            else 'raise ValueError("the kernels were made for other shapes or dtypes")'
+        )
+        return [
+            "if not (",
+            *(f"    {'and ' if index else ''}{check}" for index, check in enumerate(checks)),
+            "):",
+            f"    {otherwise}",
+        ]
 
     def _attributes(self) -> list[str]:
         lines = []
@@ -149,7 +158,8 @@ class ForwardText:
         arguments = [_python(argument) for argument in call.args]
         tensor = self.program.lowering.tensors.get(call.name)
         if name in _SIZES_AT and tensor is not None and not isinstance(tensor, tuple):
-            arguments[_SIZES_AT[name]] = self.sizes.shape(tensor.dims)
+            at = _SIZES_AT[name]
+            arguments[at] = arguments[at] if -1 in call.args[at] else self.sizes.shape(tensor.dims)
         arguments += [f"{key}={_python(value)}" for key, value in call.kwargs.items() if key not in _IGNORED]
         return f"torch.ops.{call.target}({', '.join(arguments)})"
 
@@ -161,7 +171,12 @@ def _python(value: Any) -> str:
     if not isinstance(value, dict):
         return repr(value)
     ((kind, item),) = value.items()
-    texts = {"node": str(item), "dtype": f"torch.{item}", "float": f"float({item!r})", "device": f"torch.device({item!r})"}
+    texts = {
+        "node": str(item),
+        "dtype": f"torch.{item}",
+        "float": f"float({item!r})",
+        "device": f"torch.device({item!r})",
+    }
     return texts[kind] if kind in texts else _python(item)
 
 

@@ -13,7 +13,15 @@ from kernelwright.targets.base import TargetInfo
 from kernelwright.tasks import GraphNode, TaskInfo
 
 # No errno and no floating-point traps, so that GCC can vectorise; sums keep the order in which they are written.
-CFLAGS = ["-O3", "-march=native", "-fopenmp", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi", "-Wno-ignored-attributes"]
+CFLAGS = [
+    "-O3",
+    "-march=native",
+    "-fopenmp",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+    "-Wno-psabi",
+    "-Wno-ignored-attributes",
+]
 
 _IMPORTS = """\
 from __future__ import annotations
@@ -84,7 +92,15 @@ def write(program: Program, info: TaskInfo, target: TargetInfo) -> str:
     text = ForwardText(program, case)
     tuned = parameters(text.functions, case, target)
     fallback = not all(text.accepts(other) for other in info.cases)
-    parts = [_docstring(text), _IMPORTS, _declared(tuned), _source(text), _loader(text), _state(info), _model(text, info, fallback)]
+    parts = [
+        _docstring(text),
+        _IMPORTS,
+        _declared(tuned),
+        _source(text),
+        _loader(text),
+        _state(info),
+        _model(text, info, fallback),
+    ]
     return "\n".join(part for part in parts if part)
 
 
@@ -137,14 +153,21 @@ def _state(info: TaskInfo) -> str:
 def _model(text: ForwardText, info: TaskInfo, fallback: bool) -> str:
     init = []
     if info.state:
-        init = ["for name, is_parameter, shape, dtype in STATE:", "    declare(self, name, is_parameter, torch.zeros(shape, dtype=dtype))"]
+        init = [
+            "for name, is_parameter, shape, dtype in STATE:",
+            "    declare(self, name, is_parameter, torch.zeros(shape, dtype=dtype))",
+        ]
     for node in text.kept:
         if node.op == "constant":
             init.append(f"self.{node.name} = torch.tensor({node.values!r}, dtype=torch.{node.outputs[0].dtype})")
     model = _MODEL.format(
-        init=_indented([*init, ""] if init else [""]), parameters=", ".join(text.parameters()), forward=_indented(text.forward(fallback))
+        init=_indented([*init, ""] if init else [""]),
+        parameters=", ".join(text.parameters()),
+        forward=_indented(text.forward(fallback)),
     )
-    return model + (_PLAIN.format(parameters=", ".join(text.parameters()), plain=_indented(text.plain())) if fallback else "")
+    return model + (
+        _PLAIN.format(parameters=", ".join(text.parameters()), plain=_indented(text.plain())) if fallback else ""
+    )
 
 
 def _indented(lines: list[str]) -> str:

@@ -7,9 +7,18 @@ from dataclasses import dataclass
 
 from kernelwright.proposers.catalogue.cpp import columns
 from kernelwright.proposers.catalogue.cpp.expressions import SCALAR, Emitter
-from kernelwright.proposers.catalogue.cpp.writer import Writer, fence, finish, parallel, roots_of, rows_emitter, spoken, work
 from kernelwright.proposers.catalogue.cpp.naming import pointer
-from kernelwright.proposers.catalogue.ir import Axis, Buffer, Expr, Reduce, Store
+from kernelwright.proposers.catalogue.cpp.writer import (
+    Writer,
+    fence,
+    finish,
+    parallel,
+    roots_of,
+    rows_emitter,
+    spoken,
+    work,
+)
+from kernelwright.proposers.catalogue.ir import Axis, Buffer, Expr, Reduce
 from kernelwright.proposers.catalogue.loops import Nest, Sweep
 
 
@@ -81,7 +90,9 @@ def _rows(writer: Writer) -> None:
     nest = writer.nest
     for node in nest.finals:
         kind = _part_type(writer, node)
-        writer.put(f"std::vector<{kind}> rows{writer.number(node)}({' * '.join(writer.size(a) for a in nest.parallel)});")
+        writer.put(
+            f"std::vector<{kind}> rows{writer.number(node)}({' * '.join(writer.size(a) for a in nest.parallel)});"
+        )
     kept = {expr: f"kept{i}" for i, expr in enumerate(expr for sweep in nest.sweeps for expr in sweep.keeps)}
     if kept:
         writer.put(f"#pragma omp parallel num_threads(THREADS) if ({work(writer)} > SERIAL_BELOW)", "{")
@@ -164,7 +175,9 @@ def _whole_task(writer: Writer, sweep: Sweep, rows: Emitter, scalars: Sequence[E
     align = "" if nest.inner else " / W * W"
     writer.put(f"const int64_t begin = {length} * task / tasks{align};")
     last = f"{length} * (task + 1) / tasks"
-    writer.put(f"const int64_t end = {last};" if nest.inner else f"const int64_t end = task + 1 == tasks ? n : {last} / W * W;")
+    writer.put(
+        f"const int64_t end = {last};" if nest.inner else f"const int64_t end = task + 1 == tasks ? n : {last} / W * W;"
+    )
     for node in sweep.reductions:
         writer.put(f"{writer.accumulator(node, 'UNROLL')} s{writer.number(node)};")
     split = {nest.inner[0]: ("begin", "end")} if nest.inner else {}

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from importlib.resources import files
 
 _ORDER = (
-    "basic half fp16 exp expm1 log log1p log2 log10 sigmoid tanh erf rounding sums products largest smallest arg columns"
-).split()
-_NEEDS = {
-    "expm1": ["exp"], "sigmoid": ["exp"], "tanh": ["exp"], "erf": ["exp"], "log1p": ["log"], "log2": ["log"], "log10": ["log"],
-}  # fmt: skip
+    "basic", "half", "fp16", "exp", "expm1", "log", "log1p", "log2", "log10", "sigmoid", "tanh", "erf", "rounding",
+    "sums", "products", "largest", "smallest", "arg", "columns",
+)  # fmt: skip
+_NEEDS = {"expm1": "exp", "sigmoid": "exp", "erf": "exp", "log1p": "log", "log2": "log", "log10": "log"}
 
 
-def support(snippets: Iterable[str]) -> str:
+def support(snippets: Collection[str]) -> str:
     """The C++ text of the core and the named parts, with what they need, in an order that compiles."""
     wanted = {"basic", *snippets}
-    for name in list(wanted):
-        wanted.update(_NEEDS.get(name, ()))
+    wanted |= {_NEEDS[name] for name in snippets if name in _NEEDS}
     folder = files("kernelwright.proposers.catalogue.cpp") / "text"
-    return "".join((folder / f"{name}.h").read_text() for name in ["core", *(name for name in _ORDER if name in wanted)])
+    return "".join(
+        (folder / f"{name}.h").read_text() for name in ["core", *(name for name in _ORDER if name in wanted)]
+    )

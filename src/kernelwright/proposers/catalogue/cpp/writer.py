@@ -176,7 +176,9 @@ class Writer:
             statements += feed(node, body.value(node.operand))
         statements += [self.vector_store(store, body) for store in sweep.stores]
         folds = "".join(f", s{self.number(node)}" for node in sweep.reductions if node.op == "sum" and chains != "1")
-        with self.block(f"sweep<{chains}>({', '.join(bounds)}, [&](auto span, int64_t j, auto u) INLINE {{", f"}}{folds});"):
+        with self.block(
+            f"sweep<{chains}>({', '.join(bounds)}, [&](auto span, int64_t j, auto u) INLINE {{", f"}}{folds});"
+        ):
             self.put(*body.flush(), *statements)
 
     def vector_store(self, store: Store, body: Emitter) -> str:
@@ -262,5 +264,3 @@ def spoken(expr: Expr, depth: int = 4) -> str:
     if expr.op in _SIGN:
         return f"({parts[0]} {_SIGN[expr.op]} {parts[1]})"
     return parts[0] if expr.op == "cast" else f"{expr.op}({', '.join(parts)})"
-
-

@@ -8,6 +8,18 @@ template <class V> INLINE inline V pick(M m, V yes, V no) {
 template <class V> INLINE inline M mask(V comparison) { return convert<int32_t>(comparison); }
 template <class V> INLINE inline V magnitude(V v) { return v < 0 ? -v : v; }
 INLINE inline F magnitude(F v) { return as_float(as_bits(v) & 0x7FFFFFFF); }
+// Whether any lane is true.
+INLINE inline bool any(M m) {
+#if defined(__AVX512F__)
+  return _mm512_movepi32_mask((__m512i)m);
+#elif defined(__AVX__)
+  return _mm256_movemask_ps((__m256)m);
+#else
+  int32_t all = 0;
+  for (int k = 0; k < W; ++k) all |= m[k];
+  return all;
+#endif
+}
 template <class V> INLINE inline V root(V v) {
   for (int k = 0; k < W; ++k) v[k] = std::sqrt(v[k]);
   return v;

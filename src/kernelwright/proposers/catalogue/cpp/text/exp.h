@@ -8,11 +8,24 @@ INLINE inline Reduced reduce_exp(F x) {
 INLINE inline F exp_tail(F r) {
   return 0.5f + r * (0.166665167f + r * (0.0416662022f + r * (0.0083690891f + r * 0.0013950828f)));
 }
-INLINE inline F power_of_two(I k) { return as_float((k + 127) << 23); }
-INLINE inline F exp(F x) {  // 1 ulp; results below the normal range included
+INLINE inline F power_of_two(I k) { return as_float((k + 127) << 23); }  // 0 for k = -127, infinity for k = 128
+// 1 ulp for x in [-87.6, 88.3]; 0 below and infinity above.
+INLINE inline F exp_inside(F x) {
   x = x > 89.0f ? splat(89.0f) : x;
-  x = x < -104.0f ? splat(-104.0f) : x;
+  x = x < -88.0f ? splat(-88.0f) : x;
   const auto [r, k] = reduce_exp(x);
+  return (1.0f + r * (1.0f + r * exp_tail(r))) * power_of_two(k);
+}
+INLINE inline F exp_nonpos(F x) {  // as above for x <= 0, as after the maximum has been taken away
+  x = x < -88.0f ? splat(-88.0f) : x;
+  const auto [r, k] = reduce_exp(x);
+  return (1.0f + r * (1.0f + r * exp_tail(r))) * power_of_two(k);
+}
+INLINE inline F exp(F x) {  // 1 ulp everywhere
+  const F y = exp_inside(x);
+  if (__builtin_expect(!any((x < -87.3f) | (x > 88.3f)), true)) return y;
+  const F near = x < -104.0f ? splat(-104.0f) : x > 89.0f ? splat(89.0f) : x;
+  const auto [r, k] = reduce_exp(near);
   const I half = k >> 1;  // in two steps, since 2^k itself may not be representable
-  return (1.0f + (r + r * r * exp_tail(r))) * power_of_two(half) * power_of_two(k - half);
+  return (1.0f + r * (1.0f + r * exp_tail(r))) * power_of_two(half) * power_of_two(k - half);
 }

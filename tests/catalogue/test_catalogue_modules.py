@@ -1,0 +1,70 @@
+"""Whole modules through the catalogue, against torch in float64."""
+
+from __future__ import annotations
+
+import catalogue_modules
+import pytest
+import torch
+import torch.nn.functional as F
+from catalogue_harness import check, load_all, make
+from torch import nn
+
+
+def test_a_few_modules_end_to_end() -> None:
+    """One of each kind of nest; the bulk is below."""
+    wanted = {"gelu", "softmax", "batch_norm_training", "cross_entropy", "var_std", "nested", "softmax_middle"}
+    picked = [(name, model, inputs) for name, model, inputs in catalogue_modules.MODULES if name in wanted]
+    made = [make(model, *inputs) for _, model, inputs in picked]
+    kinds = {nest.kind for one in made for nest in one.program.nests}
+    assert kinds == {"map", "rows", "whole", "tiles", "columns"}
+    for one, candidate in zip(made, load_all(made), strict=True):
+        check(one.model, candidate, one.inputs)
+
+
+@pytest.mark.slow
+def test_all_modules() -> None:
+    """Every module of the list, and what the catalogue left to torch in it."""
+    made = [make(model, *inputs) for _, model, inputs in catalogue_modules.MODULES]
+    wrong = {}
+    for (name, _, _), one, candidate in zip(catalogue_modules.MODULES, made, load_all(made), strict=True):
+        try:
+            check(one.model, candidate, one.inputs)
+        except (AssertionError, ValueError, RuntimeError) as error:
+            wrong[name] = str(error)
+    assert not wrong
+
+
+def test_other_sizes_of_the_same_rank() -> None:
+    """Kernels made on one shape are right on others, odd ones and empty ones included."""
+    norm = make(nn.Sequential(nn.LayerNorm(40), nn.GELU()), torch.randn(8, 40))
+    loss = make(lambda x, t: F.cross_entropy(x, t), torch.randn(8, 40), torch.randint(0, 40, (8,)))
+    mean = make(lambda x: x.view(x.shape[0], 4, -1).mean(-1) + x.std(0).sum(), torch.randn(16, 32))
+    candidates = load_all([norm, loss, mean])
+    for rows, width in ((1, 4), (3, 40), (77, 8), (130, 1204)):
+        check(norm.model, candidates[0], (torch.randn(rows, 40),))
+        check(loss.model, candidates[1], (torch.randn(rows, width), torch.randint(0, width, (rows,))))
+        check(mean.model, candidates[2], (torch.randn(rows + 1, width),))
+    assert candidates[0](torch.randn(0, 40)).shape == (0, 40)
+
+
+def test_inputs_that_are_not_contiguous() -> None:
+    made = make(lambda x, y: torch.softmax(x + y, -1), torch.randn(6, 10), torch.randn(6, 10))
+    (candidate,) = load_all([made])
+    check(made.model, candidate, (torch.randn(10, 6).T, torch.randn(6, 20)[:, ::2]))
+
+
+def test_other_dtypes_are_refused_by_name() -> None:
+    made = make(lambda x: torch.relu(x) * 2, torch.randn(6, 10))
+    (candidate,) = load_all([made])
+    with pytest.raises(ValueError, match="other shapes or dtypes"):
+        candidate(torch.randn(6, 10).double())
+
+
+def test_nothing_to_lower_leaves_no_kernel() -> None:
+    assert make(lambda x, y: x @ y, torch.randn(4, 5), torch.randn(5, 6)).program.nests == []
+
+
+def test_library_calls_stay_between_kernels() -> None:
+    made = make(lambda x, y: torch.relu(x @ y).cumsum(0).exp(), torch.randn(4, 5), torch.randn(5, 6))
+    assert [call.target for call in made.program.calls] == ["aten.mm.default", "aten.cumsum.default"]
+    assert len(made.program.nests) == 2
