@@ -99,4 +99,7 @@ def test_clang_output_is_understood():
 
 def test_output_without_an_error_still_says_something():
     assert Cpp().explain("", "ninja: fatal: out of memory\nKilled").message == "Killed"
-    assert Cpp().explain("", "").message
+
+
+def test_what_is_no_compilers_output_is_not_explained():
+    assert not Cpp().explain("", "ValueError: no").message

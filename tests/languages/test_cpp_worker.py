@@ -6,6 +6,7 @@ import pytest
 from language_worker import in_worker, load
 
 from kernelwright.errors import MachineError
+from kernelwright.languages import cpp_worker
 from kernelwright.languages.cpp import Cpp
 
 TVM = '''

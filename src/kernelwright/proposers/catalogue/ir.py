@@ -133,7 +133,11 @@ class Load(Expr):
 
 @dataclass(frozen=True, eq=False)
 class Apply(Expr):
-    """A scalar function `op` (see `OPS`) of its operands."""
+    """A scalar function of its operands.
+
+    `op` is arithmetic (add sub mul div pow min max fmod remainder atan2 neg abs), a comparison (lt le gt ge eq ne), logic (and or
+    xor not isnan), `where`, `cast` (to `dtype`), one of `ROUNDING` or `COSTLY`, sqrt or rsqrt.
+    """
 
     op: str
     operands: tuple[Expr, ...]
@@ -160,15 +164,13 @@ class Reduce(Expr):
         return self.operand.free - frozenset(resolved(self.axes))
 
 
-UNARY = frozenset(
-    ["neg", "abs", "exp", "expm1", "log", "log1p", "log2", "log10", "sqrt", "rsqrt", "tanh", "sigmoid", "erf", "erfc", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "asinh", "acosh", "atanh", "floor", "ceil", "trunc", "round", "sign", "not", "isnan"]
-)
-BINARY = frozenset(["add", "sub", "mul", "div", "pow", "min", "max", "fmod", "remainder", "atan2", "lt", "le", "gt", "ge", "eq", "ne", "and", "or", "xor"])
-OPS = UNARY | BINARY | {"where", "cast"}
-COSTLY = frozenset(
-    ["exp", "expm1", "log", "log1p", "log2", "log10", "tanh", "sigmoid", "erf", "erfc", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "asinh", "acosh", "atanh", "pow", "fmod", "remainder", "atan2"]
-)
-"""Functions so dear that their result is better kept than computed again."""
+COSTLY = frozenset({
+    "exp", "exp_nonpos", "expm1", "log", "log1p", "log2", "log10", "tanh", "sigmoid", "erf", "erfc", "sin", "cos", "tan",
+    "asin", "acos", "atan", "sinh", "cosh", "asinh", "acosh", "atanh", "pow", "fmod", "remainder", "atan2",
+})  # fmt: skip
+"""Functions so dear that their result is better kept than computed again. `exp_nonpos` is `exp` of what is at most 0."""
+ROUNDING = frozenset({"floor", "ceil", "trunc", "round", "fmod", "remainder"})
+"""Functions that turn the smallest difference of their operand into a large one."""
 
 
 @dataclass(frozen=True, eq=False)

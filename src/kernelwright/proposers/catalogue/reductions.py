@@ -126,7 +126,7 @@ def _softmax(_: Axes, node: GraphNode, x: Tensor, dim: int, *__: Any) -> Tensor:
     shifted, total = _exponentials(node, x, dim)
     # One division a row, then products: torch divides every element, at most half a unit in the last place better.
     inverse = apply("div", const(1, total.dtype), total)
-    return Tensor(apply("mul", apply("exp", shifted), inverse), x.dims, node.outputs[0].dtype)
+    return Tensor(apply("mul", apply("exp_nonpos", shifted), inverse), x.dims, node.outputs[0].dtype)
 
 
 def _log_softmax(_: Axes, node: GraphNode, x: Tensor, dim: int, *__: Any) -> Tensor:
@@ -138,7 +138,7 @@ def _exponentials(node: GraphNode, x: Tensor, dim: int) -> tuple[Expr, Expr]:
     over = _over(x, _wanted(x, dim))
     value = cast(x.expr, dtypes.compute(node.outputs[0].dtype))
     shifted = apply("sub", value, reduce("max", value, over))
-    return shifted, reduce("sum", apply("exp", shifted), over)
+    return shifted, reduce("sum", apply("exp_nonpos", shifted), over)
 
 
 def _affine(normal: Expr, weight: Expr | None, bias: Expr | None) -> Expr:

@@ -13,6 +13,7 @@ from kernelwright.proposers.catalogue.build import cast
 from kernelwright.proposers.catalogue.ir import Axis, Buffer, Call, Expr, Kernel, Load, Reduce, Store, Term, walk
 from kernelwright.proposers.catalogue.lower import Lowering, references
 from kernelwright.proposers.catalogue.resolve import Interner, buffers
+from kernelwright.proposers.catalogue.simplify import simplified
 
 Node = Kernel | Call | Store
 JOINABLE = frozenset({"sum", "prod", "max", "min"})
@@ -26,7 +27,7 @@ class Partition:
         self.interner = Interner()
         self.calls = [step for step in lowering.steps if isinstance(step, Call)]
         stores = [step for step in lowering.steps if isinstance(step, Store)]
-        exprs = self.interner.intern(store.expr for store in stores)
+        exprs = simplified(self.interner.intern(store.expr for store in stores), self.interner)
         self.waiting = [Store(store.buffer, expr) for store, expr in zip(stores, exprs, strict=True)]
         self.kernels: list[Kernel] = []
         self.home: dict[Expr, Kernel] = {}
@@ -153,7 +154,7 @@ class Partition:
         """The axes that a reduction keeps, in the order in which the buffers it reads have them."""
         order = (axis for buffer in buffers([node]) for axis in buffer.axes)
         known = tuple(axis for axis in dict.fromkeys(order) if axis in node.free)
-        return known + tuple(axis for axis in node.free if axis not in known)
+        return known + tuple(sorted((axis for axis in node.free if axis not in known), key=lambda axis: axis.size))
 
     def _reads(self, kernel: Kernel) -> list[Buffer]:
         placed = [node for node, home in self.home.items() if home is kernel]

@@ -16,7 +16,7 @@ MEMORY["bool"] = "uint8_t"
 
 _INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/", "and": "&", "or": "|", "xor": "^"}
 _COMPARE = {"lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!="}
-_POLYNOMIAL = frozenset(["exp", "expm1", "log", "log1p", "log2", "log10", "tanh", "sigmoid", "erf"])
+_POLYNOMIAL = frozenset({"exp", "exp_nonpos", "expm1", "log", "log1p", "log2", "log10", "tanh", "sigmoid", "erf"})
 _ROUNDING = frozenset(["round", "floor", "ceil", "trunc"])
 _LONGEST = 90
 
@@ -213,7 +213,7 @@ class Emitter:
         if op == "rsqrt":
             return f"(1 / root({arguments}))"
         if kind == "float32" and op in _POLYNOMIAL | _ROUNDING:
-            self.names.snippets.add("rounding" if op in _ROUNDING else op)
+            self.names.snippets.add("rounding" if op in _ROUNDING else op.removesuffix("_nonpos"))
             return f"{op}({arguments})"
         scalar = scalar_call(op, ["x", "y"][: len(vectors)], kind)
         parameters = ", ".join(f"{SCALAR[kind]} {name}" for name in ["x", "y"][: len(vectors)])
@@ -259,6 +259,8 @@ def scalar_call(op: str, texts: Sequence[str], kind: str) -> str:
             return f"{'larger' if op == 'max' else 'smaller'}<{SCALAR[kind]}>({_bare(x)}, {_bare(y)})"
         case "rsqrt":
             return f"({one} / std::sqrt({_bare(x)}))"
+        case "exp_nonpos":
+            return f"std::exp({_bare(x)})"
         case "sigmoid":
             return f"({one} / ({one} + std::exp(-{x})))"
         case "round":

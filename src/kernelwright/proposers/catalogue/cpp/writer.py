@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from kernelwright.proposers.catalogue.cpp.expressions import SCALAR, Emitter, Names, memory_type
 from kernelwright.proposers.catalogue.cpp.naming import pointer
 from kernelwright.proposers.catalogue.ir import Apply, Axis, Buffer, Const, Expr, Iota, Load, Reduce, Size, Store, walk
-from kernelwright.proposers.catalogue.loops import Nest, Sweep
+from kernelwright.proposers.catalogue.loops import Nest, Sweep, below
 
 _ACCUMULATOR = {"sum": "Sum", "prod": "Product", "max": "Largest", "min": "Smallest"}
 _SNIPPET = {"sum": "sums", "prod": "products", "max": "largest", "min": "smallest", "argmax": "arg", "argmin": "arg"}
@@ -153,7 +153,7 @@ class Writer:
 
     def vector_loop(
         self, sweep: Sweep, rows: Emitter, scalars: Sequence[Expr], bounds: tuple[str, str],
-        *, chains: str, feed: Callable[[Reduce, str], list[str]], kept: Mapping[Expr, str],
+        *, chains: str, feed: Callable[[Reduce, str], list[str]], kept: Mapping[Expr, str], extra: Sequence[str] = (),
     ) -> None:  # fmt: skip
         """One sweep along the vector axis: feeds reductions, keeps values, writes stores.
 
@@ -202,6 +202,19 @@ class Writer:
         value = text if kind == SCALAR[store.expr.dtype] else f"{kind}({text})"
         self.put(f"{pointer(store.buffer)}[{offset or '0'}] = {value};")
 
+    def next_rows(self, sweep: Sweep) -> list[str]:
+        """Where the next row's values lie that a sweep will read, for those that follow each other in memory."""
+        if not self.nest.parallel:
+            return []
+        last = self.nest.parallel[-1]
+        found = []
+        for load in (node for root in roots_of(sweep) for node in below(root) if isinstance(node, Load)):
+            axes = [term.axis for term in load.terms if term.at is None]
+            if len(axes) == len(load.terms) and last in axes and axes[-1] is self.nest.vector:
+                at = [(axis, f"({self.indices[axis]} + 1)" if axis is last else self.indices[axis]) for axis in axes]
+                found.append(f"{pointer(load.buffer)} + {self.names.offset(at)}")
+        return list(dict.fromkeys(found))
+
     def position(self, node: Reduce) -> str:
         """Where along its axes an arg-reduction is, at the first lane."""
         return self.names.offset([(axis, self.indices[axis]) for axis in node.axes])
@@ -212,9 +225,30 @@ def roots_of(sweep: Sweep) -> list[Expr]:
     return [*(node.operand for node in sweep.reductions), *sweep.keeps, *(store.expr for store in sweep.stores)]
 
 
-def parallel(writer: Writer, loops: int, work: str) -> str:
+@contextmanager
+def team(
+    writer: Writer, loops: int, condition: str, sweeps: Sequence[Sweep], private: Sequence[str] = ()
+) -> Iterator[None]:
+    """Threads that share out the loops written inside.
+
+    Args:
+        loops: how many loops, nested directly in each other, make up the work to share out.
+        condition: when it is worth more than one thread.
+        sweeps: whose stores may go past the caches; each thread then makes sure of its own before it ends.
+        private: declarations of what each thread has to itself.
+    """
+    streams = bool({pointer(store.buffer) for sweep in sweeps for store in sweep.stores} & set(writer.streamed))
     collapse = f" collapse({loops})" if loops > 1 else ""
-    return f"#pragma omp parallel for num_threads(THREADS) schedule(SCHEDULE){collapse} if ({work} > SERIAL_BELOW)"
+    if not streams and not private:
+        writer.put(f"#pragma omp parallel for num_threads(THREADS) schedule(SCHEDULE){collapse} if ({condition})")
+        yield
+        return
+    writer.put(f"#pragma omp parallel num_threads(THREADS) if ({condition})")
+    with writer.block("{"):
+        writer.put(*private, f"#pragma omp for schedule(SCHEDULE){collapse} nowait")
+        yield
+        if streams:
+            writer.put("if (STREAM) fence();")
 
 
 def work(writer: Writer) -> str:
@@ -225,12 +259,6 @@ def work(writer: Writer) -> str:
 
 def rows_emitter(writer: Writer) -> Emitter:
     return Emitter(writer.names, {}, vector=False, prefix="r")
-
-
-def fence(writer: Writer, sweeps: Sequence[Sweep]) -> None:
-    names = {pointer(store.buffer) for sweep in sweeps for store in sweep.stores} & set(writer.streamed)
-    if names:
-        writer.put("if (STREAM) fence();")
 
 
 def finish(writer: Writer) -> None:

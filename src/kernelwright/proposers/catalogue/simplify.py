@@ -1,0 +1,134 @@
+"""Rewrites that compute the same with less work: fewer divisions, no logarithm of an exponential, factors out of sums.
+
+Each keeps or improves the accuracy, up to one rounding; none is applied where a rounding function further on would make a large
+difference of that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from kernelwright.proposers.catalogue.build import apply, const, reduce
+from kernelwright.proposers.catalogue.ir import ROUNDING, Apply, Const, Expr, Load, Reduce, Term, walk
+from kernelwright.proposers.catalogue.resolve import Interner
+
+Rule = Callable[[Expr], Expr | None]
+
+
+def simplified(roots: Sequence[Expr], interner: Interner) -> list[Expr]:
+    """The same expressions in simpler form, interned."""
+    exact = any(isinstance(node, Apply) and (node.op in ROUNDING or _to_integer(node)) for node in walk(roots))
+    rules = RULES[:3] if exact else RULES
+    done: dict[Expr, Expr] = {}
+    for node in walk(roots):
+        now = _rebuilt(node, done)
+        for rule in rules:
+            now = interner.intern([rule(now) or now])[0]
+        done[node] = now
+    return [done[root] for root in roots]
+
+
+def _to_integer(node: Apply) -> bool:
+    return node.op == "cast" and node.dtype.startswith("int") and node.operands[0].dtype.startswith("float")
+
+
+def _rebuilt(node: Expr, done: Mapping[Expr, Expr]) -> Expr:
+    match node:
+        case Apply():
+            return Apply(node.dtype, node.op, tuple(done[arg] for arg in node.operands))
+        case Reduce():
+            return Reduce(node.dtype, node.op, done[node.operand], node.axes)
+        case Load():
+            terms = tuple(Term(term.axis, None if term.at is None else done[term.at]) for term in node.terms)
+            return Load(node.dtype, node.buffer, terms)
+    return node
+
+
+def _is(node: Expr, op: str) -> bool:
+    return isinstance(node, Apply) and node.op == op
+
+
+def _tanh_of_softplus(node: Expr) -> Expr | None:
+    """tanh(log(1 + e)) = (e^2 + 2e) / (e^2 + 2e + 2) with e = exp(x); softplus is x itself beyond a threshold, where tanh is 1."""
+    match node:
+        case Apply(op="tanh", operands=(Apply(op="where", operands=(Apply(op="gt") as large, x, Apply(op="log1p") as soft)),)):
+            power = soft.operands[0]
+            threshold = large.operands[1]
+            if not (_is(power, "exp") and power.args[0] is x is large.operands[0] and isinstance(threshold, Const)):
+                return None
+            if not 10 <= threshold.value <= 40:
+                return None
+            two = const(2, node.dtype)
+            top = apply("mul", power, apply("add", power, two))
+            return apply("where", large, const(1, node.dtype), apply("div", top, apply("add", top, two)))
+    return None
+
+
+def _softmax_of_log_softmax(node: Expr) -> Expr | None:
+    """exp(s - log t) = exp(s) / t, where s is what remains after the maximum was taken away."""
+    match node:
+        case Apply(op="exp", operands=(Apply(op="sub", operands=(shifted, Apply(op="log", operands=(Reduce() as total,)))),)):
+            if _after_maximum(shifted):
+                return apply("mul", apply("exp_nonpos", shifted), apply("div", const(1, node.dtype), total))
+    return None
+
+
+def _log_of_softmax(node: Expr) -> Expr | None:
+    """log(exp(s) / t) = s - log t."""
+    match node:
+        case Apply(op="log", operands=(Apply(op="mul", operands=(Apply(op="exp_nonpos") as power, Apply(op="div") as inverse)),)):
+            one, total = inverse.operands
+            if isinstance(one, Const) and one.value == 1:
+                return apply("sub", power.operands[0], apply("log", total))
+    return None
+
+
+def _after_maximum(node: Expr) -> bool:
+    match node:
+        case Apply(op="sub", operands=(value, Reduce(op="max", operand=operand))):
+            return operand is value
+    return False
+
+
+def _division_by_row(node: Expr) -> Expr | None:
+    """x / s, where s follows from a reduction and is the same along an axis of x: one division a row instead of one an element."""
+    match node:
+        case Apply(op="div", operands=(x, s)) if node.dtype.startswith("float") and s.free < x.free:
+            if any(isinstance(part, Reduce) for part in walk([s])):
+                return apply("mul", x, apply("div", const(1, node.dtype), s))
+    return None
+
+
+def _factors_out_of_sum(node: Expr) -> Expr | None:
+    """sum(a * s) = s * sum(a) where s does not change along the summed axes."""
+    if not isinstance(node, Reduce) or node.op != "sum" or not node.dtype.startswith("float"):
+        return None
+    axes = frozenset(node.axes)
+    factors = _factors(node.operand)
+    outside = [factor for factor in factors if not factor.free & axes]
+    inside = [factor for factor in factors if factor.free & axes]
+    if not outside or not inside:
+        return None
+    return _product([reduce("sum", _product(inside), node.axes), *outside])
+
+
+def _factors(node: Expr) -> list[Expr]:
+    if isinstance(node, Apply) and node.op == "mul":
+        return [factor for operand in node.operands for factor in _factors(operand)]
+    return [node]
+
+
+def _product(factors: Sequence[Expr]) -> Expr:
+    result = factors[0]
+    for factor in factors[1:]:
+        result = apply("mul", result, factor)
+    return result
+
+
+RULES: tuple[Rule, ...] = (
+    _tanh_of_softplus,
+    _softmax_of_log_softmax,
+    _log_of_softmax,
+    _division_by_row,
+    _factors_out_of_sum,
+)
