@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from kernelwright.proposers.catalogue.cpp.expressions import SCALAR, Emitter
-from kernelwright.proposers.catalogue.cpp.writer import Writer, fence, finish, parallel, roots_of, rows_emitter, work
+from kernelwright.proposers.catalogue.cpp.writer import Writer, finish, roots_of, rows_emitter, team, work
 from kernelwright.proposers.catalogue.ir import Expr, Reduce, Store
 from kernelwright.proposers.catalogue.loops import Nest, Sweep
 
@@ -17,8 +17,12 @@ def tiles(writer: Writer) -> None:
     """Blocks of columns on their own: running results for a block stay in the first-level cache while rows go by."""
     nest = writer.nest
     _final_arrays(writer)
-    writer.put(parallel(writer, len(nest.parallel) + 1, work(writer)))
-    with writer.inner_loops(nest.parallel), writer.block("for (int64_t begin = 0; begin < n; begin += TILE) {"):
+    loops, condition = len(nest.parallel) + 1, f"{work(writer)} > SERIAL_BELOW"
+    with (
+        team(writer, loops, condition, nest.sweeps),
+        writer.inner_loops(nest.parallel),
+        writer.block("for (int64_t begin = 0; begin < n; begin += TILE) {"),
+    ):
         writer.put("const int64_t end = std::min<int64_t>(begin + TILE, n);")
         rows = rows_emitter(writer)
         for sweep in nest.sweeps:
@@ -31,7 +35,6 @@ def tiles(writer: Writer) -> None:
         _column_stores(writer, nest.row_stores, rows, _BLOCK)
         for node in nest.finals:
             _assign(writer, node.operand, f"rows{writer.number(node)}.data(){_column(writer)}", rows, _BLOCK)
-        fence(writer, nest.sweeps)
     finish(writer)
 
 
@@ -85,8 +88,7 @@ def shared_out(writer: Writer) -> None:
         for node in sweep.reductions:
             kind, start = SCALAR[node.operand.dtype], f"{writer.accumulator(node, '1')}::start"
             writer.put(f"std::vector<{kind}> parts{writer.number(node)}(tasks * columns, {start});")
-        writer.put("#pragma omp parallel for num_threads(THREADS) schedule(SCHEDULE) if (tasks > 1)")
-        with writer.block("for (int64_t task = 0; task < tasks; ++task) {"):
+        with team(writer, 1, "tasks > 1", [sweep]), writer.block("for (int64_t task = 0; task < tasks; ++task) {"):
             size = writer.size(first)
             for node in sweep.reductions:
                 number = writer.number(node)
@@ -95,7 +97,6 @@ def shared_out(writer: Writer) -> None:
             with writer.inner_loops([*nest.inner, *nest.parallel], split):
                 feed = _feeder(writer, _column(writer))
                 writer.vector_loop(sweep, rows, scalars, _ROW, chains="1", feed=feed, kept={})
-            fence(writer, [sweep])
         for node in sweep.reductions:
             number = writer.number(node)
             writer.snippets.add("columns")

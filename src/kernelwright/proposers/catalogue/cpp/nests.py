@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from kernelwright.proposers.catalogue.cpp import columns
 from kernelwright.proposers.catalogue.cpp.expressions import SCALAR, Emitter
 from kernelwright.proposers.catalogue.cpp.naming import pointer
-from kernelwright.proposers.catalogue.cpp.writer import (
-    Writer,
-    fence,
-    finish,
-    parallel,
-    roots_of,
-    rows_emitter,
-    spoken,
-    work,
-)
+from kernelwright.proposers.catalogue.cpp.writer import Writer, finish, roots_of, rows_emitter, spoken, team, work
 from kernelwright.proposers.catalogue.ir import Axis, Buffer, Expr, Reduce
 from kernelwright.proposers.catalogue.loops import Nest, Sweep
 
@@ -32,6 +23,7 @@ class Function:
     axes: tuple[Axis, ...]
     snippets: frozenset[str]
     streams: bool
+    fetches: bool
 
 
 def render(nest: Nest, leaf_size: Callable[[Axis], str]) -> Function:
@@ -44,8 +36,10 @@ def render(nest: Nest, leaf_size: Callable[[Axis], str]) -> Function:
         writer.header()
         _KINDS[nest.kind](writer)
     text = "\n".join(writer.lines) + "\n"
-    streams = bool(writer.streamed)
-    return Function(nest, text, tuple(writer.arguments), tuple(writer.axes), frozenset(writer.snippets), streams)
+    return Function(
+        nest, text, tuple(writer.arguments), tuple(writer.axes), frozenset(writer.snippets), bool(writer.streamed),
+        "AHEAD" in text,
+    )  # fmt: skip
 
 
 def _described(nest: Nest) -> list[str]:
@@ -77,12 +71,12 @@ def _map(writer: Writer) -> None:
                 writer.scalar_store(store, rows)
         return
     (sweep,) = nest.sweeps
-    writer.put(parallel(writer, len(nest.parallel) + 1, work(writer)))
-    with writer.inner_loops(nest.parallel), writer.block("for (int64_t begin = 0; begin < n; begin += BLOCK) {"):
-        writer.put("const int64_t end = std::min<int64_t>(begin + BLOCK, n);")
-        writer.hoisted(roots_of(sweep), rows)
-        writer.vector_loop(sweep, rows, (), ("begin", "end"), chains="1", feed=_feeder(writer), kept={})
-        fence(writer, [sweep])
+    loops = len(nest.parallel) + 1
+    with team(writer, loops, f"{work(writer)} > SERIAL_BELOW", [sweep]), writer.inner_loops(nest.parallel):
+        with writer.block("for (int64_t begin = 0; begin < n; begin += BLOCK) {"):
+            writer.put("const int64_t end = std::min<int64_t>(begin + BLOCK, n);")
+            writer.hoisted(roots_of(sweep), rows)
+            writer.vector_loop(sweep, rows, (), ("begin", "end"), chains="1", feed=_feeder(writer), kept={})
 
 
 def _rows(writer: Writer) -> None:
@@ -94,37 +88,33 @@ def _rows(writer: Writer) -> None:
             f"std::vector<{kind}> rows{writer.number(node)}({' * '.join(writer.size(a) for a in nest.parallel)});"
         )
     kept = {expr: f"kept{i}" for i, expr in enumerate(expr for sweep in nest.sweeps for expr in sweep.keeps)}
-    if kept:
-        writer.put(f"#pragma omp parallel num_threads(THREADS) if ({work(writer)} > SERIAL_BELOW)", "{")
-        writer.depth += 1
-        writer.put(*(f"std::vector<{SCALAR[expr.dtype]}> {name}_(n);" for expr, name in kept.items()))
-        writer.put(*(f"{SCALAR[expr.dtype]}* {name} = {name}_.data();" for expr, name in kept.items()))
-        collapse = f" collapse({len(nest.parallel)})" if len(nest.parallel) > 1 else ""
-        writer.put(f"#pragma omp for schedule(SCHEDULE){collapse}")
-    else:
-        writer.put(parallel(writer, len(nest.parallel), work(writer)))
-    with writer.inner_loops(nest.parallel):
+    private = [f"std::vector<{SCALAR[expr.dtype]}> {name}_(n);" for expr, name in kept.items()]
+    private += [f"{SCALAR[expr.dtype]}* {name} = {name}_.data();" for expr, name in kept.items()]
+    condition = f"{work(writer)} > SERIAL_BELOW"
+    with team(writer, len(nest.parallel), condition, nest.sweeps, private), writer.inner_loops(nest.parallel):
         rows = rows_emitter(writer)
-        for sweep in nest.sweeps:
-            _row_sweep(writer, sweep, rows, kept)
+        for index, sweep in enumerate(nest.sweeps):
+            # The second sweep reads from cache, so that memory has time for the next row.
+            _row_sweep(writer, sweep, rows, kept, writer.next_rows(nest.sweeps[0]) if index == 1 else ())
         for store in nest.row_stores:
             writer.scalar_store(store, rows)
         for node in nest.finals:
             _note_row(writer, node, rows)
-        fence(writer, nest.sweeps)
-    if kept:
-        writer.depth -= 1
-        writer.put("}")
     finish(writer)
 
 
-def _row_sweep(writer: Writer, sweep: Sweep, rows: Emitter, kept: dict[Expr, str]) -> None:
+def _row_sweep(
+    writer: Writer, sweep: Sweep, rows: Emitter, kept: Mapping[Expr, str], ahead: Sequence[str]
+) -> None:
     nest = writer.nest
     scalars = writer.hoisted(roots_of(sweep), rows)
     for node in sweep.reductions:
         writer.put(f"{writer.accumulator(node, 'UNROLL')} s{writer.number(node)};")
     with writer.inner_loops(nest.inner):
-        writer.vector_loop(sweep, rows, scalars, ("0", "n"), chains=_chains(sweep), feed=_feeder(writer), kept=kept)
+        feed = _feeder(writer)
+        writer.vector_loop(
+            sweep, rows, scalars, ("0", "n"), chains=_chains(sweep), feed=feed, kept=kept, ahead=ahead
+        )
     for node in sweep.reductions:
         number = writer.number(node)
         at = ".at" if node.op.startswith("arg") else ""
@@ -158,8 +148,7 @@ def _whole(writer: Writer) -> None:
         scalars = writer.hoisted(roots_of(sweep), rows)
         for node in sweep.reductions:
             writer.put(f"std::vector<{_part_type(writer, node)}> parts{writer.number(node)}(tasks);")
-        writer.put("#pragma omp parallel for num_threads(THREADS) schedule(SCHEDULE) if (tasks > 1)")
-        with writer.block("for (int64_t task = 0; task < tasks; ++task) {"):
+        with team(writer, 1, "tasks > 1", [sweep]), writer.block("for (int64_t task = 0; task < tasks; ++task) {"):
             _whole_task(writer, sweep, rows, scalars, length)
         for node in sweep.reductions:
             number = writer.number(node)
@@ -187,7 +176,6 @@ def _whole_task(writer: Writer, sweep: Sweep, rows: Emitter, scalars: Sequence[E
     for node in sweep.reductions:
         number = writer.number(node)
         writer.put(f"parts{number}[task] = s{number}.total();")
-    fence(writer, [sweep])
 
 
 _KINDS: dict[str, Callable[[Writer], None]] = {

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 from kernelwright.proposers.catalogue.cpp.nests import Function
+from kernelwright.proposers.catalogue.dtypes import width
 from kernelwright.targets.base import TargetInfo
 from kernelwright.tasks import CaseInfo
 
@@ -33,6 +35,10 @@ def parameters(functions: Sequence[Function], case: CaseInfo, target: TargetInfo
     if any(function.streams for function in functions):
         values["STREAM"] = int(case.bytes > target.l3_bytes // 2)
         space["STREAM"] = [0, 1]
+    if any(function.fetches for function in functions):
+        row = max(_row_bytes(function) for function in functions if function.fetches)
+        values["AHEAD"] = int(row <= target.l2_bytes // 3)
+        space["AHEAD"] = [0, 1]
     if kinds & {"rows", "whole"}:
         values["UNROLL"] = 4
         space["UNROLL"] = [1, 2, 4, 8]
@@ -43,3 +49,10 @@ def parameters(functions: Sequence[Function], case: CaseInfo, target: TargetInfo
         values["TILE"] = 512
         space["TILE"] = [64, 128, 256, 512, 1024, 2048]
     return Parameters(values, space)
+
+
+def _row_bytes(function: Function) -> int:
+    """Bytes that one row of the first sweep reads."""
+    nest = function.nest
+    elements = prod(axis.size for axis in (*nest.inner, *((nest.vector,) if nest.vector else ())))
+    return elements * sum(width(buffer.dtype) for buffer in nest.reads if buffer.size >= elements)

@@ -153,25 +153,22 @@ class Writer:
 
     def vector_loop(
         self, sweep: Sweep, rows: Emitter, scalars: Sequence[Expr], bounds: tuple[str, str],
-        *, chains: str, feed: Callable[[Reduce, str], list[str]], kept: Mapping[Expr, str], extra: Sequence[str] = (),
+        *, chains: str, feed: Callable[[Reduce, str], list[str]], kept: Mapping[Expr, str], ahead: Sequence[str] = (),
     ) -> None:  # fmt: skip
         """One sweep along the vector axis: feeds reductions, keeps values, writes stores.
 
-        `feed` gives the statements that add a value to a reduction; `kept` names row buffers by expression.
+        `feed` gives the statements that add a value to a reduction; `kept` names row buffers by expression; `ahead` are
+        addresses to fetch into cache meanwhile.
         """
         uniform = Emitter(self.names, rows.known, vector=False, prefix="u")
         uniform.hoist(scalars)
         self.put(*uniform.flush())
         body = Emitter(self.names, uniform.known, vector=True, prefix="v")
         body.arrays = dict(rows.arrays)
-        roots = [*(node.operand for node in sweep.reductions), *sweep.keeps, *(store.expr for store in sweep.stores)]
-        for expr, name in kept.items():
-            if expr not in sweep.keeps:
-                body.known[expr] = f"load({name} + j, span)"
-        body.count(roots)
-        statements: list[str] = []
-        for expr in sweep.keeps:
-            statements.append(f"store({kept[expr]} + j, {body.value(expr)}, span);")
+        body.known |= {expr: f"load({name} + j, span)" for expr, name in kept.items() if expr not in sweep.keeps}
+        body.count(roots_of(sweep))
+        statements = [f"if (AHEAD) fetch({address} + j);" for address in ahead]
+        statements += [f"store({kept[expr]} + j, {body.value(expr)}, span);" for expr in sweep.keeps]
         for node in sweep.reductions:
             statements += feed(node, body.value(node.operand))
         statements += [self.vector_store(store, body) for store in sweep.stores]
@@ -211,8 +208,9 @@ class Writer:
         for load in (node for root in roots_of(sweep) for node in below(root) if isinstance(node, Load)):
             axes = [term.axis for term in load.terms if term.at is None]
             if len(axes) == len(load.terms) and last in axes and axes[-1] is self.nest.vector:
-                at = [(axis, f"({self.indices[axis]} + 1)" if axis is last else self.indices[axis]) for axis in axes]
-                found.append(f"{pointer(load.buffer)} + {self.names.offset(at)}")
+                at = [(axis, f"({self.indices[axis]} + 1)" if axis is last else self.indices[axis]) for axis in axes[:-1]]
+                at.append((axes[-1], "0"))
+                found.append(f"{pointer(load.buffer)} + {self.names.offset(at).removesuffix(' + 0')}")
         return list(dict.fromkeys(found))
 
     def position(self, node: Reduce) -> str:

@@ -97,6 +97,7 @@ template <class T, class V, class Index, class Span> INLINE inline void scatter(
 template <class T> bool aligned(const T* p, int64_t row) {
   return reinterpret_cast<uintptr_t>(p) % (W * sizeof(T)) == 0 && row % W == 0;
 }
+template <class T> INLINE inline void fetch(const T* p) { __builtin_prefetch(p, 0, 2); }  // into the second-level cache
 inline void fence() {
 #if defined(__SSE2__)
   _mm_sfence();
