@@ -19,7 +19,7 @@ from kernelwright.judge.candidate import Build
 from kernelwright.judge.evaluation import Clock, Evaluation
 from kernelwright.judge.memory import POOL, Gone
 from kernelwright.judge.process import Worker, Zygote, visible_folders
-from kernelwright.judge.reference import SPARE, ReferenceSide, new_seeds
+from kernelwright.judge.reference import ReferenceSide, new_seeds
 from kernelwright.judge.rejection import Rejection, WorkerFailure
 from kernelwright.judge.sandbox import Confinement
 from kernelwright.judge.timing import Reference, Stopwatch, interval
@@ -188,8 +188,7 @@ class Judge:
         case = self.info.tune_case
         self._reference.answer(case)
         pool = POOL.submit(self._stopwatch.pool, case)  # in the timing worker, beside the other
-        for name in (*self._reference.distributions(case), SPARE):
-            self._reference.answer(case, name)
+        self._reference.distributions(case)
         pool.result()
 
     # --- evaluation ---

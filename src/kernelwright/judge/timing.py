@@ -24,7 +24,7 @@ BATCH_SECONDS = 4e-3
 """A timed batch lasts at least about this long for the reference: a hundred times the hand-over between processes."""
 BATCHES = 8
 """Batches of fresh inputs for each life of a worker; the first warms it up."""
-POOL_BYTES = 1 << 30
+POOL_BYTES = 1 << 29
 MAX_CALLS = 1024
 MIN_PAIRS, MAX_PAIRS = 6, 121
 WIDTH = 0.03
@@ -255,7 +255,7 @@ class Stopwatch:
         self._timer.reveal([one])
         seconds = min(self._timer.run(1)[1] for _ in range(3))
         calls = max(1, min(math.ceil(BATCH_SECONDS / max(seconds, 1e-7)), MAX_CALLS, POOL_BYTES // held // BATCHES))
-        count = max(2, min(BATCHES, POOL_BYTES // (held * calls)))
+        count = max(3, min(BATCHES, POOL_BYTES // (held * calls)))
         batches = [[self._reference.inputs(case, worker=worker) for _ in range(calls)] for _ in range(count)]
         pool = Pool(case, batches, [])
         self._prepare(self._timer, pool)

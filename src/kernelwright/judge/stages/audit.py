@@ -6,9 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from kernelwright.judge.evaluation import Evaluation
-from kernelwright.judge.reference import SPARE
 from kernelwright.judge.rejection import Rejection
-from kernelwright.judge.tensors import BadTensor
 
 
 def audit(evaluation: Evaluation) -> None:
@@ -51,20 +49,17 @@ def _census(reply: dict[str, Any]) -> dict[str, tuple[int, float]]:
 
 def _right_without_kernels(evaluation: Evaluation) -> bool:
     """Runs the candidate with its kernels doing nothing, on inputs it has not seen, and compares."""
-    reference, case = evaluation.reference, evaluation.reference.info.tune_case
-    answer = reference.answer(case, SPARE)
-    assert answer is not None
-    evaluation.subject.call("ablate", 60.0, on=True)
+    side, pool = evaluation.subject, evaluation.stopwatch.pool(evaluation.reference.info.tune_case)
+    inputs = pool.batches[-1]
+    side.call("ablate", 60.0, on=True)
     try:
-        checked, errors = evaluation.checked, evaluation.error
-        evaluation.check(answer)
+        side.bind(inputs[0], len(inputs))
+        side.reveal(inputs)
+        side.compare(side.run(len(inputs))[0], pool.expected[-1])
     except Rejection as rejection:
         if rejection.reason in ("tampering", "timed_out", "over_limit"):
             raise
         return False
-    except BadTensor:
-        return False
     finally:
-        evaluation.checked, evaluation.error = checked, errors
-        evaluation.subject.call("ablate", 60.0, on=False)
+        side.call("ablate", 60.0, on=False)
     return True
