@@ -1,11 +1,10 @@
 """The untrusted side: the only module that ever imports a candidate or a task. Torch and the standard library only.
 
 A worker answers requests from the judge one at a time, and is stopped by it (SIGSTOP) between them. Nothing it says is
-believed:
-the judge draws inputs, reads results out of this process's memory, keeps the time and decides.
+believed: the judge draws inputs, reads results out of this process's memory, keeps the time and decides.
 
-Requests (`op`): `load_task`, `describe`, `fairness`, `export`, `compiled`, `draw`, `distributions`, `answer` for the
-task; `prepare` and `load` for a candidate; `construct`, `state`, `slots`, `go`, `census`, `ablate` for both. A reply holds what was asked, or `error`.
+Requests (`op`) are the methods `do_...` of `Subject`: some for the task, some for a candidate, some for both. A reply
+holds what was asked, or `error`.
 """
 
 from __future__ import annotations

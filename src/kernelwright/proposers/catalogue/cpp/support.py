@@ -9,7 +9,7 @@ _ORDER = (
     "basic", "half", "fp16", "exp", "expm1", "log", "log1p", "log2", "log10", "sigmoid", "tanh", "erf", "rounding",
     "sums", "products", "largest", "smallest", "arg", "columns",
 )  # fmt: skip
-_NEEDS = {"expm1": "exp", "sigmoid": "exp", "erf": "exp", "log1p": "log", "log2": "log", "log10": "log"}
+_NEEDS = {"expm1": "exp", "sigmoid": "exp", "erf": "exp", "tanh": "exp", "log1p": "log", "log2": "log", "log10": "log"}
 
 
 def support(snippets: Collection[str]) -> str:

@@ -1,9 +1,7 @@
-INLINE inline F tanh(F x) {  // 4 ulp: x p(x^2) / q(x^2), fitted to least maximum error; beyond 9 it is 1
-  x = x > 9.0f ? splat(9.0f) : x;
-  x = x < -9.0f ? splat(-9.0f) : x;
-  const F z = x * x;
-  const F p = 0.999999977f + z * (0.133744997f + z * (0.00348783949f + z * (2.04816254e-05f + z * 1.31780693e-08f)));
-  const F q = 1.0f + z * (0.467078135f + z * (0.0258474985f + z * (0.000327296548f + z * 7.70428316e-07f)));
-  const F y = x * p / q;
-  return y > 1.0f ? splat(1.0f) : y < -1.0f ? splat(-1.0f) : y;
+INLINE inline F tanh(F x) {  // 2 ulp: an odd polynomial near 0, 1 - 2 / (e^2|x| + 1) elsewhere
+  const F z = x * x, wide = magnitude(x), size = wide > 10.0f ? splat(10.0f) : wide;
+  const F small = x + x * z * (-0.333332837f + z * (0.133314908f + z * (-0.0537434854f + z * (0.0206505545f + z * -0.00571701163f))));
+  const auto [r, k] = reduce_exp(2.0f * size);
+  const F large = 1.0f - 2.0f / ((1.0f + r * (1.0f + r * exp_tail(r))) * power_of_two(k) + 1.0f);
+  return wide < 0.625f ? small : as_float(as_bits(large) | (as_bits(x) & INT32_MIN));
 }
