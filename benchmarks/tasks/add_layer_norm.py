@@ -1,4 +1,5 @@
-"""Residual addition, then layer norm; both results are needed by the next block. 8,192 tokens of width 1,024 (33 MB each)."""
+"""Residual addition, then layer norm; both results are needed by the next block. 8,192 tokens of width 1,024 (33 MB
+each)."""
 
 import torch
 from torch import nn

@@ -1,4 +1,5 @@
-"""Distillation: KL divergence from the teacher to the student at a temperature, 2,048 tokens, vocabulary 8,192 (67 MB each)."""
+"""Distillation: KL divergence from the teacher to the student at a temperature, 2,048 tokens, vocabulary 8,192 (67 MB
+each)."""
 
 import torch
 import torch.nn.functional as F

@@ -1,4 +1,5 @@
-"""The gate of a SwiGLU MLP: silu(gate) * up on the two halves of one projection, 4,096 tokens, hidden width 5,504 (180 MB)."""
+"""The gate of a SwiGLU MLP: silu(gate) * up on the two halves of one projection, 4,096 tokens, hidden width 5,504 (180
+MB)."""
 
 import torch
 import torch.nn.functional as F

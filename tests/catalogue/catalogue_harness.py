@@ -25,9 +25,17 @@ from kernelwright.tasks import Graph, TaskInfo
 from kernelwright.tasks.host import Reference
 
 TARGET = TargetInfo(
-    name="cpu", model="any", cores=4, simd="avx2", vector_bytes=32, l1_bytes=1 << 15, l2_bytes=1 << 19, l3_bytes=1 << 25,
-    memory_bytes=1 << 33, key="any",
-)  # fmt: skip
+    name="cpu",
+    model="any",
+    cores=4,
+    simd="avx2",
+    vector_bytes=32,
+    l1_bytes=1 << 15,
+    l2_bytes=1 << 19,
+    l3_bytes=1 << 25,
+    memory_bytes=1 << 33,
+    key="any",
+)
 _FLAGS = ["-O1", *(flag for flag in module_text.CFLAGS if flag != "-O3")]
 
 
@@ -77,7 +85,8 @@ def make(model: nn.Module | Callable[..., Any], *inputs: Any, fuse: bool = True)
 
 
 def load_all(made: Sequence[Made], groups: int = 4) -> list[nn.Module]:
-    """Imports candidates whose kernels are compiled together: a build takes seconds however little there is to build."""
+    """Imports candidates whose kernels are compiled together: a build takes seconds however little there is to
+    build."""
     chunks = [list(made[start::groups]) for start in range(groups)]
     with ThreadPoolExecutor(groups) as pool:
         loaded = list(pool.map(_load, [chunk for chunk in chunks if chunk]))

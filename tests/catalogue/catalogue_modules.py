@@ -65,34 +65,77 @@ ELEMENTWISE: list[Module] = [
     ("exponentials", lambda x: torch.exp(x) + torch.expm1(x) + torch.sigmoid(x), (_x(3, 41) * 5,)),
     ("logarithms", lambda x: torch.log(x) + torch.log1p(x) + torch.log2(x) - torch.log10(x), (_positive(3, 41),)),
     ("rare", lambda x: torch.sin(x) + torch.cos(x) + torch.atan(x) + torch.erfc(x) + torch.sinh(x), (_x(3, 21),)),
-    ("roots", lambda x: torch.sqrt(x) + torch.rsqrt(x) + x.reciprocal() + x**-2 + x**3 + x**0.5 + x**1.7, (_positive(5, 19),)),
-    ("rounding", lambda x: (torch.round(x), torch.floor(x), torch.ceil(x), torch.trunc(x), torch.sign(x)), (_x(4, 30) * 4,)),
+    (
+        "roots",
+        lambda x: torch.sqrt(x) + torch.rsqrt(x) + x.reciprocal() + x**-2 + x**3 + x**0.5 + x**1.7,
+        (_positive(5, 19),),
+    ),
+    (
+        "rounding",
+        lambda x: (torch.round(x), torch.floor(x), torch.ceil(x), torch.trunc(x), torch.sign(x)),
+        (_x(4, 30) * 4,),
+    ),
     ("gelu", lambda x: F.gelu(x) + F.gelu(x, approximate="tanh"), (_x(4, 35) * 3,)),
     ("mish", lambda x: F.mish(x) + F.softplus(x), (_x(4, 35) * 10,)),
     ("swish_family", lambda x: F.silu(x) + F.hardswish(x) + F.hardsigmoid(x) + F.softsign(x), (_x(4, 35) * 4,)),
-    ("elu_family", lambda x: F.elu(x, 0.7) + F.selu(x) + F.celu(x) + F.leaky_relu(x, 0.2) + F.logsigmoid(x), (_x(4, 35) * 3,)),
+    (
+        "elu_family",
+        lambda x: F.elu(x, 0.7) + F.selu(x) + F.celu(x) + F.leaky_relu(x, 0.2) + F.logsigmoid(x),
+        (_x(4, 35) * 3,),
+    ),
     ("clamp", lambda x: (x.clamp(-0.5, 0.5), x.clamp(min=0.1), x.clamp_max(0.2), F.hardtanh(x)), (_x(4, 10),)),
     ("extrema", lambda x, y: torch.maximum(x, y) - torch.minimum(x, y * 2), (_x(8, 5), _x(5))),
     ("where", lambda x, y: torch.where(x > y, x, y.neg()), (_x(8, 5), _x(8, 5, seed=2))),
     ("masked_fill", lambda x, m: x.masked_fill(m, float("-inf")), (_x(4, 6), _ints(2, 4, 6).bool())),
-    ("comparisons", lambda x, y: (x < y, x <= y, x == x, (x > 0) & (y > 0), ~(x > 0) | (y >= 0), x.isnan()), (_x(5, 7), _x(5, 7, seed=3))),
+    (
+        "comparisons",
+        lambda x, y: (x < y, x <= y, x == x, (x > 0) & (y > 0), ~(x > 0) | (y >= 0), x.isnan()),
+        (_x(5, 7), _x(5, 7, seed=3)),
+    ),
     ("int_arithmetic", lambda a, b: (a + b * 3 - 1, a > b, torch.maximum(a, b)), (_ints(50, 5, 9), _ints(60, 9))),
     ("int_and_float", lambda x, a: x * a + a, (_x(5, 9), _ints(50, 5, 9))),
     ("bool_and_float", lambda x, m: x * m, (_x(5, 9), _ints(2, 5, 9).bool())),
     ("int32", lambda a: a * 2 + 1, (_ints(9, 3, 11).int(),)),
-    ("double", lambda x, y: torch.exp(-x * x) + torch.maximum(x, y) + (x > y), (_x(5, 19, dtype=torch.float64), _x(19, dtype=torch.float64))),
+    (
+        "double",
+        lambda x, y: torch.exp(-x * x) + torch.maximum(x, y) + (x > y),
+        (_x(5, 19, dtype=torch.float64), _x(19, dtype=torch.float64)),
+    ),
     ("float_and_double", lambda x, y: x + y, (_x(5, 19), _x(19, dtype=torch.float64))),
-    ("bfloat16", lambda x, y: torch.sigmoid(x) * y + 1, (_x(5, 19, dtype=torch.bfloat16), _x(5, 19, dtype=torch.bfloat16))),
-    ("float16", lambda x: F.silu(x), (_x(5, 19, dtype=torch.float16),)),
+    (
+        "bfloat16",
+        lambda x, y: torch.sigmoid(x) * y + 1,
+        (_x(5, 19, dtype=torch.bfloat16), _x(5, 19, dtype=torch.bfloat16)),
+    ),
+    ("float16", F.silu, (_x(5, 19, dtype=torch.float16),)),
     ("half_and_float", lambda x, y: x.float() * y, (_x(5, 19, dtype=torch.bfloat16), _x(5, 19))),
     ("to_int8", lambda x: torch.clamp(torch.round(x * 40), -128, 127).to(torch.int8), (_x(4, 21),)),
     ("from_int8", lambda q, s: q.to(torch.float32) * s, (_ints(100, 4, 21).to(torch.int8), _positive(4, 1))),
     ("uint8", lambda q: q.float() / 255 - 0.5, (_ints(256, 3, 8, 9).to(torch.uint8),)),
-    ("addcmul", lambda x, y, z: torch.addcmul(x, y, z, value=0.3) + torch.addcdiv(x, y, z.abs() + 1) + torch.lerp(x, y, 0.2), (_x(4, 9), _x(4, 9, seed=1), _x(4, 9, seed=2))),
-    ("adam", lambda p, g, m, v: (p - 1e-3 * (0.9 * m + 0.1 * g) / ((0.99 * v + 0.01 * g * g).sqrt() + 1e-8), 0.9 * m + 0.1 * g), (_x(99), _x(99, seed=1), _x(99, seed=2), _positive(99))),
-    ("special_values", lambda x: (torch.relu(x), x.clamp(-1, 1), torch.exp(x), torch.tanh(x), torch.sigmoid(x)), (torch.tensor([float("nan"), float("inf"), -float("inf"), 0.0, -0.0, 1e-40, 88.8, -103.0, 3e38]),)),
-    ("names_that_mean_something", lambda log, exp, n, F_, d0: log + exp * n - F_ / d0, tuple(_positive(3, 9) + i for i in range(5))),
-]  # fmt: skip
+    (
+        "addcmul",
+        lambda x, y, z: torch.addcmul(x, y, z, value=0.3) + torch.addcdiv(x, y, z.abs() + 1) + torch.lerp(x, y, 0.2),
+        (_x(4, 9), _x(4, 9, seed=1), _x(4, 9, seed=2)),
+    ),
+    (
+        "adam",
+        lambda p, g, m, v: (
+            p - 1e-3 * (0.9 * m + 0.1 * g) / ((0.99 * v + 0.01 * g * g).sqrt() + 1e-8),
+            0.9 * m + 0.1 * g,
+        ),
+        (_x(99), _x(99, seed=1), _x(99, seed=2), _positive(99)),
+    ),
+    (
+        "special_values",
+        lambda x: (torch.relu(x), x.clamp(-1, 1), torch.exp(x), torch.tanh(x), torch.sigmoid(x)),
+        (torch.tensor([float("nan"), float("inf"), -float("inf"), 0.0, -0.0, 1e-40, 88.8, -103.0, 3e38]),),
+    ),
+    (
+        "names_that_mean_something",
+        lambda log, exp, n, F_, d0: log + exp * n - F_ / d0,
+        tuple(_positive(3, 9) + i for i in range(5)),
+    ),
+]
 
 VIEWS: list[Module] = [
     ("transpose", lambda x: x.T + 1, (_x(5, 19),)),
@@ -108,7 +151,13 @@ VIEWS: list[Module] = [
     ("expand", lambda x: x.expand(4, 3, 7) + 1, (_x(3, 1),)),
     ("expand_output", lambda x: (x * 2).expand(4, 3, 7), (_x(3, 1),)),
     ("rotary", _rotate, (_x(2, 3, 5, 8), _x(5, 8), _x(5, 8, seed=1))),
-    ("rotary_pairs", lambda x, c, s: torch.stack((x[..., 0::2] * c - x[..., 1::2] * s, x[..., 0::2] * s + x[..., 1::2] * c), -1).flatten(-2), (_x(2, 5, 8), _x(5, 4), _x(5, 4, seed=1))),
+    (
+        "rotary_pairs",
+        lambda x, c, s: torch.stack(
+            (x[..., 0::2] * c - x[..., 1::2] * s, x[..., 0::2] * s + x[..., 1::2] * c), -1
+        ).flatten(-2),
+        (_x(2, 5, 8), _x(5, 4), _x(5, 4, seed=1)),
+    ),
     ("tril", lambda x: x.tril(), (_x(6, 9),)),
     ("causal", lambda x: x.masked_fill(torch.ones(6, 6).triu(1).bool(), float("-inf")).softmax(-1), (_x(2, 6, 6),)),
     ("flip_flop", lambda x: x.permute(2, 0, 1).contiguous().permute(1, 2, 0) * 3, (_x(2, 3, 5),)),
@@ -117,7 +166,7 @@ VIEWS: list[Module] = [
     ("embedding", lambda w, i: F.embedding(i, w) * 2, (_x(9, 17), _ints(9, 3, 4))),
     ("cat_scalars", lambda x, y: torch.cat([x, y], 1) + 1, (_x(3, 4), _x(3, 5))),
     ("outer_products", lambda x: x[:, None] * x[None, :], (_x(11),)),
-]  # fmt: skip
+]
 
 REDUCTIONS: list[Module] = [
     ("sum_last", lambda x: x.sum(-1), (_x(7, 133),)),
@@ -138,11 +187,29 @@ REDUCTIONS: list[Module] = [
     ("max_dim", lambda x: (*x.max(1), *x.min(0)), (_x(9, 35),)),
     ("argmax", lambda x: (x.argmax(-1), x.argmin(0), x.argmax(), x.argmin(1, keepdim=True)), (_x(9, 35),)),
     ("argmax_ties", lambda a: (a.argmax(-1), a.argmin(0), a.argmax()), (_ints(3, 9, 35).float(),)),
-    ("argmax_nan", lambda x: (x.argmax(-1), x.amax(-1), x.max(0).values), (torch.where(_x(5, 20) > 1.2, float("nan"), _x(5, 20)),)),
+    (
+        "argmax_nan",
+        lambda x: (x.argmax(-1), x.amax(-1), x.max(0).values),
+        (torch.where(_x(5, 20) > 1.2, float("nan"), _x(5, 20)),),
+    ),
     ("argmax_of_infinities", lambda x: x.argmax(-1), (torch.full((3, 20), -float("inf")),)),
     ("any_all", lambda x: ((x > 2).any(-1), (x > -3).all(0), (x > 9).any()), (_x(9, 35),)),
-    ("var_std", lambda x: (x.var(-1), x.std(0), x.var(), x.var(-1, correction=0), x.std(1, keepdim=True)), (_x(9, 35) + 100,)),
-    ("norms", lambda x: (x.norm(dim=-1), x.norm(), x.norm(p=1, dim=0), x.abs().amax(-1), torch.linalg.vector_norm(x, float("inf"))), (_x(9, 35),)),
+    (
+        "var_std",
+        lambda x: (x.var(-1), x.std(0), x.var(), x.var(-1, correction=0), x.std(1, keepdim=True)),
+        (_x(9, 35) + 100,),
+    ),
+    (
+        "norms",
+        lambda x: (
+            x.norm(dim=-1),
+            x.norm(),
+            x.norm(p=1, dim=0),
+            x.abs().amax(-1),
+            torch.linalg.vector_norm(x, float("inf")),
+        ),
+        (_x(9, 35),),
+    ),
     ("logsumexp", lambda x: (x.logsumexp(-1), x.logsumexp(0)), (_x(9, 35),)),
     ("size_one_row", lambda x: (x.sum(-1), x.softmax(-1), x.mean(-1)), (_x(9, 1),)),
     ("zero_dim_sum", lambda x: x.sum() + x.mean(), (torch.tensor(3.0),)),
@@ -157,7 +224,7 @@ REDUCTIONS: list[Module] = [
     ("mean_of_tiles", lambda x: x.std(1).mean(), (_x(4, 20, 35),)),
     ("argmax_of_rows", lambda x: x.sum(-1).argmax(), (_x(40, 35),)),
     ("cumsum_stays", lambda x: torch.relu(x).cumsum(-1) * 2, (_x(4, 35),)),
-]  # fmt: skip
+]
 
 NORMS: list[Module] = [
     ("softmax", lambda x: (x * 0.3).softmax(-1), (_x(9, 77),)),
@@ -183,28 +250,47 @@ NORMS: list[Module] = [
     ("l2_normalize", lambda x: F.normalize(x, dim=-1), (_x(9, 77),)),
     ("l1_normalize", lambda x: x / x.abs().sum(1, keepdim=True), (_x(9, 77),)),
     ("l2_normalize_channels", lambda x: F.normalize(x, dim=1), (_x(3, 9, 5, 7),)),
-    ("quantise_rows", lambda x: (torch.clamp(torch.round(x / (x.abs().amax(-1, keepdim=True) / 127)), -128, 127).to(torch.int8), x.abs().amax(-1, keepdim=True) / 127), (_x(9, 77),)),
-    ("linear_gelu", _module(nn.Sequential(nn.Linear(12, 20), nn.GELU(), nn.Linear(20, 7), nn.Softmax(-1))), (_x(9, 12),)),
-    ("conv_bn_relu", _module(nn.Sequential(nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6), nn.ReLU()), training=False), (_x(2, 3, 8, 9),)),
+    (
+        "quantise_rows",
+        lambda x: (
+            torch.clamp(torch.round(x / (x.abs().amax(-1, keepdim=True) / 127)), -128, 127).to(torch.int8),
+            x.abs().amax(-1, keepdim=True) / 127,
+        ),
+        (_x(9, 77),),
+    ),
+    (
+        "linear_gelu",
+        _module(nn.Sequential(nn.Linear(12, 20), nn.GELU(), nn.Linear(20, 7), nn.Softmax(-1))),
+        (_x(9, 12),),
+    ),
+    (
+        "conv_bn_relu",
+        _module(nn.Sequential(nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6), nn.ReLU()), training=False),
+        (_x(2, 3, 8, 9),),
+    ),
     ("nested", _module(Twice()), (_x(9, 12),)),
-]  # fmt: skip
+]
 
 LOSSES: list[Module] = [
-    ("cross_entropy", lambda x, t: F.cross_entropy(x, t), (_x(9, 77), _ints(77, 9))),
+    ("cross_entropy", F.cross_entropy, (_x(9, 77), _ints(77, 9))),
     ("cross_entropy_smooth", lambda x, t: F.cross_entropy(x, t, label_smoothing=0.1), (_x(9, 77), _ints(77, 9))),
     ("cross_entropy_rows", lambda x, t: F.cross_entropy(x, t, reduction="none"), (_x(9, 77), _ints(77, 9))),
-    ("cross_entropy_pixels", lambda x, t: F.cross_entropy(x, t), (_x(2, 7, 5, 6), _ints(7, 2, 5, 6))),
+    ("cross_entropy_pixels", F.cross_entropy, (_x(2, 7, 5, 6), _ints(7, 2, 5, 6))),
     ("nll", lambda x, t: F.nll_loss(x.log_softmax(-1), t, reduction="sum"), (_x(9, 77), _ints(77, 9))),
-    ("mse", lambda x, y: F.mse_loss(x, y), (_x(9, 77), _x(9, 77, seed=1))),
-    ("l1", lambda x, y: F.l1_loss(x, y), (_x(9, 77), _x(9, 77, seed=1))),
+    ("mse", F.mse_loss, (_x(9, 77), _x(9, 77, seed=1))),
+    ("l1", F.l1_loss, (_x(9, 77), _x(9, 77, seed=1))),
     ("smooth_l1", lambda x, y: F.smooth_l1_loss(x, y) + F.huber_loss(x, y, delta=0.5), (_x(9, 77), _x(9, 77, seed=1))),
     ("hinge", lambda x, y: torch.mean(torch.clamp(1 - x * y, min=0)), (_x(9, 77), _x(77).sign())),
-    ("kl", lambda x, y: F.kl_div(x.log_softmax(-1), y.softmax(-1), reduction="batchmean"), (_x(9, 77), _x(9, 77, seed=1))),
+    (
+        "kl",
+        lambda x, y: F.kl_div(x.log_softmax(-1), y.softmax(-1), reduction="batchmean"),
+        (_x(9, 77), _x(9, 77, seed=1)),
+    ),
     ("cosine", lambda x, y: 1 - F.cosine_similarity(x, y).mean(), (_x(9, 77), _x(9, 77, seed=1))),
-    ("bce", lambda x, y: F.binary_cross_entropy_with_logits(x, y), (_x(9, 77), _positive(9, 77).clamp(max=1))),
+    ("bce", F.binary_cross_entropy_with_logits, (_x(9, 77), _positive(9, 77).clamp(max=1))),
     ("focal", lambda x, y: ((1 - torch.sigmoid(x)) ** 2 * F.softplus(-x) * y).mean(), (_x(9, 77), _positive(9, 77))),
-    ("triplet", lambda a, p, n: F.triplet_margin_loss(a, p, n), (_x(9, 77), _x(9, 77, seed=1), _x(9, 77, seed=2))),
+    ("triplet", F.triplet_margin_loss, (_x(9, 77), _x(9, 77, seed=1), _x(9, 77, seed=2))),
     ("entropy", lambda x: -(x.softmax(-1) * x.log_softmax(-1)).sum(-1), (_x(9, 77),)),
-]  # fmt: skip
+]
 
 MODULES = [*ELEMENTWISE, *VIEWS, *REDUCTIONS, *NORMS, *LOSSES]

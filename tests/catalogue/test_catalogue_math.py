@@ -32,7 +32,15 @@ def functions() -> dict[str, torch.nn.Module]:
 def arguments(low: float, high: float) -> torch.Tensor:
     """Evenly spaced over the range, closer and closer to 0 and to its ends, and at 1."""
     near = torch.logspace(-44, 38, 40001, dtype=torch.float64)
-    spread = [torch.linspace(low, high, 100001, dtype=torch.float64), near, -near, low + near, high - near, 1 + near, 1 - near]
+    spread = [
+        torch.linspace(low, high, 100001, dtype=torch.float64),
+        near,
+        -near,
+        low + near,
+        high - near,
+        1 + near,
+        1 - near,
+    ]
     values = torch.cat(spread).float()
     return values[(values >= low) & (values <= high)]
 

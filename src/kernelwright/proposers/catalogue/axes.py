@@ -97,7 +97,8 @@ class Axes:
         b.parts = (a,)
 
     def regroup(self, dims: Dims, shape: tuple[int, ...]) -> Dims:
-        """The same elements in row-major order under another shape, splitting axes where a new dimension ends inside one.
+        """The same elements in row-major order under another shape, splitting axes where a new dimension ends inside
+        one.
 
         Raises:
             ConflictError: a new dimension would end inside an axis that it does not divide.

@@ -11,7 +11,8 @@ _COMPUTE |= {"uint8": "int32", "int8": "int32", "int16": "int32", "float16": "fl
 KNOWN = frozenset(_WIDTH)
 """Dtypes that kernels can load and store."""
 NARROW = frozenset({"uint8", "int8", "int16"})
-"""Integers that wrap at less than the width they are computed in: loaded, stored and converted, but not computed with."""
+"""Integers that wrap at less than the width they are computed in: loaded, stored and converted, but not computed
+with."""
 
 
 def width(dtype: str) -> int:

@@ -1,4 +1,5 @@
-"""The catalogue's intermediate representation: scalar expressions over axes, and the program of kernels and library calls.
+"""The catalogue's intermediate representation: scalar expressions over axes, and the program of kernels and library
+calls.
 
 Nothing here knows a language. An expression says what one element is, given a position along some axes; a tensor is an
 expression with its axes arranged into dimensions; a kernel is a set of expressions to be stored, with the axes it keeps
@@ -96,6 +97,7 @@ class Iota(Expr):
 
     @cached_property
     def free(self) -> frozenset[Axis]:
+        """See `Expr.free`."""
         return frozenset(self.axis.resolve())
 
 
@@ -123,10 +125,12 @@ class Load(Expr):
 
     @property
     def args(self) -> tuple[Expr, ...]:
+        """See `Expr.args`."""
         return tuple(term.at for term in self.terms if term.at is not None)
 
     @cached_property
     def free(self) -> frozenset[Axis]:
+        """See `Expr.free`."""
         direct = resolved(term.axis for term in self.terms if term.at is None)
         return frozenset(direct).union(*(arg.free for arg in self.args))
 
@@ -135,8 +139,8 @@ class Load(Expr):
 class Apply(Expr):
     """A scalar function of its operands.
 
-    `op` is arithmetic (add sub mul div pow min max fmod remainder atan2 neg abs), a comparison (lt le gt ge eq ne), logic (and or
-    xor not isnan), `where`, `cast` (to `dtype`), one of `ROUNDING` or `COSTLY`, sqrt or rsqrt.
+    `op` is arithmetic (add sub mul div pow min max fmod remainder atan2 neg abs), a comparison (lt le gt ge eq ne),
+    logic (and or xor not isnan), `where`, `cast` (to `dtype`), one of `ROUNDING` or `COSTLY`, sqrt or rsqrt.
     """
 
     op: str
@@ -144,6 +148,7 @@ class Apply(Expr):
 
     @property
     def args(self) -> tuple[Expr, ...]:
+        """See `Expr.args`."""
         return self.operands
 
 
@@ -157,18 +162,21 @@ class Reduce(Expr):
 
     @property
     def args(self) -> tuple[Expr, ...]:
+        """See `Expr.args`."""
         return (self.operand,)
 
     @cached_property
     def free(self) -> frozenset[Axis]:
+        """See `Expr.free`."""
         return self.operand.free - frozenset(resolved(self.axes))
 
 
 COSTLY = frozenset({
-    "exp", "exp_nonpos", "expm1", "log", "log1p", "log2", "log10", "tanh", "sigmoid", "erf", "erfc", "sin", "cos", "tan",
-    "asin", "acos", "atan", "sinh", "cosh", "asinh", "acosh", "atanh", "pow", "fmod", "remainder", "atan2",
+    "exp", "exp_nonpos", "expm1", "log", "log1p", "log2", "log10", "tanh", "sigmoid", "erf", "erfc", "sin", "cos",
+    "tan", "asin", "acos", "atan", "sinh", "cosh", "asinh", "acosh", "atanh", "pow", "fmod", "remainder", "atan2",
 })  # fmt: skip
-"""Functions so dear that their result is better kept than computed again. `exp_nonpos` is `exp` of what is at most 0."""
+"""Functions so dear that their result is better kept than computed again. `exp_nonpos` is `exp` of what is at most
+0."""
 ROUNDING = frozenset({"floor", "ceil", "trunc", "round", "fmod", "remainder"})
 """Functions that turn the smallest difference of their operand into a large one."""
 
@@ -197,7 +205,8 @@ class Store:
 
 @dataclass(eq=False)
 class Kernel:
-    """Everything computed in one sweep of loops: axes `kept` have one result a position, axes `reduced` are combined away.
+    """Everything computed in one sweep of loops: axes `kept` have one result a position, axes `reduced` are combined
+    away.
 
     `stores` over both are written while a row is swept, stores over `kept` once a row, stores over no axis once.
     """
@@ -215,7 +224,8 @@ class Kernel:
 
 @dataclass(eq=False)
 class Call:
-    """A torch operation called as it is: `target` with JSON-like arguments as in `GraphNode`; its result is named `name`."""
+    """A torch operation called as it is: `target` with JSON-like arguments as in `GraphNode`; its result is named
+    `name`."""
 
     name: str
     target: str

@@ -1,12 +1,14 @@
 """The loop IR: a kernel's expressions arranged into loops, still in no language.
 
-A `Nest` has an outer loop over kept axes (parallel), and inside it sweeps over the reduced axes, each of which feeds some
+A `Nest` has an outer loop over kept axes (parallel), and inside it sweeps over the reduced axes, each of which feeds
+some
 reductions and writes some stores; what depends on kept axes only is computed between sweeps, what depends on no axis at
 the end. One axis is the vector axis: the innermost in memory.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
@@ -32,7 +34,8 @@ Kind = Literal["map", "rows", "tiles", "whole", "columns"]
 
 @dataclass(frozen=True, eq=False)
 class Sweep:
-    """One pass over the reduced axes: reductions fed, stores written, and values kept in a row buffer for later passes."""
+    """One pass over the reduced axes: reductions fed, stores written, and values kept in a row buffer for later
+    passes."""
 
     reductions: tuple[Reduce, ...]
     stores: tuple[Store, ...]
@@ -43,8 +46,10 @@ class Sweep:
 class Nest:
     """A kernel as loops.
 
-    Kinds: `map` (no reduction), `rows` (the vector axis is reduced, rows are independent), `tiles` (the vector axis is kept:
-    a block of columns at a time), `whole` (everything is reduced, by partial results) and `columns` (the vector axis is kept and
+    Kinds: `map` (no reduction), `rows` (the vector axis is reduced, rows are independent), `tiles` (the vector axis is
+    kept:
+    a block of columns at a time), `whole` (everything is reduced, by partial results) and `columns` (the vector axis is
+    kept and
     the reduced axes are shared out, by partial results).
     """
 
@@ -164,7 +169,7 @@ def _mergeable(stores: Sequence[Store], kept: frozenset[Axis], reduced: frozense
             single |= _beside_computed(node)
         elif isinstance(node, Reduce) and node.op.startswith("arg"):
             layouts.append(node.axes)
-    candidates = dict.fromkeys(pair for layout in layouts for pair in zip(layout, layout[1:], strict=False))
+    candidates = dict.fromkeys(pair for layout in layouts for pair in itertools.pairwise(layout))
     for first, second in sorted(candidates, key=lambda pair: -pair[0].size * pair[1].size):
         together = all(_adjacent(layout, first, second) for layout in layouts)
         same_role = {first, second} <= kept or {first, second} <= reduced
@@ -267,7 +272,8 @@ class _Passes:
     def _kept_values(
         self, kind: Kind, swept: Sequence[Store], vector: Axis | None, cache_bytes: int
     ) -> dict[Expr, int]:
-        """Costly values that a later sweep needs again, with the sweep that computes them; none if a row would not stay in cache."""
+        """Costly values that a later sweep needs again, with the sweep that computes them; none if a row would not stay
+        in cache."""
         if kind != "rows" or vector is None or vector.size * 8 > cache_bytes:
             return {}
         last_use: dict[Expr, int] = {}

@@ -1,6 +1,8 @@
-"""From a task's graph to stores and library calls: every operation becomes an expression over axes, or stays a torch call.
+"""From a task's graph to stores and library calls: every operation becomes an expression over axes, or stays a torch
+call.
 
-Views only rearrange axes. Operations without a rule, and shapes that cannot share axes, become `Call`s; what they read is
+Views only rearrange axes. Operations without a rule, and shapes that cannot share axes, become `Call`s; what they read
+is
 stored before. Which stores share a kernel is decided later (`regions.py`).
 """
 
@@ -25,7 +27,8 @@ class UnsupportedError(Exception):
 class Lowering:
     """One graph being lowered. After `run`, `steps` are the stores and calls in an order that respects their needs.
 
-    `sources` are buffers that exist before any step, by the graph's node name; `outputs` and `mutations` name what forward
+    `sources` are buffers that exist before any step, by the graph's node name; `outputs` and `mutations` name what
+    forward
     returns and the state it changes.
     """
 
@@ -129,7 +132,8 @@ class Lowering:
         return Tensor(expr, dims, out.dtype)
 
     def _aligned(self, tensors: list[Tensor]) -> tuple[list[Tensor], Dims]:
-        """The operands over common axes and the result's dimensions; operands that clash are computed over axes of their own."""
+        """The operands over common axes and the result's dimensions; operands that clash are computed over axes of
+        their own."""
         dims: Dims = ()
         aligned: list[Tensor] = []
         for tensor in tensors:
@@ -163,7 +167,7 @@ class Lowering:
             self.buffers[name] = Buffer(name, node.outputs[0].dtype, ())
             return
         if isinstance(tensor, tuple):
-            raise AssertionError(f"{name} is a group of results and has no memory of its own")
+            raise TypeError(f"{name} is a group of results and has no memory of its own")
         self.buffers[name] = Buffer(name, tensor.dtype, tensor.dims)
         self.steps.append(Store(self.buffers[name], tensor.expr))
 
@@ -216,7 +220,8 @@ def _computing_dtype(name: str, operands: Sequence[Any], result: str) -> str:
 
 
 def _check(name: str, node: GraphNode, tensors: Sequence[Tensor], kind: str) -> None:
-    """Raises for what the rules would compute wrongly: wrapping integers, integer division, bitwise operations on integers."""
+    """Raises for what the rules would compute wrongly: wrapping integers, integer division, bitwise operations on
+    integers."""
     result = node.outputs[0].dtype
     integers = kind in ("int32", "int64", "bool")
     if result in dtypes.NARROW and not (

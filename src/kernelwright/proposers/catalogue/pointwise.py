@@ -1,6 +1,7 @@
 """Elementwise core-ATen operations as scalar expressions.
 
-A rule receives the operands (expressions for tensors, plain numbers for attributes) and the computing dtype of the result.
+A rule receives the operands (expressions for tensors, plain numbers for attributes) and the computing dtype of the
+result.
 Definitions follow the operations' documentation in PyTorch.
 """
 
@@ -14,7 +15,38 @@ from kernelwright.proposers.catalogue.build import COMPARE, apply, cast, const
 from kernelwright.proposers.catalogue.ir import Apply, Const, Expr
 
 Rule = Callable[..., Expr]
-_SAME_NAME = ["neg", "abs", "exp", "expm1", "log", "log1p", "log2", "log10", "sqrt", "rsqrt", "tanh", "sigmoid", "erf", "erfc", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "asinh", "acosh", "atanh", "floor", "ceil", "trunc", "round", "isnan"]
+_SAME_NAME = [
+    "neg",
+    "abs",
+    "exp",
+    "expm1",
+    "log",
+    "log1p",
+    "log2",
+    "log10",
+    "sqrt",
+    "rsqrt",
+    "tanh",
+    "sigmoid",
+    "erf",
+    "erfc",
+    "sin",
+    "cos",
+    "tan",
+    "asin",
+    "acos",
+    "atan",
+    "sinh",
+    "cosh",
+    "asinh",
+    "acosh",
+    "atanh",
+    "floor",
+    "ceil",
+    "trunc",
+    "round",
+    "isnan",
+]
 _TWO = {"mul": "mul", "maximum": "max", "minimum": "min", "atan2": "atan2", "fmod": "fmod", "remainder": "remainder"}
 _BITWISE = {"bitwise_and": "and", "bitwise_or": "or", "bitwise_xor": "xor"}
 _LOGICAL = {"logical_and": "and", "logical_or": "or", "logical_xor": "xor"}

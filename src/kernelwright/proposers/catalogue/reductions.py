@@ -80,7 +80,7 @@ def _var(_: Axes, node: GraphNode, x: Tensor, dims: Any = None) -> Tensor:
     wanted = _wanted(x, dims)
     correction = node.kwargs.get("correction")
     operand = cast(x.expr, dtypes.compute(out))
-    _, variance = _moments(operand, _over(x, wanted), 1 if correction is None else correction)
+    variance = _moments(operand, _over(x, wanted), 1 if correction is None else correction)[1]
     return Tensor(variance, _left(x, wanted, bool(node.kwargs.get("keepdim"))), out)
 
 

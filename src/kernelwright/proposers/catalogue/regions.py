@@ -1,6 +1,8 @@
-"""Which stores share a kernel: reductions over the same axes and the elementwise work around them, as long as no cycle arises.
+"""Which stores share a kernel: reductions over the same axes and the elementwise work around them, as long as no cycle
+arises.
 
-Greedy, in the order of the graph. Where a value computed by one kernel is needed by another, only reductions are written to
+Greedy, in the order of the graph. Where a value computed by one kernel is needed by another, only reductions are
+written to
 memory; elementwise work before and after them is done again, which costs less than a round trip through memory.
 """
 
@@ -20,7 +22,8 @@ JOINABLE = frozenset({"sum", "prod", "max", "min"})
 
 
 class Partition:
-    """Sorts a lowered graph's stores into kernels. After `run`, `order` holds kernels and calls as they must be executed."""
+    """Sorts a lowered graph's stores into kernels. After `run`, `order` holds kernels and calls as they must be
+    executed."""
 
     def __init__(self, lowering: Lowering, *, fuse: bool = True) -> None:
         self.fuse = fuse
@@ -183,10 +186,14 @@ class Partition:
         return needs
 
     def _acyclic(self) -> bool:
-        return len(self._sorted()) == len(self.kernels) + len(self.calls) + len(self.waiting)
+        return len(self._ordered()) == len(self.kernels) + len(self.calls) + len(self.waiting)
 
     def _sorted(self) -> list[Kernel | Call]:
-        """Everything in an order that respects needs, as far as there is one."""
+        """Kernels and calls in an order that respects needs."""
+        return [node for node in self._ordered() if not isinstance(node, Store)]
+
+    def _ordered(self) -> list[Node]:
+        """Everything in an order that respects needs, as far as there is one; stores while kernels are being formed."""
         needs = self._edges()
         done: dict[Node, None] = {}
         progress = True
@@ -196,4 +203,4 @@ class Partition:
                 if node not in done and all(need in done for need in needs[node]):
                     done[node] = None
                     progress = True
-        return list(done)  # type: ignore[return-value]  # stores are only among them while kernels are being formed
+        return list(done)

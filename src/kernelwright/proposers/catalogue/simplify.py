@@ -1,6 +1,7 @@
 """Rewrites that compute the same with less work: fewer divisions, no logarithm of an exponential, factors out of sums.
 
-Each keeps or improves the accuracy, up to one rounding; none is applied where a rounding function further on would make a large
+Each keeps or improves the accuracy, up to one rounding; none is applied where a rounding function further on would make
+a large
 difference of that.
 """
 
@@ -49,9 +50,12 @@ def _is(node: Expr, op: str) -> bool:
 
 
 def _tanh_of_softplus(node: Expr) -> Expr | None:
-    """tanh(log(1 + e)) = (e^2 + 2e) / (e^2 + 2e + 2) with e = exp(x); softplus is x itself beyond a threshold, where tanh is 1."""
+    """tanh(log(1 + e)) = (e^2 + 2e) / (e^2 + 2e + 2) with e = exp(x); softplus is x itself beyond a threshold, where
+    tanh is 1."""
     match node:
-        case Apply(op="tanh", operands=(Apply(op="where", operands=(Apply(op="gt") as large, x, Apply(op="log1p") as soft)),)):
+        case Apply(
+            op="tanh", operands=(Apply(op="where", operands=(Apply(op="gt") as large, x, Apply(op="log1p") as soft)),)
+        ):
             power = soft.operands[0]
             threshold = large.operands[1]
             if not (_is(power, "exp") and power.args[0] is x is large.operands[0] and isinstance(threshold, Const)):
@@ -67,7 +71,9 @@ def _tanh_of_softplus(node: Expr) -> Expr | None:
 def _softmax_of_log_softmax(node: Expr) -> Expr | None:
     """exp(s - log t) = exp(s) / t, where s is what remains after the maximum was taken away."""
     match node:
-        case Apply(op="exp", operands=(Apply(op="sub", operands=(shifted, Apply(op="log", operands=(Reduce() as total,)))),)):
+        case Apply(
+            op="exp", operands=(Apply(op="sub", operands=(shifted, Apply(op="log", operands=(Reduce() as total,)))),)
+        ):
             if _after_maximum(shifted):
                 return apply("mul", apply("exp_nonpos", shifted), apply("div", const(1, node.dtype), total))
     return None
@@ -76,7 +82,10 @@ def _softmax_of_log_softmax(node: Expr) -> Expr | None:
 def _log_of_softmax(node: Expr) -> Expr | None:
     """log(exp(s) / t) = s - log t."""
     match node:
-        case Apply(op="log", operands=(Apply(op="mul", operands=(Apply(op="exp_nonpos") as power, Apply(op="div") as inverse)),)):
+        case Apply(
+            op="log",
+            operands=(Apply(op="mul", operands=(Apply(op="exp_nonpos") as power, Apply(op="div") as inverse)),),
+        ):
             one, total = inverse.operands
             if isinstance(one, Const) and one.value == 1:
                 return apply("sub", power.operands[0], apply("log", total))
@@ -91,7 +100,8 @@ def _after_maximum(node: Expr) -> bool:
 
 
 def _division_by_row(node: Expr) -> Expr | None:
-    """x / s, where s follows from a reduction and is the same along an axis of x: one division a row instead of one an element."""
+    """x / s, where s follows from a reduction and is the same along an axis of x: one division a row instead of one an
+    element."""
     match node:
         case Apply(op="div", operands=(x, s)) if node.dtype.startswith("float") and s.free < x.free:
             if any(isinstance(part, Reduce) for part in walk([s])):

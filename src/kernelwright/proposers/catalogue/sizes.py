@@ -1,4 +1,5 @@
-"""Where the length of every axis comes from when the candidate runs: from an argument's shape, or fixed by the computation."""
+"""Where the length of every axis comes from when the candidate runs: from an argument's shape, or fixed by the
+computation."""
 
 from __future__ import annotations
 

@@ -19,7 +19,8 @@ class UnsupportedError(Exception):
 def _view(axes: Axes, node: GraphNode, x: Tensor, wanted: Sequence[int]) -> Tensor:
     dims = axes.regroup(x.dims, node.outputs[0].shape)
     if -1 in wanted:
-        # Where a dimension is split, the parts that were asked for by number keep their size, the one left open follows.
+        # Where a dimension is split, the parts that were asked for by number keep their size, the one left open
+        # follows.
         follows = resolved(dims[list(wanted).index(-1)])
         for leaves in map(resolved, x.dims):
             if set(leaves) & set(follows):
@@ -27,7 +28,7 @@ def _view(axes: Axes, node: GraphNode, x: Tensor, wanted: Sequence[int]) -> Tens
     return Tensor(x.expr, dims, x.dtype)
 
 
-def _permute(_: Axes, node: GraphNode, x: Tensor, order: Sequence[int]) -> Tensor:  # noqa: ARG001
+def _permute(_: Axes, node: GraphNode, x: Tensor, order: Sequence[int]) -> Tensor:
     return Tensor(x.expr, tuple(x.dims[dim] for dim in order), x.dtype)
 
 
@@ -38,7 +39,7 @@ def _expand(axes: Axes, node: GraphNode, x: Tensor, *_: Any) -> Tensor:
     return Tensor(x.expr, tuple(old or new for old, new in zip(padded, fresh, strict=True)), x.dtype)
 
 
-def _repeat(axes: Axes, node: GraphNode, x: Tensor, times: Sequence[int]) -> Tensor:  # noqa: ARG001
+def _repeat(axes: Axes, node: GraphNode, x: Tensor, times: Sequence[int]) -> Tensor:
     padded = ((),) * (len(times) - len(x.dims)) + x.dims
     again = axes.fresh(tuple(times))
     return Tensor(x.expr, tuple(new + old for new, old in zip(again, padded, strict=True)), x.dtype)
@@ -49,7 +50,7 @@ def _unsqueeze(_: Axes, node: GraphNode, x: Tensor, dim: int) -> Tensor:
     return Tensor(x.expr, (*x.dims[:dim], (), *x.dims[dim:]), x.dtype)
 
 
-def _squeeze(_: Axes, node: GraphNode, x: Tensor, dims: Any = None) -> Tensor:  # noqa: ARG001
+def _squeeze(_: Axes, node: GraphNode, x: Tensor, dims: Any = None) -> Tensor:
     rank = len(x.dims)
     wanted = range(rank) if dims is None else {dim % rank for dim in (dims if isinstance(dims, list) else [dims])}
     return Tensor(x.expr, tuple(dim for i, dim in enumerate(x.dims) if dim or i not in wanted), x.dtype)
@@ -111,7 +112,7 @@ def extent(dim: tuple[Axis, ...]) -> int:
     return size
 
 
-def _select(axes: Axes, node: GraphNode, x: Tensor, dim: int, index: int) -> Tensor:  # noqa: ARG001
+def _select(axes: Axes, node: GraphNode, x: Tensor, dim: int, index: int) -> Tensor:
     dim %= len(x.dims)
     one = taken(axes, x, dim, index % extent(x.dims[dim]), 1)
     return Tensor(one.expr, one.dims[:dim] + one.dims[dim + 1 :], x.dtype)

@@ -34,7 +34,7 @@ def tiles(writer: Writer) -> None:
             _tile_sweep(writer, sweep, rows)
         _column_stores(writer, nest.row_stores, rows, _BLOCK)
         for node in nest.finals:
-            _assign(writer, node.operand, f"rows{writer.number(node)}.data(){_column(writer)}", rows, _BLOCK)
+            _assign(writer, node.operand, f"m{writer.number(node)}{_column(writer)}", rows, _BLOCK)
     finish(writer)
 
 
@@ -79,8 +79,9 @@ def shared_out(writer: Writer) -> None:
     for sweep in nest.sweeps:
         for expr in _column_values(roots_of(sweep), rows, nest):
             name = f"c{len(rows.arrays)}"
-            writer.put(f"std::vector<{SCALAR[expr.dtype]}> {name}(columns);")
-            at = f"{name}.data(){_column(writer)}"
+            kind = SCALAR[expr.dtype]
+            writer.put(f"std::vector<{kind}> {name}_(columns);", f"{kind}* {name} = {name}_.data();")
+            at = f"{name}{_column(writer)}"
             with writer.inner_loops(nest.parallel):
                 _assign(writer, expr, at, rows, _ROW)
             rows.arrays[expr] = at
@@ -101,11 +102,12 @@ def shared_out(writer: Writer) -> None:
             number = writer.number(node)
             writer.snippets.add("columns")
             writer.put(f"combine_columns<{writer.accumulator(node, '1')}>(parts{number}, tasks, columns);")
-            rows.arrays[node] = f"parts{number}.data(){_column(writer)}"
+            writer.put(f"const {SCALAR[node.operand.dtype]}* t{number} = parts{number}.data();")
+            rows.arrays[node] = f"t{number}{_column(writer)}"
     with writer.inner_loops(nest.parallel):
         _column_stores(writer, nest.row_stores, rows, _ROW)
         for node in nest.finals:
-            _assign(writer, node.operand, f"rows{writer.number(node)}.data(){_column(writer)}", rows, _ROW)
+            _assign(writer, node.operand, f"m{writer.number(node)}{_column(writer)}", rows, _ROW)
     finish(writer)
 
 
@@ -119,7 +121,8 @@ def _column(writer: Writer) -> str:
 def _final_arrays(writer: Writer) -> None:
     columns = " * ".join([*(writer.size(axis) for axis in writer.nest.parallel), "n"])
     for node in writer.nest.finals:
-        writer.put(f"std::vector<{SCALAR[node.operand.dtype]}> rows{writer.number(node)}({columns});")
+        kind, number = SCALAR[node.operand.dtype], writer.number(node)
+        writer.put(f"std::vector<{kind}> rows{number}({columns});", f"{kind}* m{number} = rows{number}.data();")
 
 
 def _feeder(writer: Writer, column: str) -> Callable[[Reduce, str], list[str]]:
@@ -173,7 +176,7 @@ def _assign(writer: Writer, expr: Expr, at: str, rows: Emitter, bounds: tuple[st
     body.arrays = dict(rows.arrays)
     body.count([expr])
     value = body.value(expr)
-    with writer.block(f"sweep<1>({', '.join(bounds)}, [&](auto span, int64_t j, auto) INLINE {{", "});"):
+    with writer.block(f"sweep<1>({', '.join(bounds)}, [=](auto span, int64_t j, auto) INLINE {{", "});"):
         writer.put(*body.flush(), f"store({at} + j, {value}, span);")
 
 
@@ -186,5 +189,5 @@ def _column_stores(writer: Writer, stores: Sequence[Store], rows: Emitter, bound
     body.arrays = dict(rows.arrays)
     body.count(exprs)
     statements = [writer.vector_store(store, body) for store in stores]
-    with writer.block(f"sweep<1>({', '.join(bounds)}, [&](auto span, int64_t j, auto) INLINE {{", "});"):
+    with writer.block(f"sweep<1>({', '.join(bounds)}, [=](auto span, int64_t j, auto) INLINE {{", "});"):
         writer.put(*body.flush(), *statements)

@@ -197,6 +197,8 @@ class Emitter:
             left, right = (self.as_vector(arg) if kind == "bool" else self._operand(arg) for arg in operands)
             return f"({left} {_INFIX[op]} {right})"
         vectors = [self.as_vector(arg) for arg in operands]
+        if op in ("max", "min") and isinstance(operands[1], Const) and operands[1].value == operands[1].value:
+            return f"{'at_least' if op == 'max' else 'at_most'}({_bare(vectors[0])}, {_bare(vectors[1])})"
         if op == "where":
             return f"pick({', '.join(vectors)})"
         if op == "not":
@@ -246,28 +248,20 @@ def scalar_call(op: str, texts: Sequence[str], kind: str) -> str:
     """A scalar function of texts whose type is `kind`."""
     x, y = texts[0], texts[-1]
     one = "1.0f" if kind == "float32" else "1.0"
-    match op:
-        case "neg":
-            return f"(-{x})"
-        case "not":
-            return f"(!{x})"
-        case "isnan":
-            return f"({x} != {x})"
-        case "where":
-            return f"({x} ? {texts[1]} : {texts[2]})"
-        case "max" | "min":
-            return f"{'larger' if op == 'max' else 'smaller'}<{SCALAR[kind]}>({_bare(x)}, {_bare(y)})"
-        case "rsqrt":
-            return f"({one} / std::sqrt({_bare(x)}))"
-        case "exp_nonpos":
-            return f"std::exp({_bare(x)})"
-        case "sigmoid":
-            return f"({one} / ({one} + std::exp(-{x})))"
-        case "round":
-            return f"std::nearbyint({_bare(x)})"
-        case "remainder":
-            return f"({x} - std::floor({x} / {y}) * {y})"
-    return f"std::{op}({', '.join(_bare(text) for text in texts)})"
+    written = {
+        "neg": f"(-{x})",
+        "not": f"(!{x})",
+        "isnan": f"({x} != {x})",
+        "where": f"({x} ? {texts[min(1, len(texts) - 1)]} : {y})",
+        "max": f"larger<{SCALAR[kind]}>({_bare(x)}, {_bare(y)})",
+        "min": f"smaller<{SCALAR[kind]}>({_bare(x)}, {_bare(y)})",
+        "rsqrt": f"({one} / std::sqrt({_bare(x)}))",
+        "exp_nonpos": f"std::exp({_bare(x)})",
+        "sigmoid": f"({one} / ({one} + std::exp(-{x})))",
+        "round": f"std::nearbyint({_bare(x)})",
+        "remainder": f"({x} - std::floor({x} / {y}) * {y})",
+    }
+    return written.get(op) or f"std::{op}({', '.join(_bare(text) for text in texts)})"
 
 
 def literal(expr: Const) -> str:

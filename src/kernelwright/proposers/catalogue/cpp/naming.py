@@ -9,12 +9,14 @@ from importlib.resources import files
 from kernelwright.proposers.catalogue.ir import Buffer
 
 _KEYWORDS = """
-    alignas and asm auto bool break case catch char class const continue default delete do double else enum explicit export
+    alignas and asm auto bool break case catch char class const continue default delete do double else enum explicit
+    export
     extern false float for friend goto if inline int long mutable namespace new not operator or private protected public
-    register return short signed sizeof static struct switch template this throw true try typedef typename union unsigned
+    register return short signed sizeof static struct switch template this throw true try typedef typename union
+    unsigned
     using virtual void volatile while xor main std span begin end task tasks group columns
 """
-_GENERATED = re.compile(r"([acdfijnrstuv]|rows|parts|kept)_?\d*|past_\w+|\w+_[rufv]\d+")
+_GENERATED = re.compile(r"([acdfijmnrstuv]|rows|parts|kept)_?\d*|past_\w+|\w+_[rufv]\d+")
 """Names that the writer gives to its own values."""
 
 

@@ -1,4 +1,5 @@
-"""Nests as C++ functions; here the kinds whose vector axis is elementwise or reduced, in `columns.py` those that keep it."""
+"""Nests as C++ functions; here the kinds whose vector axis is elementwise or reduced, in `columns.py` those that keep
+it."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ from kernelwright.proposers.catalogue.loops import Nest, Sweep
 
 @dataclass(frozen=True)
 class Function:
-    """A rendered kernel: its text, its tensors and the axes whose sizes it takes (in order), the support code it uses."""
+    """A rendered kernel: its text, its tensors and the axes whose sizes it takes (in order), the support code it
+    uses."""
 
     nest: Nest
     text: str
@@ -72,18 +74,21 @@ def _map(writer: Writer) -> None:
         return
     (sweep,) = nest.sweeps
     loops = len(nest.parallel) + 1
-    with team(writer, loops, f"{work(writer)} > SERIAL_BELOW", [sweep]), writer.inner_loops(nest.parallel):
-        with writer.block("for (int64_t begin = 0; begin < n; begin += BLOCK) {"):
-            writer.put("const int64_t end = std::min<int64_t>(begin + BLOCK, n);")
-            writer.hoisted(roots_of(sweep), rows)
-            writer.vector_loop(sweep, rows, (), ("begin", "end"), chains="1", feed=_feeder(writer), kept={})
+    with (
+        team(writer, loops, f"{work(writer)} > SERIAL_BELOW", [sweep]),
+        writer.inner_loops(nest.parallel),
+        writer.block("for (int64_t begin = 0; begin < n; begin += BLOCK) {"),
+    ):
+        writer.put("const int64_t end = std::min<int64_t>(begin + BLOCK, n);")
+        writer.hoisted(roots_of(sweep), rows)
+        writer.vector_loop(sweep, rows, (), ("begin", "end"), chains="1", feed=_feeder(writer), kept={})
 
 
 def _rows(writer: Writer) -> None:
     """Rows on their own; each is swept as often as its reductions need, from cache after the first time."""
     nest = writer.nest
     for node in nest.finals:
-        kind = _part_type(writer, node)
+        kind = _part_type(node)
         writer.put(
             f"std::vector<{kind}> rows{writer.number(node)}({' * '.join(writer.size(a) for a in nest.parallel)});"
         )
@@ -103,18 +108,14 @@ def _rows(writer: Writer) -> None:
     finish(writer)
 
 
-def _row_sweep(
-    writer: Writer, sweep: Sweep, rows: Emitter, kept: Mapping[Expr, str], ahead: Sequence[str]
-) -> None:
+def _row_sweep(writer: Writer, sweep: Sweep, rows: Emitter, kept: Mapping[Expr, str], ahead: Sequence[str]) -> None:
     nest = writer.nest
     scalars = writer.hoisted(roots_of(sweep), rows)
     for node in sweep.reductions:
         writer.put(f"{writer.accumulator(node, 'UNROLL')} s{writer.number(node)};")
     with writer.inner_loops(nest.inner):
         feed = _feeder(writer)
-        writer.vector_loop(
-            sweep, rows, scalars, ("0", "n"), chains=_chains(sweep), feed=feed, kept=kept, ahead=ahead
-        )
+        writer.vector_loop(sweep, rows, scalars, ("0", "n"), chains=_chains(sweep), feed=feed, kept=kept, ahead=ahead)
     for node in sweep.reductions:
         number = writer.number(node)
         at = ".at" if node.op.startswith("arg") else ""
@@ -122,7 +123,7 @@ def _row_sweep(
         rows.known[node] = f"t{number}"
 
 
-def _part_type(writer: Writer, node: Reduce) -> str:
+def _part_type(node: Reduce) -> str:
     kind = SCALAR[node.operand.dtype]
     return f"Best<{kind}, {'true' if node.op == 'argmax' else 'false'}>" if node.op.startswith("arg") else kind
 
@@ -139,7 +140,8 @@ def _note_row(writer: Writer, node: Reduce, rows: Emitter) -> None:
 
 
 def _whole(writer: Writer) -> None:
-    """Everything reduced: tasks leave partial results, which are combined in task order, so that the sum is repeatable."""
+    """Everything reduced: tasks leave partial results, which are combined in task order, so that the sum is
+    repeatable."""
     nest = writer.nest
     rows = rows_emitter(writer)
     length = writer.size(nest.inner[0]) if nest.inner else "n"
@@ -147,7 +149,7 @@ def _whole(writer: Writer) -> None:
     for sweep in nest.sweeps:
         scalars = writer.hoisted(roots_of(sweep), rows)
         for node in sweep.reductions:
-            writer.put(f"std::vector<{_part_type(writer, node)}> parts{writer.number(node)}(tasks);")
+            writer.put(f"std::vector<{_part_type(node)}> parts{writer.number(node)}(tasks);")
         with team(writer, 1, "tasks > 1", [sweep]), writer.block("for (int64_t task = 0; task < tasks; ++task) {"):
             _whole_task(writer, sweep, rows, scalars, length)
         for node in sweep.reductions:

@@ -25,7 +25,8 @@ class Parameters:
 def parameters(functions: Sequence[Function], case: CaseInfo, target: TargetInfo) -> Parameters:
     """Parameters for these functions on a target.
 
-    Results larger than half of the last-level cache are written past it: nobody could read them from there, and a store that
+    Results larger than half of the last-level cache are written past it: nobody could read them from there, and a store
+    that
     goes through the cache first reads the line it overwrites, half as much traffic again.
     """
     kinds = {function.nest.kind for function in functions}
@@ -54,5 +55,5 @@ def parameters(functions: Sequence[Function], case: CaseInfo, target: TargetInfo
 def _row_bytes(function: Function) -> int:
     """Bytes that one row of the first sweep reads."""
     nest = function.nest
-    elements = prod(axis.size for axis in (*nest.inner, *((nest.vector,) if nest.vector else ())))
+    elements: int = prod(axis.size for axis in (*nest.inner, *((nest.vector,) if nest.vector else ())))
     return elements * sum(width(buffer.dtype) for buffer in nest.reads if buffer.size >= elements)

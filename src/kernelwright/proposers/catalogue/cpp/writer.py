@@ -111,7 +111,8 @@ class Writer:
         return f"{_ACCUMULATOR[node.op]}<{kind}, {chains}>"
 
     def hoisted(self, roots: Sequence[Expr], rows: Emitter) -> list[Expr]:
-        """Emits, ahead of a sweep, the scalars that depend on kept axes only; returns those that need inner loops' axes."""
+        """Emits, ahead of a sweep, the scalars that depend on kept axes only; returns those that need inner loops'
+        axes."""
         later: list[Expr] = []
         now: list[Expr] = []
         inner = set(self.nest.inner)
@@ -172,9 +173,12 @@ class Writer:
         for node in sweep.reductions:
             statements += feed(node, body.value(node.operand))
         statements += [self.vector_store(store, body) for store in sweep.stores]
-        folds = "".join(f", s{self.number(node)}" for node in sweep.reductions if node.op == "sum" and chains != "1")
+        in_registers = [node for node in sweep.reductions if f"s{self.number(node)}.add" in " ".join(statements)]
+        folds = "".join(f", s{self.number(node)}" for node in in_registers if node.op == "sum")
+        captured = "".join(f", &s{self.number(node)}" for node in in_registers)
         with self.block(
-            f"sweep<{chains}>({', '.join(bounds)}, [&](auto span, int64_t j, auto u) INLINE {{", f"}}{folds});"
+            f"sweep<{chains}>({', '.join(bounds)}, [={captured}](auto span, int64_t j, auto u) INLINE {{",
+            f"}}{folds});",
         ):
             self.put(*body.flush(), *statements)
 
@@ -208,7 +212,9 @@ class Writer:
         for load in (node for root in roots_of(sweep) for node in below(root) if isinstance(node, Load)):
             axes = [term.axis for term in load.terms if term.at is None]
             if len(axes) == len(load.terms) and last in axes and axes[-1] is self.nest.vector:
-                at = [(axis, f"({self.indices[axis]} + 1)" if axis is last else self.indices[axis]) for axis in axes[:-1]]
+                at = [
+                    (axis, f"({self.indices[axis]} + 1)" if axis is last else self.indices[axis]) for axis in axes[:-1]
+                ]
                 at.append((axes[-1], "0"))
                 found.append(f"{pointer(load.buffer)} + {self.names.offset(at).removesuffix(' + 0')}")
         return list(dict.fromkeys(found))
@@ -250,12 +256,14 @@ def team(
 
 
 def work(writer: Writer) -> str:
+    """How many elements the nest goes through, as a C++ expression."""
     nest = writer.nest
     sizes = [writer.size(axis) for axis in (*nest.parallel, *nest.inner)] + (["n"] if nest.vector else [])
     return " * ".join(sizes) or "1"
 
 
 def rows_emitter(writer: Writer) -> Emitter:
+    """An emitter for what is computed once a row."""
     return Emitter(writer.names, {}, vector=False, prefix="r")
 
 

@@ -19,7 +19,7 @@ template <class T, int U, bool largest> struct ArgBest {
       : (largest ? std::numeric_limits<T>::lowest() : std::numeric_limits<T>::max());
   template <class Chain, class Span> INLINE void add(Chain u, vec<T> v, int64_t first, Span span) {
     const vec<T> now = value[u];
-    auto better = (largest ? v > now : v < now) | ((v != v) & (now == now));
+    auto better = ~(largest ? v <= now : v >= now) & (now == now);  // NaN beats everything but an earlier NaN
     better = keep(better, decltype(better){}, span);
     value[u] = better ? v : now;
     at[u] = better ? positions<Index>(first) : at[u];

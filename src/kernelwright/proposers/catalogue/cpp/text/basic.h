@@ -1,6 +1,8 @@
 // Maximum and minimum that pass NaN on, as torch's do.
 template <class V> INLINE inline V larger(V a, V b) { return (a > b) | (a != a) ? a : b; }
 template <class V> INLINE inline V smaller(V a, V b) { return (a < b) | (a != a) ? a : b; }
+template <class V> INLINE inline V at_least(V a, V limit) { return a < limit ? limit : a; }  // limits are never NaN
+template <class V> INLINE inline V at_most(V a, V limit) { return a > limit ? limit : a; }
 template <class V> INLINE inline V pick(M m, V yes, V no) {
   if constexpr (sizeof(V) == sizeof(M)) return m ? yes : no;
   else return convert<int64_t>(m) ? yes : no;
@@ -18,6 +20,16 @@ INLINE inline bool any(M m) {
   int32_t all = 0;
   for (int k = 0; k < W; ++k) all |= m[k];
   return all;
+#endif
+}
+INLINE inline F root(F v) {
+#if defined(__AVX512F__)
+  return (F)_mm512_sqrt_ps((__m512)v);
+#elif defined(__AVX__)
+  return (F)_mm256_sqrt_ps((__m256)v);
+#else
+  for (int k = 0; k < W; ++k) v[k] = std::sqrt(v[k]);
+  return v;
 #endif
 }
 template <class V> INLINE inline V root(V v) {

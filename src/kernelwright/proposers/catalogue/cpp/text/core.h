@@ -22,7 +22,10 @@ constexpr int W = 8;
 #else
 constexpr int W = 4;
 #endif
-template <class T> struct lanes { typedef T type __attribute__((vector_size(W * sizeof(T)))); };
+template <class T> struct lanes {
+  typedef T type __attribute__((vector_size(W * sizeof(T))));
+  typedef T loose __attribute__((vector_size(W * sizeof(T)), aligned(alignof(T))));  // wherever it lies in memory
+};
 template <class T> using vec = typename lanes<T>::type;
 using F = vec<float>;
 using D = vec<double>;
@@ -35,6 +38,15 @@ struct Full { static constexpr int n = W; };
 struct Part { int n; };
 
 template <class To, class From> INLINE inline vec<To> convert(From v) { return __builtin_convertvector(v, vec<To>); }
+template <class T> INLINE inline vec<T> narrow(I v) {  // the low bytes of each lane, by one shuffle
+  typedef T bytes __attribute__((vector_size(W * 4)));
+  bytes order{};
+  for (int k = 0; k < W; ++k) order[k] = static_cast<T>(k * (4 / sizeof(T)));
+  const bytes low = __builtin_shuffle(reinterpret_cast<bytes&>(v), order);
+  vec<T> out;
+  std::memcpy(&out, &low, sizeof out);
+  return out;
+}
 INLINE inline F as_float(I v) { return reinterpret_cast<F&>(v); }
 INLINE inline I as_bits(F v) { return reinterpret_cast<I&>(v); }
 template <class T> INLINE inline vec<T> splat(T x) { return x - vec<T>{}; }
@@ -42,9 +54,9 @@ template <class T> T* data(const TensorView& t) { return static_cast<T*>(t.data_
 
 // Loads and stores by the type in memory; half precision is computed in float.
 template <class T, class Span> INLINE inline vec<T> raw(const T* p, Span span) {
+  if constexpr (std::is_same_v<Span, Full>) return vec<T>(*reinterpret_cast<const typename lanes<T>::loose*>(p));
   vec<T> v{};
-  if constexpr (std::is_same_v<Span, Full>) std::memcpy(&v, p, sizeof v);
-  else for (int k = 0; k < span.n; ++k) v[k] = p[k];
+  for (int k = 0; k < span.n; ++k) v[k] = p[k];
   return v;
 }
 template <class T, class Span> INLINE inline auto load(const T* p, Span span) {
@@ -57,7 +69,7 @@ template <class T, class Index, class Span> INLINE inline auto gather(const T* p
   return load(reinterpret_cast<const T*>(&v), Full{});
 }
 template <class T, class Span> INLINE inline void put(T* p, vec<T> v, Span span) {
-  if constexpr (std::is_same_v<Span, Full>) std::memcpy(p, &v, sizeof v);
+  if constexpr (std::is_same_v<Span, Full>) *reinterpret_cast<typename lanes<T>::loose*>(p) = v;
   else for (int k = 0; k < span.n; ++k) p[k] = v[k];
 }
 // Past the caches: for results too large to be read from there again. p must be aligned to the vector.
@@ -85,6 +97,7 @@ template <class T> INLINE inline void put_past(T* p, vec<T> v) {
 template <class T, class V, class Span> INLINE inline void store(T* p, V v, Span span, bool past = false) {
   vec<T> out;
   if constexpr (std::is_same_v<vec<T>, V>) out = v;
+  else if constexpr (std::is_same_v<I, V> && sizeof(T) < 4) out = narrow<T>(v);
   else out = convert<T>(v);
   if constexpr (std::is_same_v<Span, Full>) {
     if (past) return put_past(p, out);

@@ -1,8 +1,16 @@
-// Adding and taking away 2^23 rounds to the nearest even integer; larger values are integers already.
-INLINE inline F round(F x) {
-  const F size = x < 0.0f ? -x : x, y = (size + 8388608.0f) - 8388608.0f;
-  return size < 8388608.0f ? (x < 0.0f ? -y : y) : x;
+#if defined(__AVX512F__)
+#define ROUNDED(x, mode) ((F)_mm512_roundscale_ps((__m512)(x), mode))
+#elif defined(__AVX__)
+#define ROUNDED(x, mode) ((F)_mm256_round_ps((__m256)(x), mode))
+#else
+#define ROUNDED(x, mode) rounded<mode>(x)
+template <int mode> INLINE inline F rounded(F v) {
+  for (int k = 0; k < W; ++k)
+    v[k] = mode == 8 ? std::nearbyint(v[k]) : mode == 9 ? std::floor(v[k]) : mode == 10 ? std::ceil(v[k]) : std::trunc(v[k]);
+  return v;
 }
-INLINE inline F floor(F x) { const F y = round(x); return y > x ? y - 1.0f : y; }
-INLINE inline F ceil(F x) { const F y = round(x); return y < x ? y + 1.0f : y; }
-INLINE inline F trunc(F x) { return x < 0.0f ? ceil(x) : floor(x); }
+#endif
+INLINE inline F round(F x) { return ROUNDED(x, 8); }  // to nearest, ties to even
+INLINE inline F floor(F x) { return ROUNDED(x, 9); }
+INLINE inline F ceil(F x) { return ROUNDED(x, 10); }
+INLINE inline F trunc(F x) { return ROUNDED(x, 11); }
