@@ -11,7 +11,7 @@ INSTALL := $(RUN)/python -m pip install --quiet --disable-pip-version-check -c c
 .PHONY: demo test lint clean
 
 demo: $(VENV)/installed
-	$(RUN)/kernelwright optimize examples/rmsnorm.py --budget 60s
+	$(RUN)/kernelwright optimize examples/rmsnorm.py --budget 45s
 
 test: $(VENV)/installed-dev
 	$(RUN)/python -m pytest
