@@ -53,6 +53,17 @@ def norm_one_pass(x: torch.Tensor) -> torch.Tensor:
     return (x - mean) / ((x * x).mean(-1, keepdim=True) - mean * mean + 1e-5).sqrt()
 
 
+def group_norm_by_hand(x: torch.Tensor) -> torch.Tensor:
+    groups = x.view(x.shape[0], 4, -1)
+    variance, mean = torch.var_mean(groups, -1, correction=0, keepdim=True)
+    return ((groups - mean) * (variance + 1e-5).rsqrt()).view_as(x) * 1.3 + 0.2
+
+
+def sparse_images() -> list[torch.Tensor]:
+    x = torch.randn(2, 8, 40, 40)
+    return [x * (torch.rand_like(x) > 0.9)]
+
+
 KINDS: dict[str, tuple[Op, list[Op], Callable[[], list[torch.Tensor]], float]] = {
     "matmul 64": (
         torch.matmul,
@@ -72,6 +83,12 @@ KINDS: dict[str, tuple[Op, list[Op], Callable[[], list[torch.Tensor]], float]] =
         lambda x: torch.nn.functional.layer_norm(x, x.shape[-1:]),
         [norm_one_pass],
         lambda: [torch.randn(40, 900)],
+        1,
+    ),
+    "group norm, sparse": (
+        lambda x: torch.nn.functional.group_norm(x, 4) * 1.3 + 0.2,
+        [group_norm_by_hand],
+        sparse_images,
         1,
     ),
     "gelu": (

@@ -40,6 +40,7 @@ SUM_MAX, SUM_MEAN = 4.0, 1.0
 """Multiples of √K·u that a sum of K terms may leave in its worst element, and on average."""
 TF32_ROUNDOFF = 2.0**-11
 ROW = 32
+_SAMPLE = 1 << 14
 _CHUNK = 1 << 18
 Fetch = Callable[[int, int], Array]
 """Gives the flat elements from one index up to another."""
@@ -73,18 +74,24 @@ class Bound:
 
 
 def scale(exact: Array, dtype: str) -> Float64:
-    """The magnitude that errors of a `dtype` output are relative to, broadcastable to `exact`: rms of the row or the
-    tensor."""
+    """The magnitude that errors of a `dtype` output are relative to, broadcastable to `exact`: one for each row or for
+    all.
+
+    Never below the median magnitude in the whole tensor: a whole row may be what cancellation left of larger terms (a
+    normalised row of equal values, say), and rounding was relative to those. The median, since one huge element must
+    not hide all others.
+    """
     smallest = {"float16": 2.0**-22, "float64": 1e-300}.get(dtype, 1e-36)
     if not exact.size:
         return np.full((1,) * exact.ndim, smallest)
     finite = exact if np.isfinite(exact).all() else np.where(np.isfinite(exact), exact, 0)
     flat = finite.reshape(-1)
-    # einsum, since the threads of a BLAS would go on spinning while something is timed
-    whole = float(np.sqrt(np.einsum("i,i->", flat, flat) / flat.size))
+    typical = float(np.median(np.abs(flat[:: max(1, flat.size // _SAMPLE)])))
     if exact.ndim and exact.shape[-1] >= ROW:
         rows = np.sqrt(np.einsum("...i,...i->...", finite, finite).astype(np.float64) / exact.shape[-1])[..., None]
-        return np.asarray(rows + 1e-3 * whole + smallest)
+        return np.asarray(np.maximum(rows, typical) + smallest)
+    # einsum, since the threads of a BLAS would go on spinning while something is timed
+    whole = float(np.sqrt(np.einsum("i,i->", flat, flat) / flat.size))
     return np.full((1,) * exact.ndim, whole + smallest)
 
 
