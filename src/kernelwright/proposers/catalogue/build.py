@@ -26,6 +26,8 @@ def apply(op: str, *operands: Expr) -> Expr:
     """A scalar function; operands must already have one dtype (`where`: the last two)."""
     if op in COMPARE or op in ("not", "isnan"):
         return Apply("bool", op, operands)
+    if op in ("max", "min") and isinstance(operands[0], Const):
+        operands = operands[::-1]  # so that limits are on the right
     for value, other in (operands, operands[::-1]) if len(operands) == 2 else ():
         if isinstance(value, Const) and _neutral(op, value, value is operands[1]):
             return other

@@ -27,6 +27,7 @@ from kernelwright.proposers.catalogue.ir import (
     Store,
     walk,
 )
+from kernelwright.proposers.catalogue.moments import in_one_sweep
 from kernelwright.proposers.catalogue.resolve import Interner, buffers
 
 Kind = Literal["map", "rows", "tiles", "whole", "columns"]
@@ -98,6 +99,9 @@ def arrange(kernel: Kernel, interner: Interner, *, cache_bytes: int) -> Nest:
     parallel = tuple(axis for axis in outer if axis in kept)
     inner = tuple(axis for axis in outer if axis in reduced)
     kind = _kind(stores, kept, reduced, vector, parallel, cache_bytes)
+    swept_bytes = prod(axis.size for axis in (*inner, *((vector,) if vector in reduced else ()))) * 4
+    if kind == "columns" or (kind in ("rows", "whole") and swept_bytes > cache_bytes):
+        stores = in_one_sweep(stores, interner)
     return _Passes(kernel.name, stores, kept, reduced).nest(kind, parallel, inner, vector, factors, cache_bytes)
 
 

@@ -19,14 +19,40 @@ Rule = Callable[[Expr], Expr | None]
 def simplified(roots: Sequence[Expr], interner: Interner) -> list[Expr]:
     """The same expressions in simpler form, interned."""
     exact = any(isinstance(node, Apply) and (node.op in ROUNDING or _to_integer(node)) for node in walk(roots))
-    rules = RULES[:3] if exact else RULES
+    rules = RULES[:4] if exact else RULES
     done: dict[Expr, Expr] = {}
     for node in walk(roots):
         now = _rebuilt(node, done)
         for rule in rules:
             now = interner.intern([rule(now) or now])[0]
         done[node] = now
-    return [done[root] for root in roots]
+    return _shared_exponentials([done[root] for root in roots], interner)
+
+
+def _shared_exponentials(roots: Sequence[Expr], interner: Interner) -> list[Expr]:
+    """sigmoid(x) from e = exp(-|x|) where that is computed anyway, as in a cross-entropy of logits: 1 / (1 + e), or e /
+    (1 + e)."""
+    swap: dict[Expr, Expr] = {}
+    powers = {node.args[0].args[0].args[0]: node for node in walk(roots) if _is_exp_of_minus_magnitude(node)}
+    for node in walk(roots):
+        if isinstance(node, Apply) and node.op == "sigmoid" and node.operands[0] in powers:
+            (x,) = node.operands
+            power, one = powers[x], const(1, node.dtype)
+            top = apply("where", apply("lt", x, const(0, node.dtype)), power, one)
+            swap[node] = apply("div", top, apply("add", power, one))
+    return interner.intern(roots, swap)
+
+
+def _is_exp_of_minus_magnitude(node: Expr) -> bool:
+    return _is(node, "exp_nonpos") and _is(node.args[0], "neg") and _is(node.args[0].args[0], "abs")
+
+
+def _exp_of_negative(node: Expr) -> Expr | None:
+    """exp(-|x|) has an argument that is not positive."""
+    match node:
+        case Apply(op="exp", operands=(Apply(op="neg", operands=(Apply(op="abs"),)) as power,)):
+            return apply("exp_nonpos", power)
+    return None
 
 
 def _to_integer(node: Apply) -> bool:
@@ -136,6 +162,7 @@ def _product(factors: Sequence[Expr]) -> Expr:
 
 
 RULES: tuple[Rule, ...] = (
+    _exp_of_negative,
     _tanh_of_softplus,
     _softmax_of_log_softmax,
     _log_of_softmax,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from kernelwright.proposers.catalogue.cpp.expressions import SCALAR, Emitter
 from kernelwright.proposers.catalogue.cpp.writer import Writer, finish, roots_of, rows_emitter, team, work
-from kernelwright.proposers.catalogue.ir import Expr, Reduce, Store
+from kernelwright.proposers.catalogue.ir import Apply, Expr, Reduce, Store
 from kernelwright.proposers.catalogue.loops import Nest, Sweep
 
 _BLOCK = ("begin", "end")
@@ -39,76 +39,85 @@ def tiles(writer: Writer) -> None:
 
 
 def _tile_sweep(writer: Writer, sweep: Sweep, rows: Emitter) -> None:
-    """Rows in groups, whose sums are added up separately: long sums lose less that way."""
     nest = writer.nest
     scalars = writer.hoisted(roots_of(sweep), rows)
     sums = [node for node in sweep.reductions if node.op == "sum"]
     for node in sweep.reductions:
-        kind, number = SCALAR[node.operand.dtype], writer.number(node)
-        start = f"{writer.accumulator(node, '1')}::start"
-        for name in (f"s{number}", f"t{number}") if node in sums else (f"s{number}",):
-            writer.put(f"{kind} {name}_[TILE], *{name} = {name}_ - begin;", f"std::fill_n({name}_, TILE, {start});")
+        number, kind = writer.number(node), SCALAR[node.operand.dtype]
+        arrays = [("s", kind), *([("t", f"Wide<{kind}>")] if node in sums else [])]
+        for name, of in arrays:
+            writer.put(f"{of} {name}{number}_[TILE], *{name}{number} = {name}{number}_ - begin;")
+            writer.put(f"std::fill_n({name}{number}_, TILE, {writer.accumulator(node, '1')}::start);")
         if node.op.startswith("arg"):
             writer.put(f"int32_t a{number}_[TILE] = {{}}, *a{number} = a{number}_ - begin;")
-    first, *others = nest.inner
-    size = writer.size(first)
-    if not sums:
-        with writer.inner_loops(nest.inner):
-            writer.vector_loop(sweep, rows, scalars, _BLOCK, chains="1", feed=_feeder(writer, ""), kept={})
-    else:
-        with writer.block(f"for (int64_t group = 0; group < {size}; group += 128) {{"):
-            with writer.inner_loops([first, *others], {first: ("group", f"std::min<int64_t>(group + 128, {size})")}):
-                writer.vector_loop(sweep, rows, scalars, _BLOCK, chains="1", feed=_feeder(writer, ""), kept={})
-            for node in sums:
-                number = writer.number(node)
-                writer.put(f"add_group(t{number}, s{number}, begin, end);")
-    for node in sweep.reductions:
         name = "a" if node.op.startswith("arg") else "t" if node in sums else "s"
-        rows.arrays[node] = f"{name}{writer.number(node)}"
+        rows.arrays[node] = f"{name}{number}"
+    _rows_in_groups(writer, sweep, rows, scalars, sums, ("0", writer.size(nest.inner[0])), _BLOCK)
+
+
+def _rows_in_groups(
+    writer: Writer, sweep: Sweep, rows: Emitter, scalars: Sequence[Expr], sums: Sequence[Reduce],
+    rows_bounds: tuple[str, str], bounds: tuple[str, str],
+) -> None:  # fmt: skip
+    """Sweeps over a range of the outermost reduced axis; long sums lose less if few rows at a time are added up as
+    floats."""
+    first, *others = writer.nest.inner
+    begin, end = rows_bounds
+    if not sums:
+        with writer.inner_loops([first, *others], {first: rows_bounds}):
+            writer.vector_loop(sweep, rows, scalars, bounds, chains="1", feed=_feeder(writer), kept={})
+        return
+    with writer.block(f"for (int64_t group = {begin}; group < {end}; group += GROUP) {{"):
+        with writer.inner_loops([first, *others], {first: ("group", f"std::min<int64_t>(group + GROUP, {end})")}):
+            writer.vector_loop(sweep, rows, scalars, bounds, chains="1", feed=_feeder(writer), kept={})
+        for node in sums:
+            number = writer.number(node)
+            writer.put(f"fold_columns(t{number}, s{number}, {', '.join(bounds)});")
 
 
 def shared_out(writer: Writer) -> None:
     """Few columns: tasks take rows each and leave running results of their own, which are then combined pairwise."""
     nest = writer.nest
-    first = nest.inner[0]
-    columns = " * ".join([*(writer.size(axis) for axis in nest.parallel), "n"])
+    length = writer.size(nest.inner[0])
     _final_arrays(writer)
-    writer.put(f"const int64_t columns = {columns};")
     writer.put(f"const int64_t tasks = std::clamp<int64_t>({work(writer)} / SERIAL_BELOW, 1, 16 * THREADS);")
     rows = rows_emitter(writer)
     for sweep in nest.sweeps:
         for expr in _column_values(roots_of(sweep), rows, nest):
-            name = f"c{len(rows.arrays)}"
-            kind = SCALAR[expr.dtype]
-            writer.put(f"std::vector<{kind}> {name}_(columns);", f"{kind}* {name} = {name}_.data();")
-            at = f"{name}{_column(writer)}"
-            with writer.inner_loops(nest.parallel):
-                _assign(writer, expr, at, rows, _ROW)
-            rows.arrays[expr] = at
+            name, kind = f"c{len(rows.arrays)}", SCALAR[expr.dtype]
+            writer.put(f"std::vector<{kind}> {name}_(n);", f"{kind}* {name} = {name}_.data();")
+            _assign(writer, expr, name, rows, _ROW)
+            rows.arrays[expr] = name
         scalars = writer.hoisted(roots_of(sweep), rows)
+        sums = [node for node in sweep.reductions if node.op == "sum"]
         for node in sweep.reductions:
-            kind, start = SCALAR[node.operand.dtype], f"{writer.accumulator(node, '1')}::start"
-            writer.put(f"std::vector<{kind}> parts{writer.number(node)}(tasks * columns, {start});")
+            start = f"{writer.accumulator(node, '1')}::start"
+            writer.put(f"std::vector<{_part(node)}> parts{writer.number(node)}(tasks * n, {start});")
         with team(writer, 1, "tasks > 1", [sweep]), writer.block("for (int64_t task = 0; task < tasks; ++task) {"):
-            size = writer.size(first)
             for node in sweep.reductions:
-                number = writer.number(node)
-                writer.put(f"{SCALAR[node.operand.dtype]}* s{number} = &parts{number}[task * columns];")
-            split = {first: (f"{size} * task / tasks", f"{size} * (task + 1) / tasks")}
-            with writer.inner_loops([*nest.inner, *nest.parallel], split):
-                feed = _feeder(writer, _column(writer))
-                writer.vector_loop(sweep, rows, scalars, _ROW, chains="1", feed=feed, kept={})
+                number, kind = writer.number(node), SCALAR[node.operand.dtype]
+                name = "t" if node in sums else "s"
+                writer.put(f"{_part(node)}* {name}{number} = &parts{number}[task * n];")
+                if node in sums:
+                    writer.put(f"std::vector<{kind}> s{number}_(n);", f"{kind}* s{number} = s{number}_.data();")
+            writer.put(f"const int64_t end = {length} * (task + 1) / tasks;")
+            _rows_in_groups(writer, sweep, rows, scalars, sums, (f"{length} * task / tasks", "end"), _ROW)
         for node in sweep.reductions:
             number = writer.number(node)
             writer.snippets.add("columns")
-            writer.put(f"combine_columns<{writer.accumulator(node, '1')}>(parts{number}, tasks, columns);")
-            writer.put(f"const {SCALAR[node.operand.dtype]}* t{number} = parts{number}.data();")
-            rows.arrays[node] = f"t{number}{_column(writer)}"
-    with writer.inner_loops(nest.parallel):
-        _column_stores(writer, nest.row_stores, rows, _ROW)
-        for node in nest.finals:
-            _assign(writer, node.operand, f"m{writer.number(node)}{_column(writer)}", rows, _ROW)
+            accumulator = writer.accumulator(node, "1").replace(SCALAR[node.operand.dtype], _part(node))
+            writer.put(f"combine_columns<{accumulator}>(parts{number}, tasks, n);")
+            writer.put(f"const {_part(node)}* t{number} = parts{number}.data();")
+            rows.arrays[node] = f"t{number}"
+    _column_stores(writer, nest.row_stores, rows, _ROW)
+    for node in nest.finals:
+        _assign(writer, node.operand, f"m{writer.number(node)}", rows, _ROW)
     finish(writer)
+
+
+def _part(node: Reduce) -> str:
+    kind = SCALAR[node.operand.dtype]
+    return f"Wide<{kind}>" if node.op == "sum" else kind
 
 
 def _column(writer: Writer) -> str:
@@ -125,12 +134,12 @@ def _final_arrays(writer: Writer) -> None:
         writer.put(f"std::vector<{kind}> rows{number}({columns});", f"{kind}* m{number} = rows{number}.data();")
 
 
-def _feeder(writer: Writer, column: str) -> Callable[[Reduce, str], list[str]]:
+def _feeder(writer: Writer) -> Callable[[Reduce, str], list[str]]:
     """Adds vectors to running results in memory."""
 
     def feed(node: Reduce, value: str) -> list[str]:
         number = writer.number(node)
-        at = f"s{number}{column} + j"
+        at = f"s{number} + j"
         if node.op.startswith("arg"):
             writer.snippets.add("columns")
             largest = "true" if node.op == "argmax" else "false"
@@ -141,7 +150,7 @@ def _feeder(writer: Writer, column: str) -> Callable[[Reduce, str], list[str]]:
 
 
 def _column_values(roots: Sequence[Expr], rows: Emitter, nest: Nest) -> list[Expr]:
-    """Values that are the same for all rows of a column and follow from reductions: computed once a column."""
+    """Values that are the same for all rows of a column: computed once a column."""
     inner = set(nest.inner)
     found: dict[Expr, None] = {}
     stack = list(reversed(roots))
@@ -151,7 +160,7 @@ def _column_values(roots: Sequence[Expr], rows: Emitter, nest: Nest) -> list[Exp
         if node in seen or node in rows.arrays:
             continue
         seen.add(node)
-        if not node.free & inner and _uses_arrays(node, rows):
+        if not node.free & inner and nest.vector in node.free and (isinstance(node, Apply) or _uses_arrays(node, rows)):
             found[node] = None
         elif not isinstance(node, Reduce):
             stack.extend(reversed(node.args))

@@ -140,7 +140,8 @@ class Emitter:
                 return self._scalar_apply(expr)
             case Reduce() if expr in self.arrays:
                 text = f"load({self.arrays[expr]} + j, span)"
-                return f"convert<int64_t>({text})" if expr.op.startswith("arg") else text
+                stored_otherwise = expr.op.startswith("arg") or (expr.op == "sum" and expr.dtype == "float32")
+                return f"convert<{SCALAR[expr.dtype]}>({text})" if stored_otherwise else text
         raise AssertionError(f"{expr} has no value here yet")
 
     def _iota(self, expr: Iota) -> str:

@@ -45,7 +45,7 @@ template <class V, class Function> INLINE inline V lanewise(V a, V b, Function f
   return a;
 }
 template <class T> INLINE inline vec<T> positions(int64_t first) {
-  vec<T> v;
-  for (int k = 0; k < W; ++k) v[k] = static_cast<T>(first + k);
-  return v;
+  vec<T> lane{};
+  for (int k = 0; k < W; ++k) lane[k] = k;
+  return splat(static_cast<T>(first)) + lane;
 }

@@ -121,13 +121,13 @@ template <class Body, int... U> INLINE inline void chains(Body& body, int64_t j,
   (body(Full{}, j + U * W, std::integral_constant<int, U>{}), ...);
 }
 // Calls body(span, j, u) for each vector of [begin, end); u counts independent chains 0..U-1. Sums are folded after every
-// GROUP elements: like pairwise summation, that keeps the error of long sums small.
-constexpr int64_t GROUP = 256 * W;
+// GROUP vectors: like pairwise summation, that keeps the error of long sums small.
+constexpr int64_t GROUP = 16;
 template <int U, class Body, class... Sums> INLINE inline void sweep(int64_t begin, int64_t end, Body&& body, Sums&... sums) {
   int64_t j = begin;
   if constexpr (U > 1 || sizeof...(Sums) > 0)
     while (j + U * W <= end) {
-      for (const int64_t stop = std::min(j + U * GROUP, end); j + U * W <= stop; j += U * W)
+      for (const int64_t stop = std::min(j + U * W * GROUP, end); j + U * W <= stop; j += U * W)
         chains(body, j, std::make_integer_sequence<int, U>{});
       (sums.fold(), ...);
     }
