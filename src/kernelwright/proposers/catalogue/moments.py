@@ -2,7 +2,8 @@
 
 With d = x - p for some p near the mean, sum((x - mean)^2) = sum(d^2) - sum(d)^2 / n: see T. Chan, G. Golub, R. LeVeque,
 "Algorithms for computing the sample variance", The American Statistician 37 (1983), section 2. How much cancels depends
-on the distance of p from the mean in standard deviations; the mean of a few samples spread over the data is near enough.
+on the distance of p from the mean in standard deviations; the mean of a few samples spread over the data is near
+enough.
 """
 
 from __future__ import annotations
