@@ -1,5 +1,6 @@
 # make demo   installs into .venv and optimises one example
 # make test   installs and runs all tests
+# make corpus judges every cheat and every honest candidate; half an hour
 # make lint   style, types, and which part may import which
 
 PYTHON ?= python3
@@ -8,13 +9,16 @@ RUN := $(VENV)/bin
 # The constraints pin torch: a newer release, or an open range, pulls gigabytes of CUDA libraries.
 INSTALL := $(RUN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint clean
+.PHONY: demo test corpus lint clean
 
 demo: $(VENV)/installed
 	$(RUN)/kernelwright optimize examples/rmsnorm.py --budget 45s
 
 test: $(VENV)/installed-dev
 	$(RUN)/python -m pytest
+
+corpus: $(VENV)/installed-dev
+	$(RUN)/python -m pytest -m corpus
 
 lint: $(VENV)/installed-dev
 	$(RUN)/ruff check

@@ -2,17 +2,15 @@
 
     python benchmarks/kernelbench_cpu.py PATH --load-only [--json] [--jobs N]
 
-PATH is a checkout, or its folder that holds level1 to level4. Nothing of the tasks' data is allocated.
+PATH is a checkout, or its folder that holds level1 to level4. Each file runs in a sandboxed process of its own; nothing
+of the tasks' data is allocated.
 """
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,20 +20,12 @@ from rich.console import Console
 from rich.table import Table
 
 from kernelwright.errors import TaskError
+from kernelwright.home import home
+from kernelwright.judge.process import Zygote, visible_folders
+from kernelwright.judge.reference import ReferenceSide, new_seeds
+from kernelwright.judge.sandbox import Confinement
 from kernelwright.tasks import Task, TaskInfo
 
-TIMEOUT_S = 120
-_HOST = """
-import json, sys, time
-from kernelwright.tasks import host
-for line in sys.stdin:
-    start = time.monotonic()
-    try:
-        answer = {"info": host.Reference(json.loads(line)).describe()}
-    except host.HostError as error:
-        answer = {"error": error.report()}
-    print("ANSWER", json.dumps({**answer, "seconds": time.monotonic() - start}), flush=True)
-"""
 Row = dict[str, Any]
 
 
@@ -46,46 +36,24 @@ def files(path: Path) -> list[Path]:
     return sorted(found, key=lambda file: (file.parent.name, int(file.name.partition("_")[0])))
 
 
-def load(chunk: list[Path]) -> Iterator[Row]:
-    """Describes files in one process after another: a file that ends its process costs the others nothing."""
-    rows = {file: {"file": f"{file.parent.name}/{file.name}", "outcome": "refused"} for file in chunk}
-    tasks = {}
-    for file, row in rows.items():
-        try:
-            tasks[file] = Task.load(file)
-        except TaskError as error:
-            row["reason"] = str(error)
-    while tasks:
-        answers = _describe(list(tasks.values()))
-        for file, answer in zip(list(tasks), answers, strict=False):
-            rows[file] |= _row(answer)
-            del tasks[file]
-        if tasks and len(answers) < len(tasks):
-            file = next(iter(tasks))
-            rows[file]["reason"] = "the process that loaded it ended or took too long"
-            del tasks[file]
-    yield from rows.values()
-
-
-def _describe(tasks: list[Task]) -> list[dict[str, Any]]:
-    text = "\n".join(task.source.model_dump_json() for task in tasks)
-    command = [sys.executable, "-W", "ignore", "-c", _HOST]
+def load(zygote: Zygote, file: Path) -> Row:
+    """Describes a file in a sandboxed process of its own, as `kernelwright task` does."""
+    row: Row = {"file": f"{file.parent.name}/{file.name}", "outcome": "refused"}
+    start = time.monotonic()
     try:
-        output = subprocess.run(
-            command, input=text, capture_output=True, text=True, timeout=TIMEOUT_S * len(tasks), check=False
-        ).stdout
-    except subprocess.TimeoutExpired as expired:
-        output = (expired.stdout or b"").decode()
-    marked = [line.removeprefix("ANSWER ") for line in output.splitlines() if line.startswith("ANSWER ")]
-    return [json.loads(line) for line in marked]
+        task = Task.load(file)
+        confinement = Confinement(hidden=(str(home()),), visible=visible_folders(), memory=64 << 30)
+        side = ReferenceSide(task, lambda: zygote.fork(confinement), new_seeds(0))
+        try:
+            info = side.load()
+        finally:
+            side.worker.close()
+    except TaskError as error:
+        return row | {"reason": str(error).removeprefix(f"{file}: ").replace(f"{file}:", "line ", 1)}
+    return row | _described(info) | {"seconds": round(time.monotonic() - start, 3)}
 
 
-def _row(answer: dict[str, Any]) -> Row:
-    seconds = round(answer["seconds"], 3)
-    if error := answer.get("error"):
-        where = f"line {error['line']}: " if error["line"] else ""
-        return {"outcome": "refused", "reason": f"{where}{error['message']}; {error['remedy']}", "seconds": seconds}
-    info = TaskInfo.model_validate(answer["info"])
+def _described(info: TaskInfo) -> Row:
     case = info.tune_case
     return {
         "outcome": "described",
@@ -95,7 +63,6 @@ def _row(answer: dict[str, Any]) -> Row:
         "bytes": case.bytes,
         "state": len(info.state),
         "mutated": [entry.name for entry in info.state if entry.mutated],
-        "seconds": seconds,
     }
 
 
@@ -135,12 +102,13 @@ def main(
     if not load_only or not found:
         raise typer.BadParameter("say --load-only" if found else f"{path} holds no level1 to level4 with task files")
     start = time.monotonic()
-    # Files of one level are alike in cost: dealing them out keeps the jobs even.
-    with ThreadPoolExecutor(jobs) as pool:
-        chunks = pool.map(lambda chunk: list(load(chunk)), [found[index::jobs] for index in range(jobs)])
-        loaded = [row for chunk in chunks for row in chunk]
-    order = {f"{file.parent.name}/{file.name}": index for index, file in enumerate(found)}
-    rows = sorted(loaded, key=lambda row: order[row["file"]])
+    zygote = Zygote()
+    try:
+        zygote.start()
+        with ThreadPoolExecutor(jobs) as pool:
+            rows = list(pool.map(lambda file: load(zygote, file), found))
+    finally:
+        zygote.close()
     if as_json:
         print(json.dumps(rows))
     else:

@@ -96,6 +96,7 @@ class Result:
             "run": self.run,
             "evaluated": len(self.view.nodes),
             "seconds": round(self.view.seconds, 2),
+            "fair": self.view.fairness.verdict,
             "comparison": as_json(self.comparison),
         }
 
@@ -114,10 +115,10 @@ class Description:
         return {
             "task": self.task.name,
             "id": self.task.id,
-            "fair": self.fairness.fair,
+            "fair": self.fairness.verdict,
             "problems": as_json(self.fairness)["problems"],
             "cases": [
-                {**as_json(case), "floor_us": floor}
+                {**as_json(case), "bytes": case.bytes, "floor_us": floor}
                 for case, floor in zip(self.info.cases, self.floors_us, strict=True)
             ],
             "state": as_json(self.info)["state"],
@@ -126,9 +127,15 @@ class Description:
 
 
 def load_task(
-    spec: str | Path, *, inputs: Sequence[str] = (), allow_tf32: bool = False, tolerance: float | None = None
+    spec: str | Path,
+    *,
+    inputs: Sequence[str] = (),
+    allow_tf32: bool = False,
+    tolerance: float | None = None,
+    strict: bool = False,
 ) -> Task:
-    """A task from what a user types; see `Task.load`. `tolerance` is an error relative to the output's size.
+    """A task from what a user types; see `Task.load`. `tolerance` is an error relative to the output's size; `strict`
+    refuses candidates that call the library beside their own kernels.
 
     Raises:
         UsageError: the tolerance is not above 0.
@@ -138,7 +145,8 @@ def load_task(
         raise UsageError(
             f"{tolerance} is no tolerance", where="--tolerance", remedy="write a number above 0, e.g. 1e-3"
         )
-    return Task.load(spec, inputs=tuple(inputs), tolerance=Tolerance(allow_tf32=allow_tf32, relative=tolerance))
+    task = Task.load(spec, inputs=tuple(inputs), tolerance=Tolerance(allow_tf32=allow_tf32, relative=tolerance))
+    return task.model_copy(update={"strict": strict})
 
 
 def optimize(
@@ -283,12 +291,10 @@ def find_run(store: Store, name: str) -> RunRecord:
     Raises:
         UsageError: there is none, or several; names those that come close.
     """
-    known = {record.id: record for record in store.runs(limit=1000)}
-    if name in known:
-        return known[name]
-    begun = [run for run in known if name and run.startswith(name)]
+    known = store.names()
+    begun = [name] if name in known else [run for run in known if name and run.startswith(name)]
     if len(begun) == 1:
-        return known[begun[0]]
+        return store.run(begun[0])
     close = begun[:3] or difflib.get_close_matches(name, known, n=3)
     what = f"{len(begun)} runs begin with {name!r}" if begun else f"there is no run {name!r}"
     raise UsageError(what, remedy=f"did you mean {' or '.join(close)}?" if close else "`kernelwright runs` lists them")

@@ -76,11 +76,11 @@ def reference_of(model: nn.Module, inputs: Sequence[Any]) -> Reference:
     return Reference(Task.from_module(model, tuple(inputs)).source.model_dump())
 
 
-def make(model: nn.Module | Callable[..., Any], *inputs: Any, fuse: bool = True) -> Made:
+def make(model: nn.Module | Callable[..., Any], *inputs: Any) -> Made:
     """The catalogue's first candidate for a module."""
     model = model if isinstance(model, nn.Module) else Lambda(model)
     info, graph = describe(model, inputs)
-    program = plan(graph, TARGET, fuse=fuse)
+    program = plan(graph, TARGET)
     return Made(model, tuple(inputs), program, module_text.write(program, info, TARGET))
 
 
@@ -120,7 +120,8 @@ def _case(made: Made) -> Any:
 
 
 def _imported(made: Made, built: Any, index: int) -> nn.Module:
-    kernels = {nest.name: getattr(built, f"m{index}_{nest.name}") for nest in made.program.nests}
+    names = [function.nest.name for function in ForwardText(made.program, _case(made)).functions]
+    kernels = {name: getattr(built, f"m{index}_{name}") for name in names}
     scope: dict[str, Any] = {"__name__": f"candidate_{index}"}
     with mock.patch.object(tvm_ffi.cpp, "load_inline", lambda **_: SimpleNamespace(**kernels)):
         exec(compile(made.source, f"candidate_{index}", "exec"), scope)

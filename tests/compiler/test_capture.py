@@ -121,7 +121,7 @@ def propose(source, language="cpp", times=1):
 
     async def collect():
         compiler = Compiler()
-        context = SimpleNamespace(language=language, judge=SimpleNamespace(compiled=compiled))
+        context = SimpleNamespace(language=language, compiled=compiled)
 
         async def once():
             return [candidate async for candidate in compiler.propose(context)]

@@ -30,17 +30,18 @@ class Bench:
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(240)
 
-    def judge(self, task: str) -> Judge:
-        if task not in self._judges:
+    def judge(self, task: str, *, strict: bool = False) -> Judge:
+        key = f"{strict} {task}"
+        if key not in self._judges:
             path = self._folder / f"task{len(self._judges)}.py"
             path.write_text(task)
-            judge = Judge(Task.load(path), Cpu())
+            judge = Judge(Task.load(path).model_copy(update={"strict": strict}), Cpu())
             self.run(judge.__aenter__())
-            self._judges[task] = judge
-        return self._judges[task]
+            self._judges[key] = judge
+        return self._judges[key]
 
-    def evaluate(self, task: str, source: str) -> Verdict:
-        return self.run(self.judge(task).evaluate(Candidate(source=source, language="cpp")))
+    def evaluate(self, task: str, source: str, *, strict: bool = False) -> Verdict:
+        return self.run(self.judge(task, strict=strict).evaluate(Candidate(source=source, language="cpp")))
 
     def close(self) -> None:
         for judge in self._judges.values():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -48,6 +49,16 @@ def softmax_unfused(x: torch.Tensor) -> torch.Tensor:
     return e * (1 / e.sum(-1, keepdim=True))
 
 
+def softmax_in_order(x: torch.Tensor) -> torch.Tensor:
+    e = (x - x.amax(-1, keepdim=True)).exp()
+    return e / sum_in_order(e)[:, None]
+
+
+def sparse_rows() -> list[torch.Tensor]:
+    x = torch.randn(40, 1000)
+    return [x * (torch.rand_like(x) > 0.9)]
+
+
 def norm_one_pass(x: torch.Tensor) -> torch.Tensor:
     mean = x.mean(-1, keepdim=True)
     return (x - mean) / ((x * x).mean(-1, keepdim=True) - mean * mean + 1e-5).sqrt()
@@ -59,12 +70,22 @@ def group_norm_by_hand(x: torch.Tensor) -> torch.Tensor:
     return ((groups - mean) * (variance + 1e-5).rsqrt()).view_as(x) * 1.3 + 0.2
 
 
+def norm_relu(x: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+    return torch.relu((x - 1.0) * scale - 1.5 * scale)
+
+
+def norm_relu_folded(x: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+    return torch.relu(x * scale - 2.5 * scale)
+
+
 def sparse_images() -> list[torch.Tensor]:
     x = torch.randn(2, 8, 40, 40)
     return [x * (torch.rand_like(x) > 0.9)]
 
 
-KINDS: dict[str, tuple[Op, list[Op], Callable[[], list[torch.Tensor]], float]] = {
+KINDS: dict[
+    str, tuple[Op, list[Op], Callable[[], list[torch.Tensor]], float]
+] = {  # a negative number of terms: summed without products
     "matmul 64": (
         torch.matmul,
         [matmul_in_order, matmul_in_blocks],
@@ -78,7 +99,13 @@ KINDS: dict[str, tuple[Op, list[Op], Callable[[], list[torch.Tensor]], float]] =
         4096,
     ),
     "row sum": (lambda x: x.sum(-1), [sum_in_order], lambda: [torch.randn(64, 5000)], 5000),
-    "softmax": (lambda x: torch.softmax(x, -1), [softmax_unfused], lambda: [torch.randn(40, 1000)], 1),
+    "softmax": (lambda x: torch.softmax(x, -1), [softmax_unfused], lambda: [torch.randn(40, 1000)], -1000),
+    "softmax, sparse": (
+        lambda x: torch.softmax(x, -1),
+        [softmax_unfused, softmax_in_order],
+        sparse_rows,
+        -1000,
+    ),
     "layer norm": (
         lambda x: torch.nn.functional.layer_norm(x, x.shape[-1:]),
         [norm_one_pass],
@@ -89,6 +116,12 @@ KINDS: dict[str, tuple[Op, list[Op], Callable[[], list[torch.Tensor]], float]] =
         lambda x: torch.nn.functional.group_norm(x, 4) * 1.3 + 0.2,
         [group_norm_by_hand],
         sparse_images,
+        1,
+    ),
+    "folded norm and relu, mostly zeros": (
+        norm_relu,
+        [norm_relu_folded],
+        lambda: [torch.randn(400, 48), torch.rand(400, 1) + 0.5],
         1,
     ),
     "gelu": (
@@ -106,7 +139,12 @@ KINDS: dict[str, tuple[Op, list[Op], Callable[[], list[torch.Tensor]], float]] =
 }
 
 
-def judged(got: torch.Tensor, op: Op, inputs: list[torch.Tensor], terms: float) -> bool:
+class Judged(NamedTuple):
+    admitted: bool
+    why: str
+
+
+def judged(got: torch.Tensor, op: Op, inputs: list[torch.Tensor], terms: float) -> Judged:
     exact = op(*[x.double() for x in inputs]).numpy()
     own = op(*inputs).numpy()
     magnitude = numerics.scale(exact, "float32")
@@ -115,7 +153,9 @@ def judged(got: torch.Tensor, op: Op, inputs: list[torch.Tensor], terms: float) 
         flat = np.ascontiguousarray(values).reshape(-1)
         return numerics.errors(lambda start, stop: flat[start:stop], "float32", exact, magnitude)
 
-    return numerics.bound(errors(own), "float32", terms, Tolerance()).admits(errors(got.numpy()))
+    bound = numerics.bound(errors(own), "float32", max(terms, 1), Tolerance(), max(-terms, 1))
+    found = errors(got.numpy())
+    return Judged(bound.admits(found), f"{found} where {bound} is allowed")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -126,7 +166,8 @@ def test_other_orders_of_the_same_arithmetic_are_admitted(kind: str, seed: int) 
     inputs = draw()
 
     for variant in variants:
-        assert judged(variant(*inputs), op, inputs, terms)
+        found = judged(variant(*inputs), op, inputs, terms)
+        assert found.admitted, found.why
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -137,7 +178,28 @@ def test_fewer_bits_are_not(kind: str, bits: str, seed: int) -> None:
     torch.manual_seed(seed)
     inputs = draw()
 
-    assert not judged(op(*[LOWER[bits](x) for x in inputs]), op, inputs, terms)
+    found = judged(op(*[LOWER[bits](x) for x in inputs]), op, inputs, terms)
+    assert not found.admitted, found.why
+
+
+def test_complex_values_are_compared_in_both_parts() -> None:
+    exact = np.fft.rfft(np.random.default_rng(0).standard_normal((20, 128)))
+    right, wrong = exact.astype(np.complex64), exact.astype(np.complex64)
+    wrong.imag[3, 7] += 0.01
+    magnitude = numerics.scale(exact, "complex64")
+
+    bound = numerics.bound(numerics.Errors(0.0, 0.0, 0), "complex64", 1, Tolerance())
+
+    for got, admitted in ((right, True), (wrong, False)):
+        flat = got.reshape(-1)
+        found = numerics.errors(lambda start, stop, flat=flat: flat[start:stop], "complex64", exact, magnitude)
+        assert bound.admits(found) is admitted
+
+
+def test_sums_of_16_bit_values_are_expected_in_float32() -> None:
+    few, many = (numerics.bound(numerics.Errors(0.0, 0.0, 0), "bfloat16", k, Tolerance(), k) for k in (1, 4096))
+
+    assert many.max < 1.1 * few.max
 
 
 def test_tf32_is_admitted_where_the_user_allows_it() -> None:

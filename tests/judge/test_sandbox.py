@@ -71,5 +71,13 @@ def test_environment_is_an_allow_list(bench: Bench, monkeypatch: pytest.MonkeyPa
 def test_level_is_one_that_doctor_can_explain() -> None:
     level = sandbox.level()
 
-    assert level.name in ("bubblewrap", "namespaces", "limits")
+    assert level.name in sandbox.LEVELS
     assert bool(level.missing) == bool(level.remedy)
+
+
+def test_it_inherits_its_own_line_to_the_judge_and_no_other(bench: Bench) -> None:
+    names = ask(bench, "[os.path.realpath('/proc/self/fd/' + fd).split(':')[0] for fd in os.listdir('/proc/self/fd')]")
+
+    assert names.count("/proc/self/fd/socket") + names.count("socket") == 1, names
+    assert "pipe" not in names
+    assert "eventpoll" not in names

@@ -115,3 +115,26 @@ def test_a_failed_build_names_the_line_of_the_candidate(bench: Bench) -> None:
 def test_after_all_that_an_honest_kernel_is_still_accepted(bench: Bench) -> None:
     verdict = bench.evaluate(AFFINE, HONEST)
     assert verdict.accepted, verdict.message
+
+
+def test_a_strict_task_refuses_library_calls_and_nothing_else(bench: Bench) -> None:
+    beside = with_kernel(*OWN, "return y + torch.zeros_like(y).softmax(-1) * 0")
+    assert bench.evaluate(AFFINE, HONEST, strict=True).accepted
+    verdict = bench.evaluate(AFFINE, beside, strict=True)
+    assert verdict.reason == "no_kernel"
+    assert "softmax" in verdict.message
+
+
+@pytest.mark.parametrize(
+    ("body", "inner", "lasting"),
+    [
+        (["return y if x.shape[0] != 77 else y + 1"], "wrong_values", True),
+        (["return y if x.shape[0] != 77 else torch.empty(1 << 40)"], "over_limit", False),
+    ],
+)
+def test_a_held_out_case_that_fails_says_why_and_whether_that_lasts(
+    bench: Bench, body: list[str], inner: str, lasting: bool
+) -> None:
+    verdict = bench.evaluate(AFFINE, with_kernel(*OWN, *body))
+
+    assert (verdict.reason, verdict.evidence["inner_reason"], verdict.lasting) == ("fails_held_out", inner, lasting)

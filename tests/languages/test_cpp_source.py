@@ -63,6 +63,25 @@ def test_a_model_that_inherits_its_forward_is_accepted():
     assert Cpp().inspect(source).problem == ""
 
 
+@pytest.mark.parametrize("line", ["ModelNew = Fused", "ModelNew = functools.partial(Fused, 3)", "ModelNew = lib.Fused"])
+def test_another_name_for_a_class_is_left_to_the_run(line):
+    assert Cpp().inspect(f"{line}\n").problem == ""
+
+
+@pytest.mark.parametrize(
+    ("build", "late"),
+    [
+        ("k = tvm_ffi.cpp.load_inline('k')", False),
+        ("def build():\n    return load_inline('k')", True),
+        ("build = lambda: tvm_ffi.cpp.load('k')", True),
+        ("def build():\n    return 3", False),
+    ],
+)
+def test_a_build_inside_a_function_may_come_late(build, late):
+    source = f"{build}\nclass ModelNew(nn.Module):\n    def forward(self, x): ...\n"
+    assert Cpp().inspect(source).builds_late is late
+
+
 @pytest.mark.parametrize(
     ("body", "calls"),
     [

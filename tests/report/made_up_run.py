@@ -10,7 +10,7 @@ from kernelwright.judge.verdict import CaseTiming, Comparison, ComparisonRow, Er
 from kernelwright.proposers.base import Candidate
 from kernelwright.report.view import Node, RunView
 from kernelwright.targets.base import Ceilings, TargetInfo
-from kernelwright.tasks import Argument, CaseInfo, Task, TaskInfo, TaskSource, TensorInfo
+from kernelwright.tasks import Argument, CaseInfo, Fairness, Task, TaskInfo, TaskSource, TensorInfo
 
 HOSTILE = "</script><script>alert(1)</script><img src=http://evil.example/x onerror=alert(2)>"
 SOURCE = '''import torch
@@ -128,7 +128,8 @@ def make_view(count: int = 60, *, flops: int = 0, comparison: bool = True) -> Ru
         inputs=(Argument(tensor=tensor(4096, 4096)),),
         outputs=(tensor(4096, 4096),),
         flops=flops,
-        bytes=134_217_728,
+        read_bytes=67_108_864,
+        written_bytes=67_108_864,
     )
     return RunView(
         run="brisk-otter-3f2a",
@@ -148,7 +149,9 @@ def make_view(count: int = 60, *, flops: int = 0, comparison: bool = True) -> Ru
             key="k",
         ),
         ceilings=Ceilings(
-            bandwidth=((1 << 20, 1.6e11), (1 << 23, 1.2e11), (1 << 27, 3.4e10), (1 << 29, 3.3e10)),
+            bandwidth=dict.fromkeys(
+                ("read", "write", "copy"), ((1 << 20, 1.6e11), (1 << 23, 1.2e11), (1 << 27, 3.4e10), (1 << 29, 3.3e10))
+            ),
             flops={"float32": 4.1e11},
         ),
         started=datetime(2026, 1, 2, 3, 4, tzinfo=timezone.utc),
@@ -159,4 +162,5 @@ def make_view(count: int = 60, *, flops: int = 0, comparison: bool = True) -> Ru
         nodes=nodes,
         best=best,
         comparison=Comparison(case="default", floor_us=3900, rows=rows) if comparison and best else None,
+        fairness=Fairness(),
     )

@@ -100,6 +100,13 @@ def test_near_the_floor() -> None:
     assert NearFloor().reason(grown(None, floor_share=0.99), unlimited()) == ""
 
 
+def test_a_lucky_measurement_is_not_near_the_floor() -> None:
+    graph, candidate = SearchGraph(), Candidate(source="0", language="cpp")
+    lucky = make_verdict(candidate, 2.0, 1.0).model_copy(update={"speedup_ci": (1.9, 2.1)})
+    graph.add(candidate, lucky)
+    assert NearFloor().reason(graph, unlimited()) == ""
+
+
 def test_any_of_gives_the_first_reason() -> None:
     both = AnyOf((NoProgress(1), Evaluations()))
     assert both.reason(grown(1.0, None), Budget(None, 2)) == "no progress in 1 evaluations"

@@ -100,14 +100,13 @@ def test_a_verdict_is_reused_only_for_the_same_candidate_task_target_and_judge(
     assert store.verdict(Candidate(source="a", language="cuda").id, task.id, "cpu-1", "judge-1") is None
 
 
-def test_unstable_timing_says_nothing_about_the_candidate(
-    store: Store, make_task: MakeTask, target: TargetInfo
+@pytest.mark.parametrize("reason", ["unstable_timing", "timed_out", "over_limit", "implausible"])
+def test_what_the_machine_may_be_to_blame_for_says_nothing_about_the_candidate(
+    store: Store, make_task: MakeTask, target: TargetInfo, reason: str
 ) -> None:
     task, candidate = make_task(), Candidate(source="noisy", language="cpp")
     run = store.create(task, target, {}, 0)
-    store.evaluated(
-        run, store.propose(run, candidate), verdict(candidate, task, None, reason="unstable_timing"), "judge-1", 0.0
-    )
+    store.evaluated(run, store.propose(run, candidate), verdict(candidate, task, None, reason=reason), "judge-1", 0.0)
     assert store.verdict(candidate.id, task.id, "cpu-1", "judge-1") is None
 
 

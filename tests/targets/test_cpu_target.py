@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 
 import pytest
@@ -13,7 +14,12 @@ from kernelwright.targets.cpu_facts import read_facts
 
 X86 = "processor\t: 0\nmodel name\t: Test CPU @ 3 GHz\nflags\t\t: fpu sse2 avx avx2 fma {extra}\n\nprocessor\t: 1\n"
 ARM = "processor\t: 0\nFeatures\t: fp asimd bf16\nCPU implementer\t: 0x41\nCPU part\t: 0xd0c\n"
-CEILINGS = Ceilings(bandwidth=((1 << 20, 2e11), (1 << 28, 2e10)), flops={"float32": 1e11})
+CURVE = ((1 << 20, 2e11), (1 << 28, 2e10))
+CEILINGS = Ceilings(bandwidth={"read": CURVE, "write": CURVE, "copy": CURVE}, flops={"float32": 1e11})
+
+
+def damaged(curve):
+    return json.dumps({"bandwidth": {"read": CURVE, "write": CURVE, "copy": curve}, "flops": {"float32": 1e11}})
 
 
 def put(root, path, text):
@@ -99,11 +105,15 @@ def test_memory_is_the_machine_s_or_the_group_s(tmp_path):
 
 def test_ceilings_are_the_best_of_all_rounds_and_never_rise_with_the_working_set():
     ceilings, calm = parse(
-        "bandwidth 1024 3e10\nbandwidth 2048 5e10\nflops float32 1e11\nflops float64 5e10\ncalm all 0.2\n"
-        "bandwidth 1024 4e10\nbandwidth 2048 2e10\nflops float32 2e11\nflops bfloat16 8e11\ncalm all 0.98\n"
+        "read 1024 3e10\nread 2048 5e10\ncopy 1024 1e10\nflops float32 1e11\nflops float64 5e10\ncalm all 0.2\n"
+        "read 1024 4e10\nread 2048 2e10\nwrite 1024 9e9\nflops float32 2e11\nflops bfloat16 8e11\ncalm all 0.98\n"
     )
     assert calm
-    assert ceilings.bandwidth == ((1024, 5e10), (2048, 5e10))
+    assert ceilings.bandwidth == {
+        "read": ((1024, 5e10), (2048, 5e10)),
+        "write": ((1024, 9e9),),
+        "copy": ((1024, 1e10),),
+    }
     assert ceilings.flops == {"float32": 2e11, "float64": 5e10, "bfloat16": 8e11, "float16": 2e11}
 
 
@@ -123,6 +133,27 @@ def test_what_was_measured_on_a_busy_machine_is_not_kept(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_second_measurement_can_only_raise_the_ceilings(tmp_path, monkeypatch):
+    monkeypatch.setenv("KERNELWRIGHT_HOME", str(tmp_path))
+    lower, higher = ((1 << 20, 1e11), (1 << 28, 3e10)), ((1 << 20, 2e11), (1 << 28, 3e10))
+    second = Ceilings(bandwidth={**CEILINGS.bandwidth, "read": lower}, flops={"float32": 3e11})
+    monkeypatch.setattr("kernelwright.targets.cpu.measure", lambda info, flags: (CEILINGS, True))
+    Cpu().ceilings()
+    monkeypatch.setattr("kernelwright.targets.cpu.measure", lambda info, flags: (second, True))
+    again = Cpu()
+    again.measure_again()
+    assert again.ceilings() == Cpu().ceilings()
+    assert again.ceilings().bandwidth == {**CEILINGS.bandwidth, "read": higher}
+    assert again.ceilings().flops == {"float32": 3e11}
+
+
+def test_what_was_just_measured_is_not_measured_again(measurements):
+    target = Cpu()
+    target.ceilings()
+    target.measure_again()
+    assert len(measurements) == 1
+
+
 def test_the_machine_is_measured_once(measurements, tmp_path):
     assert Cpu().ceilings() == Cpu().ceilings() == CEILINGS
     assert len(measurements) == 1
@@ -132,10 +163,9 @@ def test_the_machine_is_measured_once(measurements, tmp_path):
 @pytest.mark.parametrize(
     "damage",
     [
-        "", "{", "[]", '{"bandwidth": [], "flops": {}}',
-        json.dumps({"bandwidth": [[1024, 0.0]], "flops": {"float32": 1e11}}),
-        json.dumps({"bandwidth": [[2048, 1e10], [1024, 1e10]], "flops": {"float32": 1e11}}),
-        '{"bandwidth": [[1024, NaN]], "flops": {"float32": 1e11}}',
+        "", "{", "[]", '{"bandwidth": {}, "flops": {}}', damaged([]), damaged([[1024, 0.0]]),
+        damaged([[1024, math.nan]]), damaged([[1024, 1e10], [2048, 1e10]]), damaged([[1 << 28, 1e10], [1 << 20, 1e10]]),
+        json.dumps({"bandwidth": {"read": CURVE}, "flops": {"float32": 1e11}}),
     ],
 )  # fmt: skip
 def test_a_damaged_cache_is_measured_again(measurements, tmp_path, damage):
@@ -166,11 +196,12 @@ def test_a_failing_measurement_says_why(tmp_path, monkeypatch):
 def test_this_machine_can_be_measured(tmp_path, monkeypatch):
     monkeypatch.setenv("KERNELWRIGHT_HOME", str(tmp_path))
     ceilings = Cpu().ceilings()
-    sizes = [size for size, _ in ceilings.bandwidth]
-    rates = [rate for _, rate in ceilings.bandwidth]
-    assert sizes[0] == 256 << 10
-    assert sizes == sorted(sizes)
-    assert rates == sorted(rates, reverse=True)
-    assert 1e8 < rates[-1] < 1e13
+    for curve in ceilings.bandwidth.values():
+        sizes = [size for size, _ in curve]
+        rates = [rate for _, rate in curve]
+        assert sizes[0] == 256 << 10
+        assert sizes == sorted(sizes)
+        assert rates == sorted(rates, reverse=True)
+        assert 1e8 < rates[-1] < 1e13
     assert ceilings.flops["float64"] < ceilings.flops["float32"]
     assert {"float32", "float64", "bfloat16", "float16"} == set(ceilings.flops)

@@ -26,6 +26,17 @@ def source(text: str) -> dict:
     }
 
 
+@pytest.fixture
+def traffic() -> Callable[[host.Reference], tuple[int, int]]:
+    """Bytes that the first case reads and writes at least."""
+
+    def first(reference: host.Reference) -> tuple[int, int]:
+        case = reference.describe()["cases"][0]
+        return case["read_bytes"], case["written_bytes"]
+
+    return first
+
+
 @pytest.fixture(autouse=True)
 def _one_thread() -> Iterator[None]:
     """The tensors of these tests are tiny: threads would cost more than they give."""

@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,8 @@ from kernelwright.tasks.host_sketch import draw, sketch
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 GOOD = "from torch import nn\nclass Model(nn.Module): pass\ndef get_inputs(): return []\n"
+
+Traffic = Callable[[host.Reference], tuple[int, int]]
 
 
 def reference(task: Task) -> host.Reference:
@@ -75,13 +78,13 @@ def test_names_bound_in_other_ways_count(tmp_path: Path) -> None:
     assert Task.load(path).source.search_path == ()
 
 
-def test_modules_beside_the_file_can_be_imported(tmp_path: Path) -> None:
+def test_modules_beside_the_file_can_be_imported(tmp_path: Path, traffic: Traffic) -> None:
     (tmp_path / "my_layers_of_a_test.py").write_text("from torch import nn\nNet = nn.Identity\n")
     path = tmp_path / "task.py"
     path.write_text(
         "from my_layers_of_a_test import Net as Model\nimport torch\ndef get_inputs(): return [torch.rand(2)]\n"
     )
-    assert reference(Task.load(path)).describe()["cases"][0]["bytes"] == 0
+    assert traffic(reference(Task.load(path))) == (0, 0)
 
 
 def test_the_id_follows_the_content(tmp_path: Path) -> None:
@@ -102,10 +105,10 @@ def test_inputs_take_the_place_of_those_of_the_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "spec", ["torch.nn:ReLU", "torch.nn.functional:relu", "torch:relu", "torch:Tensor.relu"], ids=lambda spec: spec
 )
-def test_classes_and_functions_are_imported(spec: str) -> None:
+def test_classes_and_functions_are_imported(spec: str, traffic: Traffic) -> None:
     task = Task.load(spec, inputs=("float32[16,16]",))
     loaded = reference(task)
-    assert loaded.describe()["cases"][0]["bytes"] == 2 * 16 * 16 * 4
+    assert traffic(loaded) == (16 * 16 * 4, 16 * 16 * 4)
     assert loaded.export("default") is not None
 
 
@@ -129,7 +132,7 @@ class Scaled(nn.Module):
         return (x * self.factor) ** power
 
 
-def test_a_live_module_with_its_weights() -> None:
+def test_a_live_module_with_its_weights(traffic: Traffic) -> None:
     module = Scaled()
     task = Task.from_module(module, (torch.rand(32, 4), 2))
     loaded = reference(task)
@@ -137,7 +140,7 @@ def test_a_live_module_with_its_weights() -> None:
     assert (x.shape, power) == ((32, 4), 2)
     assert torch.equal(loaded.forward(loaded.model(0, "default"), [x, power]), module(x, power))
     assert task.name == "Scaled"
-    assert loaded.describe()["cases"][0]["bytes"] == 4 * (128 + 1 + 128)
+    assert traffic(loaded) == (4 * (128 + 1), 4 * 128)
 
 
 def test_large_example_inputs_do_not_travel() -> None:
@@ -208,3 +211,33 @@ def test_symmetric_and_constant_examples() -> None:
     torch.manual_seed(0)
     assert draw(sketch(torch.ones(64))).unique().numel() > 10
     assert draw(sketch(torch.zeros(64))).unique().numel() > 10
+
+
+def test_the_id_is_that_of_the_code_wherever_it_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "from helper_of_a_test import scale\ndef scaled(x):\n    return scale(x)\n"
+    ids = []
+    for folder, factor in (("a", 2), ("b", 2), ("c", 3)):
+        place = tmp_path / folder
+        place.mkdir()
+        (place / "tasks_of_a_test.py").write_text(text)
+        (place / "helper_of_a_test.py").write_text(f"def scale(x):\n    return {factor} * x\n")
+        monkeypatch.chdir(place)
+        ids.append(Task.load("tasks_of_a_test:scaled", inputs=("4x4",)).id)
+    assert ids[0] == ids[1] != ids[2]
+
+
+def test_the_id_changes_with_what_a_file_imports_from_beside_it(tmp_path: Path) -> None:
+    path, helper = tmp_path / "task.py", tmp_path / "more_of_a_test.py"
+    path.write_text("import more_of_a_test\nclass Model: ...\ndef get_inputs(): return []\n")
+    helper.write_text("WIDTH = 1\n")
+    before = Task.load(path).id
+    helper.write_text("WIDTH = 2\n")
+    assert Task.load(path).id != before
+
+
+def test_the_reference_that_proposers_see_has_no_cases(tmp_path: Path) -> None:
+    path = tmp_path / "task.py"
+    path.write_text(
+        "class Model: ...\ndef get_inputs(): return []\ndef get_cases():\n    return [{'name': 'secret'}]\nWIDTH = 1\n"
+    )
+    assert Task.load(path).reference == "class Model: ...\ndef get_inputs(): return []\nWIDTH = 1\n"

@@ -8,6 +8,7 @@ from kernelwright.cli.options import (
     JsonOption,
     KernelArgument,
     LanguageOption,
+    StrictOption,
     TargetOption,
     TaskArgument,
     ToleranceOption,
@@ -25,6 +26,7 @@ def command(
     inputs: InputOption = None,
     allow_tf32: AllowTf32Option = False,
     tolerance: ToleranceOption = None,
+    strict: StrictOption = False,
     json: JsonOption = False,
 ) -> int:
     """Judge a kernel: is it right, is it its own work, how fast is it?"""
@@ -34,7 +36,7 @@ def command(
 
     with stdout_reserved():
         verdict = api.evaluate(
-            api.load_task(task, inputs=inputs or (), allow_tf32=allow_tf32, tolerance=tolerance),
+            api.load_task(task, inputs=inputs or (), allow_tf32=allow_tf32, tolerance=tolerance, strict=strict),
             kernel,
             target=target,
             language=language,

@@ -14,6 +14,7 @@ from kernelwright.cli.options import (
     LanguageOption,
     OutOption,
     PolicyOption,
+    StrictOption,
     TargetOption,
     TaskArgument,
     ToleranceOption,
@@ -37,6 +38,7 @@ def command(
     inputs: InputOption = None,
     allow_tf32: AllowTf32Option = False,
     tolerance: ToleranceOption = None,
+    strict: StrictOption = False,
     json: JsonOption = False,
 ) -> int:
     """Search for a faster kernel; write the best one and a report."""
@@ -44,7 +46,7 @@ def command(
 
     with watch(quiet=json) as listener:
         result = api.optimize(
-            api.load_task(task, inputs=inputs or (), allow_tf32=allow_tf32, tolerance=tolerance),
+            api.load_task(task, inputs=inputs or (), allow_tf32=allow_tf32, tolerance=tolerance, strict=strict),
             target=target,
             language=language,
             budget=budget,

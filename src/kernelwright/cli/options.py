@@ -56,6 +56,9 @@ ToleranceOption = Annotated[
         show_default=False,
     ),
 ]
+StrictOption = Annotated[
+    bool, typer.Option("--strict", help="Refuse kernels that call torch's own operations beside their own.")
+]
 OutOption = Annotated[Path, typer.Option(metavar="DIR", help="Where the kernel and the report go.", file_okay=False)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON value on stdout and nothing else.")]
 PolicyOption = Annotated[

@@ -72,6 +72,9 @@ class _Watcher:
         elif isinstance(event, events.Best):
             candidate, verdict = event.node.candidate, event.node.verdict
             self._say(f"{fmt.speedup(verdict.speedup)}  {_what(candidate)}", "green")
+        elif isinstance(event, events.Unfair):
+            reasons = "; ".join(problem.reason for problem in event.problems)
+            self._say(f"the task is not a fair test: {reasons}", "yellow")
         elif isinstance(event, events.ProposerFailed):
             self._say(f"the {event.proposer} proposer cannot work here: {event.message}", "yellow")
         elif isinstance(event, events.Comparing):

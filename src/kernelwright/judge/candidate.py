@@ -3,14 +3,19 @@
 
 from __future__ import annotations
 
+import bisect
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from kernelwright.judge import memory, numerics, tensors
-from kernelwright.judge.comparing import compare_output
+from kernelwright.judge.comparing import check_form, compare_output
+from kernelwright.judge.memory import BadAddress, Forbidden, Gone
 from kernelwright.judge.process import Worker
 from kernelwright.judge.reference import Answer, Expected, Inputs, ReferenceSide
 from kernelwright.judge.rejection import Rejection, WorkerFailure, rejection
@@ -18,6 +23,8 @@ from kernelwright.judge.tensors import BadTensor, Claim
 from kernelwright.tasks import CaseInfo
 
 LOAD_TIMEOUT = 60.0
+CALL_TIMEOUT, SLOWER = 20.0, 100.0
+"""Seconds for a request to a candidate, and how many times as slow as the reference it may be beyond them."""
 POISON = 0xAD
 """Byte that results are overwritten with once they have been read, so that memory that is handed out again holds no
 answer."""
@@ -34,10 +41,12 @@ class Build:
 
 @dataclass(frozen=True)
 class Slots:
-    """Room for inputs in a worker: what each argument is, and where each tensor of each set lies."""
+    """Room for inputs in a worker: what each argument is, where each tensor of each set lies, and where the worker
+    notes how far it is."""
 
     arguments: tuple[dict[str, Any], ...]
     pointers: tuple[tuple[int | None, ...], ...]
+    progress: int
 
 
 @dataclass
@@ -47,22 +56,48 @@ class CandidateSide:
 
     worker: Worker
     reference: ReferenceSide
-    call_timeout: float = 60.0
+    call_timeout: float = CALL_TIMEOUT
     loading: bool = field(default=True, init=False)
+    silent: bool = field(default=False, init=False)
+    """Whether what it says may not be passed on, since it sees inputs that are used again for others."""
     slots: Slots | None = field(default=None, init=False)
+    spoilt: bool = field(default=False, init=False)
+    """A result that was overwritten after it had been read was one of its parameters or buffers."""
+    state: tuple[Claim, ...] = field(default=(), init=False)
+    hooked: bool = field(default=False, init=False)
+    """Its model says that loading a state dict does more than copying."""
+    left: list[dict[str, Any]] = field(default_factory=list, init=False)
+    """The state as the last run left it, where forward changes state."""
+    _read: list[Claim] = field(default_factory=list, init=False)
 
     def call(self, op: str, timeout: float, **arguments: Any) -> dict[str, Any]:
         """Asks the worker. Raises `Rejection`."""
         return self.timed_call(op, timeout, **arguments)[0]
 
     def timed_call(self, op: str, timeout: float, **arguments: Any) -> tuple[dict[str, Any], float]:
-        """As `call`, with the seconds it took. Raises `Rejection`."""
+        """As `call`, with the seconds it took; `halfway` as for `Worker.timed_call`. Raises `Rejection`."""
         output = ""
         try:
             return self.worker.timed_call(op, timeout, **arguments)
         except WorkerFailure as error:
             output = self.worker.output()
-            raise rejection(error, output, loading=self.loading) from error
+            raise rejection(error, output, loading=self.loading, silent=self.silent) from error
+
+    @contextmanager
+    def trusting(self, what: str) -> Iterator[None]:
+        """Around everything that is done with an address or a description of the worker's: `what` they are of.
+
+        Raises:
+            Rejection: they are false, or nobody may read its memory; it has ended.
+        """
+        try:
+            yield
+        except (BadTensor, BadAddress) as error:
+            raise Rejection("tampering", f"{what} cannot be where its process says: {error}") from error
+        except Forbidden as error:
+            raise Rejection("tampering", "its process keeps the judge from reading its memory") from error
+        except Gone as error:
+            raise Rejection("crashed", "its process ended between two calls") from error
 
     def load(self, source: str, build: Build, *, readonly: bool, timeout: float = LOAD_TIMEOUT) -> None:
         """Executes the candidate's module in the worker."""
@@ -77,10 +112,8 @@ class CandidateSide:
         """Makes ModelNew and returns where its parameters and buffers are."""
         info = self.reference.info
         reply = self.call("construct", timeout, seed=0, init_inputs=info.init_inputs, dtype=case.dtype)
-        state = reply.get("state")
-        if not isinstance(state, list):
-            raise Rejection("tampering", "its process broke the protocol: no list of parameters")
-        return state
+        self.hooked = reply.get("hooks") is True
+        return _state(reply)
 
     def ready(self, case: CaseInfo) -> list[str]:
         """Makes the model for a case with the reference's parameters; returns the names of those that found no
@@ -89,7 +122,7 @@ class CandidateSide:
 
     def restore(self, case: CaseInfo) -> None:
         """Puts the reference's parameters and buffers back after forward has changed some."""
-        self.give_state(case, self.call("state", LOAD_TIMEOUT).get("state", []))
+        self.give_state(case, _state(self.call("state", LOAD_TIMEOUT)))
 
     def give_state(self, case: CaseInfo, entries: list[dict[str, Any]]) -> list[str]:
         """Writes the reference's parameters and buffers into the candidate's: by name, else by order and shape.
@@ -98,13 +131,30 @@ class CandidateSide:
             The names of reference parameters that found no place (the candidate may have folded them into others).
         """
         theirs = self.reference.construct(case)
-        try:
-            return self._match(theirs, entries)
-        except (BadTensor, KeyError, TypeError) as error:
-            raise Rejection("tampering", f"its parameters are not what it says: {error}") from error
+        with self.trusting("its parameters"):
+            self.state, self.spoilt = tuple(Claim.parse(entry) for entry in entries), False
+        left = self._match(theirs, entries)
+        if self.hooked:
+            self._load_state([entry for entry in theirs if entry["kind"] != "attribute"])
+        return left
+
+    def _load_state(self, theirs: list[dict[str, Any]]) -> None:
+        """Has its model load the reference's state dict, since hooks pack or rename what they are given."""
+        shapes = [{key: entry[key] for key in ("name", "shape", "dtype")} for entry in theirs]
+        pointers: Any = self.call("stage", LOAD_TIMEOUT, state=shapes).get("pointers")
+        if not isinstance(pointers, list) or len(pointers) != len(theirs):
+            raise Rejection("tampering", "its process broke the protocol: not one address a parameter")
+        for entry, pointer in zip(theirs, pointers, strict=True):
+            source = Claim.parse(entry)
+            if source.elements:
+                data = np.ascontiguousarray(self.reference.read(source))
+                with self.trusting("its copies of parameters"):
+                    tensors.fill(self.worker, [_address(pointer)], data.reshape(1, -1).view(np.uint8))
+        self.call("load_state", LOAD_TIMEOUT)
 
     def _match(self, theirs: list[dict[str, Any]], entries: list[dict[str, Any]]) -> list[str]:
-        claims = [(str(entry["name"]), str(entry["kind"]), Claim.parse(entry)) for entry in entries]
+        with self.trusting("its parameters"):
+            claims = [(str(entry.get("name")), str(entry.get("kind")), Claim.parse(entry)) for entry in entries]
         open_entries = {name: (kind, claim) for name, kind, claim in claims}
         unplaced: list[tuple[str, str, Claim]] = []
         for entry in theirs:
@@ -128,37 +178,44 @@ class CandidateSide:
     def _copy(self, source: Claim, target: Claim) -> None:
         if source.elements == 0:
             return
-        if source.dtype != target.dtype or not target.contiguous:
-            raise BadTensor(f"{target.dtype} with strides {target.strides} where the reference has {source.dtype}")
-        data = np.ascontiguousarray(tensors.read(self.reference.worker, [source])[0])
-        tensors.fill(self.worker, [target.pointer], data.reshape(1, -1).view(np.uint8))
+        data = self.reference.read(source)
+        try:
+            row = tensors.laid_out(data, source.dtype, target)
+        except BadTensor as error:
+            raise Rejection("wrong_dtype", f"its parameters cannot hold the reference's: {error}") from error
+        with self.trusting("a parameter"):
+            tensors.fill(self.worker, [target.pointer], row)
 
     def bind(self, like: Inputs, count: int = 1) -> Slots:
         """Makes room in the worker for `count` sets of inputs like these."""
         if self.slots is None or self.slots.arguments != like.arguments or len(self.slots.pointers) != count:
             reply = self.call("slots", self.call_timeout, arguments=list(like.arguments), count=count)
-            self.slots = Slots(like.arguments, self._pointers(reply, like, count))
+            self.slots = Slots(like.arguments, self._pointers(reply, like, count), _address(reply.get("progress")))
         return self.slots
 
-    def reveal(self, inputs: list[Inputs]) -> None:
-        """Writes sets of inputs into the slots of the stopped worker, the last moment before it may use them."""
+    def reveal(self, inputs: list[Inputs], start: int = 0) -> None:
+        """Writes sets of inputs into the slots of the stopped worker, the last moment before it may use them; those
+        before `start` are left alone."""
         assert self.slots is not None
-        try:
-            for index, item in enumerate(inputs[0].data):
-                if item is not None and item.size:
-                    rows = item[None] if len(inputs) == 1 else np.stack([_bytes(one, index) for one in inputs])
-                    tensors.fill(self.worker, [slot[index] or 0 for slot in self.slots.pointers[: len(inputs)]], rows)
-        except BadTensor as error:
-            raise Rejection("tampering", str(error)) from error
+        slots, sets = self.slots.pointers[start : len(inputs)], inputs[start:]
+        for index, item in enumerate(sets[0].data if sets else ()):
+            if item is not None and item.size:
+                rows = item[None] if len(sets) == 1 else np.stack([_bytes(one, index) for one in sets])
+                with self.trusting(f"argument {index}"):
+                    tensors.fill(self.worker, [slot[index] or 0 for slot in slots], rows)
 
-    def run(self, count: int) -> tuple[list[list[dict[str, Any]]], float]:
+    def run(
+        self, count: int, halfway: tuple[float, Callable[[], None]] | None = None
+    ) -> tuple[list[list[dict[str, Any]]], float]:
         """Runs forward on the first slots; the outputs as the worker describes them, a list a call, and the judge's
-        seconds."""
+        seconds. `halfway`: see `Worker.timed_call`."""
         self.loading = False
-        reply, seconds = self.timed_call("go", self.call_timeout, count=count)
+        changes = bool(self.reference.changed)
+        reply, seconds = self.timed_call("go", self.call_timeout, halfway=halfway, count=count, state=changes)
         outputs = reply.get("outputs")
-        if not isinstance(outputs, list) or len(outputs) != count or not all(isinstance(one, list) for one in outputs):
+        if not isinstance(outputs, list) or len(outputs) != count or not all(map(_is_list_of_objects, outputs)):
             raise Rejection("tampering", "its process broke the protocol: not one list of outputs a call")
+        self.left = _state(reply) if changes else []
         return outputs, seconds
 
     def compare(
@@ -169,47 +226,105 @@ class CandidateSide:
 
         Args:
             outputs: what the worker says they are, a list a call.
-            expected: what they must be; arrays are stacked over the calls when there are several.
+            expected: what they must be, and what must be in the slots afterwards; arrays are stacked over the calls
+                when there are several.
 
         Returns:
-            The errors of each floating output. Raises `Rejection`: what is not there yet when the call has returned is
-            wrong.
+            The errors of what is floating in `expected`. Raises `Rejection`: what is not there yet when the call has
+            returned is wrong.
         """
         claims = [check_form(call, expected) for call in outputs]
+        self._read = [claim for call in claims for claim in call if claim is not None]
         found: list[numerics.Errors | None] = []
         for index, want in enumerate(expected):
-            column = [call[index] for call in claims]
+            column = [call[index] for call in claims] if want.argument is None else self.arguments(want, len(claims))
             held = [claim for claim in column if claim is not None]
+            what = want.name.format(index)
             if not held:
                 found.append(None)
                 continue
             try:
-                found.append(compare_output(tensors.fetcher(self.worker, held), want, f"output {index}"))
-            except BadTensor as error:
-                raise Rejection("tampering", f"output {index}: {error}") from error
+                with self.trusting(what):
+                    found.append(compare_output(tensors.fetcher(self.worker, held), want, what))
+            except Rejection as rejected:
+                if rejected.reason != "tampering" and want.argument is None and same_memory(held):
+                    message = f"{what} is the same memory in several calls: forward must return fresh tensors"
+                    raise Rejection("reuses_outputs", message, **rejected.evidence) from rejected
+                raise
         return found
 
-    def poison(self, outputs: list[list[dict[str, Any]]]) -> None:
-        """Overwrites results that have been read."""
-        for call in outputs:
-            for leaf in call:
-                if "pointer" in leaf:
-                    claim = Claim.parse(leaf)
-                    memory.fill(self.worker.pid, claim.pointer, claim.span_bytes, POISON)
-
-    def unchanged(self, answer: Answer) -> None:
-        """Rejects a candidate that wrote into its inputs (slot 0) where the reference does not."""
+    def arguments(self, want: Expected, count: int) -> list[Claim]:
+        """Where the first slots hold the argument that `want` describes."""
         assert self.slots is not None
-        for position, (item, pointer) in enumerate(zip(answer.inputs.data, self.slots.pointers[0], strict=True)):
+        position = want.argument or 0
+        described = self.slots.arguments[position]["tensor"]
+        return [Claim.parse({**described, "pointer": slot[position] or 0}) for slot in self.slots.pointers[:count]]
+
+    def poison(self) -> None:
+        """Overwrites the results that `compare` has read, and nothing else that the worker may call a result."""
+        for claim in self._read:
+            with self.trusting("an output"):
+                memory.fill(self.worker.pid, claim.pointer, claim.span_bytes, POISON)
+            self.spoilt |= any(_overlap(claim, held) for held in self.state)
+        self._read = []
+
+    def unchanged(self, answer: Answer, inputs: Inputs, slot: int = 0) -> None:
+        """Rejects a candidate that wrote into the inputs in a slot where the reference, giving `answer`, does not."""
+        assert self.slots is not None
+        for position, (item, pointer) in enumerate(zip(inputs.data, self.slots.pointers[slot], strict=True)):
             if item is None or not item.size or position in answer.mutated_inputs:
                 continue
-            if not memory.equal(self.worker.pid, pointer or 0, item):
+            with self.trusting(f"argument {position}"):
+                same = memory.equal(self.worker.pid, pointer or 0, item)
+            if not same:
                 raise Rejection(
                     "mutates_inputs",
                     f"it writes into argument {position} of forward, which the reference leaves alone",
                     case=answer.case.name,
                     argument=position,
                 )
+
+    def apart(self, answer: Answer, inputs: Inputs) -> None:
+        """Rejects outputs, as `compare` has read them, in the memory of inputs, where the reference returns new ones:
+        whoever changes one changes the other."""
+        assert self.slots is not None
+        if answer.aliases or answer.mutated_inputs:
+            return
+        taken = sorted(
+            (pointer, pointer + item.nbytes, position)
+            for slot in self.slots.pointers
+            for position, (item, pointer) in enumerate(zip(inputs.data, slot, strict=True))
+            if item is not None and pointer
+        )
+        for claim in self._read:
+            before = bisect.bisect_left(taken, (claim.pointer + claim.span_bytes, 0, 0))
+            if before and claim.span_bytes and taken[before - 1][1] > claim.pointer:
+                argument = taken[before - 1][2]
+                raise Rejection(
+                    "mutates_inputs",
+                    f"it returns the memory of argument {argument} of forward; the reference returns new memory",
+                    case=answer.case.name,
+                    argument=argument,
+                )
+
+    def compare_state(self, expected: dict[str, Expected]) -> None:
+        """Compares what the last run left in the buffers that the reference's forward changes. Raises `Rejection`."""
+        entries = {entry["name"]: entry for entry in self.left}
+        for name, want in expected.items():
+            if name not in entries:
+                raise Rejection(
+                    "wrong_values",
+                    f"the reference's forward changes {name}, and the candidate has no such buffer",
+                    buffer=name,
+                )
+            with self.trusting(f"buffer {name}"):
+                claim = Claim.parse(entries[name])
+                if (claim.shape, claim.dtype) != (want.shape, want.dtype):
+                    raise Rejection(
+                        "wrong_shape",
+                        f"buffer {name} is {claim.dtype}{list(claim.shape)}, not {want.dtype}{list(want.shape)}",
+                    )
+                compare_output(tensors.fetcher(self.worker, [claim]), want, f"buffer {name} after forward")
 
     @staticmethod
     def _pointers(reply: dict[str, Any], like: Inputs, count: int) -> tuple[tuple[int | None, ...], ...]:
@@ -220,53 +335,39 @@ class CandidateSide:
                 and len(pointers) == count
                 and all(len(slot) == len(like.data) for slot in pointers)
             ):
-                return tuple(tuple(None if item is None else int(item) for item in slot) for slot in pointers)
-        except (TypeError, ValueError):
+                return tuple(tuple(None if item is None else _address(item) for item in slot) for slot in pointers)
+        except (TypeError, ValueError, OverflowError):
             pass
         raise Rejection("tampering", "its process broke the protocol: not one address an input")
 
 
-def check_form(call: list[Any], expected: tuple[Expected, ...]) -> list[Claim | None]:
-    """One call's outputs as claims, after checking their number, kinds, shapes and dtypes. Raises `Rejection`."""
-    if len(call) != len(expected):
-        raise Rejection(
-            "wrong_shape",
-            f"it returns {len(call)} outputs where the reference returns {len(expected)}",
-            got=len(call),
-            expected=len(expected),
-        )
-    claims: list[Claim | None] = []
-    for index, (leaf, want) in enumerate(zip(call, expected, strict=True)):
-        if not want.dtype:
-            if not isinstance(leaf, dict) or leaf.get("value") != want.value:
-                raise Rejection("wrong_values", f"output {index} is {leaf}, not the value {want.value}", output=index)
-            claims.append(None)
-            continue
-        if not isinstance(leaf, dict) or "pointer" not in leaf:
-            what = leaf.get("other", "no tensor") if isinstance(leaf, dict) else "no tensor"
-            raise Rejection("wrong_shape", f"output {index} is no plain tensor but {what}", output=index)
-        try:
-            claim = Claim.parse(leaf)
-        except BadTensor as error:
-            raise Rejection("wrong_dtype", f"output {index}: {error}", output=index) from error
-        if claim.shape != want.shape:
-            raise Rejection(
-                "wrong_shape",
-                f"output {index} has shape {list(claim.shape)}, the reference's {list(want.shape)}",
-                output=index,
-                got=list(claim.shape),
-                expected=list(want.shape),
-            )
-        if claim.dtype != want.dtype:
-            raise Rejection(
-                "wrong_dtype",
-                f"output {index} is {claim.dtype}, the reference's {want.dtype}",
-                output=index,
-                got=claim.dtype,
-                expected=want.dtype,
-            )
-        claims.append(claim)
-    return claims
+def _address(value: Any) -> int:
+    """An address from a reply. Raises `Rejection`."""
+    if not isinstance(value, int) or not 0 <= value < 1 << 64:
+        raise Rejection("tampering", f"its process broke the protocol: {str(value)[:40]!r} is no address")
+    return value
+
+
+def _state(reply: dict[str, Any]) -> list[dict[str, Any]]:
+    """The parameters and buffers in a reply. Raises `Rejection`."""
+    entries = reply.get("state")
+    if not _is_list_of_objects(entries) or not all(isinstance(entry.get("name"), str) for entry in entries or ()):
+        raise Rejection("tampering", "its process broke the protocol: no list of parameters and buffers")
+    return list(entries or ())
+
+
+def _is_list_of_objects(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(entry, dict) for entry in value)
+
+
+def same_memory(claims: list[Claim]) -> bool:
+    """Whether two of these tensors overlap."""
+    spans = sorted((claim.pointer, claim.pointer + claim.span_bytes) for claim in claims if claim.elements)
+    return any(end > start for (_, end), (start, _) in pairwise(spans))
+
+
+def _overlap(one: Claim, other: Claim) -> bool:
+    return one.pointer < other.pointer + other.span_bytes and other.pointer < one.pointer + one.span_bytes
 
 
 def _bytes(inputs: Inputs, index: int) -> Any:

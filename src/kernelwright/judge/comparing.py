@@ -1,16 +1,64 @@
-"""One output against what it must be: the errors where it is right, a `Rejection` with evidence where it is wrong."""
+"""Outputs against what they must be: errors where they are right, a `Rejection` with evidence where they are wrong."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 
 from kernelwright.judge import numerics
 from kernelwright.judge.reference import Expected
 from kernelwright.judge.rejection import Rejection
-from kernelwright.judge.tensors import Array, widen
+from kernelwright.judge.tensors import Array, BadTensor, Claim, UnknownDtype, widen
 from kernelwright.judge.verdict import Reason
 
 _PART = 1 << 18
+
+
+def check_form(call: list[Any], expected: tuple[Expected, ...]) -> list[Claim | None]:
+    """One call's outputs as claims, after checking their number, kinds, shapes and dtypes. Raises `Rejection`."""
+    expected = tuple(want for want in expected if want.argument is None)
+    if len(call) != len(expected):
+        raise Rejection(
+            "wrong_shape",
+            f"it returns {len(call)} outputs where the reference returns {len(expected)}",
+            got=len(call),
+            expected=len(expected),
+        )
+    claims: list[Claim | None] = []
+    for index, (leaf, want) in enumerate(zip(call, expected, strict=True)):
+        if not want.dtype:
+            if not isinstance(leaf, dict) or leaf.get("value") != want.value:
+                raise Rejection("wrong_values", f"output {index} is {leaf}, not the value {want.value}", output=index)
+            claims.append(None)
+            continue
+        if not isinstance(leaf, dict) or "pointer" not in leaf:
+            what = leaf.get("other", "no tensor") if isinstance(leaf, dict) else "no tensor"
+            raise Rejection("wrong_shape", f"output {index} is no plain tensor but {what}", output=index)
+        try:
+            claim = Claim.parse(leaf)
+        except UnknownDtype as error:
+            raise Rejection("wrong_dtype", f"output {index}: {error}", output=index) from error
+        except BadTensor as error:
+            raise Rejection("tampering", f"output {index}: {error}", output=index) from error
+        if claim.shape != want.shape:
+            raise Rejection(
+                "wrong_shape",
+                f"output {index} has shape {list(claim.shape)}, the reference's {list(want.shape)}",
+                output=index,
+                got=list(claim.shape),
+                expected=list(want.shape),
+            )
+        if claim.dtype != want.dtype:
+            raise Rejection(
+                "wrong_dtype",
+                f"output {index} is {claim.dtype}, the reference's {want.dtype}",
+                output=index,
+                got=claim.dtype,
+                expected=want.dtype,
+            )
+        claims.append(claim)
+    return claims
 
 
 def compare_output(fetch: numerics.Fetch, want: Expected, what: str) -> numerics.Errors | None:
@@ -24,10 +72,10 @@ def compare_output(fetch: numerics.Fetch, want: Expected, what: str) -> numerics
     if want.bound is None or want.magnitude is None:
         _equal(fetch, want, want.exact, what)
         return None
-    found = numerics.errors(fetch, want.dtype, want.exact, want.magnitude)
+    found = numerics.errors(fetch, want.dtype, want.exact, want.magnitude, alternative=want.alternative)
     if want.bound.admits(found):
         return found
-    found = numerics.errors(fetch, want.dtype, want.exact, want.magnitude, locate=True)
+    found = numerics.errors(fetch, want.dtype, want.exact, want.magnitude, alternative=want.alternative, locate=True)
     if found.non_finite >= 0:
         raise _wrong(
             fetch, want, found.non_finite, "non_finite", f"{what}: NaN or infinity where the reference is finite"

@@ -8,9 +8,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
-from kernelwright.judge import numerics, tensors
-from kernelwright.judge.candidate import Build, CandidateSide
-from kernelwright.judge.comparing import compare_output
+from kernelwright.judge import numerics
+from kernelwright.judge.candidate import CALL_TIMEOUT, SLOWER, Build, CandidateSide
 from kernelwright.judge.process import Worker
 from kernelwright.judge.reference import Answer, ReferenceSide
 from kernelwright.judge.rejection import Rejection
@@ -68,7 +67,7 @@ class Evaluation:
         self._workers = [one for one in self._workers if not one.closed] + [worker]
         if self._aborted:
             worker.kill()
-        return CandidateSide(worker, self.reference)
+        return CandidateSide(worker, self.reference, CALL_TIMEOUT + SLOWER * self.reference.seconds)
 
     def abort(self) -> None:
         """Ends what runs for this candidate, from another thread: whoever waits for it gets a rejection that nobody
@@ -80,13 +79,19 @@ class Evaluation:
     def fresh_side(self) -> CandidateSide:
         """A new worker with the candidate loaded from its build."""
         side = self.start_side(building=False)
-        side.load(self.source, self.build, readonly=True)
+        try:
+            side.load(self.source, self.build, readonly=True)
+        except Rejection:
+            side.worker.close()
+            raise
         return side
 
     def enter(self, case: CaseInfo) -> None:
         """Makes the candidate's model ready for a case, with the reference's parameters."""
-        changes = any(state.mutated for state in self.reference.info.state)
+        changes = bool(self.reference.changed)
         if self._case is not None and self._case.dtype == case.dtype and not changes:
+            if self.subject.spoilt:
+                self.subject.restore(case)
             return
         unplaced = self.subject.ready(case)
         if unplaced:
@@ -107,14 +112,14 @@ class Evaluation:
         side = self.subject
         try:
             found = side.compare(outputs, answer.outputs)
-            if answer.state:
-                self._compare_state(answer)
+            side.compare_state(answer.state)
         except Rejection as rejection:
             evidence = {"case": answer.case.name, "distribution": answer.name or "own", **rejection.evidence}
             where = f"case {answer.case.name}" + (f", {answer.name} inputs" if answer.name else "")
             raise Rejection(rejection.reason, f"{where}: {rejection}", **evidence) from rejection
-        side.unchanged(answer)
-        side.poison(outputs)
+        side.apart(answer, answer.inputs)
+        side.unchanged(answer, answer.inputs)
+        side.poison()
         self.checked += len(answer.outputs)
         if not answer.name:
             self._note_errors(found, answer)
@@ -132,27 +137,6 @@ class Evaluation:
                 allowed_max=want.bound.max,
                 allowed_mean=want.bound.mean,
             )
-
-    def _compare_state(self, answer: Answer) -> None:
-        """Compares what forward left in the buffers that the reference's forward changes."""
-        entries = {entry.get("name"): entry for entry in self.subject.call("state", 60.0).get("state", [])}
-        for name, want in answer.state.items():
-            if name not in entries:
-                raise Rejection(
-                    "wrong_values",
-                    f"the reference's forward changes {name}, and the candidate has no such buffer",
-                    buffer=name,
-                )
-            try:
-                claim = tensors.Claim.parse(entries[name])
-                if (claim.shape, claim.dtype) != (want.shape, want.dtype):
-                    raise Rejection(
-                        "wrong_shape",
-                        f"buffer {name} is {claim.dtype}{list(claim.shape)}, not {want.dtype}{list(want.shape)}",
-                    )
-                compare_output(tensors.fetcher(self.subject.worker, [claim]), want, f"buffer {name} after forward")
-            except tensors.BadTensor as error:
-                raise Rejection("tampering", f"buffer {name}: {error}") from error
 
     def side_done(self) -> None:
         """Ends the worker of the stages before timing, which uses fresh ones."""

@@ -6,24 +6,29 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import statistics
+import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from kernelwright import registry
-from kernelwright.errors import KernelwrightError, TaskError
+from kernelwright.errors import TaskError
 from kernelwright.home import home
-from kernelwright.judge import stages
+from kernelwright.judge import builds, stages
 from kernelwright.judge.background import Background
 from kernelwright.judge.candidate import Build
+from kernelwright.judge.endings import WorkerTimeout
 from kernelwright.judge.evaluation import Clock, Evaluation
-from kernelwright.judge.memory import POOL, Gone
+from kernelwright.judge.pools import Pools, Reference
 from kernelwright.judge.process import Worker, Zygote, visible_folders
+from kernelwright.judge.race import COMPILED, Race
 from kernelwright.judge.reference import ReferenceSide, new_seeds
 from kernelwright.judge.rejection import Rejection, WorkerFailure
 from kernelwright.judge.sandbox import Confinement
-from kernelwright.judge.timing import Reference, Stopwatch, interval
-from kernelwright.judge.verdict import STAGES, Comparison, ComparisonRow, Proof, StageReport, Verdict
+from kernelwright.judge.timing import Stopwatch
+from kernelwright.judge.verdict import STAGES, Comparison, Proof, StageReport, Verdict
+from kernelwright.judge.warden import Allowance
 from kernelwright.languages.base import Language
 from kernelwright.targets.base import Target
 from kernelwright.tasks import Fairness, Graph, Task, TaskInfo
@@ -41,9 +46,8 @@ GIB = 1 << 30
 
 class Judge:
     """Life cycle: `async with Judge(task, target) as judge`, which starts the sandbox and loads the task; then
-    `evaluate` as often and
-    as concurrently as you like: builds overlap, everything that runs on the device takes turns. Leaving ends every
-    process.
+    `evaluate` as often and as concurrently as you like: builds overlap, everything that runs on the device takes turns.
+    Leaving ends every process.
 
     Args:
         task: what candidates must compute.
@@ -76,6 +80,7 @@ class Judge:
             await asyncio.to_thread(self._start)
         except BaseException:
             await asyncio.to_thread(self._zygote.close)
+            self._zygote.release()
             raise
         return self
 
@@ -85,6 +90,7 @@ class Judge:
             task.cancel()
         await asyncio.to_thread(self._zygote.close)
         await asyncio.gather(*running, return_exceptions=True)
+        self._zygote.release()
 
     @property
     def sandbox(self) -> str:
@@ -97,10 +103,17 @@ class Judge:
         reply = await asyncio.to_thread(self._ask, "fairness", timeout, budget_s=FAIRNESS_SECONDS)
         return Fairness.model_validate(reply["fairness"])
 
-    async def graph(self, case: str) -> Graph | None:
-        """The task's exported graph on a case; None where torch.export cannot export it."""
+    async def graph(self, case: str, *, limit: float | None = None) -> Graph | None:
+        """The task's exported graph on a case; None where torch.export cannot export it, or not within `limit`
+        seconds."""
         self._warm_up()
-        graph = (await asyncio.to_thread(self._ask, "export", COMPILE_TIMEOUT, case=case))["graph"]
+        timeout = COMPILE_TIMEOUT if limit is None else min(limit, COMPILE_TIMEOUT)
+        try:
+            graph = (await asyncio.to_thread(self._ask, "export", timeout, case=case))["graph"]
+        except TaskError as error:
+            if limit is None or not isinstance(error.__cause__, WorkerTimeout):
+                raise
+            return None
         return None if graph is None else Graph.model_validate(graph)
 
     async def compiled(self) -> str | None:
@@ -131,24 +144,37 @@ class Judge:
             evaluation.side_done()
         return self._verdict(candidate, evaluation, done, None)
 
-    async def compare(self, candidates: Sequence[Candidate]) -> Comparison:
-        """Times eager, torch.compile and accepted candidates in turn on the first tune case; a candidate that fails has
-        no row."""
-        _, problem = await self._compile()
+    async def compare(self, candidates: Sequence[Candidate], *, limit: float | None = None) -> Comparison:
+        """Times eager, torch.compile and accepted candidates in turn on the first tune case; one that fails has no
+        row. With `limit`, it takes about that many seconds: half of it may pass until torch.compile is ready.
+
+        Raises:
+            TaskError: the reference itself fails.
+        """
+        end = None if limit is None else time.monotonic() + limit
+        try:
+            _, problem = await asyncio.wait_for(self._compile(), None if limit is None else limit / 2)
+            compiled = self._compile_worker
+        except asyncio.TimeoutError:
+            compiled, problem = None, "not ready within the budget"
         async with self._device:
-            return await _in_thread(self._compare, candidates, problem, abort=lambda: None)
+            left = None if end is None else max(1.0, end - time.monotonic())
+            return await _in_thread(self._compare, candidates, compiled, problem, left, abort=lambda: None)
 
     # --- start ---
 
     def _start(self) -> None:
         self._zygote.start()
-        self._reference = ReferenceSide(self.task, self._fork_task(), self._seeds)
+        self._reference = ReferenceSide(self.task, self._fork_task, self._seeds)
         self.info = self._reference.load()
-        timer = Reference(self._fork_task(), self._reference)
+        timer = Reference(self._fork_task(), self._reference, call_timeout=COMPILE_TIMEOUT)
         self._reference.load_into(timer.worker)
-        self._stopwatch = Stopwatch(self._reference, timer)
+        self._stopwatch = Stopwatch(Pools(self._reference, timer))
         self._compiler_key = self._language.compiler_key()
         self._shared = self._language.shared()
+        if self._shared is not None:
+            builds.use(self._shared)
+        builds.trim(home() / "builds")
 
     def _fork_task(self, *, programs: bool = False) -> Worker:
         if programs:
@@ -176,30 +202,29 @@ class Judge:
     def _warm_up(self) -> None:
         """Has the answers that every candidate needs computed while the first one is still being made."""
         if self._warming is None:
+            self._reference.admit()
             self._warming = asyncio.create_task(self._prepare_answers())
             self._preparing = asyncio.create_task(asyncio.to_thread(self._prepare_builds))
 
     async def _prepare_answers(self) -> None:
         async with self._device:
             with suppress(TaskError):  # whoever needs the answer meets the same error and reports it
-                await _in_thread(self._answers, abort=self._reference.worker.kill)
+                await _in_thread(self._answers, abort=self._reference.abort)
 
     def _answers(self) -> None:
         case = self.info.tune_case
         self._reference.answer(case)
-        pool = POOL.submit(self._stopwatch.pool, case)  # in the timing worker, beside the other
-        self._reference.distributions(case)
-        pool.result()
+        with ThreadPoolExecutor(1, thread_name_prefix="answers") as beside:
+            pool = beside.submit(self._stopwatch.pool, case)  # in the timing worker, beside the other
+            self._reference.distributions(case)
+            pool.result()
 
     # --- evaluation ---
 
     def _evaluation(self, candidate: Candidate, best: Verdict | None) -> Evaluation:
         key = hashlib.sha256(f"{candidate.id} {self._compiler_key}".encode()).hexdigest()[:24]
         build_dir = home() / "builds" / key
-        build_dir.mkdir(parents=True, exist_ok=True)
-
-        def start_worker(building: bool) -> Worker:
-            return self._fork_candidate(str(build_dir), building=building)
+        builds.use(build_dir)
 
         return Evaluation(
             source=candidate.source,
@@ -208,7 +233,7 @@ class Judge:
             stopwatch=self._stopwatch,
             target=self.target,
             build=Build(self._language.worker_module, build_dir, self._shared),
-            start_worker=start_worker,
+            start_worker=lambda building: self._fork_candidate(str(build_dir), building=building),
             alone=self._background.held_up,
             best=best,
         )
@@ -249,9 +274,13 @@ class Judge:
             file_size=GIB if building else 64 << 20,
             programs=building,
         )
-        if building:
-            return self._background.start(lambda: self._zygote.fork(confinement))
-        return self._zygote.fork(confinement)
+        together = max(confinement.memory, self.target.info().cores * 2 * GIB) if building else confinement.memory
+        allowance = Allowance(together, folder=build_dir if building else "")
+
+        def fork() -> Worker:
+            return self._zygote.fork(confinement, allowance=allowance)
+
+        return self._background.start(fork) if building else fork()
 
     def _stage(self, evaluation: Evaluation, name: str, done: list[StageReport]) -> None:
         clock = Clock()
@@ -261,9 +290,6 @@ class Judge:
         except Rejection:
             done.append(StageReport(name=name, status="failed", seconds=clock.seconds))
             raise
-        except Gone as gone:
-            done.append(StageReport(name=name, status="failed", seconds=clock.seconds))
-            raise Rejection("crashed", "its process ended between two calls") from gone
         done.append(StageReport(name=name, status="passed", seconds=clock.seconds))
 
     def _verdict(
@@ -310,8 +336,7 @@ class Judge:
             **facts,
         )
 
-    # --- torch.compile and the final comparison
-    # ------------------------------------------------------------------------------------
+    # --- torch.compile and the final comparison ---
 
     async def _compile(self) -> tuple[str | None, str]:
         """Runs torch.compile once, in the background; the source it wrote (or None) and why there is none."""
@@ -332,47 +357,30 @@ class Judge:
         self._compile_worker = worker
         return reply["source"], str(reply.get("problem", ""))
 
-    def _compare(self, candidates: Sequence[Candidate], problem: str) -> Comparison:
+    def _compare(
+        self, candidates: Sequence[Candidate], compiled: Worker | None, problem: str, limit: float | None
+    ) -> Comparison:
         case = self.info.tune_case
         lasting = {}
-        if self._compile_worker is not None and not self._compile_worker.closed:
-            self._background.forget(self._compile_worker)
-            side = Reference(self._compile_worker, self._reference, call_timeout=COMPILE_TIMEOUT)
-            side.compiled = True
-            lasting["torch.compile"] = side
+        if compiled is not None and not compiled.closed:
+            self._background.forget(compiled)
+            timeout = COMPILE_TIMEOUT if limit is None else limit
+            lasting[COMPILED] = Reference(compiled, self._reference, call_timeout=timeout)
+            lasting[COMPILED].compiled = True
         fresh = {candidate.id: self._evaluation(candidate, None).fresh_side for candidate in candidates}
         with self._background.held_up():
-            times = self._race(case, lasting, fresh)
-        while times is None and fresh:
-            fresh.popitem()
-            times = self._race(case, lasting, fresh)
-        assert times is not None
-        rows = []
-        for name, seconds in times.items():
-            ratio = interval([eager / own for eager, own in zip(times[""], seconds, strict=True)])
-            over = times.get("torch.compile")
-            compiled = interval([c / own for c, own in zip(over, seconds, strict=True)]).median if over else None
-            rows.append(
-                ComparisonRow(
-                    name=name or "eager",
-                    time_us=1e6 * statistics.median(seconds),
-                    speedup=ratio.median,
-                    speedup_ci=(ratio.low, ratio.high),
-                    speedup_over_compile=compiled,
-                )
-            )
+            race = Race(self._stopwatch, self._stopwatch.pool(case), lasting, fresh)
+            before = self.target.floor_now_us(case)
+            race.run(limit)
+            floor = min(before, self.target.floor_now_us(case))
+        if COMPILED in race.failed:
+            problem = f"torch.compile failed: {race.failed[COMPILED]}"
         return Comparison(
             case=case.name,
-            floor_us=self.target.floor_us(case),
-            rows=tuple(rows),
-            compile_problem="" if lasting else problem or "torch.compile is not available",
+            floor_us=floor,
+            rows=race.rows(),
+            compile_problem="" if COMPILED in race.times else problem or "torch.compile is not available",
         )
-
-    def _race(self, case: Any, lasting: dict[str, Reference], fresh: dict[str, Any]) -> dict[str, list[float]] | None:
-        try:
-            return self._stopwatch.round_robin(case, lasting, fresh)
-        except Rejection:
-            return None
 
 
 async def _in_thread(work: Callable[..., T], *arguments: Any, abort: Callable[[], None]) -> T:
@@ -390,6 +398,3 @@ async def _in_thread(work: Callable[..., T], *arguments: Any, abort: Callable[[]
 
 def _dtype(case: Any) -> str:
     return next((arg.tensor.dtype for arg in case.inputs if arg.tensor), "none")
-
-
-__all__ = ["Judge", "KernelwrightError"]

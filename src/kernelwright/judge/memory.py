@@ -9,28 +9,38 @@ import ctypes
 import errno
 import os
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from kernelwright.errors import MachineError
-
 Bytes = npt.NDArray[np.uint8]
+Item = TypeVar("Item")
+Made = TypeVar("Made")
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _BATCH = 512
 """Ranges a call; the kernel takes 1,024 at most."""
-_scratch = threading.local()
+_CPU_CLOCK = 2
+"""The kernel's clock of what the scheduler gave a process, in the three low bits of the clock's number."""
+_own = threading.local()
+"""What each thread has for itself: its scratch memory, and whether it is one of the pool's."""
 _PIECE = 1 << 20
 """Bytes that one thread moves at a time: large ranges go in parallel, and pieces stay in the cache for whoever compares
 them."""
-POOL = ThreadPoolExecutor(len(os.sched_getaffinity(0)), thread_name_prefix="judge")
+
+
+def _join_pool() -> None:
+    _own.pooled = True
+
+
+_POOL = ThreadPoolExecutor(len(os.sched_getaffinity(0)), thread_name_prefix="judge", initializer=_join_pool)
 """Threads for moving and comparing; they sleep when there is nothing to do, unlike OpenMP's, which would spin while we
-time."""
+time. Only `spread` uses them."""
 
 
 class _Range(ctypes.Structure):
@@ -45,6 +55,18 @@ class BadAddress(Exception):
     """The address the worker gave is not (wholly) mapped in it."""
 
 
+class Forbidden(Exception):
+    """The kernel does not let us: on a machine that allows it, the process has seen to that."""
+
+
+def spread(work: Callable[[Item], Made], items: Iterable[Item]) -> list[Made]:
+    """`work` on each item, in the pool's threads; one after the other in the thread that asks if that is one of them,
+    since they must never wait for each other."""
+    if getattr(_own, "pooled", False):
+        return [work(item) for item in items]
+    return list(_POOL.map(work, items))
+
+
 def read(pid: int, pointers: Sequence[int], size: int, out: Bytes) -> None:
     """Copies `size` bytes from each address of process `pid` into the rows of `out`, a C-contiguous (len(pointers),
     size) array.
@@ -52,7 +74,7 @@ def read(pid: int, pointers: Sequence[int], size: int, out: Bytes) -> None:
     Raises:
         BadAddress: one of them is not mapped there.
         Gone: the process has ended.
-        MachineError: the kernel does not let us.
+        Forbidden: the kernel does not let us.
     """
     _transfer(_libc.process_vm_readv, pid, pointers, size, out)
 
@@ -71,7 +93,7 @@ def fill(pid: int, pointer: int, size: int, byte: int) -> None:
         length = min(_PIECE, size - start)
         _transfer(_libc.process_vm_writev, pid, [pointer + start], length, np.ascontiguousarray(pattern[:, :length]))
 
-    list(POOL.map(piece, range(0, size, _PIECE)))
+    spread(piece, range(0, size, _PIECE))
 
 
 def equal(pid: int, pointer: int, data: Bytes) -> bool:
@@ -83,15 +105,15 @@ def equal(pid: int, pointer: int, data: Bytes) -> bool:
         _transfer(_libc.process_vm_readv, pid, [pointer + start], want.size, got)
         return np.array_equal(got[0], want)
 
-    return all(POOL.map(piece, range(0, data.size, _PIECE)))
+    return all(spread(piece, range(0, data.size, _PIECE)))
 
 
 def scratch(size: int) -> Bytes:
     """A (1, size) array that is valid until this thread asks for the next: fresh memory would cost a page fault every 4
     KiB."""
-    held: Bytes | None = getattr(_scratch, "data", None)
+    held: Bytes | None = getattr(_own, "data", None)
     if held is None or held.size < size:
-        held = _scratch.data = np.empty(max(size, _PIECE), np.uint8)
+        held = _own.data = np.empty(max(size, _PIECE), np.uint8)
     return held[:size].reshape(1, size)
 
 
@@ -102,6 +124,14 @@ def all_stopped(pid: int) -> bool:
         return all(_state(f"/proc/{pid}/task/{thread}/stat") in "TtZX" for thread in threads)
     except FileNotFoundError:
         return True
+
+
+def cpu_seconds(pid: int) -> float:
+    """The time that the process has spent on any core. Raises `ProcessLookupError`."""
+    try:
+        return time.clock_gettime((~pid << 3) | _CPU_CLOCK)
+    except OSError as error:
+        raise ProcessLookupError from error
 
 
 def descendants(pid: int) -> list[int]:
@@ -134,9 +164,7 @@ def _transfer(function: Any, pid: int, pointers: Sequence[int], size: int, array
     address = array.ctypes.data
     if len(pointers) == 1 and size > _PIECE:
         starts = range(0, size, _PIECE)
-        list(
-            POOL.map(lambda at: _copy(function, pid, address + at, [pointers[0] + at], min(_PIECE, size - at)), starts)
-        )
+        spread(lambda at: _copy(function, pid, address + at, [pointers[0] + at], min(_PIECE, size - at)), starts)
         return
     for start in range(0, len(pointers), _BATCH):
         _copy(function, pid, address + start * size, pointers[start : start + _BATCH], size)
@@ -153,10 +181,7 @@ def _copy(function: Any, pid: int, address: int, pointers: Sequence[int], size: 
 
 def _explain(done: int, code: int, total: int) -> None:
     if done < 0 and code == errno.EPERM:
-        raise MachineError(
-            "the kernel does not let one process read another's memory",
-            remedy="allow process_vm_readv (in a container: --cap-add SYS_PTRACE, or a kernel of 4.8 or newer)",
-        )
+        raise Forbidden("the kernel forbids it")
     if done < 0 and code == errno.ESRCH:
         raise Gone
     raise BadAddress(f"{max(done, 0)} of {total} bytes are mapped" if done >= 0 else os.strerror(code))

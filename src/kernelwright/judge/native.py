@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import secrets
 import subprocess
 from pathlib import Path
 
+from kernelwright import toolchain
 from kernelwright.errors import MachineError
 from kernelwright.home import home
 
@@ -26,21 +26,13 @@ def library(name: str) -> Path:
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_suffix(f".{secrets.token_hex(4)}")
-    compiler = os.environ.get("CXX", "c++")
-    try:
-        built = subprocess.run(
-            [compiler, *FLAGS, "-o", str(draft), str(source), "-ldl"],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    except FileNotFoundError as error:
-        remedy = "install g++ (Debian, Ubuntu: apt-get install g++)"
-        raise MachineError(f"there is no C++ compiler {compiler!r}", remedy=remedy) from error
+    compiler = toolchain.compiler()
+    command = [*compiler, *FLAGS, "-o", str(draft), str(source), "-ldl"]
+    built = subprocess.run(command, capture_output=True, text=True, check=False)
     if built.returncode != 0:
         words = built.stderr.strip().splitlines() or ["it said nothing"]
         raise MachineError(
-            f"the C++ compiler fails: {words[-1]}", where=compiler, remedy="try it on a file of your own"
+            f"the C++ compiler fails: {words[-1]}", where=compiler[0], remedy="try it on a file of your own"
         )
     draft.replace(path)
     return path

@@ -7,12 +7,10 @@ is relative to
 what was summed and not to what is left after cancellation.
 
 Allowed is what any order of summation can leave: a multiple of the reference's own error, or the √K·u bound of the sums
-involved
-(K terms, unit roundoff u; Higham, *Accuracy and Stability of Numerical Algorithms*, 2nd ed., section 4.2, taken as the
-statistical
-bound rather than the worst case), whichever is larger. Worst element and mean are bounded apart: arithmetic in fewer
-bits moves the
-mean even where a single element of an honest kernel may be as wrong.
+involved (K terms, unit roundoff u of the accumulator, which is float32 at least; Higham, *Accuracy and Stability of
+Numerical Algorithms*, 2nd ed., section 4.2, taken as the statistical bound rather than the worst case), whichever is
+larger. Worst element and mean are bounded apart: arithmetic in fewer bits moves the mean even where a single element of
+an honest kernel may be as wrong.
 """
 
 from __future__ import annotations
@@ -26,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kernelwright.judge import native
-from kernelwright.judge.memory import POOL
+from kernelwright.judge.memory import spread
 from kernelwright.judge.tensors import UNIT_ROUNDOFF, Array, widen
 from kernelwright.tasks import Tolerance
 
@@ -38,6 +36,11 @@ FIXED_MAX, FIXED_MEAN = 8.0, 2.0
 """Units of roundoff that elementary functions and the final rounding may leave."""
 SUM_MAX, SUM_MEAN = 4.0, 1.0
 """Multiples of √K·u that a sum of K terms may leave in its worst element, and on average."""
+CHAIN_MAX, CHAIN_MEAN, CHAIN = 1 / 3, 1 / 12, 1800.0
+"""Multiples of K·u that one chain of at most `CHAIN` additions may leave: equal terms (what a softmax makes of zeros)
+are rounded the same way each time, so that errors add up instead of cancelling. Fewer bits leave ten times as much."""
+ACCUMULATOR = 2.0**-24
+"""Unit roundoff in which sums are taken at least: 16 bits are for what is stored."""
 TF32_ROUNDOFF = 2.0**-11
 ROW = 32
 _SAMPLE = 1 << 14
@@ -77,16 +80,20 @@ def scale(exact: Array, dtype: str) -> Float64:
     """The magnitude that errors of a `dtype` output are relative to, broadcastable to `exact`: one for each row or for
     all.
 
-    Never below the median magnitude in the whole tensor: a whole row may be what cancellation left of larger terms (a
-    normalised row of equal values, say), and rounding was relative to those. The median, since one huge element must
-    not hide all others.
+    Never below the median magnitude in the whole tensor, zeros apart: a whole row may be what cancellation left of
+    larger terms (a normalised row of equal values, or the little that a ReLU let through), and rounding was relative to
+    those. The median, since one huge element must not hide all others.
     """
     smallest = {"float16": 2.0**-22, "float64": 1e-300}.get(dtype, 1e-36)
     if not exact.size:
         return np.full((1,) * exact.ndim, smallest)
     finite = exact if np.isfinite(exact).all() else np.where(np.isfinite(exact), exact, 0)
+    if np.iscomplexobj(finite):
+        finite = np.abs(finite)
     flat = finite.reshape(-1)
-    typical = float(np.median(np.abs(flat[:: max(1, flat.size // _SAMPLE)])))
+    sample = flat[:: max(1, flat.size // _SAMPLE)]
+    sample = sample[sample != 0]
+    typical = float(np.median(np.abs(sample))) if sample.size else 0.0
     if exact.ndim and exact.shape[-1] >= ROW:
         rows = np.sqrt(np.einsum("...i,...i->...", finite, finite).astype(np.float64) / exact.shape[-1])[..., None]
         return np.asarray(np.maximum(rows, typical) + smallest)
@@ -95,12 +102,33 @@ def scale(exact: Array, dtype: str) -> Float64:
     return np.full((1,) * exact.ndim, whole + smallest)
 
 
-def errors(fetch: Fetch, dtype: str, exact: Array, magnitude: Float64, *, locate: bool = False) -> Errors:
+def settle(own: Array, exact: Array) -> tuple[Array, Array | None]:
+    """What outputs are compared with, and where they may give the float64 answer instead.
+
+    The reference's `own` values stand in for `exact` ones where either is not finite and they differ (it overflows,
+    float64 does not): there is no error to measure, and both answers are right.
+    """
+    with np.errstate(invalid="ignore"):
+        unlike = ~(np.isfinite(own) & np.isfinite(exact)) & ~_same(own, exact)
+    return (np.where(unlike, own, exact), exact) if unlike.any() else (exact, None)
+
+
+def errors(
+    fetch: Fetch,
+    dtype: str,
+    exact: Array,
+    magnitude: Float64,
+    *,
+    alternative: Array | None = None,
+    locate: bool = False,
+) -> Errors:
     """Errors of an output of torch dtype `dtype`, which `fetch` gives in parts, against `exact` (float32 or
-    float64); `worst` is only found, which takes longer, if `locate`."""
+    float64), or against `alternative` where that and `exact` cannot be subtracted; `worst` is only found, which takes
+    longer, if `locate`."""
     if exact.size == 0:
         return Errors(0.0, 0.0, 0)
     flat, sizes = exact.reshape(-1), magnitude.reshape(-1)
+    others = None if alternative is None else alternative.reshape(-1)
     row = exact.size // sizes.size
     step = max(1, _CHUNK // row) * row if row < _CHUNK else _CHUNK
 
@@ -109,28 +137,41 @@ def errors(fetch: Fetch, dtype: str, exact: Array, magnitude: Float64, *, locate
         size = sizes[start // row : -(-stop // row)]
         got, want = fetch(start, stop), flat[start:stop]
         quick = None if locate else _quickly(got, want, size)
-        return (*quick, -1, -1) if quick else _part(got, dtype, want, size, start)
+        other = None if others is None else others[start:stop]
+        return (*quick, -1, -1) if quick else _part(got, dtype, want, other, size, start)
 
     starts = range(0, exact.size, step)
-    parts = list(POOL.map(part, starts)) if len(starts) > 1 else [part(0)]
+    parts = spread(part, starts) if len(starts) > 1 else [part(0)]
     top = max(parts, key=lambda found: found[0])
     bad = [found[3] for found in parts if found[3] >= 0]
     return Errors(top[0], sum(found[1] for found in parts) / exact.size, top[2], min(bad) if bad else -1)
 
 
-def _part(got: Array, dtype: str, want: Array, size: Float64, start: int) -> tuple[float, float, int, int]:
+def _part(
+    got: Array, dtype: str, want: Array, other: Array | None, size: Float64, start: int
+) -> tuple[float, float, int, int]:
     """Worst error, sum of errors, index of the worst and of the first non-finite element (or -1) of one part."""
-    value = widen(got, dtype)
-    with np.errstate(invalid="ignore", over="ignore"):
-        relative = np.abs(value - want) / (np.abs(want, dtype=np.float64) + np.repeat(size, want.size // size.size))
-    bad = -1
-    if not np.isfinite(relative).all():
-        same = (value == want) | (np.isnan(value) & np.isnan(want))
-        lost = np.flatnonzero(~np.isfinite(value) & np.isfinite(want))
-        bad = int(lost[0]) + start if lost.size else -1
-        relative = np.where(same, 0.0, np.where(np.isfinite(relative), relative, np.inf))
+    with np.errstate(invalid="ignore"):  # some NaNs cannot be cast quietly
+        value = widen(got, dtype)
+    relative = _relative(value, want, size)
+    if other is not None:
+        relative = np.where(np.isfinite(relative), relative, _relative(value, other, size))
+    lost = np.flatnonzero(~np.isfinite(value) & np.isfinite(want) & np.isinf(relative))
     worst = int(np.argmax(relative))
-    return float(relative[worst]), float(relative.sum()), worst + start, bad
+    return float(relative[worst]), float(relative.sum()), worst + start, int(lost[0]) + start if lost.size else -1
+
+
+def _relative(value: Array, want: Array, size: Float64) -> Float64:
+    """The error of each element; infinite where the two differ and one of them is not finite."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        relative = np.abs(value - want) / (np.abs(want).astype(np.float64) + np.repeat(size, want.size // size.size))
+    if np.isfinite(relative).all():
+        return np.asarray(relative)
+    return np.where(_same(value, want), 0.0, np.where(np.isfinite(relative), relative, np.inf))
+
+
+def _same(one: Array, other: Array) -> npt.NDArray[np.bool_]:
+    return np.asarray((one == other) | (np.isnan(one) & np.isnan(other)))
 
 
 def _quickly(got: Array, want: Array, size: Float64) -> tuple[float, float] | None:
@@ -150,13 +191,16 @@ def _native() -> ctypes.CDLL:
     return ctypes.CDLL(str(native.library("relative_errors")))
 
 
-def bound(reference: Errors, dtype: str, terms: float, tolerance: Tolerance) -> Bound:
-    """What is allowed for an output of this dtype whose elements are sums of about `terms` terms."""
+def bound(reference: Errors, dtype: str, terms: float, tolerance: Tolerance, chain: float = 1.0) -> Bound:
+    """What is allowed for an output of this dtype whose elements are sums of about `terms` terms, `chain` of them where
+    nothing is multiplied."""
     if tolerance.relative is not None:
         return Bound(tolerance.relative, tolerance.relative, reference.max, reference.mean)
-    unit, root = UNIT_ROUNDOFF[dtype], max(terms, 1.0) ** 0.5
-    top = max(REFERENCE_MULTIPLE_MAX * reference.max, (FIXED_MAX + SUM_MAX * root) * unit)
-    mean = max(REFERENCE_MULTIPLE_MEAN * reference.mean, (FIXED_MEAN + SUM_MEAN * root) * unit)
+    unit, root, chain = UNIT_ROUNDOFF[dtype], max(terms, chain, 1.0) ** 0.5, min(chain, CHAIN)
+    sums = min(unit, ACCUMULATOR)
+    top = FIXED_MAX * unit + max(SUM_MAX * root, CHAIN_MAX * chain) * sums
+    mean = FIXED_MEAN * unit + max(SUM_MEAN * root, CHAIN_MEAN * chain) * sums
+    top, mean = max(REFERENCE_MULTIPLE_MAX * reference.max, top), max(REFERENCE_MULTIPLE_MEAN * reference.mean, mean)
     if tolerance.allow_tf32:
         top, mean = max(top, FIXED_MAX * TF32_ROUNDOFF), max(mean, TF32_ROUNDOFF)
     return Bound(top, mean, reference.max, reference.mean)

@@ -14,62 +14,43 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from kernelwright.errors import MachineError
 from kernelwright.home import home
 from kernelwright.judge import memory, native, sandbox, wire
+from kernelwright.judge.endings import Ending, WorkerBroken, WorkerGone, WorkerRefused, WorkerTimeout
+from kernelwright.judge.warden import Allowance, Warden
 
 PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "CXX", "CC", "LD_LIBRARY_PATH")
 _START_TIMEOUT = 120.0
 _STOP_TIMEOUT = 10.0
+_FITS = 1 << 16
+"""Bytes of a request that a socket takes while its reader is stopped."""
 _CREDENTIALS = struct.Struct("iII")
 
 
-class WorkerGone(Exception):
-    """The worker's process ended while it was asked something. `status` is its exit status: 128 + n for signal n."""
-
-    def __init__(self, status: int | None, output: str) -> None:
-        super().__init__(f"ended with status {status}")
-        self.status, self.output = status, output
-
-    @property
-    def signal_name(self) -> str:
-        """The signal that ended it, or an empty string."""
-        if self.status is None or self.status <= 128:
-            return ""
-        with contextlib.suppress(ValueError):
-            return signal.Signals(self.status - 128).name
-        return f"signal {self.status - 128}"
-
-
-class WorkerTimeout(Exception):
-    """The worker did not answer in time; it has been killed."""
-
-
-class WorkerBroken(Exception):
-    """The worker broke the protocol; it has been killed."""
-
-
-class WorkerRefused(Exception):
-    """The worker answered with an error of the task's or the candidate's making; `details` is what it said."""
-
-    def __init__(self, details: dict[str, Any]) -> None:
-        super().__init__(str(details.get("message", "")))
-        self.details = details
-        self.kind = str(details.get("kind", ""))
-
-
 class Zygote:
-    """Life cycle: `start` once, `fork` many times from any thread, `close` at the end (which kills all its workers)."""
+    """Life cycle: `start` once, `fork` many times from any thread, `close` at the end (which kills all its workers);
+    it may be closed whether or not it started, and while it does."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._control: socket.socket | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._closed = self._bubblewrap = False
+        self._listening = True
         self._statuses: dict[str, int] = {}
         self._changed = threading.Condition()
         self._builds = home() / "builds"
+        self._warden = Warden()
+        self._workers: weakref.WeakSet[Worker] = weakref.WeakSet()
         self.level = sandbox.Level("limits")
 
     def start(self) -> None:
@@ -79,45 +60,52 @@ class Zygote:
             MachineError: it does not start, with its last words.
         """
         self._builds.mkdir(parents=True, exist_ok=True)
-        self.level = sandbox.level()
+        allocator = native.library("steady_memory")
+        prefix = sandbox.bubblewrap_prefix((str(self._builds),))
+        self._bubblewrap, self.level = bool(prefix), sandbox.level()
         ours, theirs = socket.socketpair()
         program = f"""if True:
             import sys
             sys.path[:] = {sys.path!r}
             from kernelwright.judge.zygote import main
             main({theirs.fileno()})"""
-        prefix = sandbox.bubblewrap_prefix((str(self._builds),))
         environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-        environment |= {
-            "HOME": "/tmp",
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "LD_PRELOAD": str(native.library("steady_memory")),
-        }
-        self._process = subprocess.Popen(
-            [*prefix, sys.executable, "-I", "-c", program],
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            env=environment,
-            start_new_session=True,
-        )
+        environment |= {"HOME": "/tmp", "PYTHONDONTWRITEBYTECODE": "1", "LD_PRELOAD": str(allocator)}
+        with self._lock:
+            if self._closed:
+                raise MachineError("the judge was closed while it started")
+            self._control = ours
+            self._process = process = subprocess.Popen(
+                [*prefix, sys.executable, "-I", "-c", program],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                env=environment,
+                start_new_session=True,
+            )
         theirs.close()
-        self._control = ours
         try:
             wire.receive(ours, _START_TIMEOUT)
-        except (wire.WireError, TimeoutError) as error:
-            self._process.kill()
-            words = self._process.communicate()[1].decode(errors="replace").strip().splitlines()
+            ours.settimeout(None)
+        except (wire.WireError, OSError) as error:
+            process.kill()
+            words = process.communicate()[1].decode(errors="replace").strip().splitlines()
             raise MachineError(
                 f"the sandbox does not start: {words[-1] if words else error}", remedy="run `kernelwright doctor`"
             ) from error
-        self._control.settimeout(None)
-        threading.Thread(target=self._listen, daemon=True, name="zygote").start()
-        threading.Thread(target=self._drain, daemon=True, name="zygote-stderr").start()
+        threading.Thread(target=self._listen, args=(ours,), daemon=True, name="zygote").start()
+        # It must never block on a full pipe.
+        threading.Thread(target=deque, args=(process.stderr, 0), daemon=True, name="zygote-stderr").start()
 
-    def fork(self, confinement: sandbox.Confinement, environment: dict[str, str] | None = None) -> Worker:
-        """Forks a worker and waits for its greeting; the worker is then stopped.
+    def fork(
+        self,
+        confinement: sandbox.Confinement,
+        environment: dict[str, str] | None = None,
+        allowance: Allowance | None = None,
+    ) -> Worker:
+        """Forks a worker and waits for its greeting; the worker is then stopped. With an allowance it is ended when it
+        and all it has started take more.
 
         Raises:
             MachineError: the sandbox could not be set up.
@@ -132,38 +120,69 @@ class Zygote:
             "confinement": confinement.to_json(),
             "environment": environment or {},
         }
-        with self._lock:
-            wire.send(self._control, order, (theirs.fileno(), output))
-        theirs.close()
-        return Worker(self, token, ours, output)
+        try:
+            with self._lock:
+                if self._control is None or self._closed:
+                    raise wire.Closed("it is not running")
+                wire.send(self._control, order, (theirs.fileno(), output))
+        except wire.Closed as error:
+            ours.close()
+            os.close(output)
+            raise MachineError(f"the sandbox has ended: {error}", remedy="run `kernelwright doctor`") from error
+        finally:
+            theirs.close()
+        worker = Worker(self, token, ours, output)
+        self._workers.add(worker)
+        if allowance is not None:
+            worker.reply_limit = allowance.reply
+            self._warden.watch(worker, allowance)
+        return worker
+
+    def note(self, layers: dict[str, bool]) -> None:
+        """Lowers the level to what a worker says is in force around it."""
+        held = sandbox.in_force(bwrap=self._bubblewrap, **layers)
+        self.level = min(self.level, held, key=lambda one: sandbox.LEVELS.index(one.name))
 
     def status(self, token: str, timeout: float) -> int | None:
         """The exit status of a worker that has ended, waiting for it up to `timeout` seconds."""
         with self._changed:
-            self._changed.wait_for(lambda: token in self._statuses, timeout)
-            return self._statuses.pop(token, None)
+            self._changed.wait_for(lambda: token in self._statuses or not self._listening, timeout)
+            return self._statuses.get(token)
 
     def close(self) -> None:
         """Ends the zygote and every worker."""
-        self._control.close()
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
+        self._warden.close()
+        with self._lock:
+            self._closed = True
+            control, process = self._control, self._process
+        if control is not None:
+            with contextlib.suppress(OSError):
+                control.shutdown(socket.SHUT_RDWR)  # upon which the zygote ends what it has started, and itself
+            control.close()
+        if process is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_STOP_TIMEOUT)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
-    def _listen(self) -> None:
+    def release(self) -> None:
+        """Closes what is open for its workers; after `close`, when nobody waits for one of them any more."""
+        for worker in list(self._workers):
+            worker.close()
+
+    def _listen(self, control: socket.socket) -> None:
         while True:
             try:
-                message = wire.receive(self._control)
+                message = wire.receive(control)
             except (wire.WireError, OSError):
-                return
+                break
             with self._changed:
                 self._statuses[str(message.get("exited"))] = int(message.get("status", -1))
                 self._changed.notify_all()
-
-    def _drain(self) -> None:
-        """Keeps the last words of the zygote and never lets it block on a full pipe."""
-        assert self._process.stderr is not None
-        self.last_words = deque(self._process.stderr, maxlen=20)
+        with self._changed:
+            self._listening = False
+            self._changed.notify_all()
 
 
 class Worker:
@@ -176,57 +195,80 @@ class Worker:
     def __init__(self, zygote: Zygote, token: str, sock: socket.socket, output: int) -> None:
         self._zygote, self._token, self._sock, self._output = zygote, token, sock, output
         self._pidfd = -1
+        self._ending: WorkerGone | WorkerTimeout | WorkerBroken | None = None
+        self._alone = True
         self._running = False
+        self._why = ""
+        self.reply_limit = wire.LIMIT
         self._free = threading.Event()
         self._free.set()
         self._turn = threading.RLock()
         try:
-            self.pid = self._greeting()
-        except (wire.WireError, TimeoutError) as error:
+            self.pid, greeting = self._greeting()
+            self._pidfd = os.pidfd_open(self.pid)
+            self.stop()
+            self._probe(int(greeting["probe"]))
+            self._alone = greeting["layers"]["namespaces"] is True
+            zygote.note(greeting["layers"])
+        except (wire.WireError, memory.Gone, OSError) as error:
             words = self.output().strip()
             self.close()
             raise MachineError(
                 f"a sandboxed process does not start: {words or error}", remedy="run `kernelwright doctor`"
             ) from error
-        self._pidfd = os.pidfd_open(self.pid)
-        self.stop()
 
     def call(self, op: str, timeout: float, **arguments: Any) -> dict[str, Any]:
         """Asks one thing: lets the worker run, waits for the answer, stops it again.
 
         Raises:
-            WorkerRefused, WorkerGone, WorkerTimeout, WorkerBroken.
+            WorkerRefused: the answer is an error.
+            WorkerGone, WorkerTimeout, WorkerBroken: it has ended, now or in an earlier call.
         """
         return self.timed_call(op, timeout, **arguments)[0]
 
-    def timed_call(self, op: str, timeout: float, **arguments: Any) -> tuple[dict[str, Any], float]:
-        """As `call`, with the seconds from letting it run until its answer was there, on the judge's clock."""
+    def timed_call(
+        self, op: str, timeout: float, *, halfway: tuple[float, Callable[[], None]] | None = None, **arguments: Any
+    ) -> tuple[dict[str, Any], float]:
+        """As `call`, with the seconds on the judge's clock from letting it run until its whole answer was there: what
+        it does while it talks is on its own time. What it computes after that, until the last of its threads has
+        stopped, counts as well; that it waits for a core to stop on does not. Its answer is read after that.
+
+        `halfway` are seconds after which it is stopped in the middle of its work, if it is still at it, and what is
+        called then.
+        """
+        if self.closed:
+            raise self._ending or WorkerGone(None, "", self._why)
         try:
-            wire.send(self._sock, {"op": op, **arguments})
+            self._sock.settimeout(timeout)
+            request = wire.pack({"op": op, **arguments})
+            at_once = len(request) <= _FITS
+            if at_once:
+                self._sock.sendall(request)
             self._free.wait()
-            with self._turn:
-                self._running = True
-                start = time.perf_counter()
-                self._signal(signal.SIGCONT)
-            ready, _, _ = select.select([self._sock], [], [], timeout)
-            seconds = time.perf_counter() - start
-            if not ready:
-                raise TimeoutError
-            reply = wire.receive(self._sock, max(1.0, timeout - seconds))
+            start = self._go_on()
+            if not at_once:  # it must read for the rest to be sent
+                self._sock.sendall(request)
+            if halfway is not None and not select.select([self._sock], [], [], halfway[0])[0]:
+                self.stop()
+                halfway[1]()
+                self._go_on()
+            body = wire.receive_bytes(self._sock, timeout, self.reply_limit)
+            there, busy = time.perf_counter(), memory.cpu_seconds(self.pid)
             self.stop()
+            late = min(time.perf_counter() - there, memory.cpu_seconds(self.pid) - busy)
+            reply = wire.parse(body)
         except TimeoutError as error:
-            self.close()
-            raise WorkerTimeout(f"no answer within {timeout:.0f} s") from error
-        except (wire.Closed, ProcessLookupError) as error:
-            raise self._gone() from error
+            raise self._ended(WorkerTimeout(f"no answer within {timeout:.0f} s")) from error
+        except (wire.Closed, ProcessLookupError, ConnectionError) as error:
+            gone = WorkerGone(self._zygote.status(self._token, 5.0), self.output(), self._why)
+            raise self._ended(gone) from error
         except wire.WireError as error:
-            self.close()
-            raise WorkerBroken(str(error)) from error
+            raise self._ended(WorkerBroken(str(error))) from error
         if "error" in reply:
             raise WorkerRefused(
                 reply["error"] if isinstance(reply["error"], dict) else {"message": str(reply["error"])}
             )
-        return reply, seconds
+        return reply, there - start + late
 
     def stop(self) -> None:
         """Stops every thread of the worker, and returns when they have stopped."""
@@ -237,6 +279,14 @@ class Worker:
             while not memory.all_stopped(self.pid):
                 if time.monotonic() > deadline:
                     raise wire.WireError("the worker could not be stopped")
+
+    def _go_on(self) -> float:
+        """Lets it run; returns the time just before."""
+        with self._turn:
+            self._running = True
+            start = time.perf_counter()
+            self._signal(signal.SIGCONT)
+        return start
 
     def pause(self) -> None:
         """Holds the worker up, in the middle of a call too, with everything it has started (a compiler)."""
@@ -269,6 +319,16 @@ class Worker:
         with contextlib.suppress(ProcessLookupError, OSError):
             self._signal(signal.SIGKILL)
 
+    def end(self, why: str) -> None:
+        """As `kill`; whoever waits is told why."""
+        self._why = why
+        self.kill()
+
+    @property
+    def running(self) -> bool:
+        """Whether it is asked something now."""
+        return self._running and not self.closed
+
     @property
     def closed(self) -> bool:
         """Whether it has been ended."""
@@ -281,13 +341,16 @@ class Worker:
                 self._signal(signal.SIGKILL)
             os.close(self._pidfd)
             self._pidfd = -1
+            if not self._alone:
+                self._zygote.status(self._token, _STOP_TIMEOUT)  # by then its keeper has ended what it left behind
         self._sock.close()
         if self._output >= 0:
             os.close(self._output)
             self._output = -1
 
-    def _greeting(self) -> int:
-        """Waits for the worker's first message; the PID is the kernel's word for who sent it, not the worker's."""
+    def _greeting(self) -> tuple[int, dict[str, Any]]:
+        """Waits for the worker's first message, from before it has run any untrusted code; its PID is the kernel's
+        word, in our own namespace."""
         self._sock.settimeout(_START_TIMEOUT)
         data, ancillary, _, _ = self._sock.recvmsg(wire.HEADER.size, socket.CMSG_SPACE(_CREDENTIALS.size))
         pid = next((_CREDENTIALS.unpack(item)[0] for _, kind, item in ancillary if kind == socket.SCM_CREDENTIALS), 0)
@@ -297,19 +360,30 @@ class Worker:
         (length,) = wire.HEADER.unpack(data)
         if length > 1000:
             raise wire.WireError("no greeting")
-        wire.parse(self._sock.recv(length, socket.MSG_WAITALL))
-        return int(pid)
+        return int(pid), wire.parse(self._sock.recv(length, socket.MSG_WAITALL))
+
+    def _probe(self, address: int) -> None:
+        """Reads the worker's memory as long as it is our own code's: who forbids it later is not the machine."""
+        data = np.zeros((1, len(wire.PROBE)), np.uint8)
+        try:
+            memory.read(self.pid, [address], len(wire.PROBE), data)
+        except (memory.Forbidden, memory.BadAddress) as error:
+            self.close()
+            raise MachineError(
+                f"one process cannot read another's memory: {error}",
+                remedy="allow process_vm_readv (in a container: --cap-add SYS_PTRACE, or a kernel of 4.8 or newer)",
+            ) from error
 
     def _signal(self, number: signal.Signals) -> None:
         if self._pidfd < 0:
             raise ProcessLookupError
         signal.pidfd_send_signal(self._pidfd, number)
 
-    def _gone(self) -> WorkerGone:
-        output = self.output()
-        status = self._zygote.status(self._token, 5.0)
+    def _ended(self, ending: Ending) -> Ending:
+        """Closes it and remembers why, for whoever asks it next."""
         self.close()
-        return WorkerGone(status, output)
+        self._ending = ending
+        return ending
 
 
 def visible_folders(extra: tuple[str, ...] = ()) -> tuple[str, ...]:

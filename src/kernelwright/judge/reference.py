@@ -7,6 +7,8 @@ import secrets
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,13 +16,16 @@ import numpy as np
 
 from kernelwright.errors import TaskError
 from kernelwright.judge import numerics, tensors
-from kernelwright.judge.memory import Bytes
-from kernelwright.judge.process import Worker, WorkerGone, WorkerRefused, WorkerTimeout
+from kernelwright.judge.endings import WorkerBroken, WorkerGone, WorkerRefused, WorkerTimeout
+from kernelwright.judge.memory import BadAddress, Bytes, Forbidden, Gone
+from kernelwright.judge.process import Worker
 from kernelwright.judge.tensors import Array, BadTensor, Claim
 from kernelwright.tasks import CaseInfo, Task, TaskInfo
 
 LOAD_TIMEOUT, FORWARD_TIMEOUT = 120.0, 300.0
 GIB = 1 << 30
+Terms = tuple[float, float]
+"""About how many terms an output element sums, and the most that are added up without a product."""
 COPIES = 8
 """Memory that judging takes, in sizes of everything that one call reads and writes: the judge's own, the reference and
 its float64 twin, the candidate."""
@@ -47,12 +52,13 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Expected:
-    """One output leaf of the reference: what it must be, how exact, and how far off a candidate may be.
+    """One output leaf of the reference, or an argument that it updates in place: what it must be, how exact, and how
+    far off a candidate may be.
 
     `exact` is float64 (the answer computed in it) for floating outputs, else the reference's own value; `alternative`
-    is another
-    right answer for outputs that are not floating (the float64 run's choice between near ties). `value` is set for a
-    plain value.
+    is another right answer: for outputs that are not floating the float64 run's choice between near ties, for floating
+    ones float64's where the reference overflows (there, `exact` is what the reference gives). `value` is set for a
+    plain value, `argument` to the position of an argument that forward leaves changed.
     """
 
     shape: tuple[int, ...] = ()
@@ -62,18 +68,33 @@ class Expected:
     magnitude: Array | None = None
     bound: numerics.Bound | None = None
     value: Any = None
+    argument: int | None = None
+
+    @property
+    def name(self) -> str:
+        """What to call it, `{}` being the position of an output."""
+        return "output {}" if self.argument is None else f"argument {self.argument}, which forward updates in place"
 
 
 @dataclass(frozen=True)
 class Answer:
-    """The reference's answer to one set of inputs, and the float64 state after it (only what forward changes)."""
+    """The reference's answer to one set of inputs, and the float64 state after it (only what forward changes).
+
+    `outputs` ends with the arguments that forward updates in place.
+    """
 
     case: CaseInfo
     name: str
     inputs: Inputs
     outputs: tuple[Expected, ...]
     state: dict[str, Expected] = field(default_factory=dict)
-    mutated_inputs: frozenset[int] = frozenset()
+    aliases: bool = False
+    """Whether the reference's outputs lie in the memory of its inputs or state; then a candidate's may, too."""
+
+    @property
+    def mutated_inputs(self) -> frozenset[int]:
+        """The positions of the arguments that forward updates in place."""
+        return frozenset(out.argument for out in self.outputs if out.argument is not None)
 
     @property
     def nbytes(self) -> int:
@@ -83,18 +104,23 @@ class Answer:
 
 
 class ReferenceSide:
-    """Owns the task worker of a judge. Life cycle: made with a fresh worker; `load` once; then `inputs`, `answer` as
-    needed.
+    """Owns the task worker of a judge. Life cycle: `load` once; then `inputs`, `answer` as needed.
 
-    Seeds come from the judge's own secret generator and never reach a candidate.
+    Seeds come from the judge's own secret generator and never reach a candidate. `start` makes a fresh task worker.
     """
 
-    def __init__(self, task: Task, worker: Worker, seeds: np.random.Generator) -> None:
-        self.task, self.worker, self.seeds = task, worker, seeds
+    def __init__(self, task: Task, start: Callable[[], Worker], seeds: np.random.Generator) -> None:
+        self.task, self._start, self.seeds = task, start, seeds
+        self.worker = start()
         self.state_seed = int(seeds.integers(1 << 62))
         self.info: TaskInfo
+        self._available = 0
         self._answers: OrderedDict[tuple[str, str], Answer | None] = OrderedDict()
         self._distributions: dict[str, list[str]] = {}
+        self._inexact: set[str] = set()
+        """Cases on which float64 is the end of a worker."""
+        self.seconds = 0.0
+        """The longest that the reference has taken for one answer."""
         self._lock = threading.Lock()
 
     def call(self, op: str, timeout: float, *, worker: Worker | None = None, **arguments: Any) -> dict[str, Any]:
@@ -117,20 +143,46 @@ class ReferenceSide:
                 where=self.task.source.filename,
                 remedy="make the inputs smaller, or run the file by itself",
             ) from gone
+        except WorkerBroken as error:
+            raise TaskError(f"the reference's process: {error}", where=self.task.source.filename) from error
+
+    @contextmanager
+    def _touching(self) -> Iterator[None]:
+        """Around every use of an address of a task worker's. Raises `TaskError`."""
+        try:
+            yield
+        except (BadTensor, BadAddress, Forbidden) as error:
+            raise TaskError(f"its tensors cannot be read: {error}", where=self.task.source.filename) from error
+        except Gone as gone:
+            where = self.task.source.filename
+            raise TaskError("the reference's process ended between two calls", where=where) from gone
+
+    def read(self, claim: Claim) -> Array:
+        """One tensor of the task worker's. Raises `TaskError`."""
+        with self._touching():
+            array: Array = tensors.read(self.worker, [claim])[0]
+        return array
+
+    def abort(self) -> None:
+        """Ends what it is computing, from another thread."""
+        self.worker.kill()
 
     def load(self) -> TaskInfo:
         """Loads the task and describes it. Raises `TaskError`."""
         self.load_into(self.worker)
         reply = self.call("describe", LOAD_TIMEOUT)
-        self.info = TaskInfo.model_validate(reply["info"])
-        needed, available = COPIES * max(case.bytes for case in self.info.cases), int(reply["available"])
+        self.info, self._available = TaskInfo.model_validate(reply["info"]), int(reply["available"])
+        return self.info
+
+    def admit(self) -> None:
+        """Raises `TaskError` where judging would take more memory than is free."""
+        needed, available = COPIES * max(case.bytes for case in self.info.cases), self._available
         if needed > available:
             raise TaskError(
                 f"judging it takes about {needed / GIB:.1f} GiB of memory, and {available / GIB:.1f} GiB are free",
                 where=self.task.source.filename,
                 remedy="make the inputs smaller",
             )
-        return self.info
 
     def load_into(self, worker: Worker) -> None:
         """Loads the task into another worker of the same kind. Raises `TaskError`."""
@@ -154,8 +206,9 @@ class ReferenceSide:
         )
         for argument in drawn["arguments"]:
             if "tensor" in argument:
-                claim = Claim.parse(argument["tensor"])
-                data.append(tensors.raw(worker, claim))
+                with self._touching():
+                    claim = Claim.parse(argument["tensor"])
+                    data.append(tensors.raw(worker, claim))
                 arguments.append({"tensor": {**claim.info.model_dump(mode="json")}})
             else:
                 data.append(None)
@@ -198,7 +251,8 @@ class ReferenceSide:
         reply = self.call("slots", FORWARD_TIMEOUT, arguments=list(inputs.arguments), count=1)
         for pointer, item in zip(reply["pointers"][0], inputs.data, strict=True):
             if item is not None and item.size:
-                tensors.fill(self.worker, [int(pointer)], item[None])
+                with self._touching():
+                    tensors.fill(self.worker, [int(pointer)], item[None])
 
     def _trim(self) -> None:
         held = sum(answer.nbytes for answer in self._answers.values() if answer)
@@ -210,65 +264,84 @@ class ReferenceSide:
         self.construct(case)
         inputs = self.inputs(case, distribution)
         self._bind(inputs)
-        exact_leaves = self._exact()  # before the own run, which may change the model's state
-        exact_state = self.call("state_of_exact", LOAD_TIMEOUT)["state"] if exact_leaves is not None else []
-        exact = (
-            None
-            if exact_leaves is None
-            else [self._read(leaf, wide=True) if "pointer" in leaf else None for leaf in exact_leaves]
-        )
-        state = {entry["name"]: self._read(entry, wide=True) for entry in exact_state if entry["name"] in self._changed}
-        reply = self.call("answer", FORWARD_TIMEOUT, slot=0, exact=False)
-        own = [self._read(leaf) if "pointer" in leaf else None for leaf in reply["outputs"]]
-        if distribution and not all(_finite(array, leaf) for array, leaf in zip(own, reply["outputs"], strict=True)):
+        reply = self._exact(case, inputs)  # before the own run, which may change the model's state
+        exact_state = self.call("state_of_exact", LOAD_TIMEOUT)["state"] if reply is not None else []
+        exact = None if reply is None else [self._read(leaf, wide=True) for leaf in leaves(reply)]
+        state = {entry["name"]: self._read(entry, wide=True) for entry in exact_state if entry["name"] in self.changed}
+        start = time.monotonic()
+        answered = self.call("answer", FORWARD_TIMEOUT, slot=0, exact=False)
+        self.seconds = max(self.seconds, time.monotonic() - start)
+        found = leaves(answered)
+        own = [self._read(leaf) for leaf in found]
+        if distribution and not all(_finite(array, leaf) for array, leaf in zip(own, found, strict=True)):
             return None
         if exact is None or [_shape(array) for array in exact] != [_shape(array) for array in own]:
             exact = [None] * len(own)
-        terms = _terms(case)
-        leaves = zip(reply["outputs"], own, exact, strict=True)
-        outputs = tuple(self._expected(leaf, array, best, terms) for leaf, array, best in leaves)
-        return Answer(
-            case, distribution, inputs, outputs, self._expected_state(state, terms), frozenset(reply["mutated"])
-        )
+        terms = _terms(case), case.terms
+        columns = zip(found, own, exact, strict=True)
+        outputs = tuple(self._expected(leaf, array, best, terms) for leaf, array, best in columns)
+        aliases = bool(answered["aliases"])
+        return Answer(case, distribution, inputs, outputs, self._expected_state(state, terms), aliases)
 
     @property
-    def _changed(self) -> set[str]:
-        return {state.name for state in self.info.state if state.mutated}
+    def changed(self) -> frozenset[str]:
+        """The buffers that forward changes."""
+        return frozenset(state.name for state in self.info.state if state.mutated)
 
-    def _exact(self) -> list[dict[str, Any]] | None:
-        """The float64 answer's outputs, or None where the reference cannot be run in float64."""
+    def exact(self, op: str, case: CaseInfo, worker: Worker | None = None, **arguments: Any) -> dict[str, Any] | None:
+        """As `call`; None where the reference cannot be run in float64."""
+        if case.name in self._inexact:
+            return None
         try:
-            return list(self.worker.call("answer", FORWARD_TIMEOUT, slot=0, exact=True)["outputs"])
-        except WorkerRefused:
+            return self.call(op, FORWARD_TIMEOUT, worker=worker, **arguments)
+        except TaskError as error:
+            if isinstance(error.__cause__, WorkerRefused):
+                return None
+            raise
+
+    def _exact(self, case: CaseInfo, inputs: Inputs) -> dict[str, Any] | None:
+        """The answer in float64, or None: where that ends the worker, takes too long or too much memory, a fresh one
+        goes on without."""
+        try:
+            return self.exact("answer", case, slot=0, exact=True)
+        except TaskError:
+            self._inexact.add(case.name)
+            self.worker = self._start()
+            self.load_into(self.worker)
+            self.construct(case)
+            self._bind(inputs)
             return None
 
-    def _read(self, leaf: dict[str, Any], *, wide: bool = False) -> Array:
-        claim = Claim.parse(leaf)
-        array = tensors.read(self.worker, [claim])[0]
+    def _read(self, leaf: dict[str, Any], *, wide: bool = False) -> Array | None:
+        """A leaf's contents, float64 if `wide`; None for a plain value. Raises `TaskError`."""
+        if "pointer" not in leaf:
+            return None
+        with self._touching():
+            claim = Claim.parse(leaf)
+        array = self.read(claim)
         return tensors.widen(array, claim.dtype) if wide and claim.dtype in tensors.UNIT_ROUNDOFF else array
 
-    def _expected(self, leaf: dict[str, Any], array: Array | None, exact: Array | None, terms: float) -> Expected:
+    def _expected(self, leaf: dict[str, Any], array: Array | None, exact: Array | None, terms: Terms) -> Expected:
         if array is None:
             return Expected(value=leaf.get("value"))
-        shape, dtype = tuple(leaf["shape"]), str(leaf["dtype"])
+        shape, dtype, argument = tuple(leaf["shape"]), str(leaf["dtype"]), leaf.get("argument")
         if dtype not in tensors.UNIT_ROUNDOFF:
             other = exact if exact is not None and exact.dtype == array.dtype else None
-            return Expected(shape, dtype, array, other)
-        best = exact if exact is not None else tensors.widen(array, dtype)
+            return Expected(shape, dtype, array, other, argument=argument)
+        wide = tensors.widen(array, dtype)
+        best, other = (wide, None) if exact is None else numerics.settle(wide, exact)
         magnitude = numerics.scale(best, dtype)
         flat = np.ascontiguousarray(array).reshape(-1)
         own = numerics.errors(lambda start, stop: flat[start:stop], dtype, best, magnitude)
-        bound = numerics.bound(own, dtype, terms, self.task.tolerance)
-        return Expected(shape, dtype, np.ascontiguousarray(best), None, magnitude, bound)
+        bound = numerics.bound(own, dtype, terms[0], self.task.tolerance, terms[1])
+        return Expected(shape, dtype, np.ascontiguousarray(best), other, magnitude, bound, argument=argument)
 
-    def _expected_state(self, exact: dict[str, Array], terms: float) -> dict[str, Expected]:
+    def _expected_state(self, exact: dict[str, Array | None], terms: Terms) -> dict[str, Expected]:
         """What forward leaves in the buffers that it changes (running statistics)."""
-        if not self._changed:
+        if not self.changed:
             return {}
         own = {
-            entry["name"]: entry
-            for entry in self.call("state", LOAD_TIMEOUT)["state"]
-            if entry["name"] in self._changed
+            entry["name"]: entry for entry in self.call("state", LOAD_TIMEOUT)["state"] if entry["name"] in self.changed
         }
         return {name: self._expected(entry, self._read(entry), exact.get(name), terms) for name, entry in own.items()}
 
@@ -298,11 +371,16 @@ def _priority(distribution: str) -> int:
 
 
 def _terms(case: CaseInfo) -> float:
-    """About how many terms an output element sums: by FLOPs (products) and by elements in over elements out
+    """About how many terms an output element sums: by FLOPs (products), by elements in over elements out
     (reductions)."""
     out = sum(int(np.prod(tensor.shape, dtype=np.int64)) for tensor in case.outputs)
     inward = sum(int(np.prod(arg.tensor.shape, dtype=np.int64)) for arg in case.inputs if arg.tensor)
     return max(1.0, case.flops / 2 / max(out, 1), inward / max(out, 1))
+
+
+def leaves(reply: dict[str, Any]) -> list[dict[str, Any]]:
+    """An answer's outputs, then the arguments that forward changed."""
+    return [*reply["outputs"], *reply["mutated"]]
 
 
 def _shape(array: Array | None) -> tuple[int, ...] | None:

@@ -5,8 +5,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from kernelwright.judge.process import WorkerBroken, WorkerGone, WorkerRefused, WorkerTimeout
+from kernelwright.judge.endings import WorkerBroken, WorkerGone, WorkerRefused, WorkerTimeout
 from kernelwright.judge.verdict import Reason
+
+_WORDS = 8000
+"""Characters of what a worker says that are kept."""
 
 
 class Rejection(Exception):
@@ -22,14 +25,18 @@ WorkerFailure = (WorkerGone, WorkerTimeout, WorkerBroken, WorkerRefused)
 """What a call to a candidate's worker may raise; `rejection` turns each into a reason."""
 
 
-def rejection(error: Exception, output: str, *, loading: bool) -> Rejection:
+def rejection(error: Exception, output: str, *, loading: bool, silent: bool = False) -> Rejection:
     """The rejection that a candidate's worker earned by failing in this way.
 
     Args:
         error: one of `WorkerFailure`.
         output: the last lines that the worker printed.
         loading: whether the module was being loaded or constructed, rather than run.
+        silent: whether nothing that it says may be passed on.
     """
+    if silent:
+        return _silent(error, loading=loading)
+    output = _plain(output)
     if isinstance(error, WorkerTimeout):
         return Rejection("timed_out", f"it gave {error}", output=output)
     if isinstance(error, WorkerBroken):
@@ -37,14 +44,36 @@ def rejection(error: Exception, output: str, *, loading: bool) -> Rejection:
             "tampering", f"it broke the protocol between the judge and its process: {error}", output=output
         )
     if isinstance(error, WorkerGone):
+        output = _plain(error.output)
+        if error.why:
+            return Rejection("over_limit", error.why, output=output)
         how = error.signal_name or f"exit status {error.status}"
         reason: Reason = "over_limit" if error.signal_name == "SIGKILL" else "crashed"
-        return Rejection(reason, f"its process ended ({how})", output=error.output)
+        return Rejection(reason, f"its process ended ({how})", output=output)
     assert isinstance(error, WorkerRefused)
     details = error.details
-    text = f"{details.get('type', '')}: {details.get('message', '')}".strip(": ")
-    evidence = {key: details[key] for key in ("line", "trace") if details.get(key)}
+    text = _plain(f"{details.get('type', '')}: {details.get('message', '')}".strip(": ")[:_WORDS])
+    line = details.get("line")
+    evidence: dict[str, Any] = {"line": line} if isinstance(line, int) and 0 < line < 1 << 31 else {}
+    if details.get("trace"):
+        evidence["trace"] = _plain(str(details["trace"])[-_WORDS:])
     first = text.splitlines()[0] if text else "it raised"
     if details.get("kind") == "memory":
         return Rejection("over_limit", f"it asked for more memory than it may have: {first}", output=output, **evidence)
     return Rejection("does_not_load" if loading else "crashed", first, output=output, **evidence)
+
+
+def _plain(text: str) -> str:
+    """Without control characters: a terminal would obey them, and a database refuses some."""
+    return "".join(char if char.isprintable() or char in "\n\t" else "?" for char in text)
+
+
+def _silent(error: Exception, *, loading: bool) -> Rejection:
+    """As `rejection`, without a word of the worker's: it has seen inputs that other candidates are timed on, and what
+    it says of them reaches whoever writes the next one."""
+    said = rejection(error, "", loading=loading)
+    if not isinstance(error, WorkerRefused):
+        said.evidence.pop("output", None)
+        return said
+    line = {key: value for key, value in said.evidence.items() if key == "line"}
+    return Rejection(said.reason, "it raised in a call whose inputs other candidates are timed on", **line)

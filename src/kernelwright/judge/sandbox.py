@@ -1,29 +1,33 @@
 """What the untrusted side may touch. Standard library only: the worker calls it in itself, before it loads anything.
 
-Three layers, each on top of the next, and each used where the machine allows it:
+Layers, each used where the machine allows it:
 
 1. *bubblewrap* around the zygote: no network, read-only file system, private /tmp.
 2. *namespaces* around each worker (user, mount, PID, network, IPC, UTS): its own /tmp, HOME and /proc, everything else
-read-only,
-   the store hidden, no other process in sight; capabilities dropped.
-3. *limits* on each worker, always: memory, processes, file size, descriptors; and, on Linux with seccomp, no new
-programs or
-   processes while it is judged, no sockets, no tracing.
+   read-only, the store hidden, no other process in sight; capabilities dropped.
+3. *Landlock* instead of namespaces, where those are forbidden: a folder of its own in /tmp, everything else read-only,
+   the store and other files in /tmp hidden, no access to other processes' memory.
+4. *limits* on each worker, always: memory, processes, file size, descriptors; and, on Linux with seccomp, no new
+   programs or processes while it is judged, no sockets, no tracing; without namespaces, no signals to others.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
-import errno
 import os
-import platform
 import resource
 import shutil
+import signal
 import struct
 import subprocess
 import sys
+import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+
+from kernelwright.judge import landlock, seccomp
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -32,8 +36,8 @@ _CLONE_NEWUSER, _CLONE_NEWPID, _CLONE_NEWNET = 0x10000000, 0x20000000, 0x4000000
 _MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_REMOUNT, _MS_BIND = 1, 2, 4, 32, 4096
 _MS_REC, _MS_PRIVATE = 16384, 1 << 18
 _SYS_MOUNT_SETATTR, _AT_FDCWD, _AT_RECURSIVE, _MOUNT_ATTR_RDONLY = 442, -100, 0x8000, 1
-_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP = 1, 4, 38, 22
-_SIGKILL = 9
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 1, 4, 36, 38
+_PROCESSES = 512
 
 
 @dataclass(frozen=True)
@@ -63,26 +67,33 @@ class Confinement:
 
 @dataclass(frozen=True)
 class Level:
-    """How strong the sandbox is on this machine: `bubblewrap`, `namespaces` or `limits`, and what is missing for the
-    next."""
+    """How strong the sandbox is on this machine: one of `LEVELS`, and what is missing for the strongest."""
 
     name: str
     missing: tuple[str, ...] = field(default=())
     remedy: str = ""
 
 
+LEVELS = ("limits", "landlock", "namespaces", "bubblewrap")
+"""Weakest first; what each gives is said in docs/judge.md."""
+
+
 def level() -> Level:
-    """The level that workers get on this machine, found by trying it in a child process."""
-    namespaces = _try_namespaces()
-    bwrap = bubblewrap() is not None
-    if bwrap and namespaces:
-        return Level("bubblewrap")
+    """The level that workers get on this machine, found by trying it in a child process as they are started."""
+    prefix = bubblewrap_prefix(())
+    return in_force(bwrap=bool(prefix), namespaces=_try_namespaces(prefix), files=landlock.protects_files())
+
+
+def in_force(*, bwrap: bool, namespaces: bool, files: bool) -> Level:
+    """The level that these layers make; bubblewrap alone keeps workers neither from each other nor from builds."""
     install = "install bubblewrap (Debian, Ubuntu: apt-get install bubblewrap)"
+    allow = "allow unprivileged user namespaces"
     if namespaces:
-        return Level("namespaces", ("bubblewrap",), install)
-    if bwrap:
-        return Level("bubblewrap", ("namespaces of each worker",), "allow unprivileged user namespaces")
-    return Level("limits", ("bubblewrap", "namespaces"), f"{install}, or allow unprivileged user namespaces")
+        return Level("bubblewrap") if bwrap else Level("namespaces", ("bubblewrap",), install)
+    missing, remedy = (("namespaces",), allow) if bwrap else (("bubblewrap", "namespaces"), f"{install}, or {allow}")
+    if files:
+        return Level("landlock", missing, remedy)
+    return Level("limits", (*missing, "Landlock"), f"{remedy}, or use a kernel with Landlock (Linux 6.2)")
 
 
 def bubblewrap() -> str | None:
@@ -152,8 +163,25 @@ def furnish(confinement: Confinement) -> None:
         os.close(fd)
 
 
-def restrict(confinement: Confinement) -> None:
-    """Limits this process and everything it starts, for good: resources, capabilities, system calls."""
+def private_folder(path: Path) -> None:
+    """Makes the folder that stands in for the private /tmp of a process that `isolate` did not separate, and its
+    HOME."""
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    os.environ |= {"HOME": str(path), "TMPDIR": str(path)}
+    tempfile.tempdir = None  # where it was /tmp so far
+
+
+def restrict(confinement: Confinement, threads: int, private: Path | None) -> bool:
+    """Limits this process and everything it starts, for good: resources, capabilities, files, system calls.
+
+    Args:
+        confinement: what it is allowed.
+        threads: how many the user has, as `count_threads` finds.
+        private: its `private_folder`; None for a process that `isolate` separated from others.
+
+    Returns:
+        Whether Landlock is in force.
+    """
     if confinement.programs:
         os.nice(10)  # builds and compilations give way to what somebody waits for
     caps = {
@@ -161,7 +189,7 @@ def restrict(confinement: Confinement) -> None:
         resource.RLIMIT_DATA: confinement.memory,
         resource.RLIMIT_FSIZE: confinement.file_size,
         resource.RLIMIT_NOFILE: 512,
-        resource.RLIMIT_NPROC: 512,
+        resource.RLIMIT_NPROC: threads + _PROCESSES,  # old kernels count all threads of the user, here or elsewhere
     }
     for limit, value in caps.items():
         hard = resource.getrlimit(limit)[1]
@@ -171,12 +199,50 @@ def restrict(confinement: Confinement) -> None:
     header, data = struct.pack("II", 0x20080522, 0), bytes(24)
     _libc.capset(header, data)
     _libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)  # dropping capabilities cleared it, and the judge must read this memory
-    _filter_system_calls(confinement.programs)
+    if private is None:
+        seccomp.install(programs=confinement.programs, alone=True, signals=True)
+        return False
+    hidden = ("/tmp", "/var/tmp", "/dev", *confinement.hidden)
+    landlocked = landlock.confine((str(private), *confinement.writable), confinement.visible, hidden)
+    # A compiler's parent may have to end it, so signals are left to Landlock where that knows them.
+    signals = confinement.programs and landlocked and landlock.scopes_signals()
+    seccomp.install(programs=confinement.programs, alone=False, signals=signals)
+    return landlocked
 
 
 def die_with_parent() -> None:
     """Asks the kernel to kill this process when the thread that forked it ends."""
-    _libc.prctl(_PR_SET_PDEATHSIG, _SIGKILL, 0, 0, 0)
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
+def adopt_orphans() -> None:
+    """Makes this process the parent of whatever its descendants leave behind (daemons), so that it can end them."""
+    _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def hide_memory() -> None:
+    """Keeps other processes of the user out of this one's memory and descriptors."""
+    _libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+def end_children() -> None:
+    """Kills everything that this process has started, and, after `adopt_orphans`, what that has started in turn."""
+    while pids := _children():
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(-1, 0)
+
+
+def count_threads() -> int:
+    """How many threads the user has, which is what the kernel's limit on processes counts."""
+    user, count = os.geteuid(), 0
+    for entry in os.scandir("/proc"):
+        with contextlib.suppress(OSError):
+            if entry.name.isdigit() and entry.stat().st_uid == user:
+                count += Path(entry.path, "task").stat().st_nlink - 2
+    return count
 
 
 def needed_folders() -> tuple[str, ...]:
@@ -191,11 +257,35 @@ def _needed_under(parent: str) -> list[str]:
     return [folder for folder in needed_folders() if folder.startswith(parent + "/")]
 
 
-def _try_namespaces() -> bool:
-    pid = os.fork()
-    if pid == 0:
-        os._exit(0 if isolate() else 1)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+def _try_namespaces(prefix: Sequence[str]) -> bool:
+    program = f"import sys; sys.path[:] = {sys.path!r}; from kernelwright.judge import sandbox; "
+    program += "sys.exit(0 if sandbox.isolate() else 1)"
+    try:
+        trial = subprocess.run(
+            [*prefix, sys.executable, "-I", "-c", program], capture_output=True, timeout=60, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return trial.returncode == 0
+
+
+def _children() -> list[int]:
+    """The process's children, by their numbers in its own namespace (in bubblewrap, /proc is that outside)."""
+    depth, found = len(_numbers("self")), []
+    for listing in Path("/proc/self/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            for pid in listing.read_text().split():
+                found += _numbers(pid)[depth - 1 : depth]
+    return found
+
+
+def _numbers(pid: str) -> list[int]:
+    """A process's numbers in the namespaces that it is in, outermost first; none when it has ended."""
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("NSpid:"):
+                return [int(number) for number in line.split()[1:]]
+    return []
 
 
 def _mount(source: str, target: str, kind: str | None, flags: int, data: str = "", *, required: bool = True) -> None:
@@ -213,47 +303,3 @@ def _read_only_everywhere() -> None:
     if result != 0:
         code = ctypes.get_errno()
         raise OSError(code, f"mount_setattr: {os.strerror(code)}")
-
-
-# System calls by number on (x86-64, aarch64); None where the architecture has none.
-_STARTS = {"fork": (57, None), "vfork": (58, None), "execve": (59, 221), "execveat": (322, 281)}
-_NEVER = {
-    "socket": (41, 198), "ptrace": (101, 117), "process_vm_readv": (310, 270), "process_vm_writev": (311, 271),
-    "mount": (165, 40), "umount2": (166, 39), "unshare": (272, 97), "setns": (308, 268), "keyctl": (250, 219),
-    "add_key": (248, 217),     "bpf": (321, 280), "perf_event_open": (298, 241), "userfaultfd": (323, 282),
-    "io_uring_setup": (425, 425),
-    "pidfd_getfd": (438, 438), "mount_setattr": (442, 442), "open_tree": (428, 428), "move_mount": (429, 429),
-    "fsopen": (430, 430),     "kexec_load": (246, 104), "init_module": (175, 105), "finit_module": (313, 273),
-}  # fmt: skip
-_CLONE, _CLONE3 = (56, 220), (435, 435)
-_CLONE_THREAD = 0x00010000
-_ARCHITECTURES = {"x86_64": (0xC000003E, 0), "aarch64": (0xC00000B7, 1)}
-_ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
-_LOAD, _EQUAL, _AT_LEAST, _SET, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
-_X32 = 0x40000000
-
-
-def _filter_system_calls(programs: bool) -> None:
-    """Installs a seccomp filter; where the architecture is unknown or seccomp is missing, none (`level` does not
-    promise it)."""
-    if platform.machine() not in _ARCHITECTURES:
-        return
-    audit, column = _ARCHITECTURES[platform.machine()]
-    forbidden = list(_NEVER.values()) + ([] if programs else list(_STARTS.values()))
-    code = [(_LOAD, 0, 0, 4), (_EQUAL, 1, 0, audit), (_RETURN, 0, 0, _KILL), (_LOAD, 0, 0, 0)]
-    code += [(_AT_LEAST, 0, 1, _X32), (_RETURN, 0, 0, _KILL)]  # x86-64's second numbering would get past the list
-    if not programs:
-        # Threads are fine, processes are not: clone without CLONE_THREAD is refused, and clone3, whose flags a filter
-        # cannot see, is said not to exist so that libc falls back to clone.
-        code += [(_EQUAL, 0, 1, _CLONE3[column]), (_RETURN, 0, 0, _ERRNO | errno.ENOSYS)]
-        code += [(_EQUAL, 0, 4, _CLONE[column]), (_LOAD, 0, 0, 16), (_SET, 1, 0, _CLONE_THREAD)]
-        code += [(_RETURN, 0, 0, _ERRNO | errno.EPERM), (_RETURN, 0, 0, _ALLOW)]
-    for numbers in forbidden:
-        number = numbers[column]
-        if number is not None:
-            code += [(_EQUAL, 0, 1, number), (_RETURN, 0, 0, _ERRNO | errno.EPERM)]
-    code.append((_RETURN, 0, 0, _ALLOW))
-    program = b"".join(struct.pack("HBBI", *line) for line in code)
-    buffer = ctypes.create_string_buffer(program, len(program))
-    descriptor = struct.pack("HxxxxxxP", len(code), ctypes.addressof(buffer))
-    _libc.prctl(_PR_SET_SECCOMP, 2, ctypes.c_char_p(descriptor), 0, 0)

@@ -26,13 +26,17 @@ UNIT_ROUNDOFF = {
     "float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8, "complex64": 2.0**-24,
     "complex128": 2.0**-53,
 }  # fmt: skip
-MAX_SPAN = 4
-"""A strided tensor may spread over this many times its own elements; the judge reads no more of a worker's memory than
-that."""
+MAX_SPAN, FREE_SPAN = 4, 64 << 20
+"""A strided tensor may spread over this many times its own elements, or over this many bytes if that is more; the judge
+reads no more of a worker's memory than that."""
 
 
 class BadTensor(Exception):
     """What the worker says of a tensor cannot be true: unknown dtype, negative sizes, an address that is not mapped."""
+
+
+class UnknownDtype(BadTensor):
+    """A dtype that the judge does not know."""
 
 
 @dataclass(frozen=True)
@@ -50,12 +54,14 @@ class Claim:
         try:
             shape, strides = tuple(map(int, data["shape"])), tuple(map(int, data["strides"]))
             claim = cls(shape, strides, str(data["dtype"]), int(data["pointer"]))
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise BadTensor("not a description of a tensor") from error
+        if max((*shape, *strides, claim.pointer, 0)) >= 1 << 63:
+            raise BadTensor("a tensor larger than any memory")
         if len(shape) != len(strides) or min((*shape, *strides, claim.pointer, 0)) < 0:
             raise BadTensor(f"a tensor of shape {shape} with strides {strides}")
         if claim.dtype not in STORED:
-            raise BadTensor(f"dtype {claim.dtype} is not supported")
+            raise UnknownDtype(f"dtype {claim.dtype[:40]} is not supported")
         return claim
 
     @property
@@ -96,13 +102,16 @@ def read(worker: Worker, claims: Sequence[Claim]) -> Array:
     are strided.
 
     Raises:
-        BadTensor: they are not alike, spread too far, or their memory is not mapped.
+        BadTensor: they differ in shape or dtype, spread too far, or their memory is not mapped.
     """
     first = claims[0]
-    if any((claim.shape, claim.strides, claim.dtype) != (first.shape, first.strides, first.dtype) for claim in claims):
-        raise BadTensor("outputs of like calls differ in shape, strides or dtype")
-    if first.span > MAX_SPAN * max(first.elements, 1):
-        raise BadTensor(f"strides {first.strides} spread {first.elements} elements over {first.span}")
+    if any((claim.shape, claim.dtype) != (first.shape, first.dtype) for claim in claims):
+        raise BadTensor("outputs of like calls differ in shape or dtype")
+    widest = max(claims, key=lambda claim: claim.span)
+    if widest.span > MAX_SPAN * max(first.elements, 1) and len(claims) * widest.span_bytes > FREE_SPAN:
+        raise BadTensor(f"strides {widest.strides} spread {widest.elements} elements over {widest.span}")
+    if any(claim.strides != first.strides for claim in claims):
+        return np.stack([read(worker, [claim])[0] for claim in claims])
     stored = np.dtype(STORED[first.dtype])
     data = np.empty((len(claims), first.span), stored)
     try:
@@ -155,6 +164,26 @@ def raw(worker: Worker, claim: Claim) -> memory.Bytes:
     return row
 
 
+def laid_out(array: Array, dtype: str, target: Claim) -> memory.Bytes:
+    """The bytes, one row, of a tensor like `target` that holds the values of an array of torch dtype `dtype`.
+
+    Raises:
+        BadTensor: it has gaps, or its dtype does not take these values (floats become other floats, nothing else).
+    """
+    stored = np.dtype(STORED[target.dtype])
+    if dtype != target.dtype:
+        floats = ("float16", "float32", "float64")
+        if target.dtype not in floats or dtype not in (*floats, "bfloat16"):
+            raise BadTensor(f"{target.dtype} where the reference has {dtype}")
+        array = widen(array, dtype).astype(stored)
+    if target.span != target.elements:
+        raise BadTensor(f"strides {target.strides} leave gaps between {target.elements} elements")
+    row = np.empty(target.span, stored)
+    strides = [stride * stored.itemsize for stride in target.strides]
+    np.lib.stride_tricks.as_strided(row, target.shape, strides)[...] = array
+    return row.view(np.uint8)[None]
+
+
 def fill(worker: Worker, pointers: Sequence[int], rows: memory.Bytes) -> None:
     """Writes a row of bytes to each address of a stopped worker. Raises `BadTensor`."""
     try:
@@ -169,4 +198,5 @@ def widen(array: Array, dtype: str) -> Array:
         return (array.astype(np.uint32) << 16).view(np.float32).astype(np.float64)
     if dtype.startswith("complex"):
         return array.astype(np.complex128)
-    return array.astype(np.float64, copy=False)
+    with np.errstate(invalid="ignore"):  # a candidate may return any bits, signalling NaNs too
+        return array.astype(np.float64, copy=False)

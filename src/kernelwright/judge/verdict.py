@@ -19,12 +19,17 @@ Reason = Literal[
     "non_finite",
     "mutates_inputs",
     "not_repeatable",
+    "reuses_outputs",
     "no_kernel",
     "tampering",
     "implausible",
     "unstable_timing",
     "fails_held_out",
 ]
+_OF_THE_MOMENT = ("timed_out", "over_limit", "implausible", "unstable_timing")
+"""Reasons that may be the machine's fault: what else ran there, how much memory was free, a ceiling that was off."""
+HELD_OUT_REASON = "inner_reason"
+"""Where the evidence of `fails_held_out` says why."""
 STAGES = ("build", "run", "compare", "hold_out", "audit", "time")
 
 
@@ -114,6 +119,12 @@ class Verdict(BaseModel):
     def accepted(self) -> bool:
         """Whether the judge believes that the candidate computes the task."""
         return self.outcome == "accepted"
+
+    @property
+    def lasting(self) -> bool:
+        """Whether the judge would say the same another day, times apart."""
+        reason = self.evidence.get(HELD_OUT_REASON) if self.reason == "fails_held_out" else self.reason
+        return reason not in _OF_THE_MOMENT
 
     @property
     def floor_share(self) -> float | None:

@@ -9,17 +9,21 @@ holds what was asked, or `error`.
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import linecache
+import os
 import socket
 import sys
 import traceback
 import types
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from kernelwright.judge import wire
+from kernelwright.judge.wire import PROBE
 from kernelwright.languages import inductor
 from kernelwright.tasks import host, host_memory
 
@@ -35,13 +39,15 @@ class Refused(Exception):
         self.kind, self.details = kind, details
 
 
-def serve(sock: socket.socket, *, isolated: bool) -> int:
-    """Answers requests until the judge hangs up; returns the exit code."""
+def serve(sock: socket.socket, layers: dict[str, bool]) -> int:
+    """Answers requests until the judge hangs up; returns the exit code. `layers` of the sandbox are told to the judge,
+    before any code is run that could lie about them."""
     subject = Subject()
-    wire.send(sock, {"hello": True, "isolated": isolated})
+    probe = ctypes.create_string_buffer(PROBE)
+    wire.send(sock, {"layers": layers, "probe": ctypes.addressof(probe)})
     while True:
         try:
-            request = wire.receive(sock)
+            request = wire.receive(sock, limit=None)
         except wire.Closed:
             return 0
         wire.send(sock, _answer(subject, request))
@@ -90,8 +96,10 @@ class Subject:
         self.model: torch.nn.Module | None = None
         self.exact: torch.nn.Module | None = None
         self.slots: list[list[Any]] = []
+        self.progress: Any = (ctypes.c_int64 * 1)()
         self.outputs: list[Any] = []
         self.kept: list[Any] = []
+        self.staged: dict[str, torch.Tensor] = {}
         self.base: tuple[str, list[Any]] | None = None
 
     # --- the task ---
@@ -145,18 +153,33 @@ class Subject:
         return {"distributions": list(host.distributions(self.base[1], seed))}
 
     def do_answer(self, slot: int, exact: bool) -> dict[str, Any]:
-        """The reference's outputs for a slot, in float64 if `exact`; state that forward changed is among `state`."""
-        inputs = [value.clone() if isinstance(value, torch.Tensor) else value for value in self.slots[slot]]
+        """The reference's outputs for a slot, in float64 if `exact`, and the inputs that forward changed."""
         model = self._model()
         if exact:
             model = self.exact = self._exact_model()
+        self.kept = []
+        return self._answer(model, slot, exact=exact)
+
+    def do_exact(self, count: int) -> dict[str, Any]:
+        """As `do_answer` in float64, for each of the first slots in turn."""
+        model = self._exact_model()
+        self.kept = []
+        return {"answers": [self._answer(model, slot, exact=True) for slot in range(count)]}
+
+    def _answer(self, model: torch.nn.Module, slot: int, *, exact: bool) -> dict[str, Any]:
+        inputs = [value.clone() if isinstance(value, torch.Tensor) else value for value in self.slots[slot]]
+        if exact:
             inputs = [_double(value) for value in inputs]
-        versions = [value._version if isinstance(value, torch.Tensor) else 0 for value in inputs]  # noqa: SLF001 - no public way
+        versions = _versions(inputs)
         with torch.no_grad():
-            self.kept = [self._task().forward(model, inputs)]
-        now = [value._version if isinstance(value, torch.Tensor) else 0 for value in inputs]  # noqa: SLF001
-        mutated = [index for index, version in enumerate(versions) if now[index] != version]
-        return {"outputs": [_describe_output(leaf) for leaf in _leaves(self.kept[0])], "mutated": mutated}
+            output = self._task().forward(model, inputs)
+        self.kept.append([output, inputs])
+        changed = [i for i, (then, now) in enumerate(zip(versions, _versions(inputs), strict=True)) if then != now]
+        mutated = [{"argument": index, **_tensor(inputs[index])} for index in changed]
+        results = _leaves(output)
+        given = {_storage(value) for value in (*inputs, *(tensor for _, _, tensor in host.state(model)))} - {0}
+        aliases = any(_storage(leaf) in given for leaf in results)
+        return {"outputs": [_describe_output(leaf) for leaf in results], "mutated": mutated, "aliases": aliases}
 
     def do_state_of_exact(self) -> dict[str, Any]:
         """The float64 model's state after its last answer."""
@@ -173,8 +196,11 @@ class Subject:
         """Executes a candidate's module; its builds go to, or come from, `build_dir`."""
         self.language = importlib.import_module(worker_module)
         self.language.install(build_dir, readonly, shared)
+        os.chdir(os.environ.get("HOME", "/"))  # a folder that it may write to
         module = types.ModuleType(CANDIDATE_MODULE)
-        module.__file__ = CANDIDATE_FILE
+        module.__file__ = f"{build_dir}/{CANDIDATE_FILE}"  # there, since it may read its own file
+        if not readonly:
+            Path(module.__file__).write_text(source, encoding="utf-8")
         sys.modules[CANDIDATE_MODULE] = module
         linecache.cache[CANDIDATE_FILE] = (len(source), None, source.splitlines(keepends=True), CANDIDATE_FILE)
         exec(compile(source, CANDIDATE_FILE, "exec", dont_inherit=True), module.__dict__)  # noqa: S102 - what a sandbox is for
@@ -202,7 +228,7 @@ class Subject:
             from kernelwright.tasks import host_compile
 
             self.model = host_compile.compile_model(self.model)
-        return {"state": _state(self.model)}
+        return {"state": _state(self.model), "hooks": _hooks_loading(self.model)}
 
     # --- both ---
 
@@ -210,26 +236,46 @@ class Subject:
         """Names, kinds, shapes and places of parameters and buffers."""
         return {"state": _state(self._model())}
 
+    def do_stage(self, state: list[dict[str, Any]]) -> dict[str, Any]:
+        """Makes room for a state dict of the reference's, which the judge fills."""
+        self.staged = {one["name"]: torch.empty(one["shape"], dtype=getattr(torch, one["dtype"])) for one in state}
+        return {"pointers": [tensor.data_ptr() for tensor in self.staged.values()]}
+
+    def do_load_state(self) -> dict[str, Any]:
+        """Has the model load what was staged, the way that runs its own hooks."""
+        staged, self.staged = self.staged, {}
+        self._model().load_state_dict(staged, strict=False)
+        return {}
+
     def do_slots(self, arguments: list[dict[str, Any]], count: int) -> dict[str, Any]:
         """Makes room for `count` sets of inputs, which the judge fills; replies with their addresses."""
         self.slots, self.outputs, self.kept = [], [], []
         for _ in range(count):
             self.slots.append([_room(argument) for argument in arguments])
-        return {"pointers": [[_pointer(value) for value in slot] for slot in self.slots]}
+        self.progress = (ctypes.c_int64 * (1 + wire.PLACES * count))()
+        pointers = [[_pointer(value) for value in slot] for slot in self.slots]
+        return {"pointers": pointers, "progress": ctypes.addressof(self.progress)}
 
-    def do_go(self, count: int) -> dict[str, Any]:
-        """Runs forward once on each of the first `count` slots; replies with where the outputs lie."""
+    def do_go(self, count: int, state: bool = False) -> dict[str, Any]:
+        """Runs forward once on each of the first `count` slots; replies with where the outputs lie, and the state.
+
+        `progress` says which call it is at, and where the outputs of those before it are, for a judge that looks in the
+        middle.
+        """
         self.outputs = []
-        outputs, model = self.outputs, self.model
+        outputs, model, progress = self.outputs, self.model, self.progress
         with torch.no_grad():
-            for slot in self.slots[:count]:
-                outputs.append(model(*slot))  # type: ignore[misc]
-        return {"outputs": [[_describe_output(leaf) for leaf in _leaves(output)] for output in outputs]}
-
-    def do_forget(self) -> dict[str, Any]:
-        """Frees the last outputs."""
-        self.outputs, self.kept = [], []
-        return {}
+            for index, slot in enumerate(self.slots[:count]):
+                progress[0] = index
+                output = model(*slot)  # type: ignore[misc]
+                outputs.append(output)
+                if type(output) is torch.Tensor:
+                    progress[1 + wire.PLACES * index] = output.data_ptr()
+                else:
+                    for place, leaf in enumerate(_leaves(output)[: wire.PLACES]):
+                        progress[1 + wire.PLACES * index + place] = _pointer(leaf) or 0
+        reply = {"outputs": [[_describe_output(leaf) for leaf in _leaves(output)] for output in outputs]}
+        return {**reply, "state": _state(model)} if state else reply
 
     def do_census(self, slot: int) -> dict[str, Any]:
         """Runs forward once and counts the candidate's own kernels, with the time spent in them and in all."""
@@ -258,6 +304,22 @@ class Subject:
         import copy
 
         return copy.deepcopy(self._model()).double()
+
+
+def _hooks_loading(model: torch.nn.Module) -> bool:
+    """Whether a module of it does something of its own when a state dict is loaded."""
+    own = torch.nn.Module
+    return any(
+        module._load_state_dict_pre_hooks  # noqa: SLF001 - torch offers no public way to ask
+        or module._load_state_dict_post_hooks  # noqa: SLF001
+        or type(module)._load_from_state_dict not in _LOADERS  # noqa: SLF001
+        or type(module).load_state_dict is not own.load_state_dict
+        for module in model.modules()
+    )
+
+
+_LOADERS = {torch.nn.Module._load_from_state_dict, torch.nn.modules.batchnorm._NormBase._load_from_state_dict}  # noqa: SLF001
+"""What torch's own modules load with."""
 
 
 def _state(model: torch.nn.Module | None) -> list[dict[str, Any]]:
@@ -289,16 +351,25 @@ def _pointer(value: Any) -> int | None:
     return value.data_ptr() if isinstance(value, torch.Tensor) else None
 
 
+def _versions(values: list[Any]) -> list[int]:
+    """How often each tensor has been changed in place."""
+    return [value._version if isinstance(value, torch.Tensor) else 0 for value in values]  # noqa: SLF001 - no public way
+
+
+def _storage(value: Any) -> int:
+    return value.untyped_storage().data_ptr() if isinstance(value, torch.Tensor) else 0
+
+
 def _double(value: Any) -> Any:
     return value.double() if isinstance(value, torch.Tensor) and value.is_floating_point() else value
 
 
 def _leaves(output: Any) -> list[Any]:
-    """The tensors and plain values of an output, in the order of its tuples, lists and dictionaries."""
+    """The tensors and plain values of an output, in the order of its tuples and lists; a dictionary's by key."""
     if isinstance(output, (tuple, list)):
         return [leaf for item in output for leaf in _leaves(item)]
     if isinstance(output, dict):
-        return [leaf for item in output.values() for leaf in _leaves(item)]
+        return [leaf for key in sorted(output, key=str) for leaf in _leaves(output[key])]
     return [output]
 
 

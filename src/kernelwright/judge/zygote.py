@@ -3,19 +3,23 @@ survive a fork).
 
 It takes orders from the judge over a socket: `{"op": "fork", ...}` with two descriptors (the worker's socket, its
 output file).
-For each it forks a keeper, which enters new namespaces and forks the worker as PID 1 of its own; when the worker ends,
-the
-kernel ends everything it started, and the zygote tells the judge the exit status as `{"exited": token, "status": n}`.
+For each it forks a keeper, which enters new namespaces and forks the worker as PID 1 of its own. When the worker ends,
+the kernel ends everything it started (the keeper, where namespaces are forbidden), and the zygote tells the judge the
+exit status as `{"exited": token, "status": n}`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import selectors
+import shutil
 import signal
 import socket
 import sys
+import tempfile
+from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
@@ -41,21 +45,23 @@ def main(fd: int) -> None:
     selector.register(control, selectors.EVENT_READ)
     selector.register(wake_read, selectors.EVENT_READ)
     tokens: dict[int, str] = {}
+    folders = Path(tempfile.gettempdir(), f"kernelwright-{secrets.token_hex(8)}")
+    sandbox.adopt_orphans()
     with contextlib.suppress(wire.Closed):
         wire.send(control, {"ready": torch.__version__})
         while True:
             for key, _ in selector.select():
                 if key.fileobj is control:
                     order, fds = wire.receive_fds(control, 2)
-                    tokens[_fork(order, fds, control)] = order["token"]
+                    tokens[_fork(order, fds, control, folders)] = order["token"]
                     for descriptor in fds:
                         os.close(descriptor)
                 else:
-                    os.read(wake_read, 4096)
+                    with contextlib.suppress(BlockingIOError):
+                        os.read(wake_read, 4096)
                     _report_exits(control, tokens)
-    for pid in tokens:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(pid, signal.SIGKILL)
+    sandbox.end_children()
+    shutil.rmtree(folders, ignore_errors=True)
 
 
 def _report_exits(control: socket.socket, tokens: dict[int, str]) -> None:
@@ -63,18 +69,19 @@ def _report_exits(control: socket.socket, tokens: dict[int, str]) -> None:
         pid, status = os.waitpid(-1, os.WNOHANG)
         if pid == 0:
             return
-        wire.send(control, {"exited": tokens.pop(pid, ""), "status": os.waitstatus_to_exitcode(status)})
+        if pid in tokens:  # and no orphan of a keeper's
+            wire.send(control, {"exited": tokens.pop(pid), "status": os.waitstatus_to_exitcode(status)})
 
 
-def _fork(order: dict[str, Any], fds: list[int], control: socket.socket) -> int:
+def _fork(order: dict[str, Any], fds: list[int], control: socket.socket, folders: Path) -> int:
     """Forks a keeper with its worker; returns the keeper's PID."""
     pid = os.fork()
     if pid == 0:
-        _become_keeper(order, fds, control)
+        _become_keeper(order, fds, control, folders)
     return pid
 
 
-def _become_keeper(order: dict[str, Any], fds: list[int], control: socket.socket) -> NoReturn:
+def _become_keeper(order: dict[str, Any], fds: list[int], control: socket.socket, folders: Path) -> NoReturn:
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     control.close()
@@ -85,39 +92,55 @@ def _become_keeper(order: dict[str, Any], fds: list[int], control: socket.socket
     os.dup2(null, 0)
     os.dup2(output_fd, 1)
     os.dup2(output_fd, 2)
+    _close_all_but(sock_fd)
     confinement = sandbox.Confinement(**{key: _tuple(value) for key, value in order["confinement"].items()})
-    isolated = sandbox.isolate()
+    threads = sandbox.count_threads()
+    private = None if sandbox.isolate() else folders / str(order["token"])
+    sandbox.adopt_orphans()
     child = os.fork()
     if child:
         os.close(sock_fd)
-        _keep(child)
+        _keep(child, private)
     sandbox.die_with_parent()
-    _become_worker(sock_fd, output_fd, confinement, isolated, order)
+    _become_worker(sock_fd, confinement, private, threads, order)
 
 
-def _keep(child: int) -> NoReturn:
-    """Waits for the worker and ends as it ended: a signal becomes 128 + its number."""
+def _keep(child: int, private: Path | None) -> NoReturn:
+    """Waits for the worker, ends what it left behind, and ends as it ended: a signal becomes 128 + its number."""
+    sandbox.hide_memory()
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if private is not None:
+        sandbox.end_children()
+        shutil.rmtree(private, ignore_errors=True)
     os._exit(status if status >= 0 else 128 - status)
 
 
 def _become_worker(
-    sock_fd: int, output_fd: int, confinement: sandbox.Confinement, isolated: bool, order: dict[str, Any]
+    sock_fd: int, confinement: sandbox.Confinement, private: Path | None, threads: int, order: dict[str, Any]
 ) -> NoReturn:
     code = 1
     try:
-        if isolated:
+        if private is None:
             sandbox.furnish(confinement)
+        else:
+            sandbox.private_folder(private)
         os.environ.update(order["environment"])
-        os.closerange(output_fd + 1, 1024) if output_fd > sock_fd else os.closerange(sock_fd + 1, 1024)
-        sandbox.restrict(confinement)
+        landlocked = sandbox.restrict(confinement, threads, private)
         sys.stdout = open(1, "w", buffering=1, closefd=False)  # noqa: SIM115 - lives as long as the process
         sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
-        code = worker.serve(socket.socket(fileno=sock_fd), isolated=isolated)
+        layers = {"namespaces": private is None, "files": landlocked}
+        code = worker.serve(socket.socket(fileno=sock_fd), layers)
     except OSError as error:
         os.write(2, f"the sandbox could not be set up: {error}\n".encode())
     finally:
         os._exit(code)
+
+
+def _close_all_but(kept: int) -> None:
+    """Whatever else this process has inherited is the zygote's: its selector, its pipe, its socket."""
+    top = os.sysconf("SC_OPEN_MAX")
+    os.closerange(3, kept)
+    os.closerange(kept + 1, top)
 
 
 def _tuple(value: Any) -> Any:

@@ -13,12 +13,14 @@ class SourceReport:
 
     `problem` is empty, or one sentence that names the line at which the source cannot be a candidate (syntax error, no
     `ModelNew`). `kernels` are the kernels it declares, `library_calls` the torch operations that do work on tensors.
+    `builds_late` where a kernel may be built after the module has been loaded: by the constructor or by forward.
     """
 
     problem: str = ""
     line: int = 0
     kernels: tuple[str, ...] = ()
     library_calls: tuple[str, ...] = ()
+    builds_late: bool = False
 
 
 @dataclass(frozen=True)

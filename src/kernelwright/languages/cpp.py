@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import platform
-import shutil
 import subprocess
-import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from kernelwright.errors import MachineError
+from kernelwright import toolchain
 from kernelwright.home import home
 from kernelwright.languages import diagnostics
 from kernelwright.languages.base import BuildProblem, Language, SourceReport
@@ -38,13 +35,8 @@ class Cpp(Language):
         Raises:
             MachineError: there is no C++ compiler or no ninja.
         """
-        compiler = shutil.which(os.environ.get("CXX", "c++"))
-        if compiler is None:
-            raise MachineError("there is no C++ compiler", remedy="install g++ (Debian, Ubuntu: apt-get install g++)")
-        beside_python = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-        if shutil.which("ninja", path=beside_python) is None:
-            raise MachineError("there is no ninja to run builds", remedy="pip install ninja")
-        asked = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=False)
+        toolchain.ninja()
+        asked = subprocess.run([*toolchain.compiler(), "--version"], capture_output=True, text=True, check=False)
         facts = (asked.stdout, _version("apache-tvm-ffi"), _version("torch"), platform.python_version(), _cpu_flags())
         return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
 

@@ -10,12 +10,15 @@ import functools
 import hashlib
 import importlib.util
 import os
+import re
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from kernelwright import toolchain
 from kernelwright.languages import inductor
 from kernelwright.languages.census import ablate, census, census_start, counted
 from kernelwright.languages.on_import import on_import
@@ -44,8 +47,7 @@ def install(build_dir: str, readonly: bool, headers: str = "") -> None:
     """
     builds = _Builds(Path(build_dir), readonly, headers)
     os.environ["TVM_FFI_CACHE_DIR"] = os.environ["TORCH_EXTENSIONS_DIR"] = build_dir
-    # ninja comes with the virtual environment, which may not be on the sandbox's PATH.
-    os.environ["PATH"] = os.pathsep.join(filter(None, (str(Path(sys.executable).parent), os.environ.get("PATH", ""))))
+    os.environ["PATH"] = toolchain.search_path()
     inductor.configure(build_dir, headers)
     on_import("tvm_ffi.cpp", functools.partial(_patch_tvm_ffi, builds))
     on_import("torch.utils.cpp_extension", functools.partial(_patch_torch, builds))
@@ -57,6 +59,7 @@ class _Builds:
 
     def __init__(self, folder: Path, readonly: bool, headers: str) -> None:
         self.folder, self.readonly, self.headers = folder, readonly, headers
+        self._temporary: dict[str, int] = {}
 
     def place(self, runtime: str, *recipe: Any) -> Path:
         """The folder for this recipe.
@@ -64,7 +67,9 @@ class _Builds:
         Raises:
             RuntimeError: it must exist and does not: the source that was built is not the one that is run.
         """
-        place = self.folder / runtime / hashlib.sha256(repr(recipe).encode()).hexdigest()[:16]
+        # Temporary files have other names in each process: they count by the order in which they are met.
+        text = re.sub(rf"{re.escape(tempfile.gettempdir())}/[^\s'\",]*", self._number, repr(recipe))
+        place = self.folder / runtime / hashlib.sha256(text.encode()).hexdigest()[:16]
         if self.readonly and not place.is_dir():
             raise RuntimeError(
                 "the C++ to build is not the same as in the first run: it must not change from run to run"
@@ -72,6 +77,9 @@ class _Builds:
         if not self.readonly:
             place.mkdir(parents=True, exist_ok=True)
         return place
+
+    def _number(self, found: re.Match[str]) -> str:
+        return f"temporary {self._temporary.setdefault(found[0], len(self._temporary))}"
 
 
 class _CountedModule:
@@ -109,8 +117,17 @@ def _patch_tvm_ffi(builds: _Builds, cpp: Any) -> None:
         module = extension.load_module(place / f"{name}.so", keep_module_alive=keep_module_alive)
         return _CountedModule(module, lambda value: isinstance(value, function_type))
 
+    def load(name: str, *, keep_module_alive: bool = True, **options: Any) -> _CountedModule:
+        options.pop("build_directory", None)
+        files = [options[key] for key in ("sources", "cpp_files") if options.get(key)]
+        place = builds.place("tvm files", name, [_texts(each) for each in files], sorted(options.items()))
+        if not builds.readonly:
+            extension.build(name, **options, build_directory=str(place))
+        module = extension.load_module(place / f"{name}.so", keep_module_alive=keep_module_alive)
+        return _CountedModule(module, lambda value: isinstance(value, function_type))
+
     for module in (cpp, extension):
-        module.load_inline = load_inline
+        module.load_inline, module.load = load_inline, load
 
 
 def _header_flags(headers: str, flags: list[str]) -> list[str]:
@@ -121,21 +138,29 @@ def _header_flags(headers: str, flags: list[str]) -> list[str]:
 
 
 def _patch_torch(builds: _Builds, cpp_extension: Any) -> None:
-    original = cpp_extension.load_inline
+    def patched(original: Any, contents: Callable[[Any], Any]) -> Any:
+        @functools.wraps(original)
+        def load(name: str, sources: Any = None, *args: Any, **options: Any) -> Any:
+            if not options.get("is_python_module", True):
+                raise RuntimeError("is_python_module=False is not supported: its kernels could not be counted")
+            options.pop("build_directory", None)
+            sources = options.pop("cpp_sources", sources)
+            place = builds.place("torch", name, contents(sources), args, sorted(options.items()))
+            if not builds.readonly:
+                module = original(name, sources, *args, **options, build_directory=str(place))
+            else:
+                module = _load_extension(name, place / f"{name}.so")
+            return _CountedModule(module, lambda value: callable(value) and not isinstance(value, type))
 
-    @functools.wraps(original)
-    def load_inline(name: str, cpp_sources: Any, *args: Any, **options: Any) -> Any:
-        if not options.get("is_python_module", True):
-            raise RuntimeError("load_inline(is_python_module=False) is not supported: its kernels could not be counted")
-        options.pop("build_directory", None)
-        place = builds.place("torch", name, cpp_sources, args, sorted(options.items()))
-        if not builds.readonly:
-            module = original(name, cpp_sources, *args, **options, build_directory=str(place))
-        else:
-            module = _load_extension(name, place / f"{name}.so")
-        return _CountedModule(module, lambda value: callable(value) and not isinstance(value, type))
+        return load
 
-    cpp_extension.load_inline = load_inline
+    cpp_extension.load_inline = patched(cpp_extension.load_inline, lambda sources: sources)
+    cpp_extension.load = patched(cpp_extension.load, _texts)
+
+
+def _texts(files: Any) -> list[str]:
+    """What the files of a build hold: temporary ones have the same text under another name in each process."""
+    return [Path(file).read_text() for file in ([files] if isinstance(files, (str, os.PathLike)) else files)]
 
 
 def _patch_inductor(builds: _Builds, async_compile: Any) -> None:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
+from kernelwright import toolchain
 from kernelwright.languages.cpp_worker import HEADER_FLAGS
 from kernelwright.languages.inductor import HEADER_FOLDER, find_header
 
@@ -33,10 +33,8 @@ def precompile_tvm_ffi(folder: Path) -> None:
     includes = [f"-I{find_include_path()}", f"-I{find_dlpack_include_path()}"]
     flags = ["-std=c++17", "-fPIC", "-O2", *HEADER_FLAGS, *includes]
     draft = folder / f"tvm_ffi.{os.getpid()}.draft"
-    subprocess.run(
-        [os.environ.get("CXX", "c++"), *flags, "-x", "c++-header", str(header), "-o", str(draft)],
-        check=True, capture_output=True,
-    )  # fmt: skip
+    command = [*toolchain.compiler(), *flags, "-x", "c++-header", str(header), "-o", str(draft)]
+    subprocess.run(command, check=True, capture_output=True)
     draft.replace(folder / "tvm_ffi.h.gch")
 
 
@@ -59,8 +57,7 @@ def precompile_inductor(folder: Path) -> None:
 def prepare(folder: str) -> None:
     """Fills the folder that builds share: 215 MB in about 20 s, nothing where it is full already."""
     target = Path(folder)
-    # ninja comes with the virtual environment, which may not be on the sandbox's PATH.
-    os.environ["PATH"] = os.pathsep.join(filter(None, (str(Path(sys.executable).parent), os.environ.get("PATH", ""))))
+    os.environ["PATH"] = toolchain.search_path()
     if not (target / "tvm_ffi.h.gch").exists():
         precompile_tvm_ffi(target)
     if not find_header(str(target)):

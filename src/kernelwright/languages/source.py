@@ -54,7 +54,7 @@ def read_source(source: str) -> SourceReport:
         reason = str(error) if isinstance(error, ValueError) else "expressions are nested too deeply"
         return SourceReport(problem=f"line 1: {reason}", line=1)
     problem, line = _problem(tree)
-    return SourceReport(problem=problem, line=line, kernels=kernels, library_calls=calls)
+    return SourceReport(problem, line, kernels, calls, builds_late=_builds_late(tree))
 
 
 def inline_builds(tree: ast.Module) -> Iterator[ast.Call]:
@@ -62,6 +62,13 @@ def inline_builds(tree: ast.Module) -> Iterator[ast.Call]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and _dotted(node.func).rsplit(".", 1)[-1] == "load_inline":
             yield node
+
+
+def _builds_late(tree: ast.Module) -> bool:
+    """Whether a function builds; one that is only called while the module loads counts too, which does no harm."""
+    functions = (node for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.Lambda)))
+    calls = (node for function in functions for node in ast.walk(function) if isinstance(node, ast.Call))
+    return any(_dotted(call.func).rsplit(".", 1)[-1] in ("load_inline", "load") for call in calls)
 
 
 def _problem(tree: ast.Module) -> tuple[str, int]:
@@ -72,6 +79,8 @@ def _problem(tree: ast.Module) -> tuple[str, int]:
         if "ModelNew" in names:
             if isinstance(node, ast.ClassDef):
                 return _class_problem(node)
+            if isinstance(node, ast.Assign) and isinstance(node.value, (ast.Name, ast.Attribute, ast.Call)):
+                return "", 0  # another name for a class, as far as can be said without running it
             return f"line {node.lineno}: ModelNew must be a class derived from torch.nn.Module", node.lineno
     return "line 1: the module defines no class ModelNew at its top level", 1
 
@@ -80,9 +89,15 @@ def _class_problem(node: ast.ClassDef) -> tuple[str, int]:
     if not node.bases:
         return f"line {node.lineno}: ModelNew must derive from torch.nn.Module", node.lineno
     only_module = all(_dotted(base) in ("nn.Module", "torch.nn.Module", "Module") for base in node.bases)
-    if only_module and not any(isinstance(item, ast.FunctionDef) and item.name == "forward" for item in node.body):
+    if only_module and not any(_defines_forward(item) for item in node.body):
         return f"line {node.lineno}: ModelNew has no forward", node.lineno
     return "", 0
+
+
+def _defines_forward(item: ast.stmt) -> bool:
+    if isinstance(item, ast.Assign):
+        return any(isinstance(target, ast.Name) and target.id == "forward" for target in item.targets)
+    return isinstance(item, ast.FunctionDef) and item.name == "forward"
 
 
 def _kernels(tree: ast.Module) -> Iterator[str]:

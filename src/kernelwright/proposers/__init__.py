@@ -1,1 +1,1 @@
-""""""
+"""Where candidates come from: the catalogue, the compiler, the tuner."""

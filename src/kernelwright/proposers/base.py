@@ -5,18 +5,14 @@ from __future__ import annotations
 import hashlib
 import random
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
 from kernelwright.judge.verdict import Verdict
 from kernelwright.targets.base import TargetInfo
-from kernelwright.tasks import Graph, Task, TaskInfo
-
-if TYPE_CHECKING:
-    from kernelwright.judge.judge import Judge
+from kernelwright.tasks import Graph, TaskInfo
 
 
 class Candidate(BaseModel):
@@ -49,21 +45,23 @@ class Attempt:
 class Context:
     """What a proposer may know. Held-out cases are in none of it.
 
-    `history` are all attempts of this run so far, oldest first; `parents` the ones the policy chose to build on;
-    `past` finds attempts of earlier runs on like tasks (best first), for warm starts.
+    `task_id` is the task's and `reference` its source without the cases; `compiled` gives what torch.compile makes of
+    it as a candidate's source, or None where it cannot be captured. `history` are all attempts of this run so far,
+    oldest first; `parents` the ones the policy chose to build on; `past` finds attempts of earlier runs on like tasks
+    (best first), for warm starts.
     """
 
-    task: Task
+    task_id: str
+    reference: str
     info: TaskInfo
     graph: Graph | None
     target: TargetInfo
     language: str
-    judge: Judge
+    compiled: Callable[[], Awaitable[str | None]]
     parents: Sequence[Attempt] = ()
     history: Sequence[Attempt] = ()
     past: Callable[[], Sequence[Attempt]] = tuple
     random: random.Random = field(default_factory=lambda: random.Random(0))
-    notes: dict[str, Any] = field(default_factory=dict)
 
 
 class Proposer(ABC):

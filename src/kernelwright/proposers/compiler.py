@@ -20,7 +20,7 @@ class Compiler(Proposer):
         if self._asked or context.language != "cpp":
             return
         self._asked = True
-        source = await context.judge.compiled()
+        source = await context.compiled()
         if source is not None:
             yield Candidate(
                 source=source,

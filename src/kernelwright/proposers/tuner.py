@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import AsyncIterator, Mapping, Sequence
-from itertools import pairwise
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from itertools import chain, pairwise
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
@@ -24,8 +24,8 @@ _LISTED = 4096
 """Spaces up to this size are listed, so that it is known when they are exhausted."""
 _TINY = 12
 """Spaces up to this size are simply tried out: a model would need as many points to learn anything."""
-_STARTUP = 6
-"""Points chosen at random before the model is believed."""
+_STARTUP = 8
+"""Results before the model is believed; until then, one parameter of the best point is changed at a time."""
 _ASKS = 8
 """How often the model may answer with a point that is known or not allowed, before one is chosen without it."""
 _HINTS = 3
@@ -93,7 +93,7 @@ class Tuner(Proposer):
         for attempt in context.past():
             known = self._read(attempt.candidate)
             if known and set(known[1].space) == set(parameters.space):
-                same = attempt.verdict.task == context.task.id and attempt.verdict.target == context.target.key
+                same = attempt.verdict.task == context.task_id and attempt.verdict.target == context.target.key
                 study.recall(known[1].values, attempt.verdict if same and known[0] == family else None)
         return study
 
@@ -164,7 +164,7 @@ class _Study:
 
     def _modelled(self) -> Point | None:
         """A point that the model chooses."""
-        if self._points is not None and len(self._points) <= _TINY:
+        if len(self._times) < _STARTUP or (self._points is not None and len(self._points) <= _TINY):
             return None
         for _ in range(_ASKS):
             trial = self._optuna.ask(self._distributions)
@@ -176,17 +176,19 @@ class _Study:
         return None
 
     def _unmodelled(self) -> Point | None:
-        """A point near the best one, any where none is known; None where chance finds none in a space too large to
-        list."""
+        """A point near the best one, any where none is known, the first parameters changed first; None where chance
+        finds none in a space too large to list."""
         if self._points is not None:
             left = [point for point in self._points if point not in self._taken]
             self._random.shuffle(left)
             near = self._best[1] if self._best else left[0]
-            point = min(left, key=lambda each: sum(a != b for a, b in zip(each, near, strict=True)))
+            point = min(left, key=lambda each: _distance(each, near))
         else:
             sizes = [len(values) for values in self._parameters.space.values()]
             drawn = (tuple(self._random.randrange(size) for size in sizes) for _ in range(_LISTED))
-            allowed = (p for p in drawn if p not in self._taken and self._parameters.allows(self._values(p)))
+            around = _neighbours(self._best[1], sizes) if self._best else iter(())
+            fresh = (each for each in chain(around, drawn) if each not in self._taken)
+            allowed = (each for each in fresh if self._parameters.allows(self._values(each)))
             first = next(allowed, None)
             if first is None:
                 return None
@@ -225,6 +227,19 @@ class _Study:
     def _values(self, point: Point) -> dict[str, Value]:
         space = self._parameters.space
         return {name: values[index] for (name, values), index in zip(space.items(), point, strict=True)}
+
+
+def _neighbours(point: Point, sizes: Sequence[int]) -> Iterator[Point]:
+    """Points with one parameter changed, the first parameters first."""
+    for place, size in enumerate(sizes):
+        for value in range(size):
+            yield (*point[:place], value, *point[place + 1 :])
+
+
+def _distance(point: Point, near: Point) -> tuple[int, list[bool]]:
+    """How many parameters differ; among as many, less where they come early in the space."""
+    same = [a == b for a, b in zip(point, near, strict=True)]
+    return same.count(False), same
 
 
 def _objective(verdict: Verdict) -> float | None:

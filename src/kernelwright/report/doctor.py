@@ -11,12 +11,10 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
 
-from kernelwright import registry
-from kernelwright.errors import KernelwrightError
+from kernelwright import registry, toolchain
+from kernelwright.errors import KernelwrightError, MachineError
 from kernelwright.home import home
 from kernelwright.report import format as fmt
-
-_COMPILER_REMEDY = "install it (Debian, Ubuntu: apt-get install g++)"
 
 
 @dataclass(frozen=True)
@@ -51,20 +49,23 @@ def _torch() -> Check:
 
 
 def _compiler() -> Check:
-    path = shutil.which("g++")
-    if path is None:
-        return Check("C++ compiler", "broken", "no g++", _COMPILER_REMEDY)
-    asked = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=30, check=False)
+    try:
+        command = toolchain.compiler()
+    except MachineError as error:
+        return Check("C++ compiler", "broken", error.what, error.remedy)
+    asked = subprocess.run([*command, "--version"], capture_output=True, text=True, timeout=30, check=False)
     if asked.returncode != 0:
-        return Check("C++ compiler", "broken", f"{path} does not run", _COMPILER_REMEDY)
+        return Check(
+            "C++ compiler", "broken", f"{command[0]} does not run", "install g++, or set CXX to one that works"
+        )
     return Check("C++ compiler", "fine", asked.stdout.splitlines()[0])
 
 
 def _ninja() -> Check:
-    path = shutil.which("ninja")
-    if path is None:
-        return Check("ninja", "broken", "not on PATH", "pip install ninja, and put its folder on PATH")
-    return Check("ninja", "fine", path)
+    try:
+        return Check("ninja", "fine", toolchain.ninja())
+    except MachineError as error:
+        return Check("ninja", "broken", error.what, error.remedy)
 
 
 def _cpu() -> Iterator[Check]:
@@ -78,8 +79,9 @@ def _cpu() -> Iterator[Check]:
     yield Check(
         "CPU", "fine", f"{info.model}, {info.cores} cores, {info.simd}, {caches}, memory {fmt.size(info.memory_bytes)}"
     )
-    largest, rate = ceilings.bandwidth[-1]
-    rates = [f"{fmt.rate(rate, 'B/s')} at {fmt.size(largest)}"]
+    largest = ceilings.bandwidth["read"][-1][0]
+    rates = [f"{kind} {fmt.rate(curve[-1][1], 'B/s')}" for kind, curve in ceilings.bandwidth.items()]
+    rates[-1] += f" at {fmt.size(largest)}"
     rates += [f"{fmt.rate(flops, 'FLOP/s')} {dtype}" for dtype, flops in ceilings.flops.items()]
     yield Check("ceilings", "fine", ", ".join(rates))
 

@@ -11,7 +11,7 @@ from typing import Any
 from kernelwright.report import format as fmt
 from kernelwright.report.layout import places
 from kernelwright.report.view import Node, RunView
-from kernelwright.targets.roofline import bandwidth_at
+from kernelwright.targets.roofline import bandwidth_at, bandwidth_of, written_share
 
 Figure = dict[str, Any]
 _NO_LEGEND = {"showlegend": False}
@@ -142,9 +142,9 @@ def _point(name: str, symbol: str, x: float, y: float, label: str) -> Figure:
 
 
 def _memory_roofline(view: RunView, times: list[tuple[str, float, str]]) -> Figure:
-    sizes = [float(size) for size, _ in view.ceilings.bandwidth]
-    rates = [rate for _, rate in view.ceilings.bandwidth]
-    moved = float(view.case.bytes)
+    moved, written = float(view.case.bytes), written_share(view.case)
+    sizes = [float(size) for size, _ in view.ceilings.bandwidth["read"]]
+    rates = [bandwidth_at(size, written, view.ceilings) for size in sizes]
     data = [_roof(sizes, rates, "measured bandwidth")]
     for name, us, symbol in times:
         reached = moved / us * 1e6
@@ -160,7 +160,7 @@ def _compute_roofline(view: RunView, times: list[tuple[str, float, str]]) -> Fig
     flops, moved = float(view.case.flops), float(view.case.bytes)
     rates = [view.ceilings.flops.get(output.dtype, 0.0) for output in view.case.outputs]
     peak = max(rates, default=0.0) or max(view.ceilings.flops.values())
-    bandwidth = bandwidth_at(moved, view.ceilings)
+    bandwidth = bandwidth_of(view.case, view.ceilings)
     ridge, intensity = peak / bandwidth, flops / moved
     low, high = min(intensity, ridge) / 10, max(intensity, ridge) * 10
     data = [_roof([low, ridge, high], [low * bandwidth, peak, peak], "roof")]

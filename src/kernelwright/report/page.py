@@ -12,7 +12,7 @@ from plotly.offline import get_plotlyjs
 from kernelwright.report import figures, source
 from kernelwright.report import format as fmt
 from kernelwright.report.view import Node, RunView
-from kernelwright.targets.roofline import bandwidth_at
+from kernelwright.targets.roofline import bandwidth_of
 
 
 def render(view: RunView) -> str:
@@ -29,7 +29,7 @@ def render(view: RunView) -> str:
         view=view,
         best=view.best_node,
         fmt=fmt,
-        bandwidth=bandwidth_at(view.case.bytes, view.ceilings),
+        bandwidth=bandwidth_of(view.case, view.ceilings),
         nonce=secrets.token_hex(16),
         plotly=Markup(get_plotlyjs()),
         plots=_plots(view),

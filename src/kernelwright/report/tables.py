@@ -143,11 +143,14 @@ def task(name: str, info: TaskInfo, fairness: Fairness, floors_us: Sequence[floa
     state = ", ".join(
         f"{item.name} {shape(item.tensor)}{' (changed by forward)' if item.mutated else ''}" for item in info.state
     )
-    fair = Text("a fair test", "green") if fairness.fair else Text("not a fair test", "yellow")
-    problems = [Text(f"  {problem.name.replace('_', ' ')}: {problem.reason}") for problem in fairness.problems]
     parts: list[RenderableType] = [Text(name, "bold"), cases]
     parts += [pairs([("state", state)])] if state else []
-    return Group(*parts, fair, *problems)
+    return Group(*parts, *_fair(fairness))
+
+
+def _fair(fairness: Fairness) -> list[Text]:
+    head = Text("a fair test", "green") if fairness.fair else Text("not a fair test", "yellow")
+    return [head, *(Text(f"  {problem.name.replace('_', ' ')}: {problem.reason}") for problem in fairness.problems)]
 
 
 def _inputs(case: CaseInfo) -> str:
@@ -167,6 +170,8 @@ def result(view: RunView) -> RenderableType:
         parts.append(verdict(best.verdict))
     if view.outcome == "not_faster":
         parts.append(Text("no kernel was found that is certainly faster than PyTorch", "yellow"))
+    if not view.fairness.fair:
+        parts += _fair(view.fairness)
     return Group(*parts, Text(summary, "dim"))
 
 

@@ -15,7 +15,7 @@ from kernelwright.judge.verdict import Comparison, ComparisonRow, Verdict
 from kernelwright.proposers.base import Candidate
 from kernelwright.store import NodeRecord, RunRecord, Store
 from kernelwright.targets.base import Ceilings, TargetInfo
-from kernelwright.tasks import CaseInfo, Task, TaskInfo
+from kernelwright.tasks import CaseInfo, Fairness, Task, TaskInfo
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,7 @@ class RunView:
     nodes: Sequence[Node]
     best: str | None
     comparison: Comparison | None
+    fairness: Fairness
 
     @property
     def case(self) -> CaseInfo:
@@ -100,6 +101,8 @@ class RunView:
             "versions": dict(self.versions),
             "target": as_json(self.target),
             "floor_us": self.floor_us,
+            "fair": self.fairness.verdict,
+            "problems": as_json(self.fairness)["problems"],
             "best": as_json(self.best_node.verdict if self.best_node else None),
             "comparison": as_json(self.comparison),
             "candidates": [node.to_json() for node in self.nodes],
@@ -138,6 +141,7 @@ def load(store: Store, run: str) -> RunView:
         nodes=nodes,
         best=_best(record, nodes),
         comparison=comparison,
+        fairness=Fairness.model_validate({"problems": record.report.get("problems", [])}),
     )
 
 

@@ -13,8 +13,8 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from kernelwright import registry
-from kernelwright.errors import KernelwrightError, UsageError
-from kernelwright.proposers.base import Candidate, Context
+from kernelwright.errors import KernelwrightError, StoreError, TaskError, UsageError
+from kernelwright.proposers.base import Attempt, Candidate, Context
 from kernelwright.search import events
 from kernelwright.search.feed import Feed
 from kernelwright.search.interrupts import Interrupts
@@ -23,6 +23,7 @@ from kernelwright.search.settings import Settings
 from kernelwright.search.sitting import Sitting
 from kernelwright.search.stop import AnyOf, Evaluations, NearFloor, NoProgress, WallTime
 from kernelwright.store import Outcome, RunRecord, Store, signature
+from kernelwright.tasks import Fairness, Problem
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 _START_ANEW = "start a new one with `kernelwright optimize`"
 _FINALISTS = 3
+_LEAST_S = 5.0
+"""What exporting the task and the final comparison may take even where the budget is over."""
 _CLOSE = 0.8
 """A candidate measured below this share of the best one's speedup does not win a second measurement."""
 
@@ -117,18 +120,32 @@ def _check_resumable(record: RunRecord, task: Task, target: Target) -> None:
 async def _search(sitting: Sitting, target: Target, judge: Judge, feeds: Sequence[Feed]) -> SearchResult:
     async with judge:
         case = judge.info.tune_case
-        graph = await judge.graph(case.name)
+        graph = await judge.graph(case.name, limit=_limit(sitting.budget.search_left))
         versions = {name: version(name) for name in ("kernelwright", "torch")}
         report = {
             "info": judge.info.model_dump(mode="json"),
             "floor_us": target.floor_us(case),
             "ceilings": target.ceilings().model_dump(mode="json"),
             "versions": {**versions, "python": platform.python_version()},
+            "problems": [{"name": "not_checked", "reason": "the search ended first"}],
         }
         sitting.store.describe(sitting.run, signature(graph), report)
         sitting.emit(events.Started, run=sitting.run, resumed=len(sitting.graph))
-        stopped = await _Engine(sitting, target, judge, graph, feeds).explore()
-        return await _conclude(sitting, judge, stopped)
+        async with _working(_check_fairness(sitting, judge, signature(graph), report)):
+            stopped = await _Engine(sitting, target, judge, graph, feeds).explore()
+            return await _conclude(sitting, judge, stopped)
+
+
+async def _check_fairness(sitting: Sitting, judge: Judge, like: str | None, report: dict[str, Any]) -> None:
+    """Tells, beside the search, whether the task is a fair test. A search that ends earlier does without."""
+    try:
+        fairness = await judge.fairness()
+    except TaskError as error:  # where the reference itself fails, the search meets that too and ends
+        fairness = Fairness(problems=(Problem(name="not_checked", reason=str(error)),))
+    problems = [problem.model_dump(mode="json") for problem in fairness.problems]
+    sitting.store.describe(sitting.run, like, {**report, "problems": problems})
+    if not fairness.fair:
+        sitting.emit(events.Unfair, problems=fairness.problems)
 
 
 async def _conclude(sitting: Sitting, judge: Judge, stopped: str) -> SearchResult:
@@ -138,14 +155,19 @@ async def _conclude(sitting: Sitting, judge: Judge, stopped: str) -> SearchResul
         return sitting.finish("no_kernel", None, None, stopped)
     finalists = tuple(node for node in elites if node.fitness >= _CLOSE * elites[0].fitness)
     sitting.emit(events.Comparing, finalists=finalists)
-    comparison = await judge.compare([node.candidate for node in finalists])
+    limit = _limit(sitting.budget.seconds_left)
+    comparison = await judge.compare([node.candidate for node in finalists], limit=limit)
     rows = {row.name: row for row in comparison.rows}
     timed = [node for node in finalists if node.id in rows]  # the others failed this time
-    if not timed:
-        return sitting.finish("no_kernel", None, comparison, stopped)
-    winner = max(timed, key=lambda node: rows[node.id].speedup)
-    outcome: Outcome = "faster" if rows[winner.id].speedup_ci[0] > 1 else "not_faster"
+    winner = max(timed, key=lambda node: rows[node.id].speedup) if timed else elites[0]
+    slow_end, _ = (rows[winner.id] if timed else winner.verdict).speedup_ci or (0.0, 0.0)
+    outcome: Outcome = "faster" if slow_end > 1 else "not_faster"
     return sitting.finish(outcome, winner, comparison, stopped)
+
+
+def _limit(left: float | None) -> float | None:
+    """What the judge may spend on one thing, of the seconds that are left."""
+    return None if left is None else max(_LEAST_S, left)
 
 
 class _Engine:
@@ -156,6 +178,8 @@ class _Engine:
         self, sitting: Sitting, target: Target, judge: Judge, exported: Graph | None, feeds: Sequence[Feed]
     ) -> None:
         self.sitting, self.target, self.judge, self.exported, self.feeds = sitting, target, judge, exported, feeds
+        self.reference, self.info = sitting.task.reference, judge.info.shown
+        self.signature = signature(exported)
         self.stop = AnyOf((Evaluations(), WallTime(), NearFloor(), NoProgress(sitting.settings.patience)))
         # One place: a candidate is asked for when one is taken, so that proposers know as much as they can.
         self.queue: asyncio.Queue[tuple[int, Candidate]] = asyncio.Queue(maxsize=1)
@@ -206,6 +230,8 @@ class _Engine:
                 await feed.rest()
             try:
                 feed.heard(await self._ask(feed))
+            except StoreError:
+                raise  # no fault of the proposer's
             except KernelwrightError as error:
                 feed.closed = True
                 self.sitting.emit(events.ProposerFailed, proposer=feed.name, message=str(error))
@@ -229,15 +255,16 @@ class _Engine:
     def _context(self, feed: Feed) -> Context:
         sitting, language = self.sitting, self.sitting.settings.language
         return Context(
-            task=sitting.task,
-            info=self.judge.info,
+            task_id=sitting.task.id,
+            reference=self.reference,
+            info=self.info,
             graph=self.exported,
             target=self.target.info(),
             language=language,
-            judge=self.judge,
-            parents=[node.attempt for node in sitting.policy.select(sitting.graph)],
-            history=[node.attempt for node in sitting.graph],
-            past=partial(sitting.store.past, sitting.task.id, signature(self.exported), language, besides=sitting.run),
+            compiled=self.judge.compiled,
+            parents=[_shown(node.attempt) for node in sitting.policy.select(sitting.graph)],
+            history=[_shown(node.attempt) for node in sitting.graph],
+            past=partial(sitting.store.past, sitting.task.id, self.signature, language, besides=sitting.run),
             random=random.Random(f"{sitting.seed} {feed.name} {feed.calls}"),
         )
 
@@ -269,6 +296,14 @@ class _Engine:
         for feed in self.feeds:
             if feed.resting and feed.worth_asking(sitting.graph):
                 feed.wake.set()
+
+
+def _shown(attempt: Attempt) -> Attempt:
+    """An attempt as proposers see it: that a candidate failed on a held-out case, but nothing about the case."""
+    if attempt.verdict.reason != "fails_held_out":
+        return attempt
+    nothing = {"evidence": {}, "message": "it is wrong on a case that is not shown"}
+    return Attempt(attempt.candidate, attempt.verdict.model_copy(update=nothing))
 
 
 @asynccontextmanager

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from kernelwright.proposers.base import Candidate
 from kernelwright.search.graph import Node
+from kernelwright.tasks import Problem
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,13 @@ class Started(Event):
 
     run: str
     resumed: int
+
+
+@dataclass(frozen=True)
+class Unfair(Event):
+    """The task turned out to be no fair test: what is found for it may be faster for the wrong reason."""
+
+    problems: tuple[Problem, ...]
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,6 @@ class SearchGraph:
     def __init__(self) -> None:
         self._nodes: list[Node] = []
         self._by_id: dict[str, Node] = {}
-        self._children: dict[str, list[Node]] = {}
         self._elites: dict[int | None, list[Node]] = {None: []}
 
     def __len__(self) -> int:
@@ -67,8 +66,6 @@ class SearchGraph:
             raise ValueError(f"the graph has candidate {node.id} already")
         self._nodes.append(node)
         self._by_id[node.id] = node
-        for parent in candidate.parents:
-            self._children.setdefault(parent, []).append(node)
         if verdict.accepted:
             for key in (None, island):
                 insort(self._elites.setdefault(key, []), node, key=lambda each: each.order)
@@ -81,7 +78,3 @@ class SearchGraph:
     def elites(self, count: int, island: int | None = None) -> list[Node]:
         """Up to `count` accepted nodes, best first, of one island or of all."""
         return self._elites.get(island, [])[:count]
-
-    def children(self, candidate: str) -> list[Node]:
-        """The nodes that name this candidate as a parent, oldest first."""
-        return list(self._children.get(candidate, ()))

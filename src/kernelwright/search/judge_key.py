@@ -13,6 +13,6 @@ def judge_key() -> str:
     package = Path(__file__).resolve().parent.parent
     digest = hashlib.sha256(f"{version('kernelwright')} {version('torch')}".encode())
     for room in ("judge", "languages", "targets", "tasks"):
-        for path in sorted((package / room).rglob("*.py")):
+        for path in sorted([*(package / room).rglob("*.py"), *(package / room).rglob("*.cpp")]):
             digest.update(path.read_bytes())
     return digest.hexdigest()[:16]

@@ -53,7 +53,7 @@ class Sitting:
         return number
 
     def known(self, candidate: Candidate) -> Verdict | None:
-        """What this judge said about the candidate in whatever run on the same task and target."""
+        """What this judge said about the candidate in whatever run on the same task and target, if that lasts."""
         return self.store.verdict(candidate.id, self.task.id, self._target_key, self._judge_key)
 
     def evaluated(self, number: int, candidate: Candidate, verdict: Verdict, *, reused: bool) -> None:

@@ -114,12 +114,15 @@ class NoProgress(Stop):
 
 
 class NearFloor(Stop):
-    """When the best kernel is within 3 % of what the hardware allows."""
+    """When the best kernel is surely within 3 % of what the hardware allows: at the slow end of its confidence
+    interval."""
 
     def reason(self, graph: SearchGraph, budget: Budget) -> str:  # noqa: ARG002 - Stop's interface
         """See `Stop`."""
         best = graph.best()
         share = best.verdict.floor_share if best else None
+        if best is not None and share is not None and best.verdict.speedup_ci and best.verdict.speedup:
+            share *= best.verdict.speedup_ci[0] / best.verdict.speedup
         return f"{share:.0%} of the floor's speed reached" if share is not None and share >= NEAR_FLOOR else ""
 
 

@@ -120,7 +120,7 @@ class Store:
     def verdict(self, candidate: str, task: str, target_key: str, judge: str) -> Verdict | None:
         """The newest verdict that the same judge gave on this candidate, task and target, in whatever run.
 
-        Not one for unstable timing: that says more about the machine at that moment than about the candidate.
+        Not one that does not last: that says more about the machine at that moment than about the candidate.
         """
         with self._database.reading() as session:
             found = session.scalar(
@@ -131,7 +131,7 @@ class Store:
                 .limit(1)
             )
         verdict = Verdict.model_validate(found) if found else None
-        return None if verdict and verdict.reason == "unstable_timing" else verdict
+        return verdict if verdict and verdict.lasting else None
 
     def evaluated(self, run: str, number: int, verdict: Verdict, judge: str, at: float) -> None:
         """Gives node `number` its verdict, `at` seconds into the run."""
@@ -166,6 +166,11 @@ class Store:
         """One run."""
         with self._database.reading() as session:
             return self._records(session, [_row(session, run)])[0]
+
+    def names(self) -> list[str]:
+        """The names of all runs, newest first."""
+        with self._database.reading() as session:
+            return list(session.scalars(select(RunRow.id).order_by(RunRow.started.desc())))
 
     def runs(self, limit: int = 50) -> list[RunRecord]:
         """The newest runs, newest first."""

@@ -1,6 +1,8 @@
 """Where a kernel must be fast: devices, their measured ceilings, the roofline."""
 
-from kernelwright.targets.base import Ceilings, Target, TargetInfo
-from kernelwright.targets.roofline import attainable_flops, bandwidth_at, floor_us
+from kernelwright.targets.base import Ceilings, Target, TargetInfo, Traffic
+from kernelwright.targets.roofline import bandwidth_at, bandwidth_of, floor_us, written_share
 
-__all__ = ["Ceilings", "Target", "TargetInfo", "attainable_flops", "bandwidth_at", "floor_us"]
+__all__ = [
+    "Ceilings", "Target", "TargetInfo", "Traffic", "bandwidth_at", "bandwidth_of", "floor_us", "written_share",
+]  # fmt: skip

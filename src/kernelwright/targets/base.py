@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -11,16 +11,19 @@ if TYPE_CHECKING:
     from kernelwright.tasks import CaseInfo
 
 
+Traffic = Literal["read", "write", "copy"]
+
+
 class Ceilings(BaseModel):
     """Best rates measured on this device.
 
-    `bandwidth` holds (working-set bytes, bytes/s), sorted: the best over kinds of traffic (copy, read) at that working
-    set. `flops` is FLOP/s by dtype.
+    `bandwidth` holds (working-set bytes, bytes/s), sorted, for each kind of traffic; a copy of n bytes moves 2 n.
+    `flops` is FLOP/s by dtype.
     """
 
     model_config = ConfigDict(frozen=True)
 
-    bandwidth: tuple[tuple[int, float], ...]
+    bandwidth: dict[Traffic, tuple[tuple[int, float], ...]]
     flops: dict[str, float]
 
 
@@ -44,7 +47,7 @@ class TargetInfo(BaseModel):
 
 class Target(ABC):
     """A device. Life cycle: made once per command, asked for `info` and `ceilings` (measured at most once a machine,
-    then cached under `home()`), then asked for floors."""
+    then cached under `home()`), then asked for floors; asked to measure `again` where a floor does not hold."""
 
     name: str
     shares_cores: bool
@@ -58,12 +61,18 @@ class Target(ABC):
     def ceilings(self) -> Ceilings:
         """The measured ceilings, from the cache when this machine has been measured."""
 
-    def floor_us(self, case: CaseInfo, working_set: int = 0) -> float:
-        """The time in µs that no kernel for this case can beat: max(bytes / bandwidth, FLOPs / rate).
+    @abstractmethod
+    def measure_again(self) -> None:
+        """Measures the ceilings anew and keeps the higher of each: they may have been measured at a bad moment. Does
+        nothing where that was done within the last minute. Nothing else should run on the device."""
 
-        `working_set` is how many bytes the timed calls go through before they meet the same ones again, which decides
-        what the caches can hold; at least the case's own.
-        """
+    def floor_now_us(self, case: CaseInfo) -> float:
+        """As `floor_us`, where it can be measured by what the device's memory gives at this moment: neighbours and
+        clocks change it. What is timed beside it is compared with this. Nothing else should run on the device."""
+        return self.floor_us(case)
+
+    def floor_us(self, case: CaseInfo) -> float:
+        """The time in µs that no kernel for this case can beat: max(bytes / bandwidth, FLOPs / rate)."""
         from kernelwright.targets.roofline import floor_us
 
-        return floor_us(case, self.ceilings(), working_set)
+        return floor_us(case, self.ceilings())

@@ -1,7 +1,7 @@
 // Measures what this CPU can do at best: bytes/s by working-set size, and FLOP/s of fused multiply-adds.
 //
 // usage: ceilings THREADS MAX_BYTES SECONDS
-// prints one result a line: `bandwidth BYTES BYTES_PER_S`, `flops DTYPE FLOP_PER_S`, and once a round `calm all SHARE`, how much of
+// prints one result a line: `read BYTES BYTES_PER_S`, `write ...`, `copy ...`, `flops DTYPE FLOP_PER_S`, and once a round `calm all SHARE`, how much of
 // the time all threads had their cores. The best of each is the ceiling.
 //
 // No kernel may beat it. So each thread stays on its own slice with no barrier inside the timed loop; pages are huge where the
@@ -77,6 +77,16 @@ static void read(const Block* from, Block*, int64_t n) {
   if (a[0] == 1.0f) sink = a[1];
 }
 
+static void write(const Block*, Block* to, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) to[i] = Block{};
+  asm volatile("" ::: "memory");
+}
+
+static void write_streaming(const Block*, Block* to, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) stream(to + i, Block{});
+  asm volatile("" ::: "memory");
+}
+
 static void copy(const Block* from, Block* to, int64_t n) {
   for (int64_t i = 0; i < n; ++i) to[i] = from[i];
   asm volatile("" ::: "memory");
@@ -91,7 +101,7 @@ using Pass = void (*)(const Block*, Block*, int64_t);
 
 // Best bytes/s of a pass over `bytes` of memory. A copy reads one half and writes the other.
 static Result bandwidth(Pass pass, bool copies, char* memory, int64_t bytes, int threads) {
-  const int64_t half = bytes / 2;
+  const int64_t half = copies ? bytes / 2 : 0;
   const int64_t share = ((copies ? half : bytes) / threads) & ~int64_t{4095};
   if (share == 0) return {};
   const double guess = std::max(1e-7, static_cast<double>(bytes) / 20e9);
@@ -119,6 +129,18 @@ static Result bandwidth(Pass pass, bool copies, char* memory, int64_t bytes, int
   } while (now() - begin < kSlotSeconds);
   return best;
 }
+
+struct Traffic {
+  const char* name;
+  bool copies;
+  Pass passes[2];
+};
+
+constexpr Traffic kTraffic[] = {
+    {"read", false, {read, nullptr}},
+    {"write", false, {write, write_streaming}},
+    {"copy", true, {copy, copy_streaming}},
+};
 
 // FLOP/s of independent chains of multiply-adds that never leave the registers: above any matrix product.
 template <typename T>
@@ -161,14 +183,16 @@ int main(int argc, char** argv) {
   do {
     double calm = 1;
     for (int64_t size = kFirstSize; size <= most;) {
-      Result best;
-      for (int count : {threads, std::max(1, threads / 2)}) {
-        best = better(best, bandwidth(read, false, memory, size, count));
-        best = better(best, bandwidth(copy, true, memory, size, count));
-        best = better(best, bandwidth(copy_streaming, true, memory, size, count));
+      for (const Traffic& kind : kTraffic) {
+        Result best;
+        for (int count : {threads, std::max(1, threads / 2)}) {
+          for (Pass pass : kind.passes) {
+            if (pass != nullptr) best = better(best, bandwidth(pass, kind.copies, memory, size, count));
+          }
+        }
+        std::printf("%s %lld %.6e\n", kind.name, static_cast<long long>(size), best.rate);
+        calm = std::min(calm, best.calm);
       }
-      std::printf("bandwidth %lld %.6e\n", static_cast<long long>(size), best.rate);
-      calm = std::min(calm, best.calm);
       // Doubling at first, then 1.5 and 1.33 in turn: around the last cache's size the bandwidth changes most.
       size = size < kFineFrom ? size * 2 : (size & (size - 1)) ? size / 3 * 4 : size / 2 * 3;
     }

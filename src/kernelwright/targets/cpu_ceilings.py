@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
 from collections import defaultdict
+from collections.abc import Mapping
 from itertools import accumulate
 from pathlib import Path
+from typing import get_args
 
+from kernelwright import toolchain
 from kernelwright.errors import MachineError
-from kernelwright.targets.base import Ceilings, TargetInfo
+from kernelwright.home import home
+from kernelwright.targets.base import Ceilings, TargetInfo, Traffic
 
 PROGRAM = Path(__file__).with_name("ceilings.cpp")
 _MOST_BYTES = 256 << 20
@@ -44,18 +47,31 @@ def measure(info: TargetInfo, flags: tuple[str, ...]) -> tuple[Ceilings, bool]:
     Raises:
         MachineError: there is no C++ compiler, or the measurement fails.
     """
-    most = min(_MOST_BYTES, info.memory_bytes // 8)
-    with tempfile.TemporaryDirectory() as folder:
-        program = f"{folder}/ceilings"
-        _run([*_compiler(info), str(PROGRAM), "-o", program])
-        output = ""
-        for _ in range(_ATTEMPTS):
-            output += _run([program, str(info.cores), str(most), str(_SECONDS)])
-            if parse(output)[1]:
-                break
+    output = ""
+    for _ in range(_ATTEMPTS):
+        output += _rounds(info, _SECONDS)
+        if parse(output)[1]:
+            break
     if any(flag in flags for flag in _HALF_PRECISION_UNITS):
         output += _run([sys.executable, "-c", _PRODUCT, str(info.cores)])
     return parse(output)
+
+
+def bandwidth_now(info: TargetInfo) -> dict[Traffic, tuple[tuple[int, float], ...]]:
+    """Bandwidths in one short round, as `Ceilings` has them. Raises as `measure`."""
+    return parse(_rounds(info, 0.0))[0].bandwidth
+
+
+def _rounds(info: TargetInfo, seconds: float) -> str:
+    """What `ceilings.cpp` prints in this time, one round at least."""
+    most = min(_MOST_BYTES, info.memory_bytes // 8)
+    program = home() / "builds" / f"ceilings-{info.key}"
+    if not program.exists():
+        program.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=program.parent) as folder:
+            _run([*_compiler(info), str(PROGRAM), "-o", f"{folder}/ceilings"])
+            Path(folder, "ceilings").replace(program)
+    return _run([str(program), str(info.cores), str(most), str(seconds)])
 
 
 def parse(output: str) -> tuple[Ceilings, bool]:
@@ -63,25 +79,38 @@ def parse(output: str) -> tuple[Ceilings, bool]:
 
     A smaller working set is never slower than a larger one, so a measurement that says so was disturbed, and is raised.
     """
-    best: dict[tuple[str, str], float] = defaultdict(float)
+    best: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
     for line in output.splitlines():
         kind, what, rate = line.split()
-        best[kind, what] = max(best[kind, what], float(rate))
-    rates = {int(what): rate for (kind, what), rate in best.items() if kind == "bandwidth"}
-    sizes = sorted(rates)
-    falling = list(accumulate((rates[size] for size in reversed(sizes)), max))[::-1]
-    flops = {what: rate for (kind, what), rate in best.items() if kind == "flops"}
+        best[kind][what] = max(best[kind][what], float(rate))
+    flops = dict(best["flops"])
     for half in ("bfloat16", "float16"):
         flops[half] = max(flops.get(half, 0.0), flops["float32"])
-    calm = best["calm", "all"] >= _CALM
-    return Ceilings(bandwidth=tuple(zip(sizes, falling, strict=True)), flops=flops), calm
+    bandwidth = {kind: _curve({int(size): rate for size, rate in best[kind].items()}) for kind in get_args(Traffic)}
+    return Ceilings(bandwidth=bandwidth, flops=flops), best["calm"]["all"] >= _CALM
+
+
+def highest(first: Ceilings, second: Ceilings) -> Ceilings:
+    """The higher of each rate; both were measured at the same sizes."""
+    bandwidth = {
+        kind: _curve(
+            {size: max(rate, other) for (size, rate), (_, other) in zip(curve, second.bandwidth[kind], strict=True)}
+        )
+        for kind, curve in first.bandwidth.items()
+    }
+    return Ceilings(
+        bandwidth=bandwidth, flops={name: max(rate, second.flops[name]) for name, rate in first.flops.items()}
+    )
+
+
+def _curve(rates: Mapping[int, float]) -> tuple[tuple[int, float], ...]:
+    sizes = sorted(rates)
+    falling = list(accumulate((rates[size] for size in reversed(sizes)), max))[::-1]
+    return tuple(zip(sizes, falling, strict=True))
 
 
 def _compiler(info: TargetInfo) -> list[str]:
-    compiler = shutil.which(os.environ.get("CXX", "c++"))
-    if compiler is None:
-        raise MachineError("there is no C++ compiler", remedy="install g++ (Debian, Ubuntu: apt-get install g++)")
-    return [compiler, "-O3", "-march=native", "-fopenmp", f"-DVECTOR_BYTES={max(16, info.vector_bytes)}"]
+    return [*toolchain.compiler(), "-O3", "-march=native", "-fopenmp", f"-DVECTOR_BYTES={max(16, info.vector_bytes)}"]
 
 
 def _run(command: list[str]) -> str:

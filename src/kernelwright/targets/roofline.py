@@ -1,12 +1,14 @@
 """The roofline: no kernel moves bytes or does arithmetic faster than the device.
 
-S. Williams, A. Waterman, D. Patterson, "Roofline", CACM 52(4), 2009.
+S. Williams, A. Waterman, D. Patterson, "Roofline", CACM 52(4), 2009. We depart from it in that the slope depends on how
+much data there is (caches) and on how much of it is written.
 """
 
 from __future__ import annotations
 
 import math
 from bisect import bisect_left
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from kernelwright.targets.base import Ceilings
@@ -15,34 +17,44 @@ if TYPE_CHECKING:
     from kernelwright.tasks import CaseInfo
 
 
-def floor_us(case: CaseInfo, ceilings: Ceilings, working_set: int = 0) -> float:
-    """The time in µs that no kernel for this case can beat: max(bytes / bandwidth, FLOPs / rate).
-
-    `working_set` is how many bytes the timed calls go through before they meet the same ones again.
-    """
-    bandwidth = bandwidth_at(max(case.bytes, working_set), ceilings)
-    traffic = case.bytes / bandwidth
+def floor_us(case: CaseInfo, ceilings: Ceilings) -> float:
+    """The time in µs that no kernel for this case can beat: max(bytes / bandwidth, FLOPs / rate)."""
+    traffic = case.bytes / bandwidth_of(case, ceilings)
     rate = _flop_rate(case, ceilings)
     return 1e6 * max(traffic, case.flops / rate if rate else 0.0)
 
 
-def bandwidth_at(working_set: float, ceilings: Ceilings) -> float:
-    """Bytes/s at a working set: straight lines over logarithms, beyond the measured sizes the nearest."""
-    sizes = [size for size, _ in ceilings.bandwidth]
-    rates = [rate for _, rate in ceilings.bandwidth]
-    index = bisect_left(sizes, working_set)
+def written_share(case: CaseInfo) -> float:
+    """The part of a case's least traffic that is written, 0 to 1."""
+    return case.written_bytes / case.bytes if case.bytes else 0.0
+
+
+def bandwidth_of(case: CaseInfo, ceilings: Ceilings) -> float:
+    """Bytes/s at which a case's least traffic can go."""
+    return bandwidth_at(case.bytes, written_share(case), ceilings)
+
+
+def bandwidth_at(size: float, written: float, ceilings: Ceilings) -> float:
+    """Bytes/s over `size` bytes of which the share `written` is written and the rest read: what is both read and
+    written goes as fast as a copy, what remains as fast as a read or a write alone."""
+    both = 2 * min(written, 1 - written)
+    seconds = both / _interpolated(size, ceilings.bandwidth["copy"])
+    seconds += (1 - both) / _interpolated(size, ceilings.bandwidth["read" if written < 0.5 else "write"])
+    return 1 / seconds
+
+
+def _interpolated(size: float, curve: Sequence[tuple[int, float]]) -> float:
+    """Straight lines over logarithms, beyond the measured sizes the nearest."""
+    sizes = [size for size, _ in curve]
+    rates = [rate for _, rate in curve]
+    index = bisect_left(sizes, size)
     if index == 0:
         return rates[0]
     if index == len(sizes):
         return rates[-1]
     span = math.log(sizes[index] / sizes[index - 1])
-    share = math.log(working_set / sizes[index - 1]) / span
+    share = math.log(size / sizes[index - 1]) / span
     return math.exp((1 - share) * math.log(rates[index - 1]) + share * math.log(rates[index]))
-
-
-def attainable_flops(intensity: float, ceilings: Ceilings, dtype: str, working_set: float) -> float:
-    """FLOP/s that the roof allows at `intensity` FLOP/byte: min(FLOP rate, intensity * bandwidth)."""
-    return min(ceilings.flops[dtype], intensity * bandwidth_at(working_set, ceilings))
 
 
 def _flop_rate(case: CaseInfo, ceilings: Ceilings) -> float | None:

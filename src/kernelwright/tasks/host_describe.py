@@ -122,12 +122,13 @@ def _case_facts(traced: CaseTrace) -> dict[str, Any]:
     sources = [*tensors, *(tensor for _, _, tensor in traced.state)]
     given = {storage(source) for source in sources}
     made = {storage(output): output for output in traced.outputs if storage(output) not in given}
-    written = sum(output.numel() * output.element_size() for output in made.values())
     return {
         "inputs": [argument(value, index) for index, value in enumerate(traced.inputs)],
         "outputs": [tensor_info(output) for output in traced.outputs],
         "flops": traced.flops,
-        "bytes": written + traced.trace.read_bytes(sources, traced.outputs),
+        "terms": traced.trace.terms,
+        "read_bytes": traced.trace.read_bytes(sources, traced.outputs),
+        "written_bytes": sum(output.numel() * output.element_size() for output in made.values()),
     }
 
 

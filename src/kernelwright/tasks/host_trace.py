@@ -34,6 +34,10 @@ _BATCH_NORMS = {aten.native_batch_norm, aten.cudnn_batch_norm, aten.miopen_batch
 """Operations that write to their running statistics (arguments 3 and 4) in training without their schema saying so."""
 
 
+_ALONG_A_DIMENSION = {aten._softmax, aten._log_softmax, aten.cumsum, aten.logcumsumexp}  # noqa: SLF001
+"""Operations whose results are as large as their operand, and sums along the dimension that comes second."""
+
+
 @dataclass(frozen=True)
 class _Step:
     reads: tuple[tuple[int, int, object], ...]
@@ -49,6 +53,8 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.steps: list[_Step] = []
         self.written: set[int] = set()
         """Storages that in-place operations changed."""
+        self.terms = 1.0
+        """The most numbers that one operation adds up for one of its results, matrix products apart."""
         self._alive: list[Any] = []
 
     def __torch_dispatch__(
@@ -70,6 +76,7 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if not changed and results and all(storage(result) in known for result in results):
             return  # a view
         self.written |= {storage(tensor) for tensor in changed}
+        self.terms = max(self.terms, _terms(func, args, operands, results))
         unread = {id(tensor) for tensor in changed} if func.overloadpacket in _OVERWRITES else set()
         most = {id(operands[0]): _most_read(func, operands, results)} if operands else {}
         reads = tuple(
@@ -123,6 +130,18 @@ def _most_read(func: Any, operands: list[Tensor], results: list[Tensor]) -> floa
     if func.overloadpacket in _GATHERS:
         return results[0].numel()
     return operands[1].numel() if func.overloadpacket in _PICKS else math.inf
+
+
+def _terms(func: Any, args: tuple[Any, ...], operands: list[Tensor], results: list[Tensor]) -> float:
+    """How many numbers an operation adds up for one result; norms tell by the statistics that they return beside it."""
+    if not operands or func.overloadpacket in _GATHERS:
+        return 1.0
+    if func.overloadpacket in _ALONG_A_DIMENSION:
+        return float(operands[0].shape[args[1]]) if operands[0].ndim else 1.0
+    if "scaled_dot_product" in str(func.overloadpacket):
+        return float(operands[1].shape[-2])
+    smallest = min((result.numel() for result in results if result.numel()), default=math.inf)
+    return operands[0].numel() / smallest
 
 
 def _elements(tensor: Tensor) -> int:

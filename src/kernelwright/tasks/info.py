@@ -39,7 +39,9 @@ class CaseInfo(Data):
     """One case, measured without running it on real data.
 
     `flops` counts matrix products and convolutions (torch's counter; elementwise work is not in it).
-    `bytes` is the least traffic: every input, parameter and buffer that forward reads, and every output, moved once.
+    `read_bytes` and `written_bytes` are the least traffic: every input, parameter and buffer that forward reads, and
+    every output, moved once. `terms` is the most numbers that an operation other than a product adds up for one result
+    (a softmax or a norm does so inside, whatever the size of its output).
     """
 
     name: str
@@ -48,7 +50,14 @@ class CaseInfo(Data):
     inputs: tuple[Argument, ...]
     outputs: tuple[TensorInfo, ...]
     flops: int
-    bytes: int
+    read_bytes: int
+    written_bytes: int
+    terms: float = 1.0
+
+    @property
+    def bytes(self) -> int:
+        """The least traffic in both directions."""
+        return self.read_bytes + self.written_bytes
 
 
 class StateInfo(Data):
@@ -71,6 +80,14 @@ class TaskInfo(Data):
     init_inputs: Any
     cases: tuple[CaseInfo, ...]
     state: tuple[StateInfo, ...]
+    hides: bool = False
+    """Whether there are cases that this does not show."""
+
+    @property
+    def shown(self) -> TaskInfo:
+        """The same without held-out cases; that there are some is no secret."""
+        cases = tuple(case for case in self.cases if case.role != "held_out")
+        return self.model_copy(update={"cases": cases, "hides": len(cases) < len(self.cases)})
 
     @property
     def tune_case(self) -> CaseInfo:
@@ -125,3 +142,8 @@ class Fairness(Data):
     def fair(self) -> bool:
         """Whether nothing that counts against the task was found (`not_checked` does not)."""
         return all(problem.name == "not_checked" for problem in self.problems)
+
+    @property
+    def verdict(self) -> bool | None:
+        """As JSON has it: None where a check is missing and the others found nothing."""
+        return None if self.fair and self.problems else self.fair

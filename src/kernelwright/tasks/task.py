@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -38,7 +39,8 @@ class TaskSource(Data):
     `kernelbench`: `text` is the module's source, `entry` the class in it. `import`: `text` is empty, `entry` is
     `package.module:name` and `search_path` says where to import from. `pickle`: `text` is base64 of a cloudpickle of
     `(module, sketches of its example inputs)`. `inputs` are specifications such as `float32[4096,4096]` (see
-    `tasks/host_specs.py`), which take the place of the inputs that the source draws.
+    `tasks/host_specs.py`), which take the place of the inputs that the source draws. `imports` is a digest of the code
+    outside `text` that it stands on.
     """
 
     kind: Literal["kernelbench", "import", "pickle"]
@@ -47,6 +49,7 @@ class TaskSource(Data):
     entry: str = "Model"
     search_path: tuple[str, ...] = ()
     inputs: tuple[str, ...] = ()
+    imports: str = ""
 
 
 class Task(Data):
@@ -55,12 +58,29 @@ class Task(Data):
     name: str
     source: TaskSource
     tolerance: Tolerance = Tolerance()
+    strict: bool = False
+    """Whether candidates that call the library beside their own kernels are refused."""
 
     @property
     def id(self) -> str:
         """16 hex digits that change when anything that matters for a verdict changes (its name and place do not)."""
-        content = self.source.model_dump_json(exclude={"filename"}) + self.tolerance.model_dump_json()
-        return hashlib.sha256(content.encode()).hexdigest()[:16]
+        content = self.source.model_dump_json(exclude={"filename", "search_path"}) + self.tolerance.model_dump_json()
+        return hashlib.sha256(f"{content}{' strict' * self.strict}".encode()).hexdigest()[:16]
+
+    @property
+    def reference(self) -> str:
+        """The source as proposers may see it, without `get_cases`; empty where the task is not a text."""
+        if self.source.kind != "kernelbench":
+            return ""
+        tree = ast.parse(self.source.text)
+        secret = {
+            line
+            for node in tree.body
+            if isinstance(node, ast.FunctionDef) and node.name == "get_cases"
+            for line in range(node.lineno, (node.end_lineno or node.lineno) + 1)
+        }
+        lines = enumerate(self.source.text.splitlines(keepends=True), start=1)
+        return "".join(line for number, line in lines if number not in secret)
 
     @classmethod
     def load(cls, spec: str | Path, *, inputs: tuple[str, ...] = (), tolerance: Tolerance | None = None) -> Task:

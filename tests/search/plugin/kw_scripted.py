@@ -15,14 +15,25 @@ from kernelwright.errors import MachineError
 from kernelwright.judge.verdict import Comparison, ComparisonRow, Verdict
 from kernelwright.proposers.base import Candidate, Context, Proposer
 from kernelwright.targets.base import Ceilings, Target, TargetInfo
-from kernelwright.tasks import CaseInfo, Graph, GraphNode, Task, TaskInfo, TaskSource
+from kernelwright.tasks import CaseInfo, Fairness, Graph, GraphNode, Task, TaskInfo, TaskSource
 
 FLOOR_US = 10.0
 REFERENCE_US = 1000.0
 
 INFO = TaskInfo(
     init_inputs=[],
-    cases=(CaseInfo(name="default", role="tune", dtype=None, inputs=(), outputs=(), flops=0, bytes=80_000_000),),
+    cases=(
+        CaseInfo(
+            name="default",
+            role="tune",
+            dtype=None,
+            inputs=(),
+            outputs=(),
+            flops=0,
+            read_bytes=40_000_000,
+            written_bytes=40_000_000,
+        ),
+    ),
     state=(),
 )
 GRAPH = Graph(
@@ -52,7 +63,10 @@ class ScriptedTarget(Target):
         )  # fmt: skip
 
     def ceilings(self) -> Ceilings:
-        return Ceilings(bandwidth=((1 << 20, 1e10),), flops={"float32": 1e12})
+        return Ceilings(bandwidth=dict.fromkeys(("read", "write", "copy"), ((1 << 20, 1e10),)), flops={"float32": 1e12})
+
+    def measure_again(self) -> None:
+        pass
 
     def floor_us(self, case: CaseInfo) -> float:
         return FLOOR_US
@@ -89,9 +103,15 @@ class ScriptedJudge:
     async def __aexit__(self, *_: object) -> None:
         assert self.running == 0, "the search left while something was evaluated"
 
-    async def graph(self, case: str) -> Graph | None:
+    async def graph(self, case: str, *, limit: float | None = None) -> Graph | None:
         assert case == "default"
         return GRAPH
+
+    async def compiled(self) -> str | None:
+        return None
+
+    async def fairness(self) -> Fairness:
+        return Fairness()
 
     async def evaluate(self, candidate: Candidate, *, best: Verdict | None = None) -> Verdict:
         self.evaluated.append(candidate.source)
@@ -115,8 +135,9 @@ class ScriptedJudge:
             time_us=REFERENCE_US / gain, reference_us=REFERENCE_US, floor_us=FLOOR_US,
         )  # fmt: skip
 
-    async def compare(self, candidates: Sequence[Candidate]) -> Comparison:
-        note("compare", candidates[0])
+    async def compare(self, candidates: Sequence[Candidate], *, limit: float | None = None) -> Comparison:
+        for candidate in candidates[:1]:
+            note("compare", candidate)
         self.compared = [candidate.source for candidate in candidates]
         rows = [ComparisonRow(name="eager", time_us=REFERENCE_US, speedup=1.0, speedup_ci=(1.0, 1.0))]
         for candidate in candidates:

@@ -3,6 +3,7 @@ wrong."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from kernelwright.judge.evaluation import Evaluation
@@ -38,19 +39,20 @@ def _census(reply: dict[str, Any]) -> dict[str, tuple[int, float]]:
     """Calls and seconds by kernel, from a reply that may say anything."""
     try:
         kernels = reply["census"]["kernels"]
-        return {
-            str(name): (int(entry["calls"]), float(entry["seconds"]))
-            for name, entry in kernels.items()
-            if int(entry["calls"]) > 0
-        }
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        found = {str(name)[:200]: (int(entry["calls"]), float(entry["seconds"])) for name, entry in kernels.items()}
+        if not all(0 <= count < 1 << 63 and 0 <= spent < math.inf for count, spent in found.values()):
+            raise ValueError
+        return {name: facts for name, facts in found.items() if facts[0]}
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise Rejection("tampering", "its process broke the protocol: no census of kernels") from error
 
 
 def _right_without_kernels(evaluation: Evaluation) -> bool:
-    """Runs the candidate with its kernels doing nothing, on inputs it has not seen, and compares."""
+    """Runs the candidate with its kernels doing nothing, on inputs it has not seen, and compares. They stay switched
+    off: timing uses fresh workers."""
     side, pool = evaluation.subject, evaluation.stopwatch.pool(evaluation.reference.info.tune_case)
     inputs = pool.batches[-1]
+    side.silent = True
     side.call("ablate", 60.0, on=True)
     try:
         side.bind(inputs[0], len(inputs))
@@ -60,6 +62,4 @@ def _right_without_kernels(evaluation: Evaluation) -> bool:
         if rejection.reason in ("tampering", "timed_out", "over_limit"):
             raise
         return False
-    finally:
-        side.call("ablate", 60.0, on=False)
     return True

@@ -4,12 +4,21 @@ compilers."""
 from __future__ import annotations
 
 import json
+import shutil
 
+import numpy as np
+
+from kernelwright.judge.candidate import CandidateSide
 from kernelwright.judge.evaluation import Evaluation
+from kernelwright.judge.reference import Inputs
 from kernelwright.judge.rejection import Rejection
+from kernelwright.judge.tensors import Claim
+from kernelwright.tasks import CaseInfo
 
 TIMEOUT = 180.0
-DONE = "built.json"
+DONE = ".json"
+"""Ending of the file that says that a build is complete. It lies beside the build folder, not in it: there a candidate
+could have put a link or a pipe in its place."""
 
 
 def build(evaluation: Evaluation) -> None:
@@ -18,23 +27,63 @@ def build(evaluation: Evaluation) -> None:
     if report.problem:
         raise Rejection("does_not_load", report.problem, line=report.line)
     evaluation.library_calls = report.library_calls
-    done = evaluation.build.folder / DONE
+    if evaluation.reference.task.strict and report.library_calls:
+        calls = ", ".join(report.library_calls)
+        raise Rejection("no_kernel", f"it calls the library beside its own kernels ({calls}), which is forbidden here")
+    # What is built late may be built for the task's shapes, and those of another task are not there.
+    late = f"-{evaluation.reference.task.id}" if report.builds_late else ""
+    done = evaluation.build.folder.with_name(f"{evaluation.build.folder.name}{late}{DONE}")
     if done.exists():
         return
     side = evaluation.start_side(building=True)
     try:
         side.load(evaluation.source, evaluation.build, readonly=False, timeout=TIMEOUT)
         side.construct(evaluation.reference.info.tune_case, TIMEOUT)
+        if report.builds_late:
+            _rehearse(evaluation, side)
     except Rejection as rejection:
+        if rejection.reason == "over_limit":
+            shutil.rmtree(evaluation.build.folder, ignore_errors=True)
         raise _explained(evaluation, rejection) from rejection
     finally:
         side.worker.close()
     done.write_text(json.dumps({"language": evaluation.language.name}))
 
 
+def _rehearse(evaluation: Evaluation, side: CandidateSide) -> None:
+    """Runs forward once on blank inputs of every case, so that what is built by then, or for a shape, is built.
+
+    Whatever else goes wrong is for the next stages to find, on inputs that mean something.
+    """
+    side.call_timeout = TIMEOUT
+    for case in evaluation.reference.info.cases:
+        try:
+            side.construct(case, TIMEOUT)
+            blank = _blank(case)
+            side.bind(blank)
+            side.reveal([blank])
+            side.run(1)
+        except Rejection as rejection:
+            explained = _explained(evaluation, rejection)
+            if explained is not rejection or rejection.reason in ("timed_out", "over_limit"):
+                raise explained from rejection
+            if side.worker.closed:
+                return
+
+
+def _blank(case: CaseInfo) -> Inputs:
+    """Zeros for a case's tensors: valid as class numbers and indices too."""
+    arguments = tuple(
+        {"tensor": argument.tensor.model_dump(mode="json")} if argument.tensor else {"value": argument.value}
+        for argument in case.inputs
+    )
+    claims = [Claim.parse({**item["tensor"], "pointer": 0}) if "tensor" in item else None for item in arguments]
+    return Inputs(arguments, tuple(np.zeros(claim.span_bytes, np.uint8) if claim else None for claim in claims))
+
+
 def _explained(evaluation: Evaluation, rejection: Rejection) -> Rejection:
     """A compiler's complaint as `build_failed`, with the line of the candidate's own file; anything else as it was."""
-    if rejection.reason != "does_not_load":
+    if rejection.reason not in ("does_not_load", "crashed"):
         return rejection
     words = f"{rejection}\n{rejection.evidence.get('trace', '')}\n{rejection.evidence.get('output', '')}"
     problem = evaluation.language.explain(evaluation.source, words)

@@ -24,7 +24,31 @@ def compare(evaluation: Evaluation) -> None:
                 if name and name not in evaluation.distributions:
                     evaluation.distributions.append(name)
         evaluation.cases.append(case.name)
+    _outlasts(evaluation)
     _again(evaluation)
+
+
+def _outlasts(evaluation: Evaluation) -> None:
+    """Several calls before any result is read: each must outlast the next call, where the reference's does.
+
+    The inputs are those that warm a timed worker up.
+    """
+    case, side = evaluation.reference.info.tune_case, evaluation.subject
+    pool = evaluation.stopwatch.pools.couple(case)
+    if pool is None:
+        return
+    evaluation.enter(case)
+    inputs = pool.batches[0]
+    side.bind(inputs[0], len(inputs))
+    side.reveal(inputs)
+    outputs, _ = side.run(len(inputs))
+    try:
+        side.compare(outputs, pool.expected[0])
+    except Rejection as rejection:
+        message = f"case {case.name}, {len(inputs)} calls in a row: {rejection}"
+        raise Rejection(rejection.reason, message, case=case.name, **rejection.evidence) from rejection
+    side.poison()
+    evaluation.checked += len(inputs) * len(outputs[0])
 
 
 def _again(evaluation: Evaluation) -> None:

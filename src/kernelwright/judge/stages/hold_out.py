@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from kernelwright.judge.evaluation import Evaluation
 from kernelwright.judge.rejection import Rejection
+from kernelwright.judge.verdict import HELD_OUT_REASON
 
 
 def hold_out(evaluation: Evaluation) -> None:
@@ -16,5 +17,6 @@ def hold_out(evaluation: Evaluation) -> None:
         try:
             evaluation.check(answer)
         except Rejection as rejection:
-            raise Rejection("fails_held_out", f"{rejection.reason}: {rejection}", **rejection.evidence) from rejection
+            evidence = {**rejection.evidence, HELD_OUT_REASON: rejection.reason}
+            raise Rejection("fails_held_out", f"{rejection.reason}: {rejection}", **evidence) from rejection
         evaluation.cases.append(case.name)

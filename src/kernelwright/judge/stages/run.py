@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kernelwright.judge.candidate import check_form
+from kernelwright.judge.comparing import check_form
 from kernelwright.judge.evaluation import Evaluation
 
 

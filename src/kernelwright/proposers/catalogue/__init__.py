@@ -14,11 +14,14 @@ class Catalogue(Proposer):
 
     name = "catalogue"
 
+    def __init__(self) -> None:
+        self._asked = False
+
     async def propose(self, context: Context) -> AsyncIterator[Candidate]:
-        """Yields the best guess first, then variants that differ in structure; nothing once it has spoken."""
-        if context.graph is None or context.language != "cpp" or context.notes.get("catalogue"):
+        """Yields the best guess the first time it is asked; the tuner varies it."""
+        if self._asked or context.graph is None or context.language != "cpp":
             return
-        context.notes["catalogue"] = True
+        self._asked = True
         program = plan(context.graph, context.target)
         if not program.nests:
             return

@@ -14,10 +14,15 @@ from typing import Any
 from kernelwright.proposers.catalogue import dtypes, pointwise, reductions, views
 from kernelwright.proposers.catalogue.axes import Axes, ConflictError, Dims
 from kernelwright.proposers.catalogue.build import substitute
-from kernelwright.proposers.catalogue.ir import Axis, Buffer, Call, Load, Store, Tensor, Term
+from kernelwright.proposers.catalogue.ir import Axis, Buffer, Call, Load, Reduce, Store, Tensor, Term, walk
 from kernelwright.tasks import Graph, GraphNode
 
 Step = Store | Call
+
+
+_UNDERSTOOD = {"alpha", "approximate", "value", "rounding_mode"}
+_NO_MATTER = {"dtype", "layout", "device", "pin_memory", "memory_format", "non_blocking"}
+"""Arguments that the graph's own record of the result already answers, or that change no value."""
 
 
 class UnsupportedError(Exception):
@@ -120,11 +125,9 @@ class Lowering:
         tensors = [operand for operand in operands if isinstance(operand, Tensor)]
         kind = _computing_dtype(name, operands, out.dtype)
         _check(name, node, tensors, kind)
-        extra = {
-            key: self._operand(item)
-            for key, item in node.kwargs.items()
-            if key in ("alpha", "approximate", "value", "rounding_mode")
-        }
+        extra = {key: self._operand(item) for key, item in node.kwargs.items() if key not in _NO_MATTER}
+        if not extra.keys() <= _UNDERSTOOD:
+            raise UnsupportedError
         tensors, dims = self._aligned(tensors)
         remaining = iter(tensors)
         exprs = [next(remaining).expr if isinstance(operand, Tensor) else operand for operand in operands]
@@ -160,7 +163,7 @@ class Lowering:
             return
         node = self.nodes[name]
         tensor = self.tensors[name]
-        if name in self._views:
+        if name in self._views or _is_one_number(tensor):
             for source in references((node.args, node.kwargs)):
                 self._materialise(source)
             self.steps.append(Call(name, node.target, node.args, node.kwargs))
@@ -170,6 +173,13 @@ class Lowering:
             raise TypeError(f"{name} is a group of results and has no memory of its own")
         self.buffers[name] = Buffer(name, tensor.dtype, tensor.dims)
         self.steps.append(Store(self.buffers[name], tensor.expr))
+
+
+def _is_one_number(tensor: Tensor | tuple[Tensor, ...]) -> bool:
+    """A single element made without a reduction, such as a counter: torch is as good at that."""
+    return (
+        isinstance(tensor, Tensor) and not tensor.axes and not any(isinstance(n, Reduce) for n in walk([tensor.expr]))
+    )
 
 
 def read(buffer: Buffer) -> Tensor:

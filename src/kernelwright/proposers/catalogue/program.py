@@ -37,16 +37,15 @@ class Program:
         return [step for step in self.steps if isinstance(step, Call)]
 
 
-def plan(graph: Graph, target: TargetInfo, *, fuse: bool = True) -> Program:
+def plan(graph: Graph, target: TargetInfo) -> Program:
     """Lowers a graph for a target.
 
     Args:
         graph: the task's forward on one case.
         target: whose caches and cores loops are arranged for.
-        fuse: whether independent work that reads the same memory shares a kernel.
     """
     lowering = lower(graph)
-    partition = Partition(lowering, fuse=fuse).run()
+    partition = Partition(lowering).run()
     steps = tuple(
         arrange(step, partition.interner, cache_bytes=target.l2_bytes) if isinstance(step, Kernel) else step
         for step in partition.order

@@ -25,8 +25,7 @@ class Partition:
     """Sorts a lowered graph's stores into kernels. After `run`, `order` holds kernels and calls as they must be
     executed."""
 
-    def __init__(self, lowering: Lowering, *, fuse: bool = True) -> None:
-        self.fuse = fuse
+    def __init__(self, lowering: Lowering) -> None:
         self.interner = Interner()
         self.calls = [step for step in lowering.steps if isinstance(step, Call)]
         stores = [step for step in lowering.steps if isinstance(step, Store)]
@@ -36,6 +35,9 @@ class Partition:
         self.home: dict[Expr, Kernel] = {}
         self.exchanged: dict[Expr, Expr] = {}
         self.parts: list[Buffer] = []
+        self.reads: dict[Kernel, dict[str, Buffer]] = {}
+        self.makers: dict[str, Node] = {call.name: call for call in self.calls}
+        self.makers |= {store.buffer.name: store for store in self.waiting}
         self.order: list[Kernel | Call] = []
 
     def run(self) -> Partition:
@@ -54,7 +56,9 @@ class Partition:
 
     def _now(self, expr: Expr) -> Expr:
         """The expression with everything that was cut or regrouped exchanged."""
-        return self.interner.intern([expr], self.exchanged)[0]
+        while (after := self.interner.intern([expr], self.exchanged)[0]) is not expr:
+            expr = after  # what was exchanged may contain, or now be part of, something else that was
+        return expr
 
     def _place_reduction(self, original: Reduce) -> None:
         node = self._now(original)
@@ -63,21 +67,28 @@ class Partition:
         inner = self._reductions(node.operand)
         for kernel in reversed(self.kernels):
             regrouped = self._as_part_of(node, inner, kernel)
-            if regrouped is None or not self._may_join(regrouped, bool(inner), kernel):
+            if regrouped is None or not (inner or self._shares_memory(regrouped, kernel)):
                 continue
-            for part in walk([regrouped]):
-                if isinstance(part, Reduce):
-                    self.home.setdefault(part, kernel)
-            if regrouped is not node:
-                self.exchanged[original] = self.exchanged[node] = regrouped
-            return
+            new = [part for part in self._reductions(regrouped) if part not in self.home]
+            self.home |= dict.fromkeys(new, kernel)
+            if self._joins(regrouped, kernel):
+                if regrouped is not node:
+                    self.exchanged[original] = self.exchanged[node] = regrouped
+                return
+            for part in new:
+                del self.home[part]
         for dependency in inner:
             self._cut(dependency)
         node_now = self._now(original)
         assert isinstance(node_now, Reduce)
-        kernel = Kernel("", node_now.free, frozenset(node_now.axes))
-        self.kernels.append(kernel)
+        kernel = self._new_kernel(node_now, node_now.free, frozenset(node_now.axes))
         self.home[node_now] = kernel
+
+    def _new_kernel(self, expr: Expr, kept: frozenset[Axis], reduced: frozenset[Axis]) -> Kernel:
+        kernel = Kernel("", kept, reduced)
+        self.kernels.append(kernel)
+        self.reads[kernel] = {buffer.name: buffer for buffer in buffers([expr])}
+        return kernel
 
     def _as_part_of(self, node: Reduce, inner: Sequence[Reduce], kernel: Kernel) -> Expr | None:
         """The reduction in a form that the kernel can compute, or None."""
@@ -100,18 +111,22 @@ class Partition:
         return bool(kernel.kept) and frozenset(node.axes) == kernel.kept
 
     def _place_store(self, store: Store) -> None:
-        expr = self._now(store.expr)
+        expr, name = self._now(store.expr), store.buffer.name
         inner = self._reductions(expr)
         for kernel in reversed(self.kernels):
-            fits = self._store_fits(store.buffer, inner, kernel)
-            if fits and self._may_join(expr, bool(inner), kernel, store.buffer):
+            if not self._store_fits(store.buffer, inner, kernel) or not (inner or self._shares_memory(expr, kernel)):
+                continue
+            self.makers[name] = kernel
+            if self._joins(expr, kernel):
                 kernel.stores.append(Store(store.buffer, expr))
                 return
+            self.makers[name] = store
         for dependency in inner:
             self._cut(dependency)
-        kernel = Kernel("", frozenset(store.buffer.axes), frozenset())
-        kernel.stores.append(Store(store.buffer, self._now(store.expr)))
-        self.kernels.append(kernel)
+        expr = self._now(store.expr)
+        kernel = self._new_kernel(expr, frozenset(store.buffer.axes), frozenset())
+        kernel.stores.append(Store(store.buffer, expr))
+        self.makers[name] = kernel
 
     def _store_fits(self, buffer: Buffer, inner: Sequence[Reduce], kernel: Kernel) -> bool:
         if any(self.home[dep] is not kernel for dep in inner):
@@ -124,17 +139,18 @@ class Partition:
             return True
         return bool(inner) and swept == kernel.kept
 
-    def _may_join(self, expr: Expr, related: bool, kernel: Kernel, target: Buffer | None = None) -> bool:
-        """Whether computing `expr` in `kernel` saves a read of memory and closes no circle."""
-        if not related:
-            big = {buffer for buffer in self._reads(kernel) if buffer.axes}
-            if not self.fuse or not big & set(buffers([expr])):
-                return False
-        trial = Store(target or Buffer("", expr.dtype, ()), expr)
-        kernel.stores.append(trial)
-        acyclic = self._acyclic()
-        kernel.stores.pop()
-        return acyclic
+    def _shares_memory(self, expr: Expr, kernel: Kernel) -> bool:
+        """Whether computing `expr` in the kernel saves reading a tensor again."""
+        return any(buffer.axes and buffer.name in self.reads[kernel] for buffer in buffers([expr]))
+
+    def _joins(self, expr: Expr, kernel: Kernel) -> bool:
+        """Lets the kernel compute `expr` too, unless it would then wait for itself."""
+        before = self.reads[kernel]
+        self.reads[kernel] = before | {buffer.name: buffer for buffer in buffers([expr])}
+        if not self._waits_for_itself(kernel):
+            return True
+        self.reads[kernel] = before
+        return False
 
     def _reductions(self, expr: Expr) -> list[Reduce]:
         return [node for node in walk([expr]) if isinstance(node, Reduce)]
@@ -148,6 +164,7 @@ class Partition:
         buffer = Buffer(f"part_{len(self.parts)}", node.dtype, tuple((axis,) for axis in axes))
         self.parts.append(buffer)
         kernel.stores.append(Store(buffer, node))
+        self.makers[buffer.name] = kernel
         self.exchanged[node] = cast(
             Load(dtypes.compute(node.dtype), buffer, tuple(Term(axis) for axis in axes)), node.dtype
         )
@@ -159,48 +176,41 @@ class Partition:
         known = tuple(axis for axis in dict.fromkeys(order) if axis in node.free)
         return known + tuple(sorted((axis for axis in node.free if axis not in known), key=lambda axis: axis.size))
 
-    def _reads(self, kernel: Kernel) -> list[Buffer]:
-        placed = [node for node, home in self.home.items() if home is kernel]
-        return buffers([*placed, *kernel.exprs])
+    def _needs(self, node: Node) -> list[Node]:
+        """The kernels, calls and unplaced stores whose results a node uses."""
+        extra: list[Node] = []
+        if isinstance(node, Call):
+            names = references((node.args, node.kwargs))
+        elif isinstance(node, Kernel):
+            names = list(self.reads[node])
+        else:
+            expr = self._now(node.expr)
+            names = [buffer.name for buffer in buffers([expr])]
+            extra = [self.home[part] for part in self._reductions(expr) if part in self.home]
+        return [self.makers[name] for name in names if name in self.makers] + extra
 
-    def _edges(self) -> dict[Node, set[Node]]:
-        """For every kernel, call and store still to be placed: which others it needs."""
-        nodes: list[Node] = [*self.kernels, *self.calls, *self.waiting]
-        makers: dict[str, Node] = {}
-        for node in nodes:
-            if isinstance(node, Kernel):
-                makers |= {store.buffer.name: node for store in node.stores}
-            else:
-                makers[node.name if isinstance(node, Call) else node.buffer.name] = node
-        needs: dict[Node, set[Node]] = {}
-        for node in nodes:
-            if isinstance(node, Call):
-                names = references((node.args, node.kwargs))
-            elif isinstance(node, Kernel):
-                names = [buffer.name for buffer in self._reads(node)]
-            else:
-                names = [buffer.name for buffer in buffers([self._now(node.expr)])]
-            needs[node] = {makers[name] for name in names if name in makers}
-            if isinstance(node, Store):
-                needs[node] |= {self.home[dep] for dep in self._reductions(self._now(node.expr)) if dep in self.home}
-        return needs
-
-    def _acyclic(self) -> bool:
-        return len(self._ordered()) == len(self.kernels) + len(self.calls) + len(self.waiting)
+    def _waits_for_itself(self, kernel: Kernel) -> bool:
+        stack = self._needs(kernel)
+        seen: set[Node] = set()
+        while stack:
+            node = stack.pop()
+            if node is kernel:
+                return True
+            if node not in seen:
+                seen.add(node)
+                stack += self._needs(node)
+        return False
 
     def _sorted(self) -> list[Kernel | Call]:
         """Kernels and calls in an order that respects needs."""
-        return [node for node in self._ordered() if not isinstance(node, Store)]
-
-    def _ordered(self) -> list[Node]:
-        """Everything in an order that respects needs, as far as there is one; stores while kernels are being formed."""
-        needs = self._edges()
         done: dict[Node, None] = {}
-        progress = True
-        while progress:
-            progress = False
-            for node in needs:
-                if node not in done and all(need in done for need in needs[node]):
-                    done[node] = None
-                    progress = True
-        return list(done)
+        last_first: list[Node] = [*reversed(self.kernels), *reversed(self.calls)]
+        stack: list[tuple[Node, bool]] = [(node, False) for node in last_first]
+        while stack:
+            node, ready = stack.pop()
+            if ready:
+                done[node] = None
+            elif node not in done:
+                stack.append((node, True))
+                stack += [(need, False) for need in self._needs(node) if need not in done]
+        return [node for node in done if not isinstance(node, Store)]

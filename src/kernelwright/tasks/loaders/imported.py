@@ -8,6 +8,7 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 
 from kernelwright.errors import TaskError
+from kernelwright.tasks.loaders import neighbours
 from kernelwright.tasks.task import Task, TaskSource, Tolerance
 
 _SPEC = re.compile(r"(?P<module>[^\W\d]\w*(\.[^\W\d]\w*)*):(?P<name>[^\W\d]\w*(\.[^\W\d]\w*)*)")
@@ -51,7 +52,17 @@ def load(spec: str, inputs: tuple[str, ...], tolerance: Tolerance) -> Task:
             f"there is no module {top}", where=spec, remedy="install it, or run from the folder that holds it"
         )
     filename = _file(module, found.origin if found else None)
-    source = TaskSource(kind="import", text="", filename=filename, entry=spec, search_path=search_path, inputs=inputs)
+    code = Path(filename)
+    root = Path(*code.parts[: -len(module.split(".")) - (code.name == "__init__.py")])
+    source = TaskSource(
+        kind="import",
+        text="",
+        filename=filename,
+        entry=spec,
+        search_path=search_path,
+        inputs=inputs,
+        imports=neighbours.digest(code, root) if code.is_file() else "",
+    )
     return Task(name=name.rpartition(".")[2], source=source, tolerance=tolerance)
 
 

@@ -6,6 +6,7 @@ import ast
 from pathlib import Path
 
 from kernelwright.errors import TaskError
+from kernelwright.tasks.loaders import neighbours
 from kernelwright.tasks.task import Task, TaskSource, Tolerance
 
 ENTRY, DRAW = "Model", "get_inputs"
@@ -28,9 +29,16 @@ def load(path: Path, inputs: tuple[str, ...], tolerance: Tolerance) -> Task:
             where=f"{path}:{defined[ENTRY]}",
             remedy=f"add `def {DRAW}()` that returns a list of forward's arguments, or say --input",
         )
-    search_path = (str(path.absolute().parent),) if _imports_neighbours(tree, path.absolute().parent) else ()
+    folder = path.absolute().parent
+    beside = _imports_neighbours(tree, folder)
     source = TaskSource(
-        kind="kernelbench", text=text, filename=str(path), entry=ENTRY, search_path=search_path, inputs=inputs
+        kind="kernelbench",
+        text=text,
+        filename=str(path),
+        entry=ENTRY,
+        search_path=(str(folder),) if beside else (),
+        inputs=inputs,
+        imports=neighbours.digest(path, folder) if beside else "",
     )
     return Task(name=path.stem, source=source, tolerance=tolerance)
 

@@ -6,6 +6,7 @@ import base64
 import inspect
 import pickle
 import sys
+from pathlib import Path
 from typing import Any
 
 import cloudpickle
@@ -14,6 +15,7 @@ from torch import nn
 from kernelwright.errors import TaskError
 from kernelwright.tasks import host_sketch
 from kernelwright.tasks.host_json import HostError
+from kernelwright.tasks.loaders import neighbours
 from kernelwright.tasks.task import Task, TaskSource, Tolerance
 
 
@@ -42,12 +44,14 @@ def load(live: nn.Module, inputs: tuple[Any, ...], name: str, tolerance: Toleran
         raise TaskError(
             f"the module cannot be pickled: {error}", where=where, remedy="keep locks, files and hooks out of it"
         ) from error
+    code = Path(_file(type(live)))
     source = TaskSource(
         kind="pickle",
         text=text,
-        filename=_file(type(live)),
+        filename=str(code),
         entry=type(live).__qualname__,
         search_path=tuple(filter(None, sys.path)),
+        imports=neighbours.digest(code, code.parent) if code.is_file() else "",
     )
     return Task(name=where, source=source, tolerance=tolerance)
 

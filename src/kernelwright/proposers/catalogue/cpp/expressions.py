@@ -6,7 +6,6 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from kernelwright.proposers.catalogue.cpp.naming import pointer
 from kernelwright.proposers.catalogue.ir import Apply, Axis, Buffer, Const, Expr, Iota, Load, Reduce, Size
 
 SCALAR = {"float32": "float", "float64": "double", "int32": "int32_t", "int64": "int64_t", "bool": "bool"}
@@ -28,10 +27,17 @@ class Names:
         sizes: text for an axis' size.
         indices: text for an axis' loop variable.
         vector: the vector axis, whose loop variable is `j`; None where everything is scalar.
+        pointer: text for the pointer to a buffer's elements.
     """
 
-    def __init__(self, sizes: Callable[[Axis], str], indices: Mapping[Axis, str], vector: Axis | None) -> None:
-        self.sizes, self.indices, self.vector = sizes, indices, vector
+    def __init__(
+        self,
+        sizes: Callable[[Axis], str],
+        indices: Mapping[Axis, str],
+        vector: Axis | None,
+        pointer: Callable[[Buffer], str],
+    ) -> None:
+        self.sizes, self.indices, self.vector, self.pointer = sizes, indices, vector, pointer
         self.snippets: set[str] = set()
 
     def offset(self, coordinates: Iterable[tuple[Axis, str]]) -> str:
@@ -117,7 +123,7 @@ class Emitter:
 
     def _named(self, expr: Expr, text: str) -> str:
         name = f"{self.prefix}{self._count}"
-        name = f"{pointer(expr.buffer)}_{name}" if isinstance(expr, Load) else name
+        name = f"{self.names.pointer(expr.buffer)}_{name}" if isinstance(expr, Load) else name
         self._count += 1
         kind = VECTOR[expr.dtype] if self.is_vector(expr) else SCALAR[expr.dtype]
         self.lines.append(f"const {kind} {name} = {_bare(text)};")
@@ -163,7 +169,7 @@ class Emitter:
                 at = self.text(term.at)
                 plain &= not self.is_vector(term.at)
             coordinates.append((term.axis, at))
-        name = pointer(expr.buffer)
+        name = self.names.pointer(expr.buffer)
         if self.is_vector(expr) and plain:
             text = f"load({self._pointer(name, coordinates)}, span)"
         elif self.is_vector(expr):

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from kernelwright.proposers.catalogue.cpp.nests import Function, render
+from kernelwright.proposers.catalogue.cpp.nests import Function, pattern, render
 from kernelwright.proposers.catalogue.ir import Buffer, Call, resolved
 from kernelwright.proposers.catalogue.loops import Nest
 from kernelwright.proposers.catalogue.lower import operation
@@ -37,6 +37,7 @@ class ForwardText:
         fixed = [axis for node in self.kept for axis in self.buffers[node.name].axes]
         self.sizes = Sizes([*fixed, *program.lowering.axes.pinned])
         self.functions: list[Function] = []
+        self._known: dict[str, str] = {}
         self._defined: dict[str, list[str]] = {}
         for node in self.inputs:
             self._define(node.name)
@@ -142,10 +143,12 @@ class ForwardText:
             contiguous = [f"{step.name} = {step.name}.contiguous()"] if self.buffers[step.name].dims else []
             return [f"{step.name} = {self._call(step)}", *contiguous, *self._define(step.name)]
         function = render(step, self.sizes.name)
-        self.functions.append(function)
+        name = self._known.setdefault(pattern(step), step.name)
+        if name == step.name:
+            self.functions.append(function)
         written = {store.buffer.name: store.buffer for store in step.stores}
         arguments = [buffer.name for buffer in function.arguments] + [self.sizes.name(axis) for axis in function.axes]
-        return [*(self._empty(buffer) for buffer in written.values()), f"kernels.{step.name}({', '.join(arguments)})"]
+        return [*(self._empty(buffer) for buffer in written.values()), f"kernels.{name}({', '.join(arguments)})"]
 
     def _empty(self, buffer: Buffer) -> str:
         whole = self.program.buffers[buffer.name]

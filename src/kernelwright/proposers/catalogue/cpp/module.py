@@ -91,7 +91,8 @@ def write(program: Program, info: TaskInfo, target: TargetInfo) -> str:
     case = info.tune_case
     text = ForwardText(program, case)
     tuned = parameters(text.functions, case, target)
-    fallback = not all(text.accepts(other) for other in info.cases)
+    # Cases that are not shown may be of any shape.
+    fallback = info.hides or not all(text.accepts(other) for other in info.cases)
     parts = [
         _docstring(text),
         _IMPORTS,

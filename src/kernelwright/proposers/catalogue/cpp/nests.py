@@ -4,7 +4,7 @@ it."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kernelwright.proposers.catalogue.cpp import columns
 from kernelwright.proposers.catalogue.cpp.expressions import SCALAR, Emitter
@@ -30,10 +30,23 @@ class Function:
 
 def render(nest: Nest, leaf_size: Callable[[Axis], str]) -> Function:
     """One nest as a C++ function that takes tensors and sizes."""
-    writer = Writer(nest, leaf_size)
-    parameters = [f"TensorView {pointer(buffer)}_" for buffer in writer.arguments]
-    parameters += [f"int64_t {leaf_size(axis)}" for axis in writer.axes]
-    writer.put(*(f"// {line}" for line in _described(nest)))
+    return _rendered(Writer(nest, leaf_size, pointer), _described(nest))
+
+
+def pattern(nest: Nest) -> str:
+    """The function's text with numbers for names: nests with equal patterns can share one function."""
+    names = Writer(nest, str, pointer)
+    sizes = {axis: f"z{index}" for index, axis in enumerate(names.axes)}
+    pointers = {buffer.name: f"p{index}" for index, buffer in enumerate(names.arguments)}
+    writer = Writer(replace(nest, name="pattern"), sizes.__getitem__, lambda buffer: pointers[buffer.name])
+    return _rendered(writer, []).text
+
+
+def _rendered(writer: Writer, comment: Sequence[str]) -> Function:
+    nest = writer.nest
+    parameters = [f"TensorView {writer.pointer(buffer)}_" for buffer in writer.arguments]
+    parameters += [f"int64_t {writer.leaf_size(axis)}" for axis in writer.axes]
+    writer.put(*(f"// {line}" for line in comment))
     with writer.block(f"void {nest.name}({', '.join(parameters)}) {{"):
         writer.header()
         _KINDS[nest.kind](writer)

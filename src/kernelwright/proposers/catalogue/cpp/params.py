@@ -12,6 +12,9 @@ from kernelwright.proposers.catalogue.dtypes import width
 from kernelwright.targets.base import TargetInfo
 from kernelwright.tasks import CaseInfo
 
+CACHE_A_CORE = 16 << 20
+"""A virtual machine's last-level cache is as large as the whole chip's, and others use it too: more is not ours."""
+
 
 @dataclass(frozen=True)
 class Parameters:
@@ -23,18 +26,17 @@ class Parameters:
 
 
 def parameters(functions: Sequence[Function], case: CaseInfo, target: TargetInfo) -> Parameters:
-    """Parameters for these functions on a target.
+    """Parameters for these functions on a target. Those that matter most come first in the space.
 
     Results larger than half of the last-level cache are written past it: nobody could read them from there, and a store
     that
     goes through the cache first reads the line it overwrites, half as much traffic again.
     """
     kinds = {function.nest.kind for function in functions}
-    threads = sorted({1, max(1, target.cores // 2), target.cores})
     values: dict[str, Any] = {"THREADS": target.cores, "SCHEDULE": "static", "SERIAL_BELOW": 16384}
-    space: dict[str, list[Any]] = {"THREADS": threads, "SCHEDULE": ["static", "dynamic"]}
+    space: dict[str, list[Any]] = {}
     if any(function.streams for function in functions):
-        values["STREAM"] = int(case.bytes > target.l3_bytes // 2)
+        values["STREAM"] = int(case.bytes > min(target.l3_bytes, target.cores * CACHE_A_CORE) // 2)
         space["STREAM"] = [0, 1]
     if any(function.fetches for function in functions):
         row = max(_row_bytes(function) for function in functions if function.fetches)
@@ -49,6 +51,9 @@ def parameters(functions: Sequence[Function], case: CaseInfo, target: TargetInfo
     if kinds & {"tiles", "columns"}:
         values["TILE"] = 512
         space["TILE"] = [64, 128, 256, 512, 1024, 2048]
+    space["SCHEDULE"] = ["static", "dynamic"]
+    if target.cores > 2:  # a core may be two half ones, or others may need some
+        space["THREADS"] = [target.cores // 2, target.cores]
     return Parameters(values, space)
 
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from kernelwright.proposers.catalogue.cpp.expressions import SCALAR, Emitter, Names, memory_type
-from kernelwright.proposers.catalogue.cpp.naming import pointer
 from kernelwright.proposers.catalogue.ir import Apply, Axis, Buffer, Const, Expr, Iota, Load, Reduce, Size, Store, walk
 from kernelwright.proposers.catalogue.loops import Nest, Sweep, below
 
@@ -21,15 +20,17 @@ class Writer:
     Args:
         nest: the loops.
         leaf_size: C++ names of the sizes of the graph's axes.
+        pointer: C++ names of pointers to buffers.
     """
 
-    def __init__(self, nest: Nest, leaf_size: Callable[[Axis], str]) -> None:
+    def __init__(self, nest: Nest, leaf_size: Callable[[Axis], str], pointer: Callable[[Buffer], str]) -> None:
         self.nest = nest
         self.leaf_size = leaf_size
         self.indices = {axis: f"i{number}" for number, axis in enumerate((*nest.parallel, *nest.inner))}
         if nest.vector is not None:
             self.indices[nest.vector] = "j"
-        self.names = Names(self.size, self.indices, nest.vector)
+        self.pointer = pointer
+        self.names = Names(self.size, self.indices, nest.vector, pointer)
         self.snippets = self.names.snippets
         self.numbers: dict[Expr, int] = {}
         self.lines: list[str] = []
@@ -79,10 +80,10 @@ class Writer:
     def header(self) -> None:
         """Pointers and sizes."""
         for buffer in self.nest.reads:
-            name, kind = pointer(buffer), memory_type(buffer)
+            name, kind = self.pointer(buffer), memory_type(buffer)
             self.put(f"const {kind}* {name} = data<const {kind}>({name}_);")
         for buffer in self.arguments[len(self.nest.reads) :]:
-            name, kind = pointer(buffer), memory_type(buffer)
+            name, kind = self.pointer(buffer), memory_type(buffer)
             self.put(f"{kind}* {name} = data<{kind}>({name}_);")
         if self.nest.vector is not None:
             self.put(f"const int64_t n = {self.full_size(self.nest.vector)};")
@@ -96,7 +97,9 @@ class Writer:
         """Outputs whose rows are written as whole vectors, so that they could go past the caches."""
         nest = self.nest
         big = (store for sweep in nest.sweeps for store in sweep.stores)
-        return list(dict.fromkeys(pointer(store.buffer) for store in big if store.buffer.axes[-1:] == (nest.vector,)))
+        return list(
+            dict.fromkeys(self.pointer(store.buffer) for store in big if store.buffer.axes[-1:] == (nest.vector,))
+        )
 
     def number(self, node: Reduce) -> int:
         """A reduction's number in this function."""
@@ -184,7 +187,7 @@ class Writer:
 
     def vector_store(self, store: Store, body: Emitter) -> str:
         """The statement that writes a vector."""
-        buffer, vector, name = store.buffer, self.nest.vector, pointer(store.buffer)
+        buffer, vector, name = store.buffer, self.nest.vector, self.pointer(store.buffer)
         value = body.value(store.expr)
         value = f"-({value})" if store.expr.dtype == "bool" else value
         coordinates = [(axis, self.indices[axis]) for axis in buffer.axes]
@@ -201,7 +204,7 @@ class Writer:
         offset = self.names.offset([(axis, self.indices[axis]) for axis in store.buffer.axes])
         kind = memory_type(store.buffer)
         value = text if kind == SCALAR[store.expr.dtype] else f"{kind}({text})"
-        self.put(f"{pointer(store.buffer)}[{offset or '0'}] = {value};")
+        self.put(f"{self.pointer(store.buffer)}[{offset or '0'}] = {value};")
 
     def next_rows(self, sweep: Sweep) -> list[str]:
         """Where the next row's values lie that a sweep will read, for those that follow each other in memory."""
@@ -216,7 +219,7 @@ class Writer:
                     (axis, f"({self.indices[axis]} + 1)" if axis is last else self.indices[axis]) for axis in axes[:-1]
                 ]
                 at.append((axes[-1], "0"))
-                found.append(f"{pointer(load.buffer)} + {self.names.offset(at).removesuffix(' + 0')}")
+                found.append(f"{self.pointer(load.buffer)} + {self.names.offset(at).removesuffix(' + 0')}")
         return list(dict.fromkeys(found))
 
     def position(self, node: Reduce) -> str:
@@ -241,7 +244,7 @@ def team(
         sweeps: whose stores may go past the caches; each thread then makes sure of its own before it ends.
         private: declarations of what each thread has to itself.
     """
-    streams = bool({pointer(store.buffer) for sweep in sweeps for store in sweep.stores} & set(writer.streamed))
+    streams = bool({writer.pointer(store.buffer) for sweep in sweeps for store in sweep.stores} & set(writer.streamed))
     collapse = f" collapse({loops})" if loops > 1 else ""
     if not streams and not private:
         writer.put(f"#pragma omp parallel for num_threads(THREADS) schedule(SCHEDULE){collapse} if ({condition})")

@@ -38,17 +38,39 @@ struct Full { static constexpr int n = W; };
 struct Part { int n; };
 
 template <class To, class From> INLINE inline vec<To> convert(From v) { return __builtin_convertvector(v, vec<To>); }
-template <class T> INLINE inline vec<T> narrow(I v) {  // the low bytes of each lane, by one shuffle
+template <class T> INLINE inline I widen(vec<T> v) {  // from 8 or 16 bits; compilers take bytes apart one by one
+#if defined(__AVX512F__)
+  if constexpr (std::is_same_v<T, int8_t>) return (I)_mm512_cvtepi8_epi32((__m128i)v);
+  else if constexpr (sizeof(T) == 1) return (I)_mm512_cvtepu8_epi32((__m128i)v);
+  else if constexpr (std::is_same_v<T, int16_t>) return (I)_mm512_cvtepi16_epi32((__m256i)v);
+  else return (I)_mm512_cvtepu16_epi32((__m256i)v);
+#elif defined(__AVX2__)
+  __m128i low{};
+  std::memcpy(&low, &v, sizeof v);
+  if constexpr (std::is_same_v<T, int8_t>) return (I)_mm256_cvtepi8_epi32(low);
+  else if constexpr (sizeof(T) == 1) return (I)_mm256_cvtepu8_epi32(low);
+  else if constexpr (std::is_same_v<T, int16_t>) return (I)_mm256_cvtepi16_epi32(low);
+  else return (I)_mm256_cvtepu16_epi32(low);
+#else
+  return convert<int32_t>(v);
+#endif
+}
+template <class T> INLINE inline vec<T> narrow(I v) {  // the low bytes of each lane
+#if defined(__AVX512F__)
+  if constexpr (sizeof(T) == 1) return (vec<T>)_mm512_cvtepi32_epi8((__m512i)v);
+  else return (vec<T>)_mm512_cvtepi32_epi16((__m512i)v);
+#else
   typedef T bytes __attribute__((vector_size(W * 4)));
   bytes order{};
   for (int k = 0; k < W; ++k) order[k] = static_cast<T>(k * (4 / sizeof(T)));
-  const bytes low = __builtin_shuffle(reinterpret_cast<bytes&>(v), order);
+  const bytes low = __builtin_shuffle((bytes)v, order);
   vec<T> out;
   std::memcpy(&out, &low, sizeof out);
   return out;
+#endif
 }
-INLINE inline F as_float(I v) { return reinterpret_cast<F&>(v); }
-INLINE inline I as_bits(F v) { return reinterpret_cast<I&>(v); }
+INLINE inline F as_float(I v) { return (F)v; }
+INLINE inline I as_bits(F v) { return (I)v; }
 template <class T> INLINE inline vec<T> splat(T x) { return x - vec<T>{}; }
 template <class T> T* data(const TensorView& t) { return static_cast<T*>(t.data_ptr()); }
 
@@ -60,7 +82,7 @@ template <class T, class Span> INLINE inline vec<T> raw(const T* p, Span span) {
   return v;
 }
 template <class T, class Span> INLINE inline auto load(const T* p, Span span) {
-  if constexpr (sizeof(T) < 4) return convert<int32_t>(raw(p, span));
+  if constexpr (sizeof(T) < 4) return widen<T>(raw(p, span));
   else return raw(p, span);
 }
 template <class T, class Index, class Span> INLINE inline auto gather(const T* p, Index at, Span span) {

@@ -15,7 +15,7 @@ struct bf16 {
   }
 };
 template <class Span> INLINE inline F load(const bf16* p, Span span) {
-  return as_float(convert<int32_t>(raw(reinterpret_cast<const uint16_t*>(p), span)) << 16);
+  return as_float(load(reinterpret_cast<const uint16_t*>(p), span) << 16);
 }
 template <class Span> INLINE inline void store(bf16* p, F v, Span span, bool past = false) {
   const I b = as_bits(v), rounded = (b + 0x7FFF + ((b >> 16) & 1)) >> 16;

@@ -1,0 +1,110 @@
+"""A look at a batch of calls in its middle: each call must do its own work, no sooner and no later.
+
+The worker is stopped at a moment that it cannot foresee. What the calls before that moment have returned is read: it
+must be all there and stay as it is. What the calls after it are to work on is replaced by other inputs: whoever has
+looked ahead has worked on the wrong ones. So calls cannot be merged, overlapped or put off, whoever keeps the batch's
+inputs in sight.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from kernelwright.judge import memory, tensors, wire
+from kernelwright.judge.candidate import CandidateSide
+from kernelwright.judge.memory import Bytes
+from kernelwright.judge.reference import Expected, Inputs
+from kernelwright.judge.rejection import Rejection
+from kernelwright.judge.tensors import Claim
+
+
+@dataclass
+class Look:
+    """Life cycle: made for one batch that has been revealed, `clear` before it is run; `take` while its worker is
+    stopped in the middle; `check` after the batch.
+
+    Attributes:
+        inputs: the batch's inputs; after `take`, with those that were replaced.
+        spare: other inputs, as many.
+        expected: what one call returns, for sizes.
+    """
+
+    side: CandidateSide
+    inputs: list[Inputs]
+    spare: list[Inputs]
+    expected: tuple[Expected, ...]
+    taken: bool = False
+    _seen: list[list[tuple[int, Bytes]]] = field(default_factory=list)
+
+    def clear(self) -> None:
+        """Forgets what the batch before said: the worker may be stopped before it has begun this one."""
+        assert self.side.slots is not None
+        size = 8 * (1 + wire.PLACES * len(self.inputs))
+        with self.side.trusting("its progress"):
+            memory.fill(self.side.worker.pid, self.side.slots.progress, size, 0)
+
+    def take(self) -> None:
+        """Reads what is done, replaces what has not begun. Raises `Rejection`."""
+        assert self.side.slots is not None
+        progress = self._progress()
+        begun, places = int(progress[0]), progress[1:].reshape(len(self.inputs), wire.PLACES)
+        if not 0 <= begun <= len(self.inputs):
+            raise Rejection("tampering", f"in the middle of {len(self.inputs)} calls it says that it is at {begun}")
+        self._seen = [self._results(row) for row in places[:begun]]
+        self.inputs = self.inputs[: begun + 1] + self.spare[begun + 1 :]
+        self.side.reveal(self.inputs, start=begun + 1)
+        self.taken = True
+
+    def check(self, outputs: list[list[dict[str, Any]]]) -> None:
+        """Compares what was there in the middle with the outputs after all. Raises `Rejection`."""
+        for index, results in enumerate(self._seen):
+            for place, (pointer, data) in enumerate(results):
+                if not data.size:
+                    continue
+                with self.side.trusting(f"output {place} of call {index}"):
+                    claim = _claim(outputs[index], place)
+                    if claim is None:
+                        continue
+                    # Gaps between the elements of a strided output are anybody's.
+                    same = not claim.contiguous or memory.equal(self.side.worker.pid, pointer, data)
+                if claim.pointer != pointer:
+                    raise Rejection("tampering", f"call {index} had returned something else while the batch was run")
+                if not same:
+                    raise Rejection(
+                        "tampering", f"output {place} of call {index} was written after the call had returned"
+                    )
+
+    def _progress(self) -> Any:
+        assert self.side.slots is not None
+        count = 1 + wire.PLACES * len(self.inputs)
+        with self.side.trusting("its progress"):
+            row = tensors.raw(self.side.worker, Claim((count,), (1,), "int64", self.side.slots.progress))
+        return row.view(np.int64)
+
+    def _results(self, row: Any) -> list[tuple[int, Bytes]]:
+        """Address and bytes of each output of a call that has returned."""
+        found = []
+        returned = [want for want in self.expected if want.argument is None]
+        for pointer, want in zip(row, returned[: wire.PLACES], strict=False):
+            if not want.dtype:
+                found.append((0, np.empty(0, np.uint8)))
+                continue
+            like = Claim(want.shape, _contiguous(want.shape), want.dtype, int(pointer) & (1 << 64) - 1)
+            with self.side.trusting("the output of a call that has returned"):
+                found.append((like.pointer, tensors.raw(self.side.worker, like)))
+        return found
+
+
+def _claim(call: list[dict[str, Any]], place: int) -> Claim | None:
+    return Claim.parse(call[place]) if place < len(call) and "pointer" in call[place] else None
+
+
+def _contiguous(shape: tuple[int, ...]) -> tuple[int, ...]:
+    strides, step = [], 1
+    for size in reversed(shape):
+        strides.append(step)
+        step *= size
+    return tuple(reversed(strides))

@@ -1,0 +1,91 @@
+"""Paired times of a candidate and the reference: what they say of the speedup, and whether they are enough."""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+MIN_PAIRS, MAX_PAIRS = 6, 121
+WIDTH = 0.03
+"""Enough pairs are measured when the 95 % interval is no wider than this share of the median."""
+UNSTABLE = 10.0
+"""An interval whose ends are further apart than this factor says nothing; a narrower one says what it is worth."""
+LONGEST = 20.0
+"""Seconds for pairs that leave such an interval, and twice `MIN_PAIRS` of them at least: the machine may be busy."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A median with its distribution-free 95 % confidence interval (order statistics of the binomial)."""
+
+    median: float
+    low: float
+    high: float
+
+    @property
+    def width(self) -> float:
+        """Relative to the median."""
+        return (self.high - self.low) / self.median
+
+    @property
+    def vague(self) -> bool:
+        """Whether it says nothing."""
+        return self.high > UNSTABLE * self.low
+
+
+def interval(values: Sequence[float]) -> Interval:
+    """The median of at least one value, with the narrowest symmetric pair of order statistics that holds it with 95
+    %."""
+    ordered, count = sorted(values), len(values)
+    tail, drop = 0.0, 0
+    for successes in range(count // 2):
+        tail += math.comb(count, successes) / 2**count
+        if 2 * tail > 0.05:
+            break
+        drop = successes
+    return Interval(statistics.median(ordered), ordered[drop], ordered[count - 1 - drop])
+
+
+@dataclass
+class Pairs:
+    """Seconds a call of a candidate (`own`) and of the reference beside it (`theirs`), for `seconds` from now, or
+    longer where that says nothing."""
+
+    seconds: float
+    own: list[float] = field(default_factory=list)
+    theirs: list[float] = field(default_factory=list)
+    start: float = field(default_factory=time.monotonic)
+
+    def __len__(self) -> int:
+        return len(self.own)
+
+    def add(self, own: float, theirs: float) -> None:
+        """One more pair."""
+        self.own.append(own)
+        self.theirs.append(theirs)
+
+    @property
+    def speedup(self) -> Interval:
+        """Of the candidate over the reference."""
+        return interval([theirs / own for own, theirs in zip(self.own, self.theirs, strict=True)])
+
+    @property
+    def unstable(self) -> bool:
+        """Whether they say nothing and the candidate is to blame: where only the reference's times are as far apart, it
+        is the machine's doing."""
+        return self.speedup.vague and interval(self.own).vague
+
+    @property
+    def enough(self) -> bool:
+        """Whether more pairs would not say more, or not soon."""
+        if len(self) < MIN_PAIRS:
+            return False
+        if len(self) >= MAX_PAIRS or self.speedup.width < WIDTH:
+            return True
+        spent = time.monotonic() - self.start
+        if self.speedup.vague:
+            return spent > max(self.seconds, LONGEST) and len(self) >= 2 * MIN_PAIRS
+        return spent > self.seconds

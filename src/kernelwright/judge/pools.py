@@ -1,0 +1,297 @@
+"""Inputs for timed calls, drawn and answered by the reference before anything is timed."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from kernelwright.errors import TaskError
+from kernelwright.judge import numerics, tensors
+from kernelwright.judge.candidate import CandidateSide, same_memory
+from kernelwright.judge.reference import Expected, Inputs, ReferenceSide, leaves
+from kernelwright.judge.rejection import Rejection
+from kernelwright.judge.tensors import Array, BadTensor, Claim
+from kernelwright.tasks import CaseInfo
+
+BATCH_SECONDS = 4e-3
+"""A timed batch lasts at least about this long for the reference: a hundred times the hand-over between processes."""
+BATCHES = 8
+"""Batches of fresh inputs for each life of a worker; the first warms it up."""
+POOL_BYTES = 1 << 29
+"""Memory for the pools of all timed cases."""
+MAX_CALLS = 1024
+CALIBRATION_CALLS = 64
+"""Calls in a row by which the reference's time is first measured."""
+
+
+class _NotAlike(Exception):
+    """The reference's outputs of several calls are no stack: their shapes depend on values, or they are a buffer that
+    the next call changes."""
+
+
+@dataclass
+class Pool:
+    """Inputs for timed calls in batches, and the reference's outputs for each, by which every timed call is checked.
+
+    `handover` is the seconds that a batch of no calls takes, `seconds` about what a call of the reference takes;
+    `alike` says whether the results of several calls can lie beside each other.
+    """
+
+    case: CaseInfo
+    batches: list[list[Inputs]]
+    expected: list[tuple[Expected, ...]]
+    """For each batch, the outputs stacked over its calls."""
+    states: list[dict[str, Expected]] = field(default_factory=list)
+    """For each batch, the state after its last call: what forward changes."""
+    handover: float = 0.0
+    seconds: float = 0.0
+    alike: bool = True
+    couple: Pool | None = None
+    """One batch of two calls, where the others have one."""
+
+    @property
+    def nbytes(self) -> int:
+        """Memory it holds."""
+        answers = [want for batch in self.expected for want in batch]
+        held = [array for want in answers for array in (want.exact, want.alternative) if array is not None]
+        return sum(item.nbytes for batch in self.batches for item in batch) + sum(array.nbytes for array in held)
+
+
+class Reference(CandidateSide):
+    """The reference as a contestant, eager or compiled: its own state, drawn as the judge drew it, instead of a
+    copy."""
+
+    compiled: bool = False
+
+    def ready(self, case: CaseInfo) -> list[str]:
+        """Makes the reference's model for the case; the same seed gives the same state."""
+        places = self.reference.construct(case, worker=self.worker, compiled=self.compiled)
+        with self.trusting("its parameters"):
+            self.state = tuple(Claim.parse(place) for place in places)
+        return []
+
+    def restore(self, case: CaseInfo) -> None:
+        """Makes it anew, unless that would compile it again (its outputs are not looked at)."""
+        if not self.compiled:
+            self.ready(case)
+
+
+class Pools:
+    """Life cycle: made once a judge, with the reference's timing worker, which it shares with the stopwatch alone."""
+
+    def __init__(self, reference: ReferenceSide, timer: Reference) -> None:
+        self.reference, self.timer = reference, timer
+        self._pools: dict[str, Pool] = {}
+        self._timer_case = ""
+
+    def pool(self, case: CaseInfo) -> Pool:
+        """The inputs for a case's timed calls; drawn once, with the reference's outputs."""
+        if case.name not in self._pools:
+            with self.trusted():
+                new = self._fill(case)
+            while self._pools and new.nbytes + sum(pool.nbytes for pool in self._pools.values()) > POOL_BYTES:
+                del self._pools[next(iter(self._pools))]
+            self._pools[case.name] = new
+        return self._pools[case.name]
+
+    def couple(self, case: CaseInfo) -> Pool | None:
+        """A pool whose batches are two calls or more; None where the reference's own results do not outlive the next
+        call."""
+        pool = self.pool(case)
+        if not pool.alike or len(pool.batches[0]) > 1:
+            return pool if pool.alike else None
+        if pool.couple is None:
+            try:
+                with self.trusted():
+                    pool.couple = self._answered(case, [pool.batches[0] + pool.batches[1]])
+            except _NotAlike:
+                pool.alike = False
+            self._timer_case = ""
+        return pool.couple
+
+    @contextmanager
+    def trusted(self) -> Iterator[None]:
+        """Around everything that the reference's timing worker does. Raises `TaskError`: what it does wrong is the
+        task's error, not a candidate's."""
+        try:
+            yield
+        except Rejection as rejection:
+            raise TaskError(
+                f"the reference stopped working while it was timed: {rejection}",
+                where=self.reference.task.source.filename,
+            ) from rejection
+
+    def prepare_timer(self, pool: Pool) -> None:
+        """Makes the reference's timing worker ready for the pool's batches, if it is not."""
+        if self._timer_case != pool.case.name:
+            prepare(self.timer, pool)
+            self._timer_case = pool.case.name
+
+    def _fill(self, case: CaseInfo) -> Pool:
+        """Draws the inputs: as many calls a batch as the reference needs to be timed well, as many batches as memory
+        allows."""
+        worker = self.timer.worker
+        one = self.reference.inputs(case, worker=worker)
+        results = sum(out.exact.nbytes // 2 for out in self.base(case) if out.exact is not None)
+        held = one.nbytes + results + 1
+        share = POOL_BYTES // sum(other.role == "tune" for other in self.reference.info.cases)
+        self.timer.ready(case)
+        seconds = self._call_seconds(one, max(1, min(CALIBRATION_CALLS, share // held)))
+        calls = max(1, min(math.ceil(BATCH_SECONDS / max(seconds, 1e-7)), MAX_CALLS, share // held // BATCHES))
+        count = max(3, min(BATCHES, share // (held * calls)))
+        batches = [[self.reference.inputs(case, worker=worker) for _ in range(calls)] for _ in range(count)]
+        try:
+            pool = self._answered(case, batches)
+        except _NotAlike:
+            pool = self._answered(case, [inputs[:1] for inputs in batches])
+            pool.alike = False
+        pool.seconds = seconds
+        self._timer_case = case.name
+        return pool
+
+    def _call_seconds(self, one: Inputs, most: int) -> float:
+        """Seconds of the reference's call: of many in a row where one is short, so that what disturbs a batch on a busy
+        machine does not count as the call's."""
+        self.timer.bind(one)
+        self.timer.reveal([one])
+        seconds = self._quickest(1)
+        if seconds > BATCH_SECONDS or most == 1:
+            return seconds
+        self.timer.bind(one, most)
+        self.timer.reveal([one] * most)
+        return min(seconds, max(self._quickest(most) - self._quickest(0), 1e-7) / most)
+
+    def _quickest(self, calls: int) -> float:
+        """Seconds of the reference's quickest batch of so many calls, of several."""
+        start = time.monotonic()
+        times: list[float] = []
+        while len(times) < 5 or (len(times) < 30 and time.monotonic() - start < 0.3):
+            times.append(self.timer.run(calls)[1])
+        return min(times)
+
+    def base(self, case: CaseInfo) -> tuple[Expected, ...]:
+        """What one call returns on the case's own inputs."""
+        answer = self.reference.answer(case)
+        assert answer is not None
+        return answer.outputs
+
+    def solve(self, pool: Pool, inputs: list[Inputs]) -> tuple[tuple[Expected, ...], dict[str, Expected]]:
+        """What the reference makes of other inputs than the pool's: outputs, and the state after the last call."""
+        with self.trusted():
+            self.prepare_timer(pool)
+            return self._answer(pool.case, inputs)
+
+    def _answered(self, case: CaseInfo, batches: list[list[Inputs]]) -> Pool:
+        """The pool of these batches, with the reference's outputs. Raises `_NotAlike`."""
+        pool = Pool(case, batches, [])
+        prepare(self.timer, pool)
+        pool.handover = self._quickest(0)
+        for inputs in batches:
+            expected, state = self._answer(case, inputs)
+            pool.expected.append(expected)
+            pool.states.append(state)
+        return pool
+
+    def _answer(self, case: CaseInfo, inputs: list[Inputs]) -> tuple[tuple[Expected, ...], dict[str, Expected]]:
+        """What a candidate's outputs and state after a batch are checked against. Raises `_NotAlike`."""
+        base = self.base(case)
+        wide = any(want.alternative is not None for want in base)
+        found = self._run(case, inputs, base, wide=wide)
+        overflow = any(want.bound and want.exact is not None and not np.isfinite(want.exact).all() for want in found)
+        # Float64 may be finite where the reference is not, and a candidate may be, too.
+        if overflow and not wide:
+            found = self._run(case, inputs, base, wide=True)
+        return found, self._state(case)
+
+    def _state(self, case: CaseInfo) -> dict[str, Expected]:
+        """The state that the reference's last run left."""
+        answer = self.reference.answer(case)
+        assert answer is not None
+        found = {}
+        for entry in self.timer.left:
+            want = answer.state.get(entry["name"])
+            if want is not None:
+                with self.timer.trusting(f"buffer {entry['name']}"):
+                    own = np.ascontiguousarray(tensors.read(self.timer.worker, [Claim.parse(entry)])[0])
+                found[entry["name"]] = _lenient(want, own, None)
+        return found
+
+    def _run(
+        self, case: CaseInfo, inputs: list[Inputs], base: tuple[Expected, ...], *, wide: bool
+    ) -> tuple[Expected, ...]:
+        """The reference's outputs for a batch; with float64's beside them if `wide`. Raises `_NotAlike`."""
+        timer = self.timer
+        if self.reference.changed:
+            timer.restore(case)
+        timer.reveal(inputs)
+        # in float64 first, since the own run may change the model's state and its arguments
+        reply = self.reference.exact("exact", case, timer.worker, count=len(inputs)) if wide else None
+        exact = None if reply is None else [leaves(answer) for answer in reply["answers"]]
+        outputs, _ = timer.run(len(inputs))
+        return tuple(self._expected(outputs, exact, index, want) for index, want in enumerate(base))
+
+    def _expected(
+        self, outputs: list[list[dict[str, Any]]], exact: list[list[dict[str, Any]]] | None, index: int, want: Expected
+    ) -> Expected:
+        """One output of a batch: the reference's own error is added to what is allowed. Raises `_NotAlike`."""
+        if not want.dtype:
+            return want
+        with self.timer.trusting(f"output {index}"):
+            held = (
+                [Claim.parse(call[index]) for call in outputs]
+                if want.argument is None
+                else self.timer.arguments(want, len(outputs))
+            )
+        if len({claim.shape for claim in held}) > 1 or self._overwritten(held):
+            raise _NotAlike
+        with self.timer.trusting(f"output {index}"):
+            stack = tensors.read(self.timer.worker, held)
+        own = np.ascontiguousarray(stack if len(held) > 1 else stack[0])
+        other = None if exact is None else self._in_float64(exact, index)
+        return replace(_lenient(want, own, other), shape=held[0].shape)
+
+    def _overwritten(self, held: list[Claim]) -> bool:
+        """Whether the results of several calls are one memory that each call writes anew: not so where forward returns
+        state that it does not change."""
+        own = [claim for claim in held if not any(same_memory([claim, state]) for state in self.timer.state)]
+        return same_memory(held if self.reference.changed else own)
+
+    def _in_float64(self, exact: list[list[dict[str, Any]]], index: int) -> Array | None:
+        """The float64 run's outputs, stacked like the reference's own; None where they are not alike."""
+        with self.timer.trusting(f"output {index}"):
+            try:
+                held = [Claim.parse(answer[index]) for answer in exact]
+                stack = np.ascontiguousarray(tensors.read(self.timer.worker, held))
+            except (BadTensor, IndexError):
+                return None
+        floating = held[0].dtype in tensors.UNIT_ROUNDOFF
+        array: Array = stack if len(held) > 1 else stack[0]
+        return tensors.widen(array, held[0].dtype) if floating else array
+
+
+def _lenient(want: Expected, own: Array, exact: Array | None) -> Expected:
+    """`want` with the reference's own result in place of the exact one: its error is added to what is allowed."""
+    if want.bound is None:
+        exact = exact if exact is not None and (exact.dtype, exact.shape) == (own.dtype, own.shape) else None
+        return replace(want, exact=own, alternative=exact)
+    if want.dtype in ("float16", "bfloat16"):
+        own = tensors.widen(own, want.dtype).astype(np.float32)
+    bound = replace(
+        want.bound,
+        max=want.bound.max + want.bound.reference_max,
+        mean=want.bound.mean + want.bound.reference_mean,
+    )
+    exact = exact if exact is not None and exact.shape == own.shape and not np.isfinite(own).all() else None
+    return replace(want, exact=own, alternative=exact, magnitude=numerics.scale(own, want.dtype), bound=bound)
+
+
+def prepare(side: CandidateSide, pool: Pool) -> None:
+    """Makes a contestant ready for the pool's batches."""
+    side.ready(pool.case)
+    side.bind(pool.batches[0][0], len(pool.batches[0]))

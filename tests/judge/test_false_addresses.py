@@ -1,0 +1,110 @@
+"""What a worker says of its memory is a claim: a false one is the candidate's rejection or the task's error."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+from judge_bench import Bench
+from judge_sources import AFFINE, HONEST, OWN, with_kernel
+
+from kernelwright.errors import TaskError
+from kernelwright.judge import memory
+
+LIES = """
+import ctypes, mmap
+from kernelwright.judge import worker
+
+libc = ctypes.CDLL(None)
+
+def lie(name, change):
+    honest = getattr(worker, name)
+    setattr(worker, name, lambda value: change(honest(value)))
+
+def read_only(described):
+    if described.get("shape"):
+        pages = mmap.mmap(-1, 1 << 20)
+        ctypes.memmove(ctypes.addressof(ctypes.c_char.from_buffer(pages)), described["pointer"], 300 * 257 * 4)
+        described["pointer"] = ctypes.addressof(ctypes.c_char.from_buffer(pages))
+        libc.mprotect(ctypes.c_void_p(described["pointer"]), ctypes.c_size_t(1 << 20), 1)
+        kept.append(pages)
+    return described
+
+def unmap(x):
+    libc.madvise(0, 0, 0)
+    start = (x.data_ptr() + 4095) // 4096 * 4096
+    libc.mprotect(ctypes.c_void_p(start), ctypes.c_size_t(4096), 0)
+
+kept = []
+"""
+
+
+def judged(bench: Bench, before: str, *body: str) -> str:
+    verdict = bench.evaluate(AFFINE, LIES + before + with_kernel(*OWN, *body, "return y"))
+    assert verdict.outcome == "rejected"
+    return str(verdict.reason)
+
+
+def test_an_output_that_cannot_be_overwritten(bench: Bench) -> None:
+    assert judged(bench, "lie('_describe_output', read_only)\n") == "tampering"
+
+
+def test_an_input_that_is_not_there_any_more(bench: Bench) -> None:
+    assert judged(bench, "", "unmap(x)") == "tampering"
+
+
+def test_memory_that_nobody_may_read(bench: Bench) -> None:
+    hides = "assert libc.prctl(4, 0, 0, 0, 0) == 0, 'may not hide'"
+
+    verdict = bench.evaluate(AFFINE, LIES + with_kernel(*OWN, hides, "return y"))
+
+    assert "may not hide" in verdict.message
+
+
+def test_memory_that_the_kernel_says_nobody_may_read(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(*_: object) -> bool:
+        memory._explain(-1, errno.EPERM, 1)
+        return True
+
+    monkeypatch.setattr(memory, "equal", forbidden)
+
+    assert judged(bench, "") == "tampering"
+
+
+@pytest.mark.parametrize("state", ["None", "[1]", "[{}]", "[{'name': 'weight', 'shape': [257], 'pointer': 1}]"])
+def test_parameters_that_are_none(bench: Bench, state: str) -> None:
+    assert judged(bench, f"lie('_state', lambda _: {state})\n") == "tampering"
+
+
+PLAIN = AFFINE.replace("return torch.relu(x * self.weight + self.bias)", "return torch.relu(x * self.weight), None")
+
+
+def test_a_plain_value_with_an_address_is_left_alone(bench: Bench) -> None:
+    source = HONEST.replace("self.bias.detach(), y)", "torch.zeros_like(self.bias), y)").replace(
+        "return y", "return y, None"
+    )
+    forged = "lie('_describe_output', lambda d: {**d, 'pointer': 1, 'dtype': 'x'} if 'value' in d else d)\n"
+
+    verdict = bench.evaluate(PLAIN, LIES + forged + source)
+
+    assert verdict.accepted, verdict.message
+
+
+def test_a_reference_without_float64_is_judged_by_itself(bench: Bench) -> None:
+    ends = (
+        "        if x.dtype == torch.float64 and type(x) is torch.Tensor:\n            exit_(9)\n        return torch"
+    )
+    task = "from os import _exit as exit_\n" + AFFINE.replace("        return torch", ends)
+
+    verdict = bench.evaluate(task, HONEST)
+
+    assert verdict.accepted, verdict.message
+
+
+def test_a_reference_that_breaks_the_protocol_is_the_tasks_fault(bench: Bench) -> None:
+    task = "from kernelwright.judge import wire\nwire.HEADER.pack(1)\n" + AFFINE.replace(
+        "def get_cases", "wire.pack = lambda message: wire.HEADER.pack(1) + b'x'\n\ndef get_cases"
+    )
+
+    with pytest.raises(TaskError, match="not JSON"):
+        bench.evaluate(task, HONEST)

@@ -1,0 +1,154 @@
+"""What is timed, how often, and what timed outputs are checked against."""
+
+from __future__ import annotations
+
+import asyncio
+from textwrap import dedent
+
+import pytest
+from judge_bench import Bench
+from judge_sources import AFFINE, HONEST, OWN, with_kernel
+
+from kernelwright.judge import pairs
+from kernelwright.judge.judge import Judge
+from kernelwright.judge.verdict import Verdict
+from kernelwright.proposers.base import Candidate
+
+TWO = AFFINE.replace('"name": "one row"', '"name": "wide", "role": "tune"')
+CANDIDATE = Candidate(source=HONEST, language="cpp")
+QUANTISED = dedent("""
+    import torch
+    from torch import nn
+
+    class Model(nn.Module):
+        def forward(self, x):
+            return (x.sum(-1) * 1000).round().int()
+
+    def get_inputs():
+        return [torch.randn(256, 1000)]
+
+    def get_init_inputs():
+        return []
+    """)
+IN_DOUBLE = r"""
+import torch
+import tvm_ffi.cpp
+from torch import nn
+
+CPP = r'''
+#include <cmath>
+void sums(tvm::ffi::TensorView x, tvm::ffi::TensorView y) {
+  for (long i = 0; i < x.size(0); ++i) {
+    double sum = 0;
+    for (long j = 0; j < x.size(1); ++j) sum += static_cast<const float*>(x.data_ptr())[i * x.size(1) + j];
+    static_cast<int*>(y.data_ptr())[i] = static_cast<int>(std::nearbyint(sum * 1000));
+  }
+}
+'''
+kernels = tvm_ffi.cpp.load_inline("sums", cpp_sources=CPP, functions=["sums"], extra_cflags=["-O3"])
+
+class ModelNew(nn.Module):
+    def forward(self, x):
+        y = torch.empty(x.shape[0], dtype=torch.int32)
+        kernels.sums(x, y)
+        return y
+"""
+SLEEPS = AFFINE.replace("        return torch.relu", "        time.sleep(0.05)\n        return torch.relu").replace(
+    "import torch\n", "import time\n\nimport torch\n", 1
+)
+NOW_AND_THEN = "import time\n" + with_kernel(
+    *OWN, "self.calls = getattr(self, 'calls', 0) + 1", "time.sleep(0.0001 if self.calls % 2 else 0.2)", "return y"
+)
+
+
+@pytest.fixture(scope="module")
+def measured(bench: Bench) -> Verdict:
+    verdict = bench.evaluate(TWO, HONEST)
+    assert verdict.accepted, verdict.message
+    assert [timing.case for timing in verdict.timings] == ["default", "wide"]
+    return verdict
+
+
+def beside(bench: Bench, best: Verdict) -> Verdict:
+    return bench.run(bench.judge(TWO).evaluate(CANDIDATE, best=best))
+
+
+def scaled(verdict: Verdict, *factors: float) -> Verdict:
+    """The verdict with other speedups of its cases."""
+    timings = [
+        timing.model_copy(update={"speedup": factor * timing.speedup})
+        for timing, factor in zip(verdict.timings, factors, strict=True)
+    ]
+    return verdict.model_copy(update={"timings": tuple(timings)})
+
+
+def test_a_case_is_measured_against_the_best_in_the_same_case(bench: Bench, measured: Verdict) -> None:
+    best = scaled(measured, 0.5, 0.5).model_copy(update={"speedup": 1000.0})  # as if of a third case
+
+    assert not beside(bench, best).stopped_early
+
+
+def test_whoever_is_behind_in_one_case_is_still_measured_in_the_next(bench: Bench, measured: Verdict) -> None:
+    verdict = beside(bench, scaled(measured, 1000.0, 0.001))
+
+    assert verdict.stopped_early
+    assert [timing.case for timing in verdict.timings] == ["default", "wide"]
+
+
+def test_the_pools_of_several_cases_are_kept(bench: Bench, measured: Verdict) -> None:
+    judge = bench.judge(TWO)
+    one, other = (case for case in judge.info.cases if case.role == "tune")
+
+    async def pools(judge: Judge) -> list[object]:
+        return [await asyncio.to_thread(judge._stopwatch.pool, case) for case in (one, other, one)]
+
+    first, second, again = bench.run(pools(judge))
+    assert first is again
+    assert second is not first
+
+
+def test_another_choice_between_near_ties_is_right_in_timed_calls_too(bench: Bench) -> None:
+    verdict = bench.evaluate(QUANTISED, IN_DOUBLE)
+
+    assert verdict.accepted, verdict.message
+
+
+def test_a_slow_kernel_whose_times_say_nothing_is_measured_for_longer_and_then_refused(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pairs, "LONGEST", 4.0)
+
+    verdict = bench.evaluate(SLEEPS, NOW_AND_THEN)
+
+    assert verdict.reason == "unstable_timing", verdict.message
+
+
+def test_pairs_that_say_nothing_are_not_enough_before_their_time() -> None:
+    found = pairs.Pairs(seconds=0.0)
+    for number in range(pairs.MAX_PAIRS - 1):
+        found.add(1.0 if number % 2 else 100.0, 1.0)
+    assert found.unstable
+    assert not found.enough
+    found.start -= pairs.LONGEST
+    assert found.enough
+
+
+def test_pairs_that_say_something_are_enough_when_the_time_is_over() -> None:
+    found = pairs.Pairs(seconds=0.0)
+    for number in range(pairs.MIN_PAIRS):
+        found.add(1.0 + number, 1.0)
+    assert not found.unstable
+    assert found.enough
+
+
+def test_a_candidate_is_not_refused_for_the_times_of_the_reference() -> None:
+    steady, restless = pairs.Pairs(seconds=0.0), pairs.Pairs(seconds=0.0)
+    for number in range(20):
+        spread = 1.0 if number % 2 else 100.0
+        steady.add(1.0, spread)
+        restless.add(spread, 1.0)
+
+    assert steady.speedup.vague
+    assert not steady.enough  # it is measured for longer all the same
+    assert not steady.unstable
+    assert restless.unstable
