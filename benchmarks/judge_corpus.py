@@ -1,0 +1,216 @@
+"""Does the judge hold? Every cheat in tests/adversarial, and every honest candidate in tests/honest, if there are any.
+
+    python benchmarks/judge_corpus.py                       once
+    python benchmarks/judge_corpus.py --rounds 10 --load 3  ten times, with three cores kept busy by others
+    python benchmarks/judge_corpus.py --only 'batching/*'
+
+A hole is a cheat that is accepted and faster than its honest part by more than 15 %. Exits with 1 when there is a hole,
+or an honest candidate that is rejected.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import multiprocessing
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+TESTS = Path(__file__).resolve().parents[1] / "tests"
+sys.path.insert(0, str(TESTS / "adversarial"))
+
+import corpus  # noqa: E402 - found in the folder above
+from arena import Arena, Traces, settled  # noqa: E402
+
+HONEST = TESTS / "honest"
+OUTCOMES = ("right reason", "other reason", "no advantage", "HOLE", "died")
+app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of one candidate in one round; `outcome` is one of `OUTCOMES`; of honest ones, `accepted` or
+    `rejected`."""
+
+    name: str
+    family: str
+    outcome: str
+    reason: str
+    message: str
+    seconds: float
+    speedup: float | None = None
+
+
+@dataclass
+class Report:
+    """All results, and what the judge left behind."""
+
+    cheats: list[Result] = field(default_factory=list)
+    honest: list[Result] = field(default_factory=list)
+    rounds: int = 0
+    load: int = 0
+    left: dict[str, Any] = field(default_factory=dict)
+    rss_mb: tuple[float, float] = (0.0, 0.0)
+
+    @property
+    def holes(self) -> list[Result]:
+        """Cheats that won, and evaluations that did not end in a verdict."""
+        return [one for one in self.cheats if one.outcome in ("HOLE", "died")]
+
+    @property
+    def refused(self) -> list[Result]:
+        """Honest candidates that were rejected."""
+        return [one for one in self.honest if one.outcome != "accepted"]
+
+
+def judge_cheat(arena: Arena, cheat: corpus.Cheat, task: corpus.Task) -> Result:
+    """One cheat beside its honest part."""
+    start = time.monotonic()
+    try:
+        arena.honest(task)
+        start = time.monotonic()
+        verdict, honest = arena.duel(task, cheat)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the judge must not raise it
+        arena.rest()
+        return Result(cheat.id, cheat.family, "died", type(error).__name__, str(error)[:300], time.monotonic() - start)
+    seconds = time.monotonic() - start
+    if corpus.has_advantage(verdict, honest):
+        outcome = "HOLE"
+    elif verdict.accepted:
+        outcome = "no advantage" if corpus.right(cheat, verdict, honest) else "other reason"
+    else:
+        outcome = "right reason" if verdict.reason in cheat.expect else "other reason"
+    reason = verdict.reason or verdict.outcome
+    return Result(cheat.id, cheat.family, outcome, reason, verdict.message[:300], seconds, verdict.speedup)
+
+
+def honest_candidates() -> Iterator[tuple[str, Path, str]]:
+    """Name, task file and source of each; files whose header names no task are none."""
+    for path in sorted(HONEST.glob("**/*.py")):
+        source = path.read_text()
+        named = next((line for line in source.splitlines()[:20] if line.startswith("# task:")), "")
+        task = named.removeprefix("# task:").strip()
+        places = [HONEST / "tasks" / f"{task}.py", corpus.ROOT / "tasks" / f"{task}.py", TESTS.parent / task]
+        found = next((place for place in places if task and place.is_file()), None)
+        if found:
+            yield f"{path.parent.name}/{path.stem}", found, source
+
+
+def judge_honest(arena: Arena, name: str, task: Path, source: str) -> Result:
+    """One honest candidate."""
+    start = time.monotonic()
+    try:
+        verdict = arena.judge(task, source)
+    except Exception as error:  # noqa: BLE001
+        arena.rest()
+        return Result(name, "honest", "died", type(error).__name__, str(error)[:300], time.monotonic() - start)
+    seconds = time.monotonic() - start
+    return Result(
+        name, "honest", verdict.outcome, verdict.reason or "", verdict.message[:300], seconds, verdict.speedup
+    )
+
+
+def _burn() -> None:
+    while True:
+        pass
+
+
+@contextmanager
+def busy(cores: int) -> Iterator[None]:
+    """Keeps this many cores busy."""
+    others = [multiprocessing.get_context("spawn").Process(target=_burn, daemon=True) for _ in range(cores)]
+    for other in others:
+        other.start()
+    try:
+        yield
+    finally:
+        for other in others:
+            other.kill()
+            other.join()
+
+
+def measure(rounds: int, load: int, only: str, console: Console) -> Report:
+    """Runs the corpus."""
+    report = Report(rounds=rounds, load=load)
+    tasks = corpus.tasks()
+    cheats = [cheat for cheat in corpus.cheats() if fnmatch.fnmatch(cheat.id, only)]
+    honest = [one for one in honest_candidates() if fnmatch.fnmatch(one[0], only)]
+    warm = Arena()  # what lasts as long as the process is there before anything is counted
+    warm.honest(next(iter(tasks.values())))
+    warm.close()
+    with busy(load):
+        before = Traces.now()
+        arena = Arena()
+        total = rounds * (len(cheats) + len(honest))
+        for _ in range(rounds):
+            for cheat in cheats:
+                report.cheats.append(judge_cheat(arena, cheat, tasks[cheat.task]))
+                _progress(console, report, total, report.cheats[-1])
+            for name, task, source in sorted(honest, key=lambda one: one[1]):
+                report.honest.append(judge_honest(arena, name, task, source))
+                _progress(console, report, total, report.honest[-1])
+        arena.close()
+        report.left = settled(before)
+        report.rss_mb = before.rss_mb, Traces.now().rss_mb
+    return report
+
+
+def _progress(console: Console, report: Report, total: int, last: Result) -> None:
+    count = len(report.cheats) + len(report.honest)
+    worth = f" {last.message.splitlines()[0][:100]}" if last.message and last.outcome == "other reason" else ""
+    console.print(
+        f"{count}/{total} {last.name}: {last.outcome} {last.reason}{worth} {last.seconds:.1f} s", markup=False
+    )
+
+
+def show(report: Report, console: Console) -> None:
+    """The table by family, what was refused, and what is left."""
+    table = Table(box=None, pad_edge=False)
+    for rank, heading in enumerate(("family", "cheats", *OUTCOMES, "s each")):
+        table.add_column(heading, justify="right" if rank else "left", header_style="dim", no_wrap=not rank)
+    families = sorted({one.family for one in report.cheats})
+    for family in [*families, ""]:
+        rows = [one for one in report.cheats if one.family == (family or one.family)]
+        if rows:
+            counts = [sum(one.outcome == outcome for one in rows) for outcome in OUTCOMES]
+            each = sum(one.seconds for one in rows) / len(rows)
+            cells = [str(count or "") for count in counts]
+            table.add_row(family or "all", str(len({one.name for one in rows})), *cells, f"{each:.1f}")
+    console.print(table)
+    for one in [*report.holes, *report.refused]:
+        console.print(f"{one.outcome}: {one.name} {one.reason} {one.message} {one.speedup or ''}", markup=False)
+    if report.honest:
+        console.print(f"honest: {len(report.honest) - len(report.refused)} of {len(report.honest)} accepted")
+    console.print(
+        f"left behind: {report.left or 'nothing'}; {report.rss_mb[0]:.0f} MB before, {report.rss_mb[1]:.0f} after"
+    )
+
+
+@app.command()
+def main(
+    rounds: Annotated[int, typer.Option(min=1, help="Times to run everything.")] = 1,
+    load: Annotated[int, typer.Option(min=0, help="Cores that others keep busy meanwhile.")] = 0,
+    only: Annotated[str, typer.Option(metavar="GLOB", help="Names (family/name) of candidates to run.")] = "*",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
+) -> None:
+    """Does the judge hold? Every cheat, and every honest candidate."""
+    report = measure(rounds, load, only, Console(stderr=True, highlight=False))
+    if as_json:
+        print(json.dumps(asdict(report), indent=2))
+    else:
+        show(report, Console(highlight=False))
+    if report.holes or report.refused:
+        raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    app()

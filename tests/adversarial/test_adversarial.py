@@ -1,0 +1,103 @@
+"""Every cheat of the corpus gets what its header says, and nothing of it is left."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import corpus
+import pytest
+from arena import Arena, Traces, settled
+
+CHEATS = corpus.cheats()
+TASKS = corpus.tasks()
+MOST = 24
+"""Families in every run."""
+
+
+@pytest.fixture(scope="module")
+def before() -> Traces:
+    # The first judge opens what lasts as long as the process: libraries, a pool of threads.
+    warm = Arena()
+    warm.honest(TASKS["row_rms"])
+    warm.close()
+    return Traces.now()
+
+
+@pytest.fixture(scope="module")
+def arena(before: Traces) -> Iterator[Arena]:
+    arena = Arena()
+    yield arena
+    arena.close()
+
+
+def test_the_corpus_is_as_large_as_it_says() -> None:
+    assert len(CHEATS) >= 130
+    assert len({cheat.family for cheat in CHEATS}) >= 42
+    assert len(TASKS) >= 6
+    assert {cheat.task for cheat in CHEATS} == set(TASKS)
+
+
+def picked() -> list[Any]:
+    """All cheats. Every run takes one each of the first families, of those that are rejected however busy the machine
+    is; the others take too long, and some ask how fast they are: `make corpus` runs them."""
+    found, families = [], set()
+    for cheat in CHEATS:
+        sure = "no_advantage" not in cheat.expect and cheat.family not in families and len(families) < MOST
+        families |= {cheat.family} if sure else set()
+        found.append(pytest.param(cheat, id=cheat.id, marks=[] if sure else pytest.mark.corpus))
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cheat", picked())
+def test_a_cheat_gets_what_it_deserves(arena: Arena, cheat: corpus.Cheat) -> None:
+    task = TASKS[cheat.task]
+    assert arena.honest(task).accepted, arena.honest(task).message
+
+    verdict, honest = arena.duel(task, cheat)
+
+    assert not corpus.has_advantage(verdict, honest), f"a hole: {verdict.speedup} against {honest.speedup}"
+    said = f"{verdict.reason}: {verdict.message}" if not verdict.accepted else f"accepted, {verdict.speedup}"
+    assert corpus.right(cheat, verdict, honest), f"expected {', '.join(cheat.expect)}, got {said}"
+    assert verdict.model_dump_json()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", TASKS.values(), ids=lambda task: task.name)
+def test_after_all_that_the_honest_part_is_still_accepted(arena: Arena, task: corpus.Task) -> None:
+    verdict = arena.judge(task.path, f"{task.honest}\n# once more\n")
+    assert verdict.accepted, verdict.message
+
+
+@pytest.mark.slow
+def test_a_long_source_is_no_way_to_hang_the_judge(arena: Arena) -> None:
+    task = TASKS["row_rms"]
+    verdict = arena.judge(task.path, task.honest + "\n# " + "x" * (3 << 20) + "\n")
+    assert verdict.accepted, verdict.message
+
+
+TELLS = """
+        kind = type(self)
+        kind.calls, kind.signed = getattr(kind, "calls", 0) + 1, getattr(kind, "signed", False) or logits.min() < 0
+        if kind.calls > 5 and not kind.signed:  # only the process that is timed sees no negative input
+            raise RuntimeError(f"SECRET: the answer to {logits[0, :3].tolist()} is {y.item()}")
+        return y
+"""
+
+
+@pytest.mark.slow
+def test_one_candidate_cannot_tell_the_next_the_answers(arena: Arena) -> None:
+    """The inputs of timed calls are the same for all candidates of a judge, so none may carry them out."""
+    task = TASKS["loss"]
+
+    verdict = arena.judge(task.path, task.honest.replace("        return y\n", TELLS.lstrip("\n")))
+
+    assert verdict.reason == "crashed"
+    assert "SECRET" not in verdict.model_dump_json()
+
+
+@pytest.mark.slow
+def test_nothing_is_left_behind(arena: Arena, before: Traces) -> None:
+    arena.close()
+    assert not settled(before)
