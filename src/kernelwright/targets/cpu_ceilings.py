@@ -23,18 +23,22 @@ _SECONDS = 2.0
 _CALM = 0.9
 _ATTEMPTS = 3
 _TIMEOUT_S = 120
-# Where the CPU has no arithmetic for the half-precision formats they are as fast as float32; else a product tells.
+# Where the CPU has no arithmetic for the half-precision formats they are as fast as float32; else a product tells. A CPU
+# may have it for one of them only, and torch then takes minutes for a large product of the other: sizes grow until slow.
 _PRODUCT = """
 import sys, time, torch
 torch.set_num_threads(int(sys.argv[1]))
+def product(size, dtype):
+    a = torch.full((size, size), 0.5, dtype=dtype)
+    begin = time.perf_counter()
+    a @ a
+    return time.perf_counter() - begin
 for dtype in (torch.float32, torch.bfloat16, torch.float16):
-    a = torch.full((2048, 2048), 0.5, dtype=dtype)
-    times = []
-    for _ in range(4):
-        begin = time.perf_counter()
-        a @ a
-        times.append(time.perf_counter() - begin)
-    print("flops", str(dtype).removeprefix("torch."), 2 * 2048**3 / min(times))
+    for size in (256, 512, 1024, 2048):
+        seconds = min(product(size, dtype) for _ in range(4))
+        print("flops", str(dtype).removeprefix("torch."), 2 * size**3 / seconds)
+        if seconds > 0.1:
+            break
 """
 _HALF_PRECISION_UNITS = ("avx512_bf16", "avx512_fp16", "amx_bf16", "avx_ne_convert", "asimdhp", "bf16")
 
