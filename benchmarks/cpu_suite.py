@@ -92,7 +92,7 @@ def measure(path: Path, budget: str) -> Row:
         speedup=own.speedup if own else None,
         speedup_ci=own.speedup_ci if own else None,
         over_compile=own.speedup_over_compile if own else None,
-        floor_share=measured.floor_us / own.time_us if own else None,
+        floor_share=own.floor_share if own else None,
         proposer=best.candidate.proposer,
         first_s=next(node.at for node in result.view.nodes if node.verdict.accepted),
         problem=measured.compile_problem,

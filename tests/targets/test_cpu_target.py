@@ -11,6 +11,7 @@ from kernelwright.targets import Ceilings
 from kernelwright.targets.cpu import Cpu
 from kernelwright.targets.cpu_ceilings import parse
 from kernelwright.targets.cpu_facts import read_facts
+from kernelwright.tasks import Argument, CaseInfo, TensorInfo
 
 X86 = "processor\t: 0\nmodel name\t: Test CPU @ 3 GHz\nflags\t\t: fpu sse2 avx avx2 fma {extra}\n\nprocessor\t: 1\n"
 ARM = "processor\t: 0\nFeatures\t: fp asimd bf16\nCPU implementer\t: 0x41\nCPU part\t: 0xd0c\n"
@@ -205,3 +206,33 @@ def test_this_machine_can_be_measured(tmp_path, monkeypatch):
         assert 1e8 < rates[-1] < 1e13
     assert ceilings.flops["float64"] < ceilings.flops["float32"]
     assert {"float32", "float64", "bfloat16", "float16"} == set(ceilings.flops)
+
+
+@pytest.mark.parametrize(("read", "written"), [(1 << 20, 1 << 20), (1 << 20, 4), (0, 1 << 20), (4, 0), (0, 0)])
+def test_the_floor_of_this_moment_is_measured_as_often_as_asked(tmp_path, monkeypatch, read, written):
+    monkeypatch.setenv("KERNELWRIGHT_HOME", str(tmp_path))
+    monkeypatch.setattr("kernelwright.targets.cpu.measure", lambda info, flags: (CEILINGS, True))
+    with Cpu().floor_meter(moving(read, written), calls=3) as floor:
+        assert all(0 < floor() < 1 for _ in range(3))
+
+
+def test_arithmetic_bounds_the_floor_of_this_moment(tmp_path, monkeypatch):
+    monkeypatch.setenv("KERNELWRIGHT_HOME", str(tmp_path))
+    monkeypatch.setattr("kernelwright.targets.cpu.measure", lambda info, flags: (CEILINGS, True))
+    with Cpu().floor_meter(moving(4, 4, flops=10**13), calls=1) as floor:
+        assert floor() == pytest.approx(1e13 / 1e11)
+
+
+def test_a_floor_that_cannot_be_measured_is_an_error(tmp_path, monkeypatch):
+    monkeypatch.setenv("KERNELWRIGHT_HOME", str(tmp_path))
+    monkeypatch.setattr("kernelwright.targets.cpu.measure", lambda info, flags: (CEILINGS, True))
+    with Cpu().floor_meter(moving(1 << 55, 4), calls=1) as floor, pytest.raises(MachineError, match="memory"):
+        floor()
+
+
+def moving(read, written, flops=0):
+    tensor = TensorInfo(shape=(1,), dtype="float32", strides=(1,))
+    return CaseInfo(
+        name="c", role="tune", dtype=None, inputs=(Argument(tensor=tensor),), outputs=(tensor,),
+        flops=flops, read_bytes=read, written_bytes=written,
+    )  # fmt: skip

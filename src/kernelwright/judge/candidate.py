@@ -211,7 +211,9 @@ class CandidateSide:
         seconds. `halfway`: see `Worker.timed_call`."""
         self.loading = False
         changes = bool(self.reference.changed)
-        reply, seconds = self.timed_call("go", self.call_timeout, halfway=halfway, count=count, state=changes)
+        reply, seconds = self.timed_call(
+            "go", self.call_timeout, halfway=halfway, apart=True, count=count, state=changes
+        )
         outputs = reply.get("outputs")
         if not isinstance(outputs, list) or len(outputs) != count or not all(map(_is_list_of_objects, outputs)):
             raise Rejection("tampering", "its process broke the protocol: not one list of outputs a call")

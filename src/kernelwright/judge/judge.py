@@ -369,15 +369,15 @@ class Judge:
             lasting[COMPILED].compiled = True
         fresh = {candidate.id: self._evaluation(candidate, None).fresh_side for candidate in candidates}
         with self._background.held_up():
-            race = Race(self._stopwatch, self._stopwatch.pool(case), lasting, fresh)
-            before = self.target.floor_now_us(case)
-            race.run(limit)
-            floor = min(before, self.target.floor_now_us(case))
+            pool = self._stopwatch.pool(case)
+            with self.target.floor_meter(case, len(pool.batches[0])) as floor:
+                race = Race(self._stopwatch, pool, lasting, fresh, floor)
+                race.run(limit)
         if COMPILED in race.failed:
             problem = f"torch.compile failed: {race.failed[COMPILED]}"
         return Comparison(
             case=case.name,
-            floor_us=floor,
+            floor_us=1e6 * statistics.median(race.floors),
             rows=race.rows(),
             compile_problem="" if COMPILED in race.times else problem or "torch.compile is not available",
         )

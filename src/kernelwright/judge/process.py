@@ -24,7 +24,7 @@ import numpy as np
 
 from kernelwright.errors import MachineError
 from kernelwright.home import home
-from kernelwright.judge import memory, native, sandbox, wire
+from kernelwright.judge import cores, memory, native, sandbox, wire
 from kernelwright.judge.endings import Ending, WorkerBroken, WorkerGone, WorkerRefused, WorkerTimeout
 from kernelwright.judge.warden import Allowance, Warden
 
@@ -227,14 +227,20 @@ class Worker:
         return self.timed_call(op, timeout, **arguments)[0]
 
     def timed_call(
-        self, op: str, timeout: float, *, halfway: tuple[float, Callable[[], None]] | None = None, **arguments: Any
+        self,
+        op: str,
+        timeout: float,
+        *,
+        halfway: tuple[float, Callable[[], None]] | None = None,
+        apart: bool = False,
+        **arguments: Any,
     ) -> tuple[dict[str, Any], float]:
         """As `call`, with the seconds on the judge's clock from letting it run until its whole answer was there: what
         it does while it talks is on its own time. What it computes after that, until the last of its threads has
         stopped, counts as well; that it waits for a core to stop on does not. Its answer is read after that.
 
         `halfway` are seconds after which it is stopped in the middle of its work, if it is still at it, and what is
-        called then.
+        called then. With `apart` its threads start on cores of their own.
         """
         if self.closed:
             raise self._ending or WorkerGone(None, "", self._why)
@@ -245,13 +251,13 @@ class Worker:
             if at_once:
                 self._sock.sendall(request)
             self._free.wait()
-            start = self._go_on()
+            start = self._go_on(apart=apart)
             if not at_once:  # it must read for the rest to be sent
                 self._sock.sendall(request)
             if halfway is not None and not select.select([self._sock], [], [], halfway[0])[0]:
                 self.stop()
                 halfway[1]()
-                self._go_on()
+                self._go_on(apart=apart)
             body = wire.receive_bytes(self._sock, timeout, self.reply_limit)
             there, busy = time.perf_counter(), memory.cpu_seconds(self.pid)
             self.stop()
@@ -280,9 +286,9 @@ class Worker:
                 if time.monotonic() > deadline:
                     raise wire.WireError("the worker could not be stopped")
 
-    def _go_on(self) -> float:
+    def _go_on(self, *, apart: bool) -> float:
         """Lets it run; returns the time just before."""
-        with self._turn:
+        with self._turn, cores.apart(self.pid) if apart else contextlib.nullcontext():
             self._running = True
             start = time.perf_counter()
             self._signal(signal.SIGCONT)

@@ -28,7 +28,9 @@ class Race:
     Attributes:
         lasting: trusted contestants (torch.compile), each kept in one worker.
         fresh: makes a candidate's worker, once for every pool; their outputs are checked.
+        floor: says what the floor is at this moment, in seconds.
         times: seconds a call of each one that is still in it, comparable index by index.
+        floors: the floor beside each.
         failed: what went wrong with the others.
     """
 
@@ -36,7 +38,9 @@ class Race:
     pool: Pool
     lasting: dict[str, Reference]
     fresh: dict[str, Callable[[], CandidateSide]]
+    floor: Callable[[], float]
     times: dict[str, list[float]] = field(default_factory=dict, init=False)
+    floors: list[float] = field(default_factory=list, init=False)
     failed: dict[str, str] = field(default_factory=dict, init=False)
 
     def run(self, limit: float | None) -> None:
@@ -64,6 +68,9 @@ class Race:
             speedup=ratio.median,
             speedup_ci=(ratio.low, ratio.high),
             speedup_over_compile=compiled.median if compiled else None,
+            floor_share=statistics.median(
+                floor / own for floor, own in zip(self.floors, self.times[name], strict=True)
+            ),
         )
 
     def _ratio(self, over: str, name: str) -> Interval:
@@ -79,7 +86,9 @@ class Race:
                     prepare(living[name], self.pool)
             for batch in range(len(self.pool.batches)):
                 row = self._turn({**self.lasting, **living}, batch)
+                floor = self.floor()
                 if batch > 0:
+                    self.floors.append(floor)
                     for name, seconds in self.times.items():
                         seconds.append(row[name])
         finally:

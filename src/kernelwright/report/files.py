@@ -90,14 +90,13 @@ def kernel_file(view: RunView) -> str:
     assert best is not None
     assert head is not None
     error = best.verdict.error
-    share = view.floor_us / head.time_us if head.time_us else None
     facts = [
         # A task called `coding: ...` must not choose the file's encoding (PEP 263).
         "-*- coding: utf-8 -*-",
         f"A kernel for {view.task.name}, found and verified by Kernelwright.",
         f"Run:     {view.run}, candidate {best.candidate.id}",
         f"Device:  {view.target.model}, {view.target.cores} cores",
-        f"Time:    {fmt.time(head.time_us)}, {fmt.percent(share)} of the floor's speed",
+        f"Time:    {fmt.time(head.time_us)}, {fmt.percent(head.floor_share)} of the floor's speed",
         f"Speedup: {fmt.speedup(head.speedup)} over eager PyTorch (95 % interval {fmt.interval(head.speedup_ci)})",
     ]
     if error is not None:

@@ -71,7 +71,7 @@ def comparison(measured: Comparison, best: Verdict) -> RenderableType:
             fmt.speedup(row.speedup),
             "–" if is_eager else fmt.interval(row.speedup_ci),
             fmt.speedup(row.speedup_over_compile),
-            fmt.percent(measured.floor_us / row.time_us),
+            fmt.percent(row.floor_share),
             fmt.error(error),
             style="bold green" if is_best and row.speedup_ci[0] > 1 else "bold" if is_best else "",
         )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -66,10 +68,11 @@ class Target(ABC):
         """Measures the ceilings anew and keeps the higher of each: they may have been measured at a bad moment. Does
         nothing where that was done within the last minute. Nothing else should run on the device."""
 
-    def floor_now_us(self, case: CaseInfo) -> float:
-        """As `floor_us`, where it can be measured by what the device's memory gives at this moment: neighbours and
-        clocks change it. What is timed beside it is compared with this. Nothing else should run on the device."""
-        return self.floor_us(case)
+    @abstractmethod
+    def floor_meter(self, case: CaseInfo, calls: int) -> AbstractContextManager[Callable[[], float]]:
+        """A function that says what the floor is at this moment, in seconds, for calls in batches of `calls`:
+        neighbours, clocks and what is left in caches change it, and a kernel timed beside it is compared with this.
+        Nothing else should run on the device."""
 
     def floor_us(self, case: CaseInfo) -> float:
         """The time in µs that no kernel for this case can beat: max(bytes / bandwidth, FLOPs / rate)."""

@@ -1,5 +1,8 @@
 // Measures what this CPU can do at best: bytes/s by working-set size, and FLOP/s of fused multiply-adds.
 //
+// usage: ceilings THREADS READ_BYTES WRITTEN_BYTES CALLS
+// for each line on stdin prints the seconds that moving the data of one call takes at this moment (see `meter`).
+//
 // usage: ceilings THREADS MAX_BYTES SECONDS
 // prints one result a line: `read BYTES BYTES_PER_S`, `write ...`, `copy ...`, `flops DTYPE FLOP_PER_S`, and once a round `calm all SHARE`, how much of
 // the time all threads had their cores. The best of each is the ceiling.
@@ -34,6 +37,7 @@ using Block = Vector<float>;
 constexpr double kSlotSeconds = 0.002;
 constexpr int64_t kFirstSize = 256 << 10;
 constexpr int64_t kFineFrom = 8 << 20;
+constexpr int64_t kMostKept = 64 << 20;
 
 static volatile float sink;
 
@@ -169,17 +173,75 @@ static double multiply_adds(int threads) {
   return operations / longest;
 }
 
-int main(int argc, char** argv) {
-  if (argc != 4) return 2;
-  const int threads = std::atoi(argv[1]);
-  const int64_t most = std::atoll(argv[2]);
-  const double until = now() + std::atof(argv[3]);
-  void* mapped = mmap(nullptr, most, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (mapped == MAP_FAILED) return 1;
-  madvise(mapped, most, MADV_HUGEPAGE);
+// Memory in huge pages where the system allows, touched; null where there is not enough.
+static char* allocate(int64_t bytes, int threads) {
+  void* mapped = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (mapped == MAP_FAILED) return nullptr;
+  madvise(mapped, bytes, MADV_HUGEPAGE);
   char* memory = static_cast<char*>(mapped);
 #pragma omp parallel for num_threads(threads)
-  for (int64_t page = 0; page < most; page += 4096) std::memset(memory + page, 0, 4096);
+  for (int64_t page = 0; page < bytes; page += 4096) std::memset(memory + page, 0, 4096);
+  return memory;
+}
+
+constexpr int64_t kBlock = 4096;
+
+static int64_t rounded(int64_t bytes) { return (bytes + kBlock - 1) / kBlock * kBlock; }
+
+// One call of a kernel that only moves data: what is both read and written is copied, the rest read or written.
+static void move(const char* from, int64_t read_bytes, char* to, int64_t written_bytes, int threads, bool streaming) {
+#pragma omp parallel num_threads(threads)
+  {
+    const int64_t part = kBlock / static_cast<int64_t>(sizeof(Block)), thread = omp_get_thread_num();
+    const auto slice = [&](int64_t bytes, int64_t& first, int64_t& count) {
+      const int64_t blocks = rounded(bytes) / kBlock;
+      first = blocks * thread / threads * part;
+      count = blocks * (thread + 1) / threads * part - first;
+    };
+    int64_t in = 0, reads = 0, out = 0, writes = 0;
+    slice(read_bytes, in, reads);
+    slice(written_bytes, out, writes);
+    const Block* source = reinterpret_cast<const Block*>(from) + in;
+    Block* target = reinterpret_cast<Block*>(to) + out;
+    const int64_t both = std::min(reads, writes);
+    (streaming ? copy_streaming : copy)(source, target, both);
+    read(source + both, nullptr, reads - both);
+    (streaming ? write_streaming : write)(nullptr, target + both, writes - both);
+  }
+}
+
+// What moving a call's data takes right now, as the judge times calls: the inputs of a whole batch are written, then all
+// calls run, each on inputs and outputs of its own. The quickest of what a kernel may choose.
+static int meter(int threads, int64_t read_bytes, int64_t written_bytes, int64_t calls) {
+  const int64_t in = rounded(read_bytes), out = rounded(written_bytes), kept = std::min(in, kMostKept);
+  char* memory = allocate(std::max(kBlock, calls * (in + out) + kept), threads);
+  if (memory == nullptr) return 1;
+  char *outputs = memory + calls * in, *source = outputs + calls * out;
+  for (int request = std::getchar(); request != EOF; request = std::getchar()) {
+    if (request != '\n') continue;
+    double best = HUGE_VAL;
+    for (int count : {threads, 1}) {
+      for (bool streaming : {false, true}) {
+        for (int64_t at = 0; at < calls * in; at += kept) std::memcpy(memory + at, source, std::min(kept, calls * in - at));
+        const double begin = now();
+        for (int64_t i = 0; i < calls; ++i) move(memory + i * in, in, outputs + i * out, out, count, streaming);
+        best = std::min(best, (now() - begin) / static_cast<double>(calls));
+      }
+    }
+    std::printf("%.9e\n", best);
+    std::fflush(stdout);
+  }
+  return 0;
+}
+
+int main(int argc, char** argv) {
+  if (argc != 4 && argc != 5) return 2;
+  const int threads = std::atoi(argv[1]);
+  if (argc == 5) return meter(threads, std::atoll(argv[2]), std::atoll(argv[3]), std::atoll(argv[4]));
+  const int64_t most = std::atoll(argv[2]);
+  const double until = now() + std::atof(argv[3]);
+  char* memory = allocate(most, threads);
+  if (memory == nullptr) return 1;
   do {
     double calm = 1;
     for (int64_t size = kFirstSize; size <= most;) {

@@ -6,6 +6,8 @@ import hashlib
 import math
 import tempfile
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
@@ -15,9 +17,9 @@ from pydantic import ValidationError
 from kernelwright.errors import MachineError
 from kernelwright.home import home
 from kernelwright.targets.base import Ceilings, Target, TargetInfo, Traffic
-from kernelwright.targets.cpu_ceilings import PROGRAM, bandwidth_now, highest, measure
+from kernelwright.targets.cpu_ceilings import PROGRAM, highest, measure, meter
 from kernelwright.targets.cpu_facts import CpuFacts, read_facts
-from kernelwright.targets.roofline import floor_us
+from kernelwright.targets.roofline import arithmetic_us
 
 if TYPE_CHECKING:
     from kernelwright.tasks import CaseInfo
@@ -63,7 +65,10 @@ class Cpu(Target):
     def measure_again(self) -> None:
         """As described in `Target`; raises what `ceilings` raises."""
         if time.monotonic() - self._measured_at > _FRESH_S:
-            self._raise(self.ceilings(), self._measured()[0])
+            known = self.ceilings()
+            self._ceilings = highest(known, self._measured()[0])
+            if self._ceilings != known:
+                _write(self._kept, self._ceilings)
 
     @cached_property
     def _facts(self) -> CpuFacts:
@@ -87,11 +92,12 @@ class Cpu(Target):
             key=hashlib.sha256(repr(fingerprint).encode()).hexdigest()[:16],
         )
 
-    def floor_now_us(self, case: CaseInfo) -> float:
-        """As described in `Target`; takes a second. Raises what `ceilings` raises."""
-        now = self.ceilings().model_copy(update={"bandwidth": bandwidth_now(self._info)})
-        self._raise(self.ceilings(), now)
-        return floor_us(case, now)
+    @contextmanager
+    def floor_meter(self, case: CaseInfo, calls: int) -> Iterator[Callable[[], float]]:
+        """As described in `Target`. Raises what `ceilings` raises, and `MachineError` where memory does not suffice."""
+        arithmetic = 1e-6 * arithmetic_us(case, self.ceilings())
+        with meter(self._info, case, calls) as traffic:
+            yield lambda: max(traffic(), arithmetic)
 
     @property
     def _kept(self) -> Path:
@@ -102,12 +108,6 @@ class Cpu(Target):
         measured = measure(self._info, self._facts.flags)
         self._measured_at = time.monotonic()
         return measured
-
-    def _raise(self, known: Ceilings, measured: Ceilings) -> None:
-        """Keeps the higher of each rate."""
-        self._ceilings = highest(known, measured)
-        if self._ceilings != known:
-            _write(self._kept, self._ceilings)
 
 
 def _read(path: Path) -> Ceilings | None:

@@ -7,15 +7,19 @@ import subprocess
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import accumulate
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 from kernelwright import toolchain
 from kernelwright.errors import MachineError
 from kernelwright.home import home
 from kernelwright.targets.base import Ceilings, TargetInfo, Traffic
+
+if TYPE_CHECKING:
+    from kernelwright.tasks import CaseInfo
 
 PROGRAM = Path(__file__).with_name("ceilings.cpp")
 _MOST_BYTES = 256 << 20
@@ -23,8 +27,8 @@ _SECONDS = 2.0
 _CALM = 0.9
 _ATTEMPTS = 3
 _TIMEOUT_S = 120
-# Where the CPU has no arithmetic for the half-precision formats they are as fast as float32; else a product tells. A CPU
-# may have it for one of them only, and torch then takes minutes for a large product of the other: sizes grow until slow.
+# Where the CPU has no arithmetic for the half-precision formats they are as fast as float32; else a product tells. It
+# may have it for one of them only, and torch then takes minutes for a large product of the other: sizes grow till slow.
 _PRODUCT = """
 import sys, time, torch
 torch.set_num_threads(int(sys.argv[1]))
@@ -61,21 +65,50 @@ def measure(info: TargetInfo, flags: tuple[str, ...]) -> tuple[Ceilings, bool]:
     return parse(output)
 
 
-def bandwidth_now(info: TargetInfo) -> dict[Traffic, tuple[tuple[int, float], ...]]:
-    """Bandwidths in one short round, as `Ceilings` has them. Raises as `measure`."""
-    return parse(_rounds(info, 0.0))[0].bandwidth
+@contextmanager
+def meter(info: TargetInfo, case: CaseInfo, calls: int) -> Iterator[Callable[[], float]]:
+    """Yields a function that measures what moving the data of one of a batch of `calls` calls takes now, in seconds.
+
+    Raises `MachineError`, here or in that function.
+    """
+    sizes = map(str, (info.cores, case.read_bytes, case.written_bytes, calls))
+    command = [str(_program(info)), *sizes]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=_environment()
+    ) as running:
+        try:
+            yield lambda: _asked(running)
+        finally:
+            running.kill()
+
+
+def _asked(running: subprocess.Popen[str]) -> float:
+    assert running.stdin is not None
+    assert running.stdout is not None
+    try:
+        running.stdin.write("\n")
+        running.stdin.flush()
+        return float(running.stdout.readline())
+    except (OSError, ValueError) as error:
+        reason = f"the program that measures it ended with exit status {running.wait()}"
+        raise MachineError(f"cannot measure the floor: {reason}", remedy="free some memory") from error
 
 
 def _rounds(info: TargetInfo, seconds: float) -> str:
     """What `ceilings.cpp` prints in this time, one round at least."""
     most = min(_MOST_BYTES, info.memory_bytes // 8)
+    return _run([str(_program(info)), str(info.cores), str(most), str(seconds)])
+
+
+def _program(info: TargetInfo) -> Path:
+    """`ceilings.cpp`, built."""
     program = home() / "builds" / f"ceilings-{info.key}"
     if not program.exists():
         program.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=program.parent) as folder:
             _run([*_compiler(info), str(PROGRAM), "-o", f"{folder}/ceilings"])
             Path(folder, "ceilings").replace(program)
-    return _run([str(program), str(info.cores), str(most), str(seconds)])
+    return program
 
 
 def parse(output: str) -> tuple[Ceilings, bool]:
@@ -117,10 +150,15 @@ def _compiler(info: TargetInfo) -> list[str]:
     return [*toolchain.compiler(), "-O3", "-march=native", "-fopenmp", f"-DVECTOR_BYTES={max(16, info.vector_bytes)}"]
 
 
+def _environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "GOMP_"))}
+
+
 def _run(command: list[str]) -> str:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "GOMP_"))}
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S, env=environment, check=True)
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=_TIMEOUT_S, env=_environment(), check=True
+        )
     except subprocess.CalledProcessError as error:
         reason = (error.stderr.strip().splitlines() or [f"exit status {error.returncode}"])[0]
         raise MachineError(f"cannot measure the CPU's ceilings: {reason}", where=command[0]) from error

@@ -20,8 +20,13 @@ if TYPE_CHECKING:
 def floor_us(case: CaseInfo, ceilings: Ceilings) -> float:
     """The time in µs that no kernel for this case can beat: max(bytes / bandwidth, FLOPs / rate)."""
     traffic = case.bytes / bandwidth_of(case, ceilings)
+    return max(1e6 * traffic, arithmetic_us(case, ceilings))
+
+
+def arithmetic_us(case: CaseInfo, ceilings: Ceilings) -> float:
+    """The time in µs that the arithmetic takes at least; 0 where its rate has not been measured."""
     rate = _flop_rate(case, ceilings)
-    return 1e6 * max(traffic, case.flops / rate if rate else 0.0)
+    return 1e6 * case.flops / rate if rate else 0.0
 
 
 def written_share(case: CaseInfo) -> float:

@@ -7,7 +7,8 @@ import ast
 import asyncio
 import os
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,9 @@ class ScriptedTarget(Target):
 
     def measure_again(self) -> None:
         pass
+
+    def floor_meter(self, case: CaseInfo, calls: int) -> AbstractContextManager[Callable[[], float]]:
+        return nullcontext(lambda: 1e-6 * FLOOR_US)
 
     def floor_us(self, case: CaseInfo) -> float:
         return FLOOR_US
@@ -139,12 +143,19 @@ class ScriptedJudge:
         for candidate in candidates[:1]:
             note("compare", candidate)
         self.compared = [candidate.source for candidate in candidates]
-        rows = [ComparisonRow(name="eager", time_us=REFERENCE_US, speedup=1.0, speedup_ci=(1.0, 1.0))]
+        share = FLOOR_US / REFERENCE_US
+        rows = [
+            ComparisonRow(name="eager", time_us=REFERENCE_US, speedup=1.0, speedup_ci=(1.0, 1.0), floor_share=share)
+        ]
         for candidate in candidates:
             gain = self.final(candidate)
             rows.append(
                 ComparisonRow(
-                    name=candidate.id, time_us=REFERENCE_US / gain, speedup=gain, speedup_ci=(gain - 0.1, gain + 0.1)
+                    name=candidate.id,
+                    time_us=REFERENCE_US / gain,
+                    speedup=gain,
+                    speedup_ci=(gain - 0.1, gain + 0.1),
+                    floor_share=gain * share,
                 )
             )
         return Comparison(case="default", floor_us=FLOOR_US, rows=tuple(rows))
