@@ -49,11 +49,12 @@ def masks(pid: int) -> list[set[int]]:
 @pytest.mark.skipif(len(EVERYWHERE) < 2, reason="one core")
 def test_threads_are_apart_while_it_is_let_go_on_and_free_afterwards() -> None:
     with process() as pid:
-        with cores.apart(pid):
+        with cores.apart(pid) as release:
             placed = [mask for mask in masks(pid) if len(mask) == 1]
             assert masks(pid)[0] == {max(EVERYWHERE)}
             assert len({min(mask) for mask in placed}) == len(placed) == min(3, len(EVERYWHERE))
-        assert masks(pid) == [EVERYWHERE] * 3
+            release()
+            assert masks(pid) == [EVERYWHERE] * 3
     assert os.sched_getaffinity(0) == EVERYWHERE
 
 
@@ -61,8 +62,9 @@ def test_threads_are_apart_while_it_is_let_go_on_and_free_afterwards() -> None:
 def test_a_process_that_chose_its_cores_keeps_them() -> None:
     chosen = {min(EVERYWHERE)}
     with process(f"for t in os.listdir('/proc/self/task'): os.sched_setaffinity(int(t), {chosen})") as pid:
-        with cores.apart(pid):
+        with cores.apart(pid) as release:
             assert masks(pid) == [chosen] * 3
+            release()
         assert masks(pid) == [chosen] * 3
 
 
@@ -70,6 +72,6 @@ def test_a_process_that_has_ended_is_no_error() -> None:
     with process() as pid:
         os.kill(pid, signal.SIGKILL)
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-        with cores.apart(pid):
-            pass
+        with cores.apart(pid) as release:
+            release()
     assert os.sched_getaffinity(0) == EVERYWHERE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -167,6 +168,11 @@ class Pools:
         self.timer.reveal([one] * most)
         return min(seconds, max(self._quickest(most) - self._quickest(0), 1e-7) / most)
 
+    def _empty(self, inputs: list[Inputs]) -> float:
+        """Seconds of a batch of no calls, as cold as inputs that have just been written leave the caches."""
+        self.timer.reveal(inputs)
+        return self.timer.run(0)[1]
+
     def _quickest(self, calls: int) -> float:
         """Seconds of the reference's quickest batch of so many calls, of several."""
         start = time.monotonic()
@@ -191,7 +197,7 @@ class Pools:
         """The pool of these batches, with the reference's outputs. Raises `_NotAlike`."""
         pool = Pool(case, batches, [])
         prepare(self.timer, pool)
-        pool.handover = self._quickest(0)
+        pool.handover = statistics.median(self._empty(inputs) for inputs in batches)
         for inputs in batches:
             expected, state = self._answer(case, inputs)
             pool.expected.append(expected)

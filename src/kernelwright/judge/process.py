@@ -240,7 +240,7 @@ class Worker:
         stopped, counts as well; that it waits for a core to stop on does not. Its answer is read after that.
 
         `halfway` are seconds after which it is stopped in the middle of its work, if it is still at it, and what is
-        called then. With `apart` its threads start on cores of their own.
+        called then. With `apart` its threads start on cores of their own (see `cores.apart`).
         """
         if self.closed:
             raise self._ending or WorkerGone(None, "", self._why)
@@ -251,15 +251,17 @@ class Worker:
             if at_once:
                 self._sock.sendall(request)
             self._free.wait()
-            start = self._go_on(apart=apart)
-            if not at_once:  # it must read for the rest to be sent
-                self._sock.sendall(request)
-            if halfway is not None and not select.select([self._sock], [], [], halfway[0])[0]:
-                self.stop()
-                halfway[1]()
-                self._go_on(apart=apart)
-            body = wire.receive_bytes(self._sock, timeout, self.reply_limit)
-            there, busy = time.perf_counter(), memory.cpu_seconds(self.pid)
+            with cores.apart(self.pid) if apart else contextlib.nullcontext(_nothing) as release:
+                start = self._go_on()
+                release()
+                if not at_once:  # it must read for the rest to be sent
+                    self._sock.sendall(request)
+                if halfway is not None and not select.select([self._sock], [], [], halfway[0])[0]:
+                    self.stop()
+                    halfway[1]()
+                    self._go_on()
+                body = wire.receive_bytes(self._sock, timeout, self.reply_limit)
+                there, busy = time.perf_counter(), memory.cpu_seconds(self.pid)
             self.stop()
             late = min(time.perf_counter() - there, memory.cpu_seconds(self.pid) - busy)
             reply = wire.parse(body)
@@ -285,10 +287,11 @@ class Worker:
             while not memory.all_stopped(self.pid):
                 if time.monotonic() > deadline:
                     raise wire.WireError("the worker could not be stopped")
+                time.sleep(1e-5)  # one of its threads may need our core to stop on
 
-    def _go_on(self, *, apart: bool) -> float:
+    def _go_on(self) -> float:
         """Lets it run; returns the time just before."""
-        with self._turn, cores.apart(self.pid) if apart else contextlib.nullcontext():
+        with self._turn:
             self._running = True
             start = time.perf_counter()
             self._signal(signal.SIGCONT)
@@ -390,6 +393,10 @@ class Worker:
         self.close()
         self._ending = ending
         return ending
+
+
+def _nothing() -> None:
+    pass
 
 
 def visible_folders(extra: tuple[str, ...] = ()) -> tuple[str, ...]:
