@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-import statistics
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import cycle, islice
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from kernelwright.judge.tensors import Array, BadTensor, Claim
 from kernelwright.tasks import CaseInfo
 
 BATCH_SECONDS = 4e-3
-"""A timed batch lasts at least about this long for the reference: a hundred times the hand-over between processes."""
+"""A timed batch lasts at least about this long for the reference: many times the hand-over between processes."""
 BATCHES = 8
 """Batches of fresh inputs for each life of a worker; the first warms it up."""
 POOL_BYTES = 1 << 29
@@ -29,6 +29,8 @@ POOL_BYTES = 1 << 29
 MAX_CALLS = 1024
 CALIBRATION_CALLS = 64
 """Calls in a row by which the reference's time is first measured."""
+EMPTY_BATCHES = 8
+"""Batches of no calls, of which the quickest counts."""
 
 
 class _NotAlike(Exception):
@@ -40,7 +42,7 @@ class _NotAlike(Exception):
 class Pool:
     """Inputs for timed calls in batches, and the reference's outputs for each, by which every timed call is checked.
 
-    `handover` is the seconds that a batch of no calls takes, `seconds` about what a call of the reference takes;
+    `handover` is the seconds that a batch of no calls takes (see `Pools.calibrate`), `seconds` about what a call of the reference takes;
     `alike` says whether the results of several calls can lie beside each other.
     """
 
@@ -50,7 +52,7 @@ class Pool:
     """For each batch, the outputs stacked over its calls."""
     states: list[dict[str, Expected]] = field(default_factory=list)
     """For each batch, the state after its last call: what forward changes."""
-    handover: float = 0.0
+    handover: float | None = None
     seconds: float = 0.0
     alike: bool = True
     couple: Pool | None = None
@@ -168,8 +170,15 @@ class Pools:
         self.timer.reveal([one] * most)
         return min(seconds, max(self._quickest(most) - self._quickest(0), 1e-7) / most)
 
+    def calibrate(self, pool: Pool) -> None:
+        """Measures the pool's hand-over, once, with the machine to ourselves: the quickest batch of no calls, as cold
+        as inputs that have just been written leave the caches. Raises `TaskError`."""
+        if pool.handover is None:
+            with self.trusted():
+                self.prepare_timer(pool)
+                pool.handover = min(self._empty(inputs) for inputs in islice(cycle(pool.batches), EMPTY_BATCHES))
+
     def _empty(self, inputs: list[Inputs]) -> float:
-        """Seconds of a batch of no calls, as cold as inputs that have just been written leave the caches."""
         self.timer.reveal(inputs)
         return self.timer.run(0)[1]
 
@@ -197,7 +206,6 @@ class Pools:
         """The pool of these batches, with the reference's outputs. Raises `_NotAlike`."""
         pool = Pool(case, batches, [])
         prepare(self.timer, pool)
-        pool.handover = statistics.median(self._empty(inputs) for inputs in batches)
         for inputs in batches:
             expected, state = self._answer(case, inputs)
             pool.expected.append(expected)

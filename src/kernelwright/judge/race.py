@@ -47,6 +47,7 @@ class Race:
         """Until there are enough rows, or for `limit` seconds, but `2 * MIN_PAIRS` rows at least. Raises `TaskError`
         where the reference fails."""
         self.times = {name: [] for name in (EAGER, *self.lasting, *self.fresh)}
+        self.stopwatch.pools.calibrate(self.pool)
         seconds = SECONDS * len(self.times)
         until = time.monotonic() + (seconds if limit is None else min(seconds, limit))
         for name, side in self.lasting.items():

@@ -46,6 +46,7 @@ class Stopwatch:
             The timing, whether it stopped early, and how many outputs were checked. Raises `Rejection`.
         """
         pool = self.pool(case)
+        self.pools.calibrate(pool)
         pairs = Pairs(SECONDS if to_beat is None else SECONDS / 2)
         checked, stopped = 0, False
         while not stopped and not pairs.enough:
@@ -95,6 +96,7 @@ class Stopwatch:
         outputs, seconds = side.run(len(inputs))
         if check:
             self._check(side, pool, inputs, outputs, pool.expected[batch], pool.states[batch])
+        assert pool.handover is not None
         return max(seconds - pool.handover, 1e-9) / len(inputs), len(inputs) * len(outputs[0]) if check else 0
 
     def _check(
