@@ -3,10 +3,10 @@
     python benchmarks/judge_rivals.py --kernelbench PATH --akg PATH          the first of each family and of each style
     python benchmarks/judge_rivals.py --kernelbench PATH --everything
 
-PATH are checkouts of github.com/ScalingIntelligence/KernelBench and github.com/mindspore-ai/akg. Their evaluators run as
-`benchmarks/rivals/` says, each candidate in a bubblewrap of its own, since they run it in their own process. `accepted`
-counts cheats that a judge calls correct, `won` those that it believes to be faster than their honest part by more than
-15 %; `refused` counts honest candidates. Cheats that attack the machine are left out: nothing would stop them.
+PATH are checkouts of github.com/ScalingIntelligence/KernelBench and github.com/mindspore-ai/akg. Their evaluators run
+as `benchmarks/rivals/` says, each candidate in a bubblewrap of its own, since they run it in their own process.
+`accepted` counts cheats that a judge calls correct, `won` those that it believes to be faster than their honest part by
+more than 15 %; `refused` counts honest candidates. Cheats that attack the machine are left out: nothing would stop them.
 """
 
 from __future__ import annotations
@@ -93,9 +93,10 @@ def sandboxed(script: str, checkout: Path) -> Callable[[Path, str], Opinion]:
                 prefix += ["--ro-bind", str(kept), str(kept)]
             command = [*prefix, sys.executable, str(ROOT / "benchmarks/rivals" / script), *map(str, (checkout, task))]
             try:
-                done = subprocess.run([*command, str(candidate)], capture_output=True, timeout=TIMEOUT_S)
+                done = subprocess.run([*command, str(candidate)], capture_output=True, timeout=TIMEOUT_S, check=False)
                 said = json.loads(done.stdout.decode(errors="replace").strip().splitlines()[-1])
-                return Opinion(bool(said["correct"]), said["ms"], time.monotonic() - start)
+                ms = None if said["ms"] is None else float(said["ms"])
+                return Opinion(bool(said["correct"]), ms, time.monotonic() - start)
             except (subprocess.TimeoutExpired, ValueError, IndexError, KeyError, TypeError):
                 return Opinion(False, None, time.monotonic() - start)
 
@@ -107,7 +108,12 @@ def ours(arena: Arena) -> Callable[[Path, str], Opinion]:
 
     def judge(task: Path, source: str) -> Opinion:
         start = time.monotonic()
-        verdict = arena.judge(task, source)
+        try:
+            verdict = arena.judge(task, source)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the others go on
+            typer.echo(f"{type(error).__name__}: {error}", err=True)
+            arena.rest()
+            return Opinion(False, None, time.monotonic() - start)
         return Opinion(verdict.accepted, verdict.time_us, time.monotonic() - start)
 
     return judge

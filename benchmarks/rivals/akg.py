@@ -1,7 +1,7 @@
 """Judges one candidate with AKG's verifier for C++ on the CPU: CHECKOUT TASK CANDIDATE; prints JSON at the end.
 
-Its template is rendered with what its own adapters give, as its verifier does, and run; it believes the exit status. The
-time is taken as its profiler takes it.
+Its template is rendered with what its own adapters give, as its verifier does, and run; it believes the exit status.
+The time is taken as its profiler takes it.
 """
 
 from __future__ import annotations
@@ -50,7 +50,9 @@ def adapters(checkout: str) -> tuple[Any, Any]:
 def script(checkout: str) -> str:
     """The verification script."""
     framework, dsl = adapters(checkout)
-    template = Path(checkout, "akg_agents/python/akg_agents/op/resources/templates/kernel_verify_template_refactored.j2")
+    template = Path(
+        checkout, "akg_agents/python/akg_agents/op/resources/templates/kernel_verify_template_refactored.j2"
+    )
     lines = {
         "framework_imports": framework.get_import_statements(),
         "framework_model_import": framework.get_framework_import(NAME, False),
@@ -86,7 +88,7 @@ def main(checkout: str, task: str, candidate: str) -> None:
         Path(folder, f"{NAME}_torch.py").write_text(Path(task).read_text())
         Path(folder, f"{NAME}_cpp_impl.py").write_text(Path(candidate).read_text())
         Path(folder, "verify.py").write_text(script(checkout))
-        done = subprocess.run([sys.executable, "verify.py"], cwd=folder, capture_output=True, text=True)
+        done = subprocess.run([sys.executable, "verify.py"], cwd=folder, capture_output=True, text=True, check=False)
         if done.returncode:
             print(done.stderr[-2000:], file=sys.stderr)
             print(json.dumps({"correct": False, "ms": None}))
@@ -95,9 +97,13 @@ def main(checkout: str, task: str, candidate: str) -> None:
         benchmark = dsl.benchmark_impl("ModelNew", "inputs", WARM_UP, RUNS, "cpu", NAME)
         code = "\n".join(f"    {line}" for line in _same_level(benchmark))
         Path(folder, "profile_op.py").write_text(PROFILE.format(name=NAME, benchmark=code))
-        timed = subprocess.run([sys.executable, "profile_op.py"], cwd=folder, capture_output=True, text=True)
-    last = timed.stdout.strip().splitlines()[-1:]
-    ms = float(last[0]) if timed.returncode == 0 and last else None
+        timed = subprocess.run(
+            [sys.executable, "profile_op.py"], cwd=folder, capture_output=True, text=True, check=False
+        )
+    try:
+        ms = float(timed.stdout.strip().splitlines()[-1])
+    except (ValueError, IndexError):
+        ms = None
     print("\n" + json.dumps({"correct": True, "ms": ms}))
 
 

@@ -1,7 +1,8 @@
 """Judges one candidate with KernelBench's own evaluator, on the CPU: CHECKOUT TASK CANDIDATE; prints JSON at the end.
 
-Its code is used as it is. It asks for CUDA throughout, so the calls of `torch.cuda` that it makes say yes and do nothing,
-the device is the CPU, and its timing by the host's clock is used; packages that only its other parts need are empty.
+Its code is used as it is. It asks for CUDA throughout, so the calls of `torch.cuda` that it makes say yes and do
+nothing, the device is the CPU, and its timing by the host's clock is used; packages that only its other parts need are
+empty.
 """
 
 from __future__ import annotations

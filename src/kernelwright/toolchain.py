@@ -17,7 +17,10 @@ def compiler() -> list[str]:
     Raises:
         MachineError: there is none.
     """
-    command = shlex.split(os.environ.get("CXX", "")) or ["c++"]
+    try:
+        command = shlex.split(os.environ.get("CXX", "")) or ["c++"]
+    except ValueError as error:
+        raise MachineError(f"CXX is no command: {error}", remedy="set CXX to a C++ compiler, or unset it") from error
     found = shutil.which(command[0])
     if found is None:
         remedy = "install g++ (Debian, Ubuntu: apt-get install g++), or set CXX"

@@ -47,14 +47,22 @@ def masks(pid: int) -> list[set[int]]:
 
 
 @pytest.mark.skipif(len(EVERYWHERE) < 2, reason="one core")
-def test_threads_are_apart_while_it_is_let_go_on_and_free_afterwards() -> None:
+def test_threads_are_apart_and_the_first_is_free_as_soon_as_it_goes_on() -> None:
     with process() as pid, cores.apart(pid) as release:
         placed = [mask for mask in masks(pid) if len(mask) == 1]
-        assert masks(pid)[0] == {max(EVERYWHERE)}
+        assert masks(pid)[0] == {min(masks(pid)[0])}
         assert len({min(mask) for mask in placed}) == len(placed) == min(3, len(EVERYWHERE))
         release()
-        assert masks(pid) == [EVERYWHERE] * 3
+        assert masks(pid)[0] == EVERYWHERE
     assert os.sched_getaffinity(0) == EVERYWHERE
+
+
+@pytest.mark.skipif(len(EVERYWHERE) < 2, reason="one core")
+def test_all_threads_are_free_afterwards() -> None:
+    with process() as pid:
+        with cores.apart(pid) as release:
+            release()
+        assert masks(pid) == [EVERYWHERE] * 3
 
 
 @pytest.mark.skipif(len(EVERYWHERE) < 2, reason="one core")

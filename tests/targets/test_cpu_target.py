@@ -7,7 +7,8 @@ import os
 import pytest
 
 from kernelwright.errors import MachineError
-from kernelwright.targets import Ceilings
+from kernelwright.judge.memory import all_stopped, descendants
+from kernelwright.targets import Ceilings, floor_us
 from kernelwright.targets.cpu import Cpu
 from kernelwright.targets.cpu_ceilings import parse
 from kernelwright.targets.cpu_facts import read_facts
@@ -223,11 +224,23 @@ def test_arithmetic_bounds_the_floor_of_this_moment(tmp_path, monkeypatch):
         assert floor() == pytest.approx(1e13 / 1e11)
 
 
-def test_a_floor_that_cannot_be_measured_is_an_error(tmp_path, monkeypatch):
+def test_where_memory_does_not_suffice_the_floor_is_the_rooflines(tmp_path, monkeypatch):
     monkeypatch.setenv("KERNELWRIGHT_HOME", str(tmp_path))
     monkeypatch.setattr("kernelwright.targets.cpu.measure", lambda info, flags: (CEILINGS, True))
-    with Cpu().floor_meter(moving(1 << 55, 4), calls=1) as floor, pytest.raises(MachineError, match="memory"):
+    case = moving(1 << 55, 4)
+    with Cpu().floor_meter(case, calls=1) as floor:
+        assert [floor(), floor()] == [pytest.approx(1e-6 * floor_us(case, CEILINGS))] * 2
+
+
+def test_what_measures_the_floor_runs_only_when_asked_and_ends_with_the_measurement(tmp_path, monkeypatch):
+    monkeypatch.setenv("KERNELWRIGHT_HOME", str(tmp_path))
+    monkeypatch.setattr("kernelwright.targets.cpu.measure", lambda info, flags: (CEILINGS, True))
+    before = set(descendants(os.getpid()))
+    with Cpu().floor_meter(moving(1 << 20, 1 << 20), calls=1) as floor:
         floor()
+        (running,) = set(descendants(os.getpid())) - before
+        assert all_stopped(running)
+    assert set(descendants(os.getpid())) <= before
 
 
 def moving(read, written, flops=0):

@@ -40,9 +40,9 @@ class Background:
             return
         with self._gate:
             held = [worker for worker in self._workers if not worker.closed]
-            for worker in held:
-                worker.pause()
             try:
+                for worker in held:
+                    worker.pause()
                 yield
             finally:
                 for worker in held:

@@ -21,11 +21,11 @@ from kernelwright.judge.candidate import Build
 from kernelwright.judge.endings import WorkerTimeout
 from kernelwright.judge.evaluation import Clock, Evaluation
 from kernelwright.judge.pools import Pools, Reference
-from kernelwright.judge.process import Worker, Zygote, visible_folders
+from kernelwright.judge.process import Worker, Zygote
 from kernelwright.judge.race import COMPILED, Race
 from kernelwright.judge.reference import ReferenceSide, new_seeds
 from kernelwright.judge.rejection import Rejection, WorkerFailure
-from kernelwright.judge.sandbox import Confinement
+from kernelwright.judge.sandbox import Confinement, visible_folders
 from kernelwright.judge.timing import Stopwatch
 from kernelwright.judge.verdict import STAGES, Comparison, Proof, StageReport, Verdict
 from kernelwright.judge.warden import Allowance

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -36,6 +37,7 @@ them."""
 
 def _join_pool() -> None:
     _own.pooled = True
+    os.sched_setaffinity(0, os.sched_getaffinity(os.getpid()))  # whoever asked first may be bound to one core just now
 
 
 _POOL = ThreadPoolExecutor(len(os.sched_getaffinity(0)), thread_name_prefix="judge", initializer=_join_pool)
@@ -140,11 +142,10 @@ def descendants(pid: int) -> list[int]:
     while queue:
         current = queue.pop()
         found.append(current)
-        for listing in Path(f"/proc/{current}/task").glob("*/children"):
-            try:
-                queue += [int(child) for child in listing.read_text().split()]
-            except (FileNotFoundError, ProcessLookupError):
-                continue
+        with suppress(FileNotFoundError, ProcessLookupError):
+            for thread in Path(f"/proc/{current}/task").iterdir():
+                with suppress(FileNotFoundError, ProcessLookupError):
+                    queue += [int(child) for child in (thread / "children").read_text().split()]
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,7 +31,7 @@ MAX_CALLS = 1024
 CALIBRATION_CALLS = 64
 """Calls in a row by which the reference's time is first measured."""
 EMPTY_BATCHES = 8
-"""Batches of no calls, of which the quickest counts."""
+"""Batches of no calls that say what handing over takes."""
 
 
 class _NotAlike(Exception):
@@ -42,8 +43,8 @@ class _NotAlike(Exception):
 class Pool:
     """Inputs for timed calls in batches, and the reference's outputs for each, by which every timed call is checked.
 
-    `handover` is the seconds that a batch of no calls takes (see `Pools.calibrate`), `seconds` about what a call of the reference takes;
-    `alike` says whether the results of several calls can lie beside each other.
+    `handover` is the seconds that a batch of no calls takes (see `Pools.calibrate`), `seconds` about what a call of the
+    reference takes; `alike` says whether the results of several calls can lie beside each other.
     """
 
     case: CaseInfo
@@ -171,12 +172,14 @@ class Pools:
         return min(seconds, max(self._quickest(most) - self._quickest(0), 1e-7) / most)
 
     def calibrate(self, pool: Pool) -> None:
-        """Measures the pool's hand-over, once, with the machine to ourselves: the quickest batch of no calls, as cold
-        as inputs that have just been written leave the caches. Raises `TaskError`."""
+        """Measures the pool's hand-over, once, with the machine to ourselves: the usual batch of no calls, as cold as
+        inputs that have just been written leave the caches. Raises `TaskError`."""
         if pool.handover is None:
             with self.trusted():
                 self.prepare_timer(pool)
-                pool.handover = min(self._empty(inputs) for inputs in islice(cycle(pool.batches), EMPTY_BATCHES))
+                pool.handover = statistics.median(
+                    self._empty(inputs) for inputs in islice(cycle(pool.batches), EMPTY_BATCHES)
+                )
 
     def _empty(self, inputs: list[Inputs]) -> float:
         self.timer.reveal(inputs)
@@ -196,11 +199,15 @@ class Pools:
         assert answer is not None
         return answer.outputs
 
-    def solve(self, pool: Pool, inputs: list[Inputs]) -> tuple[tuple[Expected, ...], dict[str, Expected]]:
-        """What the reference makes of other inputs than the pool's: outputs, and the state after the last call."""
+    def solve(self, pool: Pool, inputs: list[Inputs]) -> tuple[tuple[Expected, ...], dict[str, Expected]] | None:
+        """What the reference makes of other inputs than the pool's: outputs, and the state after the last call; None
+        where the shapes of its outputs depend on them."""
         with self.trusted():
             self.prepare_timer(pool)
-            return self._answer(pool.case, inputs)
+            try:
+                return self._answer(pool.case, inputs)
+            except _NotAlike:
+                return None
 
     def _answered(self, case: CaseInfo, batches: list[list[Inputs]]) -> Pool:
         """The pool of these batches, with the reference's outputs. Raises `_NotAlike`."""

@@ -17,7 +17,6 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -250,8 +249,7 @@ class Worker:
             at_once = len(request) <= _FITS
             if at_once:
                 self._sock.sendall(request)
-            self._free.wait()
-            with cores.apart(self.pid) if apart else contextlib.nullcontext(_nothing) as release:
+            with cores.apart(self.pid) if apart else contextlib.nullcontext(cores.nothing) as release:
                 start = self._go_on()
                 release()
                 if not at_once:  # it must read for the rest to be sent
@@ -290,12 +288,15 @@ class Worker:
                 time.sleep(1e-5)  # one of its threads may need our core to stop on
 
     def _go_on(self) -> float:
-        """Lets it run; returns the time just before."""
-        with self._turn:
-            self._running = True
-            start = time.perf_counter()
-            self._signal(signal.SIGCONT)
-        return start
+        """Lets it run, once it is not held up; returns the time just before."""
+        while True:
+            self._free.wait()
+            with self._turn:
+                if self._free.is_set():
+                    self._running = True
+                    start = time.perf_counter()
+                    self._signal(signal.SIGCONT)
+                    return start
 
     def pause(self) -> None:
         """Holds the worker up, in the middle of a call too, with everything it has started (a compiler)."""
@@ -346,10 +347,9 @@ class Worker:
     def close(self) -> None:
         """Kills the worker and everything it started; may be called again."""
         if self._pidfd >= 0:
-            with contextlib.suppress(ProcessLookupError):
-                self._signal(signal.SIGKILL)
-            os.close(self._pidfd)
-            self._pidfd = -1
+            self.kill()
+            closing, self._pidfd = self._pidfd, -1
+            os.close(closing)
             if not self._alone:
                 self._zygote.status(self._token, _STOP_TIMEOUT)  # by then its keeper has ended what it left behind
         self._sock.close()
@@ -393,19 +393,3 @@ class Worker:
         self.close()
         self._ending = ending
         return ending
-
-
-def _nothing() -> None:
-    pass
-
-
-def visible_folders(extra: tuple[str, ...] = ()) -> tuple[str, ...]:
-    """The folders that must stay readable in a worker although they lie below one that the sandbox hides."""
-    hiding = ("/tmp", "/var/tmp", "/dev/shm", str(home()))
-    folders = dict.fromkeys((*sandbox.needed_folders(), *extra))
-    needed = [folder for folder in folders if any(_below(folder, parent) for parent in hiding)]
-    return tuple(folder for folder in needed if not any(_below(folder, other) for other in needed))
-
-
-def _below(folder: str, parent: str) -> bool:
-    return Path(parent) in Path(folder).parents

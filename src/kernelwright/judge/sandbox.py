@@ -27,6 +27,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from kernelwright.home import home
 from kernelwright.judge import landlock, seccomp
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -303,3 +304,15 @@ def _read_only_everywhere() -> None:
     if result != 0:
         code = ctypes.get_errno()
         raise OSError(code, f"mount_setattr: {os.strerror(code)}")
+
+
+def visible_folders(extra: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """The folders that must stay readable in a worker although they lie below one that the sandbox hides."""
+    hiding = ("/tmp", "/var/tmp", "/dev/shm", str(home()))
+    folders = dict.fromkeys((*needed_folders(), *extra))
+    needed = [folder for folder in folders if any(_below(folder, parent) for parent in hiding)]
+    return tuple(folder for folder in needed if not any(_below(folder, other) for other in needed))
+
+
+def _below(folder: str, parent: str) -> bool:
+    return Path(parent) in Path(folder).parents

@@ -136,12 +136,16 @@ class Stopwatch:
         spare = pool.batches[(batch + 1 + secrets.randbelow(len(pool.batches) - 1)) % len(pool.batches)]
         look = Look(side, inputs, spare, self.pools.base(pool.case))
         look.clear()
-        delay = random.SystemRandom().random() * (seconds or pool.seconds) * len(inputs)
+        delay = random.SystemRandom().random() * ((seconds or pool.seconds) * len(inputs) + (pool.handover or 0.0))
         outputs, _ = side.run(len(inputs), halfway=(delay, look.take))
         expected, state = pool.expected[batch], pool.states[batch]
         if look.taken:
             look.check(outputs)
-            expected, state = self.pools.solve(pool, look.inputs)
+            found = self.pools.solve(pool, look.inputs)
+            if found is None:
+                side.poison()
+                return 0
+            expected, state = found
         self._check(side, pool, look.inputs, outputs, expected, state)
         return len(inputs) * len(outputs[0])
 

@@ -141,9 +141,9 @@ class ComparisonRow(BaseModel):
     time_us: float
     speedup: float
     speedup_ci: tuple[float, float]
-    floor_share: float
-    """The floor's time over this one's, both measured in the same turn: 1 means as fast as the hardware allows."""
     speedup_over_compile: float | None = None
+    floor_share: float | None = None
+    """The floor's time over this one's, both measured in the same turn: 1 means as fast as the hardware allows."""
 
 
 class Comparison(BaseModel):

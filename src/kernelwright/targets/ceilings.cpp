@@ -1,7 +1,8 @@
 // Measures what this CPU can do at best: bytes/s by working-set size, and FLOP/s of fused multiply-adds.
 //
-// usage: ceilings THREADS READ_BYTES WRITTEN_BYTES CALLS
-// for each line on stdin prints the seconds that moving the data of one call takes at this moment (see `meter`).
+// usage: ceilings THREADS INPUT_BYTES STATE_BYTES OUTPUT_BYTES CALLS
+// prints a line when it is ready, and for each line on stdin the seconds that moving the data of one call takes at this
+// moment (see `meter`).
 //
 // usage: ceilings THREADS MAX_BYTES SECONDS
 // prints one result a line: `read BYTES BYTES_PER_S`, `write ...`, `copy ...`, `flops DTYPE FLOP_PER_S`, and once a round `calm all SHARE`, how much of
@@ -173,11 +174,11 @@ static double multiply_adds(int threads) {
   return operations / longest;
 }
 
-// Memory in huge pages where the system allows, touched; null where there is not enough.
-static char* allocate(int64_t bytes, int threads) {
+// Touched memory; null where there is not enough.
+static char* allocate(int64_t bytes, int threads, bool huge_pages) {
   void* mapped = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (mapped == MAP_FAILED) return nullptr;
-  madvise(mapped, bytes, MADV_HUGEPAGE);
+  if (huge_pages) madvise(mapped, bytes, MADV_HUGEPAGE);
   char* memory = static_cast<char*>(mapped);
 #pragma omp parallel for num_threads(threads)
   for (int64_t page = 0; page < bytes; page += 4096) std::memset(memory + page, 0, 4096);
@@ -189,7 +190,8 @@ constexpr int64_t kBlock = 4096;
 static int64_t rounded(int64_t bytes) { return (bytes + kBlock - 1) / kBlock * kBlock; }
 
 // One call of a kernel that only moves data: what is both read and written is copied, the rest read or written.
-static void move(const char* from, int64_t read_bytes, char* to, int64_t written_bytes, int threads, bool streaming) {
+static void move(const char* from, int64_t read_bytes, const char* state, int64_t state_bytes, char* to,
+                 int64_t written_bytes, int threads, bool streaming) {
 #pragma omp parallel num_threads(threads)
   {
     const int64_t part = kBlock / static_cast<int64_t>(sizeof(Block)), thread = omp_get_thread_num();
@@ -198,7 +200,9 @@ static void move(const char* from, int64_t read_bytes, char* to, int64_t written
       first = blocks * thread / threads * part;
       count = blocks * (thread + 1) / threads * part - first;
     };
-    int64_t in = 0, reads = 0, out = 0, writes = 0;
+    int64_t in = 0, reads = 0, out = 0, writes = 0, kept = 0, states = 0;
+    slice(state_bytes, kept, states);
+    read(reinterpret_cast<const Block*>(state) + kept, nullptr, states);
     slice(read_bytes, in, reads);
     slice(written_bytes, out, writes);
     const Block* source = reinterpret_cast<const Block*>(from) + in;
@@ -211,12 +215,15 @@ static void move(const char* from, int64_t read_bytes, char* to, int64_t written
 }
 
 // What moving a call's data takes right now, as the judge times calls: the inputs of a whole batch are written, then all
-// calls run, each on inputs and outputs of its own. The quickest of what a kernel may choose.
-static int meter(int threads, int64_t read_bytes, int64_t written_bytes, int64_t calls) {
-  const int64_t in = rounded(read_bytes), out = rounded(written_bytes), kept = std::min(in, kMostKept);
-  char* memory = allocate(std::max(kBlock, calls * (in + out) + kept), threads);
+// calls run, each on inputs and outputs of its own and on the same state, in pages as torch has them. The quickest of what
+// a kernel may choose.
+static int meter(int threads, int64_t input_bytes, int64_t state_bytes, int64_t output_bytes, int64_t calls) {
+  const int64_t in = rounded(input_bytes), out = rounded(output_bytes), kept = std::min(in, kMostKept);
+  char* memory = allocate(std::max(kBlock, calls * (in + out) + kept + rounded(state_bytes)), threads, false);
   if (memory == nullptr) return 1;
-  char *outputs = memory + calls * in, *source = outputs + calls * out;
+  char *outputs = memory + calls * in, *source = outputs + calls * out, *state = source + kept;
+  std::printf("ready\n");
+  std::fflush(stdout);
   for (int request = std::getchar(); request != EOF; request = std::getchar()) {
     if (request != '\n') continue;
     double best = HUGE_VAL;
@@ -224,7 +231,9 @@ static int meter(int threads, int64_t read_bytes, int64_t written_bytes, int64_t
       for (bool streaming : {false, true}) {
         for (int64_t at = 0; at < calls * in; at += kept) std::memcpy(memory + at, source, std::min(kept, calls * in - at));
         const double begin = now();
-        for (int64_t i = 0; i < calls; ++i) move(memory + i * in, in, outputs + i * out, out, count, streaming);
+        for (int64_t i = 0; i < calls; ++i) {
+          move(memory + i * in, in, state, state_bytes, outputs + i * out, out, count, streaming);
+        }
         best = std::min(best, (now() - begin) / static_cast<double>(calls));
       }
     }
@@ -235,12 +244,12 @@ static int meter(int threads, int64_t read_bytes, int64_t written_bytes, int64_t
 }
 
 int main(int argc, char** argv) {
-  if (argc != 4 && argc != 5) return 2;
+  if (argc != 4 && argc != 6) return 2;
   const int threads = std::atoi(argv[1]);
-  if (argc == 5) return meter(threads, std::atoll(argv[2]), std::atoll(argv[3]), std::atoll(argv[4]));
+  if (argc == 6) return meter(threads, std::atoll(argv[2]), std::atoll(argv[3]), std::atoll(argv[4]), std::atoll(argv[5]));
   const int64_t most = std::atoll(argv[2]);
   const double until = now() + std::atof(argv[3]);
-  char* memory = allocate(most, threads);
+  char* memory = allocate(most, threads, true);
   if (memory == nullptr) return 1;
   do {
     double calm = 1;

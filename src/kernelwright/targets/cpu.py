@@ -19,7 +19,7 @@ from kernelwright.home import home
 from kernelwright.targets.base import Ceilings, Target, TargetInfo, Traffic
 from kernelwright.targets.cpu_ceilings import PROGRAM, highest, measure, meter
 from kernelwright.targets.cpu_facts import CpuFacts, read_facts
-from kernelwright.targets.roofline import arithmetic_us
+from kernelwright.targets.roofline import arithmetic_us, floor_us
 
 if TYPE_CHECKING:
     from kernelwright.tasks import CaseInfo
@@ -94,10 +94,11 @@ class Cpu(Target):
 
     @contextmanager
     def floor_meter(self, case: CaseInfo, calls: int) -> Iterator[Callable[[], float]]:
-        """As described in `Target`. Raises what `ceilings` raises, and `MachineError` where memory does not suffice."""
-        arithmetic = 1e-6 * arithmetic_us(case, self.ceilings())
+        """As described in `Target`; the roofline's floor where there is not enough memory to measure. Raises what
+        `ceilings` raises."""
+        arithmetic, roofline = (1e-6 * bound(case, self.ceilings()) for bound in (arithmetic_us, floor_us))
         with meter(self._info, case, calls) as traffic:
-            yield lambda: max(traffic(), arithmetic)
+            yield lambda: max(traffic() or roofline, arithmetic)
 
     @property
     def _kept(self) -> Path:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import select
+import signal
 import subprocess
 import sys
 import tempfile
@@ -66,32 +68,51 @@ def measure(info: TargetInfo, flags: tuple[str, ...]) -> tuple[Ceilings, bool]:
 
 
 @contextmanager
-def meter(info: TargetInfo, case: CaseInfo, calls: int) -> Iterator[Callable[[], float]]:
-    """Yields a function that measures what moving the data of one of a batch of `calls` calls takes now, in seconds.
-
-    Raises `MachineError`, here or in that function.
-    """
-    sizes = map(str, (info.cores, case.read_bytes, case.written_bytes, calls))
-    command = [str(_program(info)), *sizes]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=_environment()
-    ) as running:
-        try:
-            yield lambda: _asked(running)
-        finally:
-            running.kill()
-
-
-def _asked(running: subprocess.Popen[str]) -> float:
-    assert running.stdin is not None
-    assert running.stdout is not None
+def meter(info: TargetInfo, case: CaseInfo, calls: int) -> Iterator[Callable[[], float | None]]:
+    """Yields a function that measures what moving the data of one of a batch of `calls` calls takes now, in seconds;
+    None where there is not enough memory for that. Raises `MachineError` where its program cannot be built."""
+    inputs = case.read_bytes - case.state_bytes
+    sizes = map(str, (info.cores, inputs, case.state_bytes, case.written_bytes, calls))
     try:
-        running.stdin.write("\n")
-        running.stdin.flush()
-        return float(running.stdout.readline())
-    except (OSError, ValueError) as error:
-        reason = f"the program that measures it ended with exit status {running.wait()}"
-        raise MachineError(f"cannot measure the floor: {reason}", remedy="free some memory") from error
+        running = subprocess.Popen(
+            [str(_program(info)), *sizes], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0, env=_environment()
+        )
+    except OSError as error:
+        raise MachineError(f"cannot measure the floor: {error}") from error
+    try:
+        _line(running)
+        _signal(running, signal.SIGSTOP)
+        yield lambda: _asked(running)
+    finally:
+        running.kill()
+        running.wait()
+        for pipe in (running.stdin, running.stdout):
+            assert pipe is not None
+            pipe.close()
+
+
+def _asked(running: subprocess.Popen[bytes]) -> float | None:
+    """One measurement; the program is stopped in between, or its threads would spin while something else is timed."""
+    assert running.stdin is not None
+    try:
+        _signal(running, signal.SIGCONT)
+        running.stdin.write(b"\n")
+        return float(_line(running))
+    except (BrokenPipeError, ValueError):
+        return None
+    finally:
+        _signal(running, signal.SIGSTOP)
+
+
+def _line(running: subprocess.Popen[bytes]) -> bytes:
+    """What it prints next; nothing where it has ended or takes too long."""
+    assert running.stdout is not None
+    return running.stdout.readline() if select.select([running.stdout], [], [], _TIMEOUT_S)[0] else b""
+
+
+def _signal(running: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    if running.poll() is None:
+        running.send_signal(number)
 
 
 def _rounds(info: TargetInfo, seconds: float) -> str:

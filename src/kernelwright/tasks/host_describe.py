@@ -119,7 +119,8 @@ def _watch(reference: Reference, model: nn.Module, inputs: list[Any]) -> CaseTra
 
 def _case_facts(traced: CaseTrace) -> dict[str, Any]:
     tensors = [value for value in traced.inputs if isinstance(value, Tensor)]
-    sources = [*tensors, *(tensor for _, _, tensor in traced.state)]
+    held = [tensor for _, _, tensor in traced.state]
+    sources = [*tensors, *held]
     given = {storage(source) for source in sources}
     made = {storage(output): output for output in traced.outputs if storage(output) not in given}
     return {
@@ -128,6 +129,7 @@ def _case_facts(traced: CaseTrace) -> dict[str, Any]:
         "flops": traced.flops,
         "terms": traced.trace.terms,
         "read_bytes": traced.trace.read_bytes(sources, traced.outputs),
+        "state_bytes": traced.trace.read_bytes(held, traced.outputs),
         "written_bytes": sum(output.numel() * output.element_size() for output in made.values()),
     }
 

@@ -51,6 +51,8 @@ class CaseInfo(Data):
     outputs: tuple[TensorInfo, ...]
     flops: int
     read_bytes: int
+    state_bytes: int = 0
+    """Of what is read, the part that every call finds in the same place: parameters and buffers."""
     written_bytes: int
     terms: float = 1.0
 

@@ -62,7 +62,7 @@ def _rehearse(evaluation: Evaluation, side: CandidateSide) -> None:
             blank = _blank(case)
             side.bind(blank)
             side.reveal([blank])
-            side.run(1)
+            side.run(1, apart=False)  # beside other builds
         except Rejection as rejection:
             explained = _explained(evaluation, rejection)
             if explained is not rejection or rejection.reason in ("timed_out", "over_limit"):
