@@ -200,8 +200,8 @@ def markdown(rows: Sequence[Row], summary: Summary, where: dict[str, Any]) -> st
         + ".",
         "",
         "Times are of one forward call, measured in turn in separate processes at the end of each run; speedups are "
-        "medians of paired ratios with their 95 % confidence interval. The floor is what the measured bandwidth and "
-        "arithmetic rate allow.",
+        "medians of paired ratios with their 95 % confidence interval. The floor is what moving the bytes and the "
+        "arithmetic take at least, measured in turn with them.",
         "",
         "| " + " | ".join(HEADINGS) + " |",
         "| --- |" + " ---: |" * (len(HEADINGS) - 2) + " --- |",

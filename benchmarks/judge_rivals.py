@@ -6,7 +6,8 @@
 PATH are checkouts of github.com/ScalingIntelligence/KernelBench and github.com/mindspore-ai/akg. Their evaluators run
 as `benchmarks/rivals/` says, each candidate in a bubblewrap of its own, since they run it in their own process.
 `accepted` counts cheats that a judge calls correct, `won` those that it believes to be faster than their honest part by
-more than 15 %; `refused` counts honest candidates. Cheats that attack the machine are left out: nothing would stop them.
+more than 15 %; `refused` counts honest candidates. Cheats that attack the machine are left out: nothing would stop
+them.
 """
 
 from __future__ import annotations

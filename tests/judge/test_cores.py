@@ -50,7 +50,7 @@ def masks(pid: int) -> list[set[int]]:
 def test_threads_are_apart_and_the_first_is_free_as_soon_as_it_goes_on() -> None:
     with process() as pid, cores.apart(pid) as release:
         placed = [mask for mask in masks(pid) if len(mask) == 1]
-        assert masks(pid)[0] == {min(masks(pid)[0])}
+        assert masks(pid)[0] in placed
         assert len({min(mask) for mask in placed}) == len(placed) == min(3, len(EVERYWHERE))
         release()
         assert masks(pid)[0] == EVERYWHERE
