@@ -25,6 +25,14 @@ def test_a_finalist_that_fails_takes_no_other_with_it(bench: Bench) -> None:
     assert found.compile_problem == ""
 
 
+def test_a_finalist_that_is_not_built_is_built_first(bench: Bench) -> None:
+    moved = Candidate(source=f"{HONEST}\n# judged with a compiler that is gone\n", language="cpp")
+
+    found = bench.run(bench.judge(AFFINE).compare([moved]))
+
+    assert [row.name for row in found.rows] == ["eager", "torch.compile", moved.id]
+
+
 def test_without_any_finalist_left_there_are_still_eager_and_torch_compile(bench: Bench) -> None:
     found = bench.run(bench.judge(AFFINE).compare([WRONG, ENDS]))
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any, TypeVar
 
 from kernelwright.judge.process import Worker
+
+T = TypeVar("T")
 
 
 class Background:
@@ -47,3 +51,16 @@ class Background:
             finally:
                 for worker in held:
                     worker.resume()
+
+
+async def in_thread(work: Callable[..., T], *arguments: Any, abort: Callable[[], None]) -> T:
+    """Runs blocking work in a thread. When cancelled, calls `abort` and waits for the thread, which may hold the
+    device."""
+    running = asyncio.ensure_future(asyncio.to_thread(work, *arguments))
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        abort()
+        await asyncio.wait([running])
+        running.exception()  # nobody wants to know
+        raise

@@ -10,13 +10,13 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from kernelwright import registry
 from kernelwright.errors import TaskError
 from kernelwright.home import home
 from kernelwright.judge import builds, stages
-from kernelwright.judge.background import Background
+from kernelwright.judge.background import Background, in_thread
 from kernelwright.judge.candidate import Build
 from kernelwright.judge.endings import WorkerTimeout
 from kernelwright.judge.evaluation import Clock, Evaluation
@@ -36,7 +36,6 @@ from kernelwright.tasks import Fairness, Graph, Task, TaskInfo
 if TYPE_CHECKING:
     from kernelwright.proposers.base import Candidate
 
-T = TypeVar("T")
 FAIRNESS_SECONDS = 10.0
 COMPILE_TIMEOUT = 300.0
 READY = "ready"
@@ -134,10 +133,10 @@ class Judge:
         done: list[StageReport] = []
         try:
             async with self._builders:
-                await _in_thread(self._stage, evaluation, "build", done, abort=evaluation.abort)
+                await in_thread(self._stage, evaluation, "build", done, abort=evaluation.abort)
             async with self._device:
                 for name in STAGES[1:]:
-                    await _in_thread(self._stage, evaluation, name, done, abort=evaluation.abort)
+                    await in_thread(self._stage, evaluation, name, done, abort=evaluation.abort)
         except Rejection as rejection:
             return self._verdict(candidate, evaluation, done, rejection)
         finally:
@@ -157,9 +156,21 @@ class Judge:
             compiled = self._compile_worker
         except asyncio.TimeoutError:
             compiled, problem = None, "not ready within the budget"
+        contestants = {candidate.id: self._evaluation(candidate, None) for candidate in candidates}
+        await asyncio.gather(*map(self._build, contestants.values()))
         async with self._device:
             left = None if end is None else max(1.0, end - time.monotonic())
-            return await _in_thread(self._compare, candidates, compiled, problem, left, abort=lambda: None)
+            return await in_thread(self._compare, contestants, compiled, problem, left, abort=lambda: None)
+
+    async def _build(self, evaluation: Evaluation) -> None:
+        """Builds a contestant whose build is gone: its verdict may be older than the compiler."""
+        try:
+            async with self._builders:
+                await in_thread(stages.build, evaluation, abort=evaluation.abort)
+        except Rejection:
+            return  # the race will tell
+        finally:
+            evaluation.side_done()
 
     # --- start ---
 
@@ -209,7 +220,7 @@ class Judge:
     async def _prepare_answers(self) -> None:
         async with self._device:
             with suppress(TaskError):  # whoever needs the answer meets the same error and reports it
-                await _in_thread(self._answers, abort=self._reference.abort)
+                await in_thread(self._answers, abort=self._reference.abort)
 
     def _answers(self) -> None:
         case = self.info.tune_case
@@ -358,7 +369,7 @@ class Judge:
         return reply["source"], str(reply.get("problem", ""))
 
     def _compare(
-        self, candidates: Sequence[Candidate], compiled: Worker | None, problem: str, limit: float | None
+        self, contestants: dict[str, Evaluation], compiled: Worker | None, problem: str, limit: float | None
     ) -> Comparison:
         case = self.info.tune_case
         lasting = {}
@@ -367,7 +378,7 @@ class Judge:
             timeout = COMPILE_TIMEOUT if limit is None else limit
             lasting[COMPILED] = Reference(compiled, self._reference, call_timeout=timeout)
             lasting[COMPILED].compiled = True
-        fresh = {candidate.id: self._evaluation(candidate, None).fresh_side for candidate in candidates}
+        fresh = {name: evaluation.fresh_side for name, evaluation in contestants.items()}
         with self._background.held_up():
             pool = self._stopwatch.pool(case)
             with self.target.floor_meter(case, len(pool.batches[0])) as floor:
@@ -381,19 +392,6 @@ class Judge:
             rows=race.rows(),
             compile_problem="" if COMPILED in race.times else problem or "torch.compile is not available",
         )
-
-
-async def _in_thread(work: Callable[..., T], *arguments: Any, abort: Callable[[], None]) -> T:
-    """Runs blocking work in a thread. When cancelled, calls `abort` and waits for the thread, which may hold the
-    device."""
-    running = asyncio.ensure_future(asyncio.to_thread(work, *arguments))
-    try:
-        return await asyncio.shield(running)
-    except asyncio.CancelledError:
-        abort()
-        await asyncio.wait([running])
-        running.exception()  # nobody wants to know
-        raise
 
 
 def _dtype(case: Any) -> str:
