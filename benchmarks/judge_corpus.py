@@ -12,11 +12,8 @@ from __future__ import annotations
 
 import fnmatch
 import json
-import multiprocessing
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -25,13 +22,15 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-TESTS = Path(__file__).resolve().parents[1] / "tests"
-sys.path.insert(0, str(TESTS / "adversarial"))
+from load import busy
 
-import corpus  # noqa: E402 - found in the folder above
+TESTS = Path(__file__).resolve().parents[1] / "tests"
+sys.path[:0] = [str(TESTS / "adversarial"), str(TESTS / "honest")]
+
+import corpus  # noqa: E402 - found in the folders above
+import honest_corpus  # noqa: E402
 from arena import Arena, Traces, settled  # noqa: E402
 
-HONEST = TESTS / "honest"
 OUTCOMES = ("right reason", "other reason", "no advantage", "HOLE", "died")
 app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
 
@@ -93,18 +92,6 @@ def judge_cheat(arena: Arena, cheat: corpus.Cheat, task: corpus.Task) -> Result:
     return Result(cheat.id, cheat.family, outcome, reason, verdict.message[:300], seconds, verdict.speedup)
 
 
-def honest_candidates() -> Iterator[tuple[str, Path, str]]:
-    """Name, task file and source of each; files whose header names no task are none."""
-    for path in sorted(HONEST.glob("**/*.py")):
-        source = path.read_text()
-        named = next((line for line in source.splitlines()[:20] if line.startswith("# task:")), "")
-        task = named.removeprefix("# task:").strip()
-        places = [HONEST / "tasks" / f"{task}.py", corpus.ROOT / "tasks" / f"{task}.py", TESTS.parent / task]
-        found = next((place for place in places if task and place.is_file()), None)
-        if found:
-            yield f"{path.parent.name}/{path.stem}", found, source
-
-
 def judge_honest(arena: Arena, name: str, task: Path, source: str) -> Result:
     """One honest candidate."""
     start = time.monotonic()
@@ -119,31 +106,12 @@ def judge_honest(arena: Arena, name: str, task: Path, source: str) -> Result:
     )
 
 
-def _burn() -> None:
-    while True:
-        pass
-
-
-@contextmanager
-def busy(cores: int) -> Iterator[None]:
-    """Keeps this many cores busy."""
-    others = [multiprocessing.get_context("spawn").Process(target=_burn, daemon=True) for _ in range(cores)]
-    for other in others:
-        other.start()
-    try:
-        yield
-    finally:
-        for other in others:
-            other.kill()
-            other.join()
-
-
 def measure(rounds: int, load: int, only: str, console: Console) -> Report:
     """Runs the corpus."""
     report = Report(rounds=rounds, load=load)
     tasks = corpus.tasks()
     cheats = [cheat for cheat in corpus.cheats() if fnmatch.fnmatch(cheat.id, only)]
-    honest = [one for one in honest_candidates() if fnmatch.fnmatch(one[0], only)]
+    honest = [one for one in honest_corpus.corpus() if fnmatch.fnmatch(one.name, only)]
     warm = Arena()  # what lasts as long as the process is there before anything is counted
     warm.honest(next(iter(tasks.values())))
     warm.close()
@@ -155,8 +123,8 @@ def measure(rounds: int, load: int, only: str, console: Console) -> Report:
             for cheat in cheats:
                 report.cheats.append(judge_cheat(arena, cheat, tasks[cheat.task]))
                 _progress(console, report, total, report.cheats[-1])
-            for name, task, source in sorted(honest, key=lambda one: one[1]):
-                report.honest.append(judge_honest(arena, name, task, source))
+            for one in honest:
+                report.honest.append(judge_honest(arena, one.name, one.task_path, one.source))
                 _progress(console, report, total, report.honest[-1])
         arena.close()
         report.left = settled(before)

@@ -160,7 +160,7 @@ def main(
         raise typer.Exit(2)
     arena = Arena()
     rivals = [Rival("Kernelwright", ours(arena))]
-    for name, script, path in (("KernelBench", "kernelbench.py", kernelbench), ("AKG", "akg.py", akg)):
+    for name, script, path in (("KernelBench", "with_kernelbench.py", kernelbench), ("AKG", "with_akg.py", akg)):
         if path is not None:
             rivals.append(Rival(name, sandboxed(script, path.resolve())))
     try:

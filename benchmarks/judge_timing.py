@@ -11,14 +11,13 @@ far the measured speedup is from that, `held` how often the 95 % interval holds 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -31,6 +30,7 @@ from kernelwright import registry
 from kernelwright.judge.judge import Judge
 from kernelwright.proposers.base import Candidate
 from kernelwright.tasks import Task
+from load import busy
 
 DURATIONS_US = (20.0, 200.0, 2e3, 2e4, 2e5)
 BUILD = Path(__file__).resolve().parents[1] / "build"
@@ -49,7 +49,11 @@ void work(tvm::ffi::TensorView x, tvm::ffi::TensorView y, int64_t rounds, int64_
     float a = 1.0f, b = 2.0f, c = 3.0f, d = 4.0f;
     for (int64_t i = 0; i < rounds; ++i) {
       a = a * 0.5f + 1.0f; b = b * 0.5f + 1.0f; c = c * 0.5f + 1.0f; d = d * 0.5f + 1.0f;
+#if defined(__x86_64__)
       asm volatile("" : "+x"(a), "+x"(b), "+x"(c), "+x"(d));
+#else
+      asm volatile("" : "+w"(a), "+w"(b), "+w"(c), "+w"(d));
+#endif
     }
   }
   for (int64_t i = 0; i < n; ++i) to[i] = 2.0f * from[i] + 1.0f;
@@ -166,18 +170,6 @@ def row(duration_us: float, work: float, truth: float, verdicts: Sequence[Any]) 
     )
 
 
-@contextlib.contextmanager
-def busy(loops: int) -> Iterator[None]:
-    """So many other programs that each want a core."""
-    programs = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(loops)]
-    try:
-        yield
-    finally:
-        for program in programs:
-            program.kill()
-            program.wait()
-
-
 @app.command()
 def main(
     repeats: Annotated[int, typer.Option(min=1, help="Verdicts for each duration and ratio.")] = 10,
@@ -194,6 +186,9 @@ def main(
         for duration in DURATIONS_US:
             rows += asyncio.run(measure(Path(folder), duration, repeats, threads or cores))
             typer.echo(f"{duration:g} us measured, {time.monotonic() - begin:.0f} s", err=True)
+    if not rows:
+        typer.echo("error: no verdict was accepted", err=True)
+        raise typer.Exit(1)
     summary = {
         "off_median": statistics.median(each.off for each in rows),
         "off_worst": max(each.off for each in rows),
