@@ -22,6 +22,11 @@ _NEVER = {
     "pidfd_getfd": (438, 438), "mount_setattr": (442, 442), "open_tree": (428, 428), "move_mount": (429, 429),
     "fsopen": (430, 430),     "kexec_load": (246, 104), "init_module": (175, 105), "finit_module": (313, 273),
 }  # fmt: skip
+_PAGE_CACHE = {
+    "fadvise64": (221, 223), "readahead": (187, 213), "mincore": (27, 232), "preadv2": (327, 286),
+    "cachestat": (451, 451),
+}  # fmt: skip
+"""What changes and tells which pages of a file are in memory: bits that outlast a worker."""
 _SHARED = {
     "rt_sigqueueinfo": (129, 138), "rt_tgsigqueueinfo": (297, 240), "pidfd_send_signal": (424, 424),
     "tkill": (200, 130), "pidfd_open": (434, 434), "process_madvise": (440, 440), "move_pages": (279, 239),
@@ -60,7 +65,11 @@ def install(*, programs: bool, alone: bool, signals: bool) -> None:
     audit, column = _ARCHITECTURES[platform.machine()]
     code: list[Line] = [(_LOAD, 0, 0, 4), (_EQUAL, 1, 0, audit), (_RETURN, 0, 0, _KILL), (_LOAD, 0, 0, 0)]
     code += [(_AT_LEAST, 0, 1, _X32), (_RETURN, 0, 0, _KILL)]  # x86-64's second numbering would get past the list
-    forbidden = [*_NEVER.values(), *(() if programs else _STARTS.values()), *(() if alone else _SHARED.values())]
+    forbidden = [
+        *_NEVER.values(),
+        *(() if programs else (*_STARTS.values(), *_PAGE_CACHE.values())),
+        *(() if alone else _SHARED.values()),
+    ]
     for numbers in forbidden:
         number = numbers[column]
         if number is not None:

@@ -21,6 +21,8 @@ from kernelwright.tasks import CaseInfo
 SECONDS = 2.0
 """Time for the pairs of one candidate on one case, beyond `MIN_PAIRS` of them; half of it where there is one to beat,
 since those that matter are measured again side by side."""
+HANDOVER_SHARE = 0.05
+"""Most of a batch's time that is put down to handing over: a candidate may find a quicker way than the reference's."""
 BEHIND = 0.95
 """A candidate whose interval ends below this share of the speedup to beat is not measured to the end."""
 
@@ -97,7 +99,8 @@ class Stopwatch:
         if check:
             self._check(side, pool, inputs, outputs, pool.expected[batch], pool.states[batch])
         assert pool.handover is not None
-        return max(seconds - pool.handover, 1e-9) / len(inputs), len(inputs) * len(outputs[0]) if check else 0
+        seconds -= min(pool.handover, HANDOVER_SHARE * seconds)
+        return seconds / len(inputs), len(inputs) * len(outputs[0]) if check else 0
 
     def _check(
         self,
