@@ -12,8 +12,8 @@ from arena import Arena, Traces, settled
 CHEATS = corpus.cheats()
 TASKS = corpus.tasks()
 EVERY_RUN = ("row_rms", "scale_relu")
-"""Tasks of the cheats that every run takes, 20 families at most: starting a judge takes longer than judging."""
-MOST = 20
+"""Tasks of the cheats that every run takes, 12 families at most: starting a judge takes longer than judging."""
+MOST = 12
 
 
 @pytest.fixture(scope="module")
