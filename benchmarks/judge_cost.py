@@ -21,13 +21,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from kernelwright import registry
-from kernelwright.judge.judge import Judge
+from first_kernel import TASKS, judged
 from kernelwright.judge.verdict import Verdict
-from kernelwright.proposers.base import Context
-from kernelwright.tasks import Task
 
-TASKS = Path(__file__).resolve().parent / "tasks"
 CHECKS = ("run", "compare", "hold_out", "audit")
 app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
 
@@ -47,13 +43,7 @@ class Row:
 
 async def measure(path: Path, repeats: int) -> Row | None:
     """Judges the catalogue's first candidate `repeats` times; None where it has none."""
-    task = Task.load(path)
-    target = registry.load("targets", "cpu")()
-    target.ceilings()
-    async with Judge(task, target) as judge:
-        graph = await judge.graph(judge.info.tune_case.name)
-        context = Context(task.id, "", judge.info.shown, graph, target.info(), "cpp", judge.compiled)
-        candidate = await anext(registry.load("proposers", "catalogue")().propose(context), None)
+    async with judged(path) as (judge, candidate):
         if candidate is None:
             return None
         await judge.evaluate(candidate)  # what is done once a task: the reference's answers, the pool of inputs

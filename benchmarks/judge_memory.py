@@ -25,13 +25,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from kernelwright import registry
+from first_kernel import TASKS, judged
 from kernelwright.judge import memory
-from kernelwright.judge.judge import Judge
-from kernelwright.proposers.base import Context
-from kernelwright.tasks import Task
 
-TASKS = Path(__file__).resolve().parent / "tasks"
 INTERVAL_S = 0.05
 app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
 
@@ -83,13 +79,7 @@ class Peak:
 
 async def measure(path: Path) -> Row | None:
     """Judges the catalogue's first candidate; None where it has none."""
-    task = Task.load(path)
-    target = registry.load("targets", "cpu")()
-    target.ceilings()
-    async with Judge(task, target) as judge:
-        graph = await judge.graph(judge.info.tune_case.name)
-        context = Context(task.id, "", judge.info.shown, graph, target.info(), "cpp", judge.compiled)
-        candidate = await anext(registry.load("proposers", "catalogue")().propose(context), None)
+    async with judged(path) as (judge, candidate):
         if candidate is None:
             return None
         before = held()
