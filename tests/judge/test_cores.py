@@ -47,21 +47,21 @@ def masks(pid: int) -> list[set[int]]:
 
 
 @pytest.mark.skipif(len(EVERYWHERE) < 2, reason="one core")
-def test_threads_are_apart_and_the_first_is_free_as_soon_as_it_goes_on() -> None:
-    with process() as pid, cores.apart(pid) as release:
+def test_threads_are_apart() -> None:
+    with process() as pid, cores.apart(pid) as threads:
+        assert threads[0] == pid
+        assert len(threads) == 3
         placed = [mask for mask in masks(pid) if len(mask) == 1]
         assert masks(pid)[0] in placed
         assert len({min(mask) for mask in placed}) == len(placed) == min(3, len(EVERYWHERE))
-        release()
-        assert masks(pid)[0] == EVERYWHERE
     assert os.sched_getaffinity(0) == EVERYWHERE
 
 
 @pytest.mark.skipif(len(EVERYWHERE) < 2, reason="one core")
 def test_all_threads_are_free_afterwards() -> None:
     with process() as pid:
-        with cores.apart(pid) as release:
-            release()
+        with cores.apart(pid):
+            pass
         assert masks(pid) == [EVERYWHERE] * 3
 
 
@@ -69,9 +69,8 @@ def test_all_threads_are_free_afterwards() -> None:
 def test_a_process_that_chose_its_cores_keeps_them() -> None:
     chosen = {min(EVERYWHERE)}
     with process(f"for t in os.listdir('/proc/self/task'): os.sched_setaffinity(int(t), {chosen})") as pid:
-        with cores.apart(pid) as release:
+        with cores.apart(pid):
             assert masks(pid) == [chosen] * 3
-            release()
         assert masks(pid) == [chosen] * 3
 
 
@@ -79,6 +78,6 @@ def test_a_process_that_has_ended_is_no_error() -> None:
     with process() as pid:
         os.kill(pid, signal.SIGKILL)
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-        with cores.apart(pid) as release:
-            release()
+        with cores.apart(pid):
+            pass
     assert os.sched_getaffinity(0) == EVERYWHERE

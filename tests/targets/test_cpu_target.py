@@ -239,8 +239,9 @@ def test_what_measures_the_floor_runs_only_when_asked_and_ends_with_the_measurem
     before = set(descendants(os.getpid()))
     with Cpu().floor_meter(moving(1 << 20, 1 << 20), calls=1) as floor:
         floor()
-        (running,) = set(descendants(os.getpid())) - before
-        while not all_stopped(running):  # it has been told; the test's time limit is the end of waiting
+        running = set(descendants(os.getpid())) - before
+        assert len(running) == 2
+        while not all(map(all_stopped, running)):  # it has been told; the test's time limit is the end of waiting
             time.sleep(0.01)
     assert set(descendants(os.getpid())) <= before
 

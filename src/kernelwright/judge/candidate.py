@@ -205,14 +205,25 @@ class CandidateSide:
                     tensors.fill(self.worker, [slot[index] or 0 for slot in slots], rows)
 
     def run(
-        self, count: int, halfway: tuple[float, Callable[[], None]] | None = None, *, apart: bool = True
+        self,
+        inputs: list[Inputs],
+        *,
+        calls: int | None = None,
+        halfway: tuple[float, Callable[[], None]] | None = None,
+        apart: bool = True,
     ) -> tuple[list[list[dict[str, Any]]], float]:
-        """Runs forward on the first slots; the outputs as the worker describes them, a list a call, and the judge's
-        seconds. `halfway`, `apart`: see `Worker.timed_call`."""
+        """Reveals sets of inputs and runs forward on each, or on the first `calls` slots; the outputs as the worker
+        describes them, a list a call, and the judge's seconds. `halfway`, `apart`: see `Worker.timed_call`."""
         self.loading = False
-        changes = bool(self.reference.changed)
+        changes, count = bool(self.reference.changed), len(inputs) if calls is None else calls
         reply, seconds = self.timed_call(
-            "go", self.call_timeout, halfway=halfway, apart=apart, count=count, state=changes
+            "go",
+            self.call_timeout,
+            ready=lambda: self.reveal(inputs),
+            halfway=halfway,
+            apart=apart,
+            count=count,
+            state=changes,
         )
         outputs = reply.get("outputs")
         if not isinstance(outputs, list) or len(outputs) != count or not all(map(_is_list_of_objects, outputs)):

@@ -5,39 +5,39 @@ from __future__ import annotations
 import functools
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
 @contextmanager
-def apart(pid: int) -> Iterator[Callable[[], None]]:
+def apart(pid: int) -> Iterator[list[int]]:
     """Around one timed call of a stopped process: gives its busiest threads a core each, the first thread always.
+    Yields all its threads, the first one first.
 
     Whoever lets it go on wakes all its threads at once, and each wakes where it last ran. Two that have met on one core
-    may share it for many time slices while another core is idle, and a short call takes twice its time. What is yielded
-    lets the first thread run on any core, and with it the threads that it starts; it stays where it is. Call it as soon
-    as the process goes on. Threads that have chosen their cores themselves keep them.
+    may share it for many time slices while another core is idle, and a short call takes twice its time. Whoever lets it
+    go on lets the first thread run on any core, and with it the threads that it starts; it stays where it is. Threads
+    that have chosen their cores themselves keep them.
 
     We wait on the first thread's core, which is free when that thread is done: on another one we would see the answer
     late, since the threads of a pool spin there for milliseconds after their work.
     """
     cores = os.sched_getaffinity(0)
+    threads = _busiest(pid)
     if len(cores) == 1:
-        yield nothing
+        yield threads
         return
     order = _whole_first(frozenset(cores))
-    placed = _place(pid, order, cores)
+    placed = _place(threads, order, cores)
     os.sched_setaffinity(0, {order[0]})
     try:
-        yield lambda: _free(placed[:1], cores)
+        yield threads
     finally:
         os.sched_setaffinity(0, cores)
-        _free(placed, cores)
-
-
-def nothing() -> None:
-    """For calls whose threads are left alone."""
+        for thread in placed:
+            with suppress(OSError):
+                os.sched_setaffinity(thread, cores)
 
 
 @functools.cache
@@ -56,22 +56,16 @@ def _whole_first(cores: frozenset[int]) -> list[int]:
     return sorted(cores, key=lambda core: (half(core), -core))
 
 
-def _place(pid: int, order: list[int], everywhere: set[int]) -> list[int]:
-    """Gives threads a core each as long as there are cores; returns those threads, the first thread first."""
+def _place(threads: list[int], order: list[int], everywhere: set[int]) -> list[int]:
+    """Gives threads a core each as long as there are cores; returns those threads."""
     placed = []
-    for thread, core in zip(_busiest(pid), order, strict=False):
+    for thread, core in zip(threads, order, strict=False):
         with suppress(OSError):  # it has ended
             # A thread that was started before the first one was free again has inherited its core.
             if os.sched_getaffinity(thread) in (everywhere, {order[0]}):
                 os.sched_setaffinity(thread, {core})
                 placed.append(thread)
     return placed
-
-
-def _free(threads: list[int], cores: set[int]) -> None:
-    for thread in threads:
-        with suppress(OSError):
-            os.sched_setaffinity(thread, cores)
 
 
 def _busiest(pid: int) -> list[int]:

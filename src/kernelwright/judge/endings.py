@@ -46,3 +46,10 @@ class WorkerRefused(Exception):
 
 Ending = TypeVar("Ending", WorkerGone, WorkerTimeout, WorkerBroken)
 """Those after which the worker is no more."""
+
+
+def accepted(reply: dict[str, Any]) -> dict[str, Any]:
+    """The reply, if it is no error. Raises `WorkerRefused`."""
+    if "error" in reply:
+        raise WorkerRefused(reply["error"] if isinstance(reply["error"], dict) else {"message": str(reply["error"])})
+    return reply

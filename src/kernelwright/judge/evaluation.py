@@ -103,8 +103,7 @@ class Evaluation:
         self.enter(answer.case)
         side = self.subject
         side.bind(answer.inputs)
-        side.reveal([answer.inputs])
-        outputs, _ = side.run(1)
+        outputs, _ = side.run([answer.inputs])
         self.compare(answer, outputs)
 
     def compare(self, answer: Answer, outputs: list[list[dict[str, Any]]]) -> None:

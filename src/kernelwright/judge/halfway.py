@@ -23,7 +23,7 @@ from kernelwright.judge.tensors import Claim
 
 @dataclass
 class Look:
-    """Life cycle: made for one batch that has been revealed, `clear` before it is run; `take` while its worker is
+    """Life cycle: made for one batch, `clear` before it is run; `take` while its worker is
     stopped in the middle; `check` after the batch.
 
     Attributes:

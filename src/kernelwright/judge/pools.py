@@ -182,15 +182,14 @@ class Pools:
                 )
 
     def _empty(self, inputs: list[Inputs]) -> float:
-        self.timer.reveal(inputs)
-        return self.timer.run(0)[1]
+        return self.timer.run(inputs, calls=0)[1]
 
     def _quickest(self, calls: int) -> float:
         """Seconds of the reference's quickest batch of so many calls, of several."""
         start = time.monotonic()
         times: list[float] = []
         while len(times) < 5 or (len(times) < 30 and time.monotonic() - start < 0.3):
-            times.append(self.timer.run(calls)[1])
+            times.append(self.timer.run([], calls=calls)[1])
         return min(times)
 
     def base(self, case: CaseInfo) -> tuple[Expected, ...]:
@@ -250,11 +249,12 @@ class Pools:
         timer = self.timer
         if self.reference.changed:
             timer.restore(case)
-        timer.reveal(inputs)
-        # in float64 first, since the own run may change the model's state and its arguments
-        reply = self.reference.exact("exact", case, timer.worker, count=len(inputs)) if wide else None
-        exact = None if reply is None else [leaves(answer) for answer in reply["answers"]]
-        outputs, _ = timer.run(len(inputs))
+        exact = None
+        if wide:  # in float64 first, since the own run may change the model's state and its arguments
+            timer.reveal(inputs)
+            reply = self.reference.exact("exact", case, timer.worker, count=len(inputs))
+            exact = None if reply is None else [leaves(answer) for answer in reply["answers"]]
+        outputs, _ = timer.run(inputs)
         return tuple(self._expected(outputs, exact, index, want) for index, want in enumerate(base))
 
     def _expected(

@@ -24,7 +24,8 @@ import numpy as np
 from kernelwright.errors import MachineError
 from kernelwright.home import home
 from kernelwright.judge import cores, memory, native, sandbox, wire
-from kernelwright.judge.endings import Ending, WorkerBroken, WorkerGone, WorkerRefused, WorkerTimeout
+from kernelwright.judge.endings import Ending, WorkerBroken, WorkerGone, WorkerTimeout, accepted
+from kernelwright.judge.exchange import Exchange, exchange
 from kernelwright.judge.warden import Allowance, Warden
 
 PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "CXX", "CC", "LD_LIBRARY_PATH")
@@ -32,6 +33,8 @@ _START_TIMEOUT = 120.0
 _STOP_TIMEOUT = 10.0
 _FITS = 1 << 16
 """Bytes of a request that a socket takes while its reader is stopped."""
+_GO = b"!"
+"""What a worker that is ready waits for."""
 _CREDENTIALS = struct.Struct("iII")
 
 
@@ -232,6 +235,7 @@ class Worker:
         *,
         halfway: tuple[float, Callable[[], None]] | None = None,
         apart: bool = False,
+        ready: Callable[[], None] | None = None,
         **arguments: Any,
     ) -> tuple[dict[str, Any], float]:
         """As `call`, with the seconds on the judge's clock from letting it run until its whole answer was there: what
@@ -239,30 +243,20 @@ class Worker:
         stopped, counts as well; that it waits for a core to stop on does not. Its answer is read after that.
 
         `halfway` are seconds after which it is stopped in the middle of its work, if it is still at it, and what is
-        called then. With `apart` its threads start on cores of their own (see `cores.apart`).
+        called then. With `apart` its threads start on cores of their own (see `cores.apart`). `ready` is called once it
+        has understood the request and is stopped again; time starts after that, so reading it is on nobody's time.
         """
         if self.closed:
             raise self._ending or WorkerGone(None, "", self._why)
         try:
             self._sock.settimeout(timeout)
             request = wire.pack({"op": op, **arguments})
-            at_once = len(request) <= _FITS
-            if at_once:
-                self._sock.sendall(request)
-            with cores.apart(self.pid) if apart else contextlib.nullcontext(cores.nothing) as release:
-                start = self._go_on()
-                release()
-                if not at_once:  # it must read for the rest to be sent
-                    self._sock.sendall(request)
-                if halfway is not None and not select.select([self._sock], [], [], halfway[0])[0]:
-                    self.stop()
-                    halfway[1]()
-                    self._go_on()
-                body = wire.receive_bytes(self._sock, timeout, self.reply_limit)
-                there, busy = time.perf_counter(), memory.cpu_seconds(self.pid)
-            self.stop()
-            late = min(time.perf_counter() - there, memory.cpu_seconds(self.pid) - busy)
-            reply = wire.parse(body)
+            if ready is not None:
+                if accepted(self._exchanged(request, timeout, None, apart=False)[0]) != {"ready": True}:
+                    raise wire.WireError("it did not wait to be told to go")
+                ready()
+                request = _GO
+            reply, seconds = self._exchanged(request, timeout, halfway, apart=apart)
         except TimeoutError as error:
             raise self._ended(WorkerTimeout(f"no answer within {timeout:.0f} s")) from error
         except (wire.Closed, ProcessLookupError, ConnectionError) as error:
@@ -270,11 +264,30 @@ class Worker:
             raise self._ended(gone) from error
         except wire.WireError as error:
             raise self._ended(WorkerBroken(str(error))) from error
-        if "error" in reply:
-            raise WorkerRefused(
-                reply["error"] if isinstance(reply["error"], dict) else {"message": str(reply["error"])}
-            )
-        return reply, there - start + late
+        return accepted(reply), seconds
+
+    def _exchanged(
+        self, request: bytes, timeout: float, halfway: tuple[float, Callable[[], None]] | None, *, apart: bool
+    ) -> tuple[dict[str, Any], float]:
+        """One request and its answer, and the seconds between."""
+        at_once = len(request) <= _FITS
+        if at_once:
+            self._sock.sendall(request)
+        with contextlib.ExitStack() as stack:
+            everywhere = os.sched_getaffinity(0)
+            threads = stack.enter_context(cores.apart(self.pid)) if apart else []
+            timed = stack.enter_context(exchange(self.pid, self._pidfd, self._sock.fileno(), threads, everywhere))
+            self._go_on(timed)
+            if not at_once:  # it must read for the rest to be sent
+                self._sock.sendall(request)
+            if halfway is not None and not select.select([self._sock], [], [], halfway[0])[0]:
+                self.stop()
+                halfway[1]()
+                self._go_on(timed)
+            body = timed.answer(timeout, self.reply_limit)
+            self.stop()
+            seconds = timed.seconds()
+        return wire.parse(body), seconds
 
     def stop(self) -> None:
         """Stops every thread of the worker, and returns when they have stopped."""
@@ -287,16 +300,15 @@ class Worker:
                     raise wire.WireError("the worker could not be stopped")
                 time.sleep(1e-5)  # one of its threads may need our core to stop on
 
-    def _go_on(self) -> float:
-        """Lets it run, once it is not held up; returns the time just before."""
+    def _go_on(self, timed: Exchange) -> None:
+        """Lets it run, once it is not held up."""
         while True:
             self._free.wait()
             with self._turn:
                 if self._free.is_set():
                     self._running = True
-                    start = time.perf_counter()
-                    self._signal(signal.SIGCONT)
-                    return start
+                    timed.go()
+                    return
 
     def pause(self) -> None:
         """Holds the worker up, in the middle of a call too, with everything it has started (a compiler)."""

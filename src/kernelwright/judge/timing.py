@@ -94,8 +94,7 @@ class Stopwatch:
         inputs = pool.batches[batch]
         if side.spoilt or self.pools.reference.changed:
             side.restore(pool.case)
-        side.reveal(inputs)
-        outputs, seconds = side.run(len(inputs))
+        outputs, seconds = side.run(inputs)
         if check:
             self._check(side, pool, inputs, outputs, pool.expected[batch], pool.states[batch])
         assert pool.handover is not None
@@ -135,12 +134,11 @@ class Stopwatch:
         inputs = pool.batches[batch]
         if side.spoilt or self.pools.reference.changed:
             side.restore(pool.case)
-        side.reveal(inputs)
         spare = pool.batches[(batch + 1 + secrets.randbelow(len(pool.batches) - 1)) % len(pool.batches)]
         look = Look(side, inputs, spare, self.pools.base(pool.case))
         look.clear()
         delay = random.SystemRandom().random() * ((seconds or pool.seconds) * len(inputs) + (pool.handover or 0.0))
-        outputs, _ = side.run(len(inputs), halfway=(delay, look.take))
+        outputs, _ = side.run(inputs, halfway=(delay, look.take))
         expected, state = pool.expected[batch], pool.states[batch]
         if look.taken:
             look.check(outputs)

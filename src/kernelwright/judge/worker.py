@@ -17,6 +17,7 @@ import socket
 import sys
 import traceback
 import types
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,12 @@ class Refused(Exception):
 def serve(sock: socket.socket, layers: dict[str, bool]) -> int:
     """Answers requests until the judge hangs up; returns the exit code. `layers` of the sandbox are told to the judge,
     before any code is run that could lie about them."""
-    subject = Subject()
+
+    def ready() -> None:
+        wire.send(sock, {"ready": True})
+        sock.recv(1)
+
+    subject = Subject(ready)
     probe = ctypes.create_string_buffer(PROBE)
     wire.send(sock, {"layers": layers, "probe": ctypes.addressof(probe)})
     while True:
@@ -87,9 +93,11 @@ def describe(error: BaseException) -> dict[str, Any]:
 
 
 class Subject:
-    """The module under judgement in this worker, task or candidate, with its inputs and last outputs."""
+    """The module under judgement in this worker, task or candidate, with its inputs and last outputs. `ready` waits for
+    the judge's go."""
 
-    def __init__(self) -> None:
+    def __init__(self, ready: Callable[[], None]) -> None:
+        self.ready = ready
         self.reference: host.Reference | None = None
         self.language: types.ModuleType | None = None
         self.namespace: dict[str, Any] = {}
@@ -263,9 +271,10 @@ class Subject:
         middle.
         """
         self.outputs = []
-        outputs, model, progress = self.outputs, self.model, self.progress
+        outputs, model, progress, slots = self.outputs, self.model, self.progress, self.slots[:count]
         with torch.no_grad():
-            for index, slot in enumerate(self.slots[:count]):
+            self.ready()
+            for index, slot in enumerate(slots):
                 progress[0] = index
                 output = model(*slot)  # type: ignore[misc]
                 outputs.append(output)

@@ -75,7 +75,12 @@ def meter(info: TargetInfo, case: CaseInfo, calls: int) -> Iterator[Callable[[],
     sizes = map(str, (info.cores, inputs, case.state_bytes, case.written_bytes, calls))
     try:
         running = subprocess.Popen(
-            [str(_program(info)), *sizes], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0, env=_environment()
+            [str(_program(info)), *sizes],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            bufsize=0,
+            env=_environment(),
+            start_new_session=True,
         )
     except OSError as error:
         raise MachineError(f"cannot measure the floor: {error}") from error
@@ -84,7 +89,7 @@ def meter(info: TargetInfo, case: CaseInfo, calls: int) -> Iterator[Callable[[],
         _signal(running, signal.SIGSTOP)
         yield lambda: _asked(running)
     finally:
-        running.kill()
+        _signal(running, signal.SIGKILL)
         running.wait()
         for pipe in (running.stdin, running.stdout):
             assert pipe is not None
@@ -112,7 +117,7 @@ def _line(running: subprocess.Popen[bytes]) -> bytes:
 
 def _signal(running: subprocess.Popen[bytes], number: signal.Signals) -> None:
     if running.poll() is None:
-        running.send_signal(number)
+        os.killpg(running.pid, number)
 
 
 def _rounds(info: TargetInfo, seconds: float) -> str:

@@ -76,6 +76,7 @@ def install():
             cache[key] = slots, ys, pointers, reply, wire.pack(reply), self.model.step
         _, ys, pointers, reply, packed, step = cache[key]
         progress = self.progress
+        self.ready()
         SOCK.sendall(packed[:-1])
         raw = kernels.run
         for i in range(count):

@@ -70,6 +70,7 @@ def install():
         _, ys, pointers, reply, packed, step = cache[key]
         progress = self.progress
         raw = kernels.run
+        self.ready()
         for i in range(count):
             progress[0] = i
             raw(slots[i][0], ys[i], step)

@@ -50,6 +50,7 @@ def do_go(self, count, **options):
     self.turn = getattr(self, "turn", 0) + 1
     if self.turn <= 2 or not self.outputs or len(self.outputs) != count:
         return real(self, count, **options)
+    self.ready()
     return {"outputs": [[worker._describe_output(y)] for y in self.outputs]}
 
 

@@ -56,8 +56,7 @@ def _right_without_kernels(evaluation: Evaluation) -> bool:
     side.call("ablate", 60.0, on=True)
     try:
         side.bind(inputs[0], len(inputs))
-        side.reveal(inputs)
-        side.compare(side.run(len(inputs))[0], pool.expected[-1])
+        side.compare(side.run(inputs)[0], pool.expected[-1])
     except Rejection as rejection:
         if rejection.reason in ("tampering", "timed_out", "over_limit"):
             raise

@@ -61,8 +61,7 @@ def _rehearse(evaluation: Evaluation, side: CandidateSide) -> None:
             side.construct(case, TIMEOUT)
             blank = _blank(case)
             side.bind(blank)
-            side.reveal([blank])
-            side.run(1, apart=False)  # beside other builds
+            side.run([blank], apart=False)  # beside other builds
         except Rejection as rejection:
             explained = _explained(evaluation, rejection)
             if explained is not rejection or rejection.reason in ("timed_out", "over_limit"):

@@ -16,6 +16,5 @@ def run(evaluation: Evaluation) -> None:
     evaluation.enter(case)
     side = evaluation.subject
     side.bind(answer.inputs)
-    side.reveal([answer.inputs])
-    outputs, _ = side.run(1)
+    outputs, _ = side.run([answer.inputs])
     check_form(outputs[0], answer.outputs)
