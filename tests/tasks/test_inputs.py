@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from kernelwright.tasks.host import distributions, randomise_state
 
-NAMES = ["scaled", "signed", "shifted", "sparse"]
+NAMES = ["clustered", "scaled", "signed", "shifted", "sparse"]
 
 
 @st.composite
@@ -52,6 +52,23 @@ def test_each_distribution_does_what_its_name_says() -> None:
     assert torch.allclose(results["shifted"], value + 3)
     assert abs(results["signed"].mean()) < 0.05
     assert 0.05 < (results["sparse"] != 0).float().mean() < 0.15
+    assert value.min() <= results["clustered"].min() <= results["clustered"].max() <= value.max()
+
+
+def test_errors_of_a_fit_to_the_density_do_not_cancel_in_clusters() -> None:
+    value = torch.rand(1024, 512, dtype=torch.float64)
+    (clustered,) = distributions([value], 7)["clustered"]([value])
+    lines = torch.stack([torch.ones_like(value), value], -1).reshape(-1, 2)
+    line = torch.linalg.lstsq(lines, value.exp().reshape(-1, 1)).solution.reshape(-1)
+    error = [float((line[0] + line[1] * x - x.exp()).mean().abs()) for x in (value, clustered)]
+    assert error[0] < 1e-10 < 1e-5 < error[1]
+
+
+def test_what_is_not_finite_stays_where_it_is() -> None:
+    value = torch.where(torch.rand(64, 64) < 0.5, torch.randn(64, 64), torch.tensor(-torch.inf))
+    (clustered,) = distributions([value], 7)["clustered"]([value])
+    assert torch.equal(clustered.isinf(), value.isinf())
+    assert not clustered.isnan().any()
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,14 @@
 
 The worker is stopped at a moment that it cannot foresee. What the calls before that moment have returned is read: it
 must be all there and stay as it is. What the calls after it are to work on is replaced by other inputs: whoever has
-looked ahead has worked on the wrong ones. So calls cannot be merged, overlapped or put off, whoever keeps the batch's
+looked ahead has worked on the wrong ones. So is what the calls before it have worked on: whoever has put off some of
+their work will do it on the wrong ones. So calls cannot be merged, overlapped or put off, whoever keeps the batch's
 inputs in sight.
 """
 
 from __future__ import annotations
 
+import signal
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +18,7 @@ import numpy as np
 from kernelwright.judge import memory, tensors, wire
 from kernelwright.judge.candidate import CandidateSide
 from kernelwright.judge.memory import Bytes
-from kernelwright.judge.reference import Expected, Inputs
+from kernelwright.judge.reference import Answer, Inputs
 from kernelwright.judge.rejection import Rejection
 from kernelwright.judge.tensors import Claim
 
@@ -27,17 +29,22 @@ class Look:
     stopped in the middle; `check` after the batch.
 
     Attributes:
-        inputs: the batch's inputs; after `take`, with those that were replaced.
+        inputs: what the batch's calls work on; after `take`, with those that were replaced before their call.
         spare: other inputs, as many.
-        expected: what one call returns, for sizes.
+        answer: what one call returns, for sizes.
+        slots: what the worker's slots hold afterwards.
     """
 
     side: CandidateSide
     inputs: list[Inputs]
     spare: list[Inputs]
-    expected: tuple[Expected, ...]
+    answer: Answer
+    slots: list[Inputs] = field(init=False)
     taken: bool = False
     _seen: list[list[tuple[int, Bytes]]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.slots = self.inputs
 
     def clear(self) -> None:
         """Forgets what the batch before said: the worker may be stopped before it has begun this one."""
@@ -47,15 +54,23 @@ class Look:
             memory.fill(self.side.worker.pid, self.side.slots.progress, size, 0)
 
     def take(self) -> None:
-        """Reads what is done, replaces what has not begun. Raises `Rejection`."""
+        """Reads what is done, replaces what has not begun and what has been worked on. Raises `Rejection`."""
         assert self.side.slots is not None
+        with self.side.trusting("its signals"):
+            warned = memory.catches(self.side.worker.pid, signal.SIGCONT)
+        if warned:
+            raise Rejection("tampering", "it wants to be told when it goes on after it has been stopped")
         progress = self._progress()
         begun, places = int(progress[0]), progress[1:].reshape(len(self.inputs), wire.PLACES)
         if not 0 <= begun <= len(self.inputs):
             raise Rejection("tampering", f"in the middle of {len(self.inputs)} calls it says that it is at {begun}")
         self._seen = [self._results(row) for row in places[:begun]]
-        self.inputs = self.inputs[: begun + 1] + self.spare[begun + 1 :]
+        self.slots = self.inputs = self.inputs[: begun + 1] + self.spare[begun + 1 :]
         self.side.reveal(self.inputs, start=begun + 1)
+        # Results that are allowed to lie in the arguments would be replaced as well.
+        if not (self.answer.aliases or self.answer.mutated_inputs):
+            self.slots = self.spare[:begun] + self.inputs[begun:]
+            self.side.reveal(self.slots[:begun])
         self.taken = True
 
     def check(self, outputs: list[list[dict[str, Any]]]) -> None:
@@ -87,7 +102,7 @@ class Look:
     def _results(self, row: Any) -> list[tuple[int, Bytes]]:
         """Address and bytes of each output of a call that has returned."""
         found = []
-        returned = [want for want in self.expected if want.argument is None]
+        returned = [want for want in self.answer.outputs if want.argument is None]
         for pointer, want in zip(row, returned[: wire.PLACES], strict=False):
             if not want.dtype:
                 found.append((0, np.empty(0, np.uint8)))

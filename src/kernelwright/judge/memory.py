@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -126,6 +127,16 @@ def all_stopped(pid: int) -> bool:
         return all(_state(f"/proc/{pid}/task/{thread}/stat") in "TtZX" for thread in threads)
     except FileNotFoundError:
         return True
+
+
+def catches(pid: int, number: int) -> bool:
+    """Whether the process has a handler of its own for a signal. Raises `Gone`."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_bytes()
+    except (FileNotFoundError, ProcessLookupError) as error:
+        raise Gone from error
+    caught = re.search(rb"^SigCgt:\s*([0-9a-f]+)", status, re.MULTILINE)
+    return caught is not None and bool(int(caught[1], 16) >> (number - 1) & 1)
 
 
 def cpu_seconds(pid: int) -> float:

@@ -29,7 +29,7 @@ Terms = tuple[float, float]
 COPIES = 8
 """Memory that judging takes, in sizes of everything that one call reads and writes: the judge's own, the reference and
 its float64 twin, the candidate."""
-PRIORITY = ("signed", "sparse", "scaled", "shifted")
+PRIORITY = ("signed", "clustered", "sparse", "scaled", "shifted")
 """Distributions by what they give away, most first: where time is short, the first ones are used."""
 ANSWERS_SECONDS = 2.0
 """Time for the answers on further distributions of one case; one is always used."""

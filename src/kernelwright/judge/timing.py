@@ -128,14 +128,16 @@ class Stopwatch:
             ) from rejection
         side.poison()
 
-    def _look_into(self, side: CandidateSide, pool: Pool, batch: int, seconds: float | None) -> int:
+    def look_into(self, side: CandidateSide, pool: Pool, batch: int, seconds: float | None = None) -> int:
         """Runs a batch that is not timed, with a look into its middle; `seconds` is what a call has taken so far.
         Returns how many outputs were checked."""
         inputs = pool.batches[batch]
         if side.spoilt or self.pools.reference.changed:
             side.restore(pool.case)
         spare = pool.batches[(batch + 1 + secrets.randbelow(len(pool.batches) - 1)) % len(pool.batches)]
-        look = Look(side, inputs, spare, self.pools.base(pool.case))
+        answer = self.pools.reference.answer(pool.case)
+        assert answer is not None
+        look = Look(side, inputs, spare, answer)
         look.clear()
         delay = random.SystemRandom().random() * ((seconds or pool.seconds) * len(inputs) + (pool.handover or 0.0))
         outputs, _ = side.run(inputs, halfway=(delay, look.take))
@@ -147,7 +149,7 @@ class Stopwatch:
                 side.poison()
                 return 0
             expected, state = found
-        self._check(side, pool, look.inputs, outputs, expected, state)
+        self._check(side, pool, look.slots, outputs, expected, state)
         return len(inputs) * len(outputs[0])
 
     def _life(self, side: CandidateSide, pool: Pool, pairs: Pairs) -> int:
@@ -160,7 +162,7 @@ class Stopwatch:
         looked_into = {0, 1 + secrets.randbelow(len(pool.batches) - 1)} if len(pool.batches[0]) > 1 else set()
         for batch in range(len(pool.batches)):
             if batch in looked_into:
-                checked += self._look_into(side, pool, batch, pairs.own[-1] if pairs.own else None)
+                checked += self.look_into(side, pool, batch, pairs.own[-1] if pairs.own else None)
                 continue
             first = len(pairs) % 2 == 0
             before = self.own(pool, batch) if first else 0.0

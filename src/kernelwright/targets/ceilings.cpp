@@ -189,6 +189,7 @@ static char* allocate(int64_t bytes, int threads, bool huge_pages) {
 }
 
 constexpr int64_t kBlock = 4096;
+constexpr int64_t kTurn = 16 << 10;
 
 static int64_t rounded(int64_t bytes) { return (bytes + kBlock - 1) / kBlock * kBlock; }
 
@@ -210,10 +211,21 @@ static void move(const char* from, int64_t read_bytes, const char* state, int64_
     slice(written_bytes, out, writes);
     const Block* source = reinterpret_cast<const Block*>(from) + in;
     Block* target = reinterpret_cast<Block*>(to) + out;
-    const int64_t both = std::min(reads, writes);
-    (streaming ? copy_streaming : copy)(source, target, both);
-    read_all(source + both, nullptr, reads - both);
-    (streaming ? write_streaming : write_all)(nullptr, target + both, writes - both);
+    // A bit of each in turn, as kernels do: memory is slower when it is only read for long, and then only written.
+    const int64_t both = std::min(reads, writes), turns = std::max<int64_t>(1, (reads + writes) * int64_t{sizeof(Block)} / kTurn);
+    for (int64_t turn = 0; turn < turns; ++turn) {
+      const auto from_to = [&](int64_t all, int64_t& begin) {
+        begin = all * turn / turns / 4 * 4;
+        return (turn + 1 == turns ? all : all * (turn + 1) / turns / 4 * 4) - begin;
+      };
+      int64_t begin = 0;
+      const int64_t copied = from_to(both, begin);
+      (streaming ? copy_streaming : copy)(source + begin, target + begin, copied);
+      const int64_t read = from_to(reads - both, begin);
+      read_all(source + both + begin, nullptr, read);
+      const int64_t written = from_to(writes - both, begin);
+      (streaming ? write_streaming : write_all)(nullptr, target + both + begin, written);
+    }
   }
 }
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from kernelwright.proposers.catalogue.build import apply, const, reduce
-from kernelwright.proposers.catalogue.ir import ROUNDING, Apply, Const, Expr, Load, Reduce, Term, walk
+from kernelwright.proposers.catalogue.bounds import least
+from kernelwright.proposers.catalogue.build import apply, const, count, reduce
+from kernelwright.proposers.catalogue.ir import ROUNDING, Apply, Axis, Const, Expr, Load, Reduce, Term, walk
 from kernelwright.proposers.catalogue.resolve import Interner
 
 Rule = Callable[[Expr], Expr | None]
@@ -148,6 +149,41 @@ def _factors_out_of_sum(node: Expr) -> Expr | None:
     return _product([reduce("sum", _product(inside), node.axes), *outside])
 
 
+def _sum_of_log_softmax(node: Expr) -> Expr | None:
+    """sum(s - log t) = sum(s) - n log t, where s is what remains after the maximum was taken away: both are below zero,
+    so nothing cancels."""
+    match node:
+        case Reduce(op="sum", operand=Apply(op="sub", operands=(shifted, Apply(op="log") as log)), axes=axes):
+            if _after_maximum(shifted) and not log.free & frozenset(axes):
+                total = reduce("sum", shifted, axes)
+                return apply("sub", total, apply("mul", count(axes, node.dtype), log))
+    return None
+
+
+def _maximum_inside(node: Expr) -> Expr | None:
+    """max(f(x)) = f(max(x)) where f grows with x."""
+    if not isinstance(node, Reduce) or node.op != "max":
+        return None
+    found = _largest(node.operand, node.axes)
+    return None if isinstance(found, Reduce) else found
+
+
+def _largest(value: Expr, axes: tuple[Axis, ...]) -> Expr:
+    """The maximum of what grows with another value: an exponential, a product with a factor that is the same everywhere
+    and not negative, a difference to what is the same everywhere."""
+    along = frozenset(axes)
+    match value:
+        case Apply(op="exp" | "exp_nonpos" as op, operands=(x,)):
+            return apply(op, _largest(x, axes))
+        case Apply(op="sub" as op, operands=(x, fixed)) if x.free & along and not fixed.free & along:
+            return apply(op, _largest(x, axes), fixed)
+        case Apply(op="mul" as op, operands=(x, fixed)) if (
+            x.free & along and not fixed.free & along and least(fixed) >= 0
+        ):
+            return apply(op, _largest(x, axes), fixed)
+    return reduce("max", value, axes)
+
+
 def _factors(node: Expr) -> list[Expr]:
     if isinstance(node, Apply) and node.op == "mul":
         return [factor for operand in node.operands for factor in _factors(operand)]
@@ -168,4 +204,6 @@ RULES: tuple[Rule, ...] = (
     _log_of_softmax,
     _division_by_row,
     _factors_out_of_sum,
+    _sum_of_log_softmax,
+    _maximum_inside,
 )

@@ -55,6 +55,12 @@ def _tile_sweep(writer: Writer, sweep: Sweep, rows: Emitter) -> None:
     _rows_in_groups(writer, sweep, rows, scalars, sums, ("0", writer.size(nest.inner[0])), _BLOCK)
 
 
+def _group_sums(writer: Writer, node: Reduce) -> None:
+    """Sums over a few rows, for the columns of a tile."""
+    number, kind = writer.number(node), SCALAR[node.operand.dtype]
+    writer.put(f"{kind} s{number}_[TILE] = {{}}, *s{number} = s{number}_ - begin;")
+
+
 def _rows_in_groups(
     writer: Writer, sweep: Sweep, rows: Emitter, scalars: Sequence[Expr], sums: Sequence[Reduce],
     rows_bounds: tuple[str, str], bounds: tuple[str, str],
@@ -95,13 +101,16 @@ def shared_out(writer: Writer) -> None:
             writer.put(f"std::vector<{_part(node)}> parts{writer.number(node)}(tasks * n, {start});")
         with team(writer, 1, "tasks > 1", [sweep]), writer.block("for (int64_t task = 0; task < tasks; ++task) {"):
             for node in sweep.reductions:
-                number, kind = writer.number(node), SCALAR[node.operand.dtype]
+                number = writer.number(node)
                 name = "t" if node in sums else "s"
                 writer.put(f"{_part(node)}* {name}{number} = &parts{number}[task * n];")
-                if node in sums:
-                    writer.put(f"std::vector<{kind}> s{number}_(n);", f"{kind}* s{number} = s{number}_.data();")
-            writer.put(f"const int64_t end = {length} * (task + 1) / tasks;")
-            _rows_in_groups(writer, sweep, rows, scalars, sums, (f"{length} * task / tasks", "end"), _ROW)
+            writer.put(f"const int64_t last = {length} * (task + 1) / tasks;")
+            # Running sums of all columns might not fit into the first-level cache.
+            with writer.block("for (int64_t begin = 0; begin < n; begin += TILE) {"):
+                writer.put("const int64_t end = std::min<int64_t>(begin + TILE, n);")
+                for node in sums:
+                    _group_sums(writer, node)
+                _rows_in_groups(writer, sweep, rows, scalars, sums, (f"{length} * task / tasks", "last"), _BLOCK)
         for node in sweep.reductions:
             number = writer.number(node)
             writer.snippets.add("columns")

@@ -49,7 +49,7 @@ def parameters(functions: Sequence[Function], case: CaseInfo, target: TargetInfo
         values["BLOCK"] = 16384
         space["BLOCK"] = [4096, 16384, 65536]
     if kinds & {"tiles", "columns"}:
-        values["TILE"] = 512
+        values["TILE"] = 512 if "tiles" in kinds else 2048
         space["TILE"] = [64, 128, 256, 512, 1024, 2048]
     space["SCHEDULE"] = ["static", "dynamic"]
     if target.cores > 2:  # a core may be two half ones, or others may need some

@@ -1,10 +1,8 @@
-INLINE inline F erf(F x) {  // 3 ulp: x + x p(x^2) up to 0.95, 1 - e^(-|x| g(|x|)) beyond; both fitted to least maximum error
-  const F z = x * x, wide = magnitude(x), size = wide > 4.0f ? splat(4.0f) : wide;
-  const F small = x + x * (0.128379166f + z * (-0.37612626f + z * (0.112836003f + z * (-0.0268544443f + z * (0.00518953521f +
-      z * (-0.000802083814f + z * 7.88910911e-05f))))));
-  const F g = 1.12864101f + size * (0.635181487f + size * (0.106187679f + size * (-0.0237202458f + size * (0.00362294889f +
-      size * (-0.000318067498f + size * 1.0763994e-05f)))));
-  const auto [r, k] = reduce_exp(-size * g);
-  const F large = 1.0f - (1.0f + r * (1.0f + r * exp_tail(r))) * power_of_two(k);
-  return wide < 0.95f ? small : as_float(as_bits(large) | (as_bits(x) & INT32_MIN));
+// 3 ulp: 1 - e^(-|x| g(|x|)) with g fitted to least maximum error; e^y as s + s p, so that nothing cancels near 0.
+INLINE inline F erf(F x) {
+  const F wide = magnitude(x), size = wide > 4.0f ? splat(4.0f) : wide, z = size * size;
+  const F low = (1.12837923f + size * 0.636616409f) + z * (0.102814898f + size * -0.019323064f);
+  const F high = (0.000207541394f + size * 0.00125047273f) + z * (-0.000380563724f + size * 4.06499457e-05f);
+  const auto [s, p] = power_of_e(-size * (low + z * z * high));
+  return as_float(as_bits((1.0f - s) - s * p) | (as_bits(x) & INT32_MIN));
 }

@@ -1,8 +1,9 @@
 // log(2^k (1 + f)) for 1 + f in [sqrt(1/2), sqrt(2)): (log(1 + f) - f + f^2 / 2) / f^3 fitted to least maximum error.
 INLINE inline F log_of(F k, F f) {
-  const F z = f * f;
-  const F q = 0.333333105f + f * (-0.249999866f + f * (0.200022504f + f * (-0.166693032f + f * (0.142181814f +
-      f * (-0.123830929f + f * (0.11875502f + f * (-0.117987759f + f * 0.0692043006f)))))));
+  const F z = f * f, y = z * z;
+  const F low = (0.333333105f + f * -0.249999866f) + z * (0.200022504f + f * -0.166693032f);
+  const F high = (0.142181814f + f * -0.123830929f) + z * (0.11875502f + f * -0.117987759f);
+  const F q = low + y * (high + y * 0.0692043006f);
   return k * 0.693359375f + (f + (z * (f * q - 0.5f) + k * -2.12194440e-4f));
 }
 INLINE inline I exponent(F x) { return (as_bits(x) - 0x3F3504F3) >> 23; }

@@ -1,7 +1,6 @@
-INLINE inline F tanh(F x) {  // 2 ulp: an odd polynomial near 0, 1 - 2 / (e^2|x| + 1) elsewhere
-  const F z = x * x, wide = magnitude(x), size = wide > 10.0f ? splat(10.0f) : wide;
-  const F small = x + x * z * (-0.333332837f + z * (0.133314908f + z * (-0.0537434854f + z * (0.0206505545f + z * -0.00571701163f))));
-  const auto [r, k] = reduce_exp(2.0f * size);
-  const F large = 1.0f - 2.0f / ((1.0f + r * (1.0f + r * exp_tail(r))) * power_of_two(k) + 1.0f);
-  return wide < 0.625f ? small : as_float(as_bits(large) | (as_bits(x) & INT32_MIN));
+// 3 ulp: (1 - e^(-2|x|)) / (1 + e^(-2|x|)) with e^y as s + s p, so that nothing cancels near 0.
+INLINE inline F tanh(F x) {
+  const F wide = magnitude(x), size = wide > 10.0f ? splat(10.0f) : wide;
+  const auto [s, p] = power_of_e(-2.0f * size);
+  return as_float(as_bits(((1.0f - s) - s * p) / ((1.0f + s) + s * p)) | (as_bits(x) & INT32_MIN));
 }
