@@ -21,7 +21,7 @@ from rich.table import Table
 
 from kernelwright.errors import TaskError
 from kernelwright.home import home
-from kernelwright.judge.process import Zygote
+from kernelwright.judge.nursery import Zygote
 from kernelwright.judge.reference import ReferenceSide, new_seeds
 from kernelwright.judge.sandbox import Confinement, visible_folders
 from kernelwright.tasks import Task, TaskInfo

@@ -12,7 +12,7 @@ from judge_sources import AFFINE, HONEST, OWN, torch_only, with_kernel
 
 from kernelwright.errors import MachineError, TaskError
 from kernelwright.judge.judge import Judge
-from kernelwright.judge.process import Zygote
+from kernelwright.judge.nursery import Zygote
 from kernelwright.proposers.base import Candidate
 from kernelwright.targets.cpu import Cpu
 from kernelwright.tasks import Task

@@ -20,8 +20,9 @@ from kernelwright.judge.background import Background, in_thread
 from kernelwright.judge.candidate import Build
 from kernelwright.judge.endings import WorkerTimeout
 from kernelwright.judge.evaluation import Clock, Evaluation
+from kernelwright.judge.nursery import Zygote
 from kernelwright.judge.pools import Pools, Reference
-from kernelwright.judge.process import Worker, Zygote
+from kernelwright.judge.process import Worker
 from kernelwright.judge.race import COMPILED, Race
 from kernelwright.judge.reference import ReferenceSide, new_seeds
 from kernelwright.judge.rejection import Rejection, WorkerFailure

@@ -1,190 +1,35 @@
-"""The judge's handles on the untrusted processes: the zygote, and workers that are stopped whenever they are not asked
-something."""
+"""The judge's handle on an untrusted process, which is stopped whenever it is not asked something."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import select
 import signal
 import socket
 import struct
-import subprocess
-import sys
 import threading
 import time
-import weakref
-from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from kernelwright.errors import MachineError
-from kernelwright.home import home
-from kernelwright.judge import cores, memory, native, sandbox, wire
+from kernelwright.judge import cores, memory, wire
 from kernelwright.judge.endings import Ending, WorkerBroken, WorkerGone, WorkerTimeout, accepted
 from kernelwright.judge.exchange import Exchange, exchange
-from kernelwright.judge.warden import Allowance, Warden
 
-PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "CXX", "CC", "LD_LIBRARY_PATH")
+if TYPE_CHECKING:
+    from kernelwright.judge.nursery import Zygote
+
 _START_TIMEOUT = 120.0
-_STOP_TIMEOUT = 10.0
+STOP_TIMEOUT = 10.0
 _FITS = 1 << 16
 """Bytes of a request that a socket takes while its reader is stopped."""
 _GO = b"!"
 """What a worker that is ready waits for."""
 _CREDENTIALS = struct.Struct("iII")
-
-
-class Zygote:
-    """Life cycle: `start` once, `fork` many times from any thread, `close` at the end (which kills all its workers);
-    it may be closed whether or not it started, and while it does."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._control: socket.socket | None = None
-        self._process: subprocess.Popen[bytes] | None = None
-        self._closed = self._bubblewrap = False
-        self._listening = True
-        self._statuses: dict[str, int] = {}
-        self._changed = threading.Condition()
-        self._builds = home() / "builds"
-        self._warden = Warden()
-        self._workers: weakref.WeakSet[Worker] = weakref.WeakSet()
-        self.level = sandbox.Level("limits")
-
-    def start(self) -> None:
-        """Starts the process and waits until it has imported torch.
-
-        Raises:
-            MachineError: it does not start, with its last words.
-        """
-        self._builds.mkdir(parents=True, exist_ok=True)
-        allocator = native.library("steady_memory")
-        prefix = sandbox.bubblewrap_prefix((str(self._builds),))
-        self._bubblewrap, self.level = bool(prefix), sandbox.level()
-        ours, theirs = socket.socketpair()
-        program = f"""if True:
-            import sys
-            sys.path[:] = {sys.path!r}
-            from kernelwright.judge.zygote import main
-            main({theirs.fileno()})"""
-        environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-        environment |= {"HOME": "/tmp", "PYTHONDONTWRITEBYTECODE": "1", "LD_PRELOAD": str(allocator)}
-        with self._lock:
-            if self._closed:
-                raise MachineError("the judge was closed while it started")
-            self._control = ours
-            self._process = process = subprocess.Popen(
-                [*prefix, sys.executable, "-I", "-c", program],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                env=environment,
-                start_new_session=True,
-            )
-        theirs.close()
-        try:
-            wire.receive(ours, _START_TIMEOUT)
-            ours.settimeout(None)
-        except (wire.WireError, OSError) as error:
-            process.kill()
-            words = process.communicate()[1].decode(errors="replace").strip().splitlines()
-            raise MachineError(
-                f"the sandbox does not start: {words[-1] if words else error}", remedy="run `kernelwright doctor`"
-            ) from error
-        threading.Thread(target=self._listen, args=(ours,), daemon=True, name="zygote").start()
-        # It must never block on a full pipe.
-        threading.Thread(target=deque, args=(process.stderr, 0), daemon=True, name="zygote-stderr").start()
-
-    def fork(
-        self,
-        confinement: sandbox.Confinement,
-        environment: dict[str, str] | None = None,
-        allowance: Allowance | None = None,
-    ) -> Worker:
-        """Forks a worker and waits for its greeting; the worker is then stopped. With an allowance it is ended when it
-        and all it has started take more.
-
-        Raises:
-            MachineError: the sandbox could not be set up.
-        """
-        ours, theirs = socket.socketpair()
-        ours.setsockopt(socket.SOL_SOCKET, 16, 1)  # SO_PASSCRED: the kernel says who wrote, in our own PID namespace
-        output = os.memfd_create("worker-output", os.MFD_CLOEXEC)
-        token = secrets.token_hex(8)
-        order = {
-            "op": "fork",
-            "token": token,
-            "confinement": confinement.to_json(),
-            "environment": environment or {},
-        }
-        try:
-            with self._lock:
-                if self._control is None or self._closed:
-                    raise wire.Closed("it is not running")
-                wire.send(self._control, order, (theirs.fileno(), output))
-        except wire.Closed as error:
-            ours.close()
-            os.close(output)
-            raise MachineError(f"the sandbox has ended: {error}", remedy="run `kernelwright doctor`") from error
-        finally:
-            theirs.close()
-        worker = Worker(self, token, ours, output)
-        self._workers.add(worker)
-        if allowance is not None:
-            worker.reply_limit = allowance.reply
-            self._warden.watch(worker, allowance)
-        return worker
-
-    def note(self, layers: dict[str, bool]) -> None:
-        """Lowers the level to what a worker says is in force around it."""
-        held = sandbox.in_force(bwrap=self._bubblewrap, **layers)
-        self.level = min(self.level, held, key=lambda one: sandbox.LEVELS.index(one.name))
-
-    def status(self, token: str, timeout: float) -> int | None:
-        """The exit status of a worker that has ended, waiting for it up to `timeout` seconds."""
-        with self._changed:
-            self._changed.wait_for(lambda: token in self._statuses or not self._listening, timeout)
-            return self._statuses.get(token)
-
-    def close(self) -> None:
-        """Ends the zygote and every worker."""
-        self._warden.close()
-        with self._lock:
-            self._closed = True
-            control, process = self._control, self._process
-        if control is not None:
-            with contextlib.suppress(OSError):
-                control.shutdown(socket.SHUT_RDWR)  # upon which the zygote ends what it has started, and itself
-            control.close()
-        if process is not None:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(_STOP_TIMEOUT)
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-
-    def release(self) -> None:
-        """Closes what is open for its workers; after `close`, when nobody waits for one of them any more."""
-        for worker in list(self._workers):
-            worker.close()
-
-    def _listen(self, control: socket.socket) -> None:
-        while True:
-            try:
-                message = wire.receive(control)
-            except (wire.WireError, OSError):
-                break
-            with self._changed:
-                self._statuses[str(message.get("exited"))] = int(message.get("status", -1))
-                self._changed.notify_all()
-        with self._changed:
-            self._listening = False
-            self._changed.notify_all()
 
 
 class Worker:
@@ -294,7 +139,7 @@ class Worker:
         with self._turn:
             self._running = False
             self._signal(signal.SIGSTOP)
-            deadline = time.monotonic() + _STOP_TIMEOUT
+            deadline = time.monotonic() + STOP_TIMEOUT
             while not memory.all_stopped(self.pid):
                 if time.monotonic() > deadline:
                     raise wire.WireError("the worker could not be stopped")
@@ -363,7 +208,7 @@ class Worker:
             closing, self._pidfd = self._pidfd, -1
             os.close(closing)
             if not self._alone:
-                self._zygote.status(self._token, _STOP_TIMEOUT)  # by then its keeper has ended what it left behind
+                self._zygote.status(self._token, STOP_TIMEOUT)  # by then its keeper has ended what it left behind
         self._sock.close()
         if self._output >= 0:
             os.close(self._output)

@@ -70,8 +70,9 @@ class Race:
             speedup=ratio.median,
             speedup_ci=(ratio.low, ratio.high),
             speedup_over_compile=compiled.median if compiled else None,
-            floor_share=statistics.median(
-                floor / own for floor, own in zip(self.floors, self.times[name], strict=True)
+            # What measures the floor has no more ways to move data than we could think of.
+            floor_share=min(
+                1.0, statistics.median(floor / own for floor, own in zip(self.floors, self.times[name], strict=True))
             ),
         )
 

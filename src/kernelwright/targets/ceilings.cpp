@@ -26,6 +26,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
+#include <vector>
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
@@ -73,36 +74,54 @@ static inline void stream(Block* to, Block value) {
 #endif
 }
 
-static void read_all(const Block* from, Block*, int64_t n) {
-  Block a{}, b{}, c{}, d{};
-  for (int64_t i = 0; i + 4 <= n; i += 4) {
-    a += from[i];
-    b += from[i + 1];
-    c += from[i + 2];
-    d += from[i + 3];
+// A thread that goes through several places at once has more of them fetched ahead. `part` is how far they are apart.
+template <int streams>
+static void read_range(const Block* from, int64_t part, int64_t begin, int64_t end) {
+  Block sums[4] = {};
+  for (int64_t i = begin; i + 4 <= end; i += 4) {
+    for (int s = 0; s < streams; ++s) {
+      for (int k = 0; k < 4; ++k) sums[k] += from[s * part + i + k];
+    }
   }
-  a += b + c + d;
-  if (a[0] == 1.0f) sink = a[1];
+  sums[0] += sums[1] + sums[2] + sums[3];
+  if (sums[0][0] == 1.0f) sink = sums[0][1];
 }
 
-static void write_all(const Block*, Block* to, int64_t n) {
-  for (int64_t i = 0; i < n; ++i) to[i] = Block{};
+template <int streams, bool past>
+static void write_range(Block* to, int64_t part, int64_t begin, int64_t end) {
+  for (int64_t i = begin; i < end; ++i) {
+    for (int s = 0; s < streams; ++s) {
+      if (past) stream(to + s * part + i, Block{});
+      else to[s * part + i] = Block{};
+    }
+  }
   asm volatile("" ::: "memory");
 }
 
-static void write_streaming(const Block*, Block* to, int64_t n) {
-  for (int64_t i = 0; i < n; ++i) stream(to + i, Block{});
+template <int streams, bool past>
+static void copy_range(const Block* from, Block* to, int64_t part, int64_t begin, int64_t end) {
+  for (int64_t i = begin; i < end; ++i) {
+    for (int s = 0; s < streams; ++s) {
+      if (past) stream(to + s * part + i, from[s * part + i]);
+      else to[s * part + i] = from[s * part + i];
+    }
+  }
   asm volatile("" ::: "memory");
 }
 
+template <int streams>
+static void read(const Block* from, Block*, int64_t n) {
+  read_range<streams>(from, n / streams, 0, n / streams);
+}
+
+template <int streams, bool past>
+static void write(const Block*, Block* to, int64_t n) {
+  write_range<streams, past>(to, n / streams, 0, n / streams);
+}
+
+template <int streams, bool past>
 static void copy(const Block* from, Block* to, int64_t n) {
-  for (int64_t i = 0; i < n; ++i) to[i] = from[i];
-  asm volatile("" ::: "memory");
-}
-
-static void copy_streaming(const Block* from, Block* to, int64_t n) {
-  for (int64_t i = 0; i < n; ++i) stream(to + i, from[i]);
-  asm volatile("" ::: "memory");
+  copy_range<streams, past>(from, to, n / streams, 0, n / streams);
 }
 
 using Pass = void (*)(const Block*, Block*, int64_t);
@@ -141,13 +160,13 @@ static Result bandwidth(Pass pass, bool copies, char* memory, int64_t bytes, int
 struct Traffic {
   const char* name;
   bool copies;
-  Pass passes[2];
+  Pass passes[3];
 };
 
 constexpr Traffic kTraffic[] = {
-    {"read", false, {read_all, nullptr}},
-    {"write", false, {write_all, write_streaming}},
-    {"copy", true, {copy, copy_streaming}},
+    {"read", false, {read<1>, read<4>, nullptr}},
+    {"write", false, {write<1, false>, write<1, true>, nullptr}},
+    {"copy", true, {copy<1, false>, copy<1, true>, copy<4, true>}},
 };
 
 // FLOP/s of independent chains of multiply-adds that never leave the registers: above any matrix product.
@@ -190,42 +209,53 @@ static char* allocate(int64_t bytes, int threads, bool huge_pages) {
 
 constexpr int64_t kBlock = 4096;
 constexpr int64_t kTurn = 16 << 10;
+constexpr int64_t kSmall = 4 << 20;
+constexpr int kRounds = 5;
 
 static int64_t rounded(int64_t bytes) { return (bytes + kBlock - 1) / kBlock * kBlock; }
 
-// One call of a kernel that only moves data: what is both read and written is copied, the rest read or written.
+// One thread's part of a call that only moves data: what is both read and written is copied, the rest read or written; one
+// after the other, or a bit of each in turn.
+struct Slice {
+  const Block *source, *state;
+  Block* target;
+  int64_t reads, writes, states;
+};
+
+template <int streams, bool past>
+static void move_slice(const Slice& slice, bool in_turn) {
+  const int64_t both = std::min(slice.reads, slice.writes) / streams, reads = slice.reads / streams - both,
+                writes = slice.writes / streams - both;
+  const int64_t bytes = (slice.reads + slice.writes) * static_cast<int64_t>(sizeof(Block));
+  const int64_t turns = in_turn ? std::max<int64_t>(1, bytes / kTurn) : 1;
+  read_range<1>(slice.state, 0, 0, slice.states);
+  for (int64_t turn = 0; turn < turns; ++turn) {
+    const auto at = [&](int64_t all, int64_t which) { return which == turns ? all : all * which / turns / 4 * 4; };
+    copy_range<streams, past>(slice.source, slice.target, both, at(both, turn), at(both, turn + 1));
+    read_range<streams>(slice.source + streams * both, reads, at(reads, turn), at(reads, turn + 1));
+    write_range<streams, past>(slice.target + streams * both, writes, at(writes, turn), at(writes, turn + 1));
+  }
+}
+
+// What a kernel may choose: how many threads, how many places at once, past the caches or through them, the order.
+struct Way {
+  int threads;
+  void (*slice)(const Slice&, bool);
+  bool in_turn;
+};
+
 static void move(const char* from, int64_t read_bytes, const char* state, int64_t state_bytes, char* to,
-                 int64_t written_bytes, int threads, bool streaming) {
-#pragma omp parallel num_threads(threads)
+                 int64_t written_bytes, const Way& way) {
+#pragma omp parallel num_threads(way.threads)
   {
     const int64_t part = kBlock / static_cast<int64_t>(sizeof(Block)), thread = omp_get_thread_num();
-    const auto slice = [&](int64_t bytes, int64_t& first, int64_t& count) {
-      const int64_t blocks = rounded(bytes) / kBlock;
-      first = blocks * thread / threads * part;
-      count = blocks * (thread + 1) / threads * part - first;
-    };
-    int64_t in = 0, reads = 0, out = 0, writes = 0, kept = 0, states = 0;
-    slice(state_bytes, kept, states);
-    read_all(reinterpret_cast<const Block*>(state) + kept, nullptr, states);
-    slice(read_bytes, in, reads);
-    slice(written_bytes, out, writes);
-    const Block* source = reinterpret_cast<const Block*>(from) + in;
-    Block* target = reinterpret_cast<Block*>(to) + out;
-    // A bit of each in turn, as kernels do: memory is slower when it is only read for long, and then only written.
-    const int64_t both = std::min(reads, writes), turns = std::max<int64_t>(1, (reads + writes) * int64_t{sizeof(Block)} / kTurn);
-    for (int64_t turn = 0; turn < turns; ++turn) {
-      const auto from_to = [&](int64_t all, int64_t& begin) {
-        begin = all * turn / turns / 4 * 4;
-        return (turn + 1 == turns ? all : all * (turn + 1) / turns / 4 * 4) - begin;
-      };
-      int64_t begin = 0;
-      const int64_t copied = from_to(both, begin);
-      (streaming ? copy_streaming : copy)(source + begin, target + begin, copied);
-      const int64_t read = from_to(reads - both, begin);
-      read_all(source + both + begin, nullptr, read);
-      const int64_t written = from_to(writes - both, begin);
-      (streaming ? write_streaming : write_all)(nullptr, target + both + begin, written);
-    }
+    const auto first = [&](int64_t bytes, int64_t of) { return rounded(bytes) / kBlock * of / way.threads * part; };
+    const auto count = [&](int64_t bytes) { return first(bytes, thread + 1) - first(bytes, thread); };
+    way.slice({reinterpret_cast<const Block*>(from) + first(read_bytes, thread),
+               reinterpret_cast<const Block*>(state) + first(state_bytes, thread),
+               reinterpret_cast<Block*>(to) + first(written_bytes, thread), count(read_bytes), count(written_bytes),
+               count(state_bytes)},
+              way.in_turn);
   }
 }
 
@@ -234,10 +264,20 @@ struct Mover {
   int orders[2], answers[2];
 };
 
-constexpr int kWays = 4;  // all threads or one, through the caches or past them
+static std::vector<Way> ways(int threads, int64_t bytes) {
+  std::vector<Way> found;
+  for (int count : {threads, 1}) {
+    if (count != threads && bytes > kSmall) continue;  // one thread is for calls that are over before others wake up
+    for (bool in_turn : {false, true}) {
+      for (auto slice : {move_slice<1, false>, move_slice<1, true>, move_slice<4, true>}) found.push_back({count, slice, in_turn});
+    }
+  }
+  return found;
+}
 
 [[noreturn]] static void move_when_told(const Mover& mover, int threads, const char* inputs, int64_t in, int64_t state_bytes,
                                         int64_t out, int64_t calls) {
+  const std::vector<Way> known = ways(threads, in + out);
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   char* memory = allocate(std::max(kBlock, calls * out + rounded(state_bytes)), threads, false);
   double seconds = memory == nullptr ? -1 : 0;
@@ -248,7 +288,7 @@ constexpr int kWays = 4;  // all threads or one, through the caches or past them
     const char* state = memory + calls * out;
     const double begin = now();
     for (int64_t i = 0; i < calls; ++i) {
-      move(inputs + i * in, in, state, state_bytes, memory + i * out, out, way / 2 == 0 ? threads : 1, way % 2 == 0);
+      move(inputs + i * in, in, state, state_bytes, memory + i * out, out, known[way]);
     }
     seconds = (now() - begin) / static_cast<double>(calls);
   } while (true);
@@ -281,14 +321,17 @@ static int meter(int threads, int64_t input_bytes, int64_t state_bytes, int64_t 
   if (!answered()) return 1;
   int best = 0;
   double least = HUGE_VAL;
-  for (int way = 0; way < kWays; ++way) {
-    double times[3];
-    for (double& time : times) {
+  const int count = static_cast<int>(ways(threads, in + out).size());
+  std::vector<std::vector<double>> times(count);
+  for (int round = 0; round < kRounds; ++round) {
+    for (int way = 0; way < count; ++way) {
       if (!moved(way)) return 1;
-      time = seconds;
+      times[way].push_back(seconds);
     }
-    std::sort(times, times + 3);
-    if (times[1] < least) least = times[1], best = way;
+  }
+  for (int way = 0; way < count; ++way) {
+    std::sort(times[way].begin(), times[way].end());
+    if (times[way][kRounds / 2] < least) least = times[way][kRounds / 2], best = way;
   }
   std::printf("ready\n");
   std::fflush(stdout);
