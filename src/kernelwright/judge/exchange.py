@@ -16,6 +16,8 @@ from kernelwright.judge import memory, native, wire
 
 _CPU_SET = 1024
 """Cores in a `cpu_set_t`."""
+_MOST_WATCHED = 256
+"""Threads whose state is looked at: each takes a descriptor."""
 
 
 class _Watched(ctypes.Structure):
@@ -105,12 +107,12 @@ class Exchange:
 
 @contextlib.contextmanager
 def exchange(pid: int, pidfd: int, sock: int, threads: Sequence[int], cores: Collection[int]) -> Iterator[Exchange]:
-    """With process `pid`, whose `threads` are watched (the first thread first; it may run on `cores` once it goes
-    on)."""
+    """With process `pid`, whose `threads` are watched, unless they are too many (the first thread first; it may run on
+    `cores` once it goes on)."""
     files: list[int] = []
     known = []
     try:
-        for thread in threads:
+        for thread in threads if len(threads) <= _MOST_WATCHED else threads[:1]:
             with contextlib.suppress(OSError):  # it has ended
                 files.append(os.open(f"/proc/{pid}/task/{thread}/stat", os.O_RDONLY | os.O_CLOEXEC))
                 known.append(thread)
