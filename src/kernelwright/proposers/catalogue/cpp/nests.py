@@ -4,6 +4,7 @@ it."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 from kernelwright.proposers.catalogue.cpp import columns
@@ -12,6 +13,9 @@ from kernelwright.proposers.catalogue.cpp.naming import pointer
 from kernelwright.proposers.catalogue.cpp.writer import Writer, finish, roots_of, rows_emitter, spoken, team, work
 from kernelwright.proposers.catalogue.ir import Axis, Buffer, Expr, Reduce
 from kernelwright.proposers.catalogue.loops import Nest, Sweep
+
+_SHORT = 1024
+"""Rows of at most so many elements are not shared out among threads."""
 
 
 @dataclass(frozen=True)
@@ -86,15 +90,17 @@ def _map(writer: Writer) -> None:
                 writer.scalar_store(store, rows)
         return
     (sweep,) = nest.sweeps
-    loops = len(nest.parallel) + 1
+    blocked = not nest.parallel or nest.vector.size > _SHORT
+    bounds = ("begin", "end") if blocked else ("0", "n")
     with (
-        team(writer, loops, f"{work(writer)} > SERIAL_BELOW", [sweep]),
+        team(writer, len(nest.parallel) + blocked, f"{work(writer)} > SERIAL_BELOW", [sweep]),
         writer.inner_loops(nest.parallel),
-        writer.block("for (int64_t begin = 0; begin < n; begin += BLOCK) {"),
+        writer.block("for (int64_t begin = 0; begin < n; begin += BLOCK) {") if blocked else nullcontext(),
     ):
-        writer.put("const int64_t end = std::min<int64_t>(begin + BLOCK, n);")
+        if blocked:
+            writer.put("const int64_t end = std::min<int64_t>(begin + BLOCK, n);")
         writer.hoisted(roots_of(sweep), rows)
-        writer.vector_loop(sweep, rows, (), ("begin", "end"), chains="1", feed=_feeder(writer), kept={})
+        writer.vector_loop(sweep, rows, (), bounds, chains="1", feed=_feeder(writer), kept={})
 
 
 def _rows(writer: Writer) -> None:

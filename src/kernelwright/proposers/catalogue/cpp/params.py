@@ -45,7 +45,7 @@ def parameters(functions: Sequence[Function], case: CaseInfo, target: TargetInfo
     if kinds & {"rows", "whole"}:
         values["UNROLL"] = 4
         space["UNROLL"] = [1, 2, 4, 8]
-    if "map" in kinds:
+    if any("BLOCK" in function.text for function in functions):
         values["BLOCK"] = 16384
         space["BLOCK"] = [4096, 16384, 65536]
     if kinds & {"tiles", "columns"}:

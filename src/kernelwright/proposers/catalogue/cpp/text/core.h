@@ -36,6 +36,9 @@ using M = vec<int32_t>;  // -1 where true
 // A full vector, or the first n lanes of one at the end of a row.
 struct Full { static constexpr int n = W; };
 struct Part { int n; };
+#if defined(__AVX512F__)
+INLINE inline __mmask16 first_lanes(int n) { return static_cast<__mmask16>((1u << n) - 1); }
+#endif
 
 template <class To, class From> INLINE inline vec<To> convert(From v) { return __builtin_convertvector(v, vec<To>); }
 template <class T> INLINE inline I widen(vec<T> v) {  // from 8 or 16 bits; compilers take bytes apart one by one
@@ -77,6 +80,9 @@ template <class T> T* data(const TensorView& t) { return static_cast<T*>(t.data_
 // Loads and stores by the type in memory; half precision is computed in float.
 template <class T, class Span> INLINE inline vec<T> raw(const T* p, Span span) {
   if constexpr (std::is_same_v<Span, Full>) return vec<T>(*reinterpret_cast<const typename lanes<T>::loose*>(p));
+#if defined(__AVX512F__)
+  if constexpr (sizeof(T) == 4) return (vec<T>)_mm512_maskz_loadu_epi32(first_lanes(span.n), p);
+#endif
   vec<T> v{};
   for (int k = 0; k < span.n; ++k) v[k] = p[k];
   return v;
@@ -92,6 +98,9 @@ template <class T, class Index, class Span> INLINE inline auto gather(const T* p
 }
 template <class T, class Span> INLINE inline void put(T* p, vec<T> v, Span span) {
   if constexpr (std::is_same_v<Span, Full>) *reinterpret_cast<typename lanes<T>::loose*>(p) = v;
+#if defined(__AVX512F__)
+  else if constexpr (sizeof(T) == 4) _mm512_mask_storeu_epi32(p, first_lanes(span.n), (__m512i)v);
+#endif
   else for (int k = 0; k < span.n; ++k) p[k] = v[k];
 }
 // Past the caches: for results too large to be read from there again. p must be aligned to the vector.
@@ -158,7 +167,22 @@ template <int U, class Body, class... Sums> INLINE inline void sweep(int64_t beg
   (sums.fold(), ...);
 }
 template <class V, class Span> INLINE inline V keep(V v, V otherwise, Span span) {  // lanes past the end replaced
-  if constexpr (!std::is_same_v<Span, Full>)
-    for (int k = span.n; k < W; ++k) v[k] = otherwise[k];
+  if constexpr (std::is_same_v<Span, Full>) return v;
+#if defined(__AVX512F__)
+  if constexpr (sizeof(V) == sizeof(F)) return (V)_mm512_mask_mov_epi32((__m512i)otherwise, first_lanes(span.n), (__m512i)v);
+#endif
+  for (int k = span.n; k < W; ++k) v[k] = otherwise[k];
   return v;
+}
+// All lanes of a vector joined into one value: halves with each other, then halves of that.
+template <class T, class V, class Join> INLINE inline T across(V v, Join join) {
+  if constexpr (sizeof(V) == 4 * sizeof(T)) {
+    return join(join(T(v[0]), T(v[1])), join(T(v[2]), T(v[3])));
+  } else {
+    typedef T half __attribute__((vector_size(sizeof(V) / 2)));
+    half low, high;
+    std::memcpy(&low, &v, sizeof low);
+    std::memcpy(&high, reinterpret_cast<const char*>(&v) + sizeof low, sizeof high);
+    return across<T>(join(low, high), join);
+  }
 }

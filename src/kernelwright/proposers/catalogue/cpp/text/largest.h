@@ -6,10 +6,9 @@ template <class T, int U> struct Largest {
     part[u] = larger(keep(v, splat(start), span), part[u]);
   }
   INLINE T total() const {
-    T all = start;
-    for (const auto& p : part)
-      for (int k = 0; k < W; ++k) all = larger<T>(p[k], all);
-    return all;
+    vec<T> all = part[0];
+    for (int u = 1; u < U; ++u) all = larger(all, part[u]);
+    return across<T>(all, [](auto a, auto b) INLINE { return larger(a, b); });
   }
   static INLINE vec<T> join(vec<T> a, vec<T> b) { return larger(a, b); }
   static T combined(const std::vector<T>& parts) {

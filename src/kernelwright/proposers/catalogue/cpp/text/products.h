@@ -4,10 +4,9 @@ template <class T, int U> struct Product {
   Product() { for (auto& p : part) p = splat(T(1)); }
   template <class Chain, class Span> INLINE void add(Chain u, vec<T> v, Span span) { part[u] *= keep(v, splat(T(1)), span); }
   INLINE T total() const {
-    T all = 1;
-    for (const auto& p : part)
-      for (int k = 0; k < W; ++k) all *= p[k];
-    return all;
+    vec<T> all = part[0];
+    for (int u = 1; u < U; ++u) all *= part[u];
+    return across<T>(all, [](auto a, auto b) INLINE { return a * b; });
   }
   static INLINE vec<T> join(vec<T> a, vec<T> b) { return a * b; }
   static T combined(const std::vector<T>& parts) {

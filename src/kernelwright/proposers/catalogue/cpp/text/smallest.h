@@ -6,10 +6,9 @@ template <class T, int U> struct Smallest {
     part[u] = smaller(keep(v, splat(start), span), part[u]);
   }
   INLINE T total() const {
-    T all = start;
-    for (const auto& p : part)
-      for (int k = 0; k < W; ++k) all = smaller<T>(p[k], all);
-    return all;
+    vec<T> all = part[0];
+    for (int u = 1; u < U; ++u) all = smaller(all, part[u]);
+    return across<T>(all, [](auto a, auto b) INLINE { return smaller(a, b); });
   }
   static INLINE vec<T> join(vec<T> a, vec<T> b) { return smaller(a, b); }
   static T combined(const std::vector<T>& parts) {

@@ -12,9 +12,7 @@ template <class T, int U> struct Sum {  // U x W running sums
   }
   template <class Chain, class Span> INLINE void add(Chain u, vec<T> v, Span span) { part[u] += keep(v, vec<T>{}, span); }
   INLINE T total() const {
-    Wide<T> all = 0;
-    for (int k = 0; k < W; ++k) all += folded[k];
-    return static_cast<T>(all);
+    return static_cast<T>(across<Wide<T>>(folded, [](auto a, auto b) INLINE { return a + b; }));
   }
   static INLINE vec<T> join(vec<T> a, vec<T> b) { return a + b; }
   static T combined(const std::vector<T>& parts) {
