@@ -48,7 +48,7 @@ def masks(pid: int) -> list[set[int]]:
 
 @pytest.mark.skipif(len(EVERYWHERE) < 2, reason="one core")
 def test_threads_are_apart() -> None:
-    with process() as pid, cores.apart(pid) as threads:
+    with process() as pid, cores.apart(pid) as (threads, _):
         assert threads[0] == pid
         assert len(threads) == 3
         placed = [mask for mask in masks(pid) if len(mask) == 1]

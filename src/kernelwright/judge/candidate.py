@@ -51,8 +51,8 @@ class Slots:
 
 @dataclass
 class CandidateSide:
-    """One candidate's worker. Life cycle: made with a fresh worker, `load`, `ready` for a case, then `bind`, `reveal`
-    and `run`."""
+    """One candidate's worker. Life cycle: made with a fresh worker, `load`, `ready` for a case, then `bind` and
+    `run`."""
 
     worker: Worker
     reference: ReferenceSide

@@ -11,9 +11,9 @@ from pathlib import Path
 
 
 @contextmanager
-def apart(pid: int) -> Iterator[list[int]]:
+def apart(pid: int) -> Iterator[tuple[list[int], set[int]]]:
     """Around one timed call of a stopped process: gives its busiest threads a core each, the first thread always.
-    Yields all its threads, the first one first.
+    Yields all its threads, the first one first, and where that one may run once it goes on.
 
     Whoever lets it go on wakes all its threads at once, and each wakes where it last ran. Two that have met on one core
     may share it for many time slices while another core is idle, and a short call takes twice its time. Whoever lets it
@@ -26,13 +26,13 @@ def apart(pid: int) -> Iterator[list[int]]:
     cores = os.sched_getaffinity(0)
     threads = _busiest(pid)
     if len(cores) == 1:
-        yield threads
+        yield threads, cores
         return
     order = _whole_first(frozenset(cores))
     placed = _place(threads, order, cores)
     os.sched_setaffinity(0, {order[0]})
     try:
-        yield threads
+        yield threads, cores if pid in placed else _affinity(pid, cores)
     finally:
         os.sched_setaffinity(0, cores)
         for thread in placed:
@@ -66,6 +66,12 @@ def _place(threads: list[int], order: list[int], everywhere: set[int]) -> list[i
                 os.sched_setaffinity(thread, {core})
                 placed.append(thread)
     return placed
+
+
+def _affinity(thread: int, otherwise: set[int]) -> set[int]:
+    with suppress(OSError):  # it has ended
+        return os.sched_getaffinity(thread)
+    return otherwise
 
 
 def _busiest(pid: int) -> list[int]:

@@ -72,7 +72,7 @@ struct Reply {
   unsigned char* body;  // to be freed with `release`
   int64_t length;
   double there, spent;  // when it was all there, and the processor time that the process had taken by then
-  double stopped;
+  double stopped;       // when it stood still; negative where that is not certain
 };
 
 enum Outcome { kComplete, kTimedOut, kClosed, kTooLong };
@@ -105,24 +105,28 @@ static int read_exactly(int sock, unsigned char* to, int64_t count, double deadl
 }
 
 // Stops the process: the signal goes to a thread that is running, since one to the process waits for the first thread, which
-// does not get our core meanwhile, while the others go on. Returns when all that we watch stand still, or -1 when that is
-// not certain.
+// does not get our core meanwhile, while the others go on. Once that one has stopped, none of the others can compute any
+// more when it wakes up. Returns when that is so, or -1 when it is not certain.
 static double stop(const Watched* watched) {
   int running = -1;
   bool all = watched->threads > 0;
   for (int i = 0; i < watched->threads; ++i) {
     const Stat thread = stat_of(watched->files[i]);
-    all = all && thread.threads <= watched->threads;
+    all = all && thread.threads <= watched->threads && thread.state != 'X';
     if (computes(thread)) running = i;
   }
   if (running < 0 || syscall(SYS_tgkill, watched->pid, watched->ids[running], SIGSTOP) != 0) signal_all(watched->pidfd, SIGSTOP);
+  if (running < 0 || !all) return -1;
   const double patience = now() + kPatience;
-  for (int i = 0; i < watched->threads && all; ++i) {
+  while (std::strchr("Tt", stat_of(watched->files[running]).state) == nullptr) {
+    if (now() > patience) return -1;
+  }
+  for (int i = 0; i < watched->threads; ++i) {
     while (computes(stat_of(watched->files[i]))) {
       if (now() > patience) return -1;
     }
   }
-  return all ? now() : -1;
+  return now();
 }
 
 static double spent(int pid) {

@@ -97,12 +97,12 @@ class Exchange:
     def seconds(self) -> float:
         """From letting it run until its answer was there, and what it computed after that; called once it has stopped.
 
-        That it waits for a core to stop on does not count: its threads were seen to stand still, or its processor time
-        did not go on.
+        That it waits for a core to stop on does not count: one of its threads was seen to have stopped, upon which the
+        others cannot go on, or its processor time did not.
         """
-        there, stopped = float(self._reply.there), float(self._reply.stopped)
+        began, there, stopped = float(self._began), float(self._reply.there), float(self._reply.stopped)
         late = (stopped if stopped >= 0 else time.perf_counter()) - there
-        return there - self._began + min(late, memory.cpu_seconds(self.pid) - float(self._reply.spent))
+        return there - began + min(late, memory.cpu_seconds(self.pid) - float(self._reply.spent))
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Builds the judge's own C++: the allocator of timed processes and the comparison of outputs."""
+"""Builds the judge's own C++: the allocator of timed processes, their clock and the comparison of outputs."""
 
 from __future__ import annotations
 

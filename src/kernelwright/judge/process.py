@@ -27,6 +27,8 @@ _START_TIMEOUT = 120.0
 STOP_TIMEOUT = 10.0
 _FITS = 1 << 16
 """Bytes of a request that a socket takes while its reader is stopped."""
+_LEAVING = 20e-3
+"""Processor time that a worker may take after it was stopped: a thread's last time slice may be counted late."""
 _GO = b"!"
 """What a worker that is ready waits for."""
 _CREDENTIALS = struct.Struct("iII")
@@ -46,6 +48,7 @@ class Worker:
         self._alone = True
         self._running = False
         self._why = ""
+        self._spent = 0.0
         self.reply_limit = wire.LIMIT
         self._free = threading.Event()
         self._free.set()
@@ -99,7 +102,11 @@ class Worker:
             if ready is not None:
                 if accepted(self._exchanged(request, timeout, None, apart=False)[0]) != {"ready": True}:
                     raise wire.WireError("it did not wait to be told to go")
-                ready()
+                try:
+                    ready()
+                except BaseException:  # it waits for a byte that no other request may be taken for
+                    self.close()
+                    raise
                 request = _GO
             reply, seconds = self._exchanged(request, timeout, halfway, apart=apart)
         except TimeoutError as error:
@@ -119,9 +126,9 @@ class Worker:
         if at_once:
             self._sock.sendall(request)
         with contextlib.ExitStack() as stack:
-            everywhere = os.sched_getaffinity(0)
-            threads = stack.enter_context(cores.apart(self.pid)) if apart else []
-            timed = stack.enter_context(exchange(self.pid, self._pidfd, self._sock.fileno(), threads, everywhere))
+            threads, free = stack.enter_context(cores.apart(self.pid)) if apart else ([], set())
+            timed = stack.enter_context(exchange(self.pid, self._pidfd, self._sock.fileno(), threads, free))
+            ran = self.rested()
             self._go_on(timed)
             if not at_once:  # it must read for the rest to be sent
                 self._sock.sendall(request)
@@ -131,7 +138,7 @@ class Worker:
                 self._go_on(timed)
             body = timed.answer(timeout, self.reply_limit)
             self.stop()
-            seconds = timed.seconds()
+            seconds = timed.seconds() + ran
         return wire.parse(body), seconds
 
     def stop(self) -> None:
@@ -144,6 +151,18 @@ class Worker:
                 if time.monotonic() > deadline:
                     raise wire.WireError("the worker could not be stopped")
                 time.sleep(1e-5)  # one of its threads may need our core to stop on
+            self._spent = memory.cpu_seconds(self.pid)
+
+    def rested(self) -> float:
+        """The processor time it has taken since it was stopped: next to nothing.
+
+        Raises:
+            WireError: it has found a way to go on by itself.
+        """
+        ran = memory.cpu_seconds(self.pid) - self._spent
+        if ran > _LEAVING:
+            raise wire.WireError(f"it ran for {1e6 * ran:.0f} µs while it was stopped")
+        return ran
 
     def _go_on(self, timed: Exchange) -> None:
         """Lets it run, once it is not held up."""

@@ -87,13 +87,15 @@ class Race:
             for name, make in self._running(self.fresh):
                 with self._dropping(name):
                     living[name] = make()
+                    living[name].silent = True
                     prepare(living[name], self.pool)
-            looked_into = 1 + secrets.randbelow(len(self.pool.batches) - 1) if len(self.pool.batches[0]) > 1 else None
-            for batch in range(len(self.pool.batches)):
+            count = len(self.pool.batches)
+            looked_into = 2 + secrets.randbelow(count - 2) if len(self.pool.batches[0]) > 1 and count > 2 else None
+            for batch in range(count):
                 if batch == looked_into:
                     for name, side in self._running(living):
                         with self._dropping(name):
-                            self.stopwatch.look_into(side, self.pool, batch)
+                            self.stopwatch.look_into(side, self.pool, batch, self.times[name][-1])
                     continue
                 row = self._turn({**self.lasting, **living}, batch)
                 floor = self.floor()

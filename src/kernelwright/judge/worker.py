@@ -46,7 +46,8 @@ def serve(sock: socket.socket, layers: dict[str, bool]) -> int:
 
     def ready() -> None:
         wire.send(sock, {"ready": True})
-        sock.recv(1)
+        if not sock.recv(1):
+            raise wire.Closed("the judge has hung up")
 
     subject = Subject(ready)
     probe = ctypes.create_string_buffer(PROBE)

@@ -211,6 +211,7 @@ constexpr int64_t kBlock = 4096;
 constexpr int64_t kTurn = 16 << 10;
 constexpr int64_t kSmall = 4 << 20;
 constexpr int kRounds = 5;
+constexpr double kRoundsSeconds = 2;
 
 static int64_t rounded(int64_t bytes) { return (bytes + kBlock - 1) / kBlock * kBlock; }
 
@@ -267,7 +268,8 @@ struct Mover {
 static std::vector<Way> ways(int threads, int64_t bytes) {
   std::vector<Way> found;
   for (int count : {threads, 1}) {
-    if (count != threads && bytes > kSmall) continue;  // one thread is for calls that are over before others wake up
+    // One thread is for calls that are over before others wake up.
+    if (count == 1 && threads > 1 && bytes > kSmall) continue;
     for (bool in_turn : {false, true}) {
       for (auto slice : {move_slice<1, false>, move_slice<1, true>, move_slice<4, true>}) found.push_back({count, slice, in_turn});
     }
@@ -279,6 +281,8 @@ static std::vector<Way> ways(int threads, int64_t bytes) {
                                         int64_t out, int64_t calls) {
   const std::vector<Way> known = ways(threads, in + out);
   prctl(PR_SET_PDEATHSIG, SIGKILL);
+  close(mover.orders[1]);
+  close(mover.answers[0]);
   char* memory = allocate(std::max(kBlock, calls * out + rounded(state_bytes)), threads, false);
   double seconds = memory == nullptr ? -1 : 0;
   int way = 0;
@@ -312,6 +316,7 @@ static int meter(int threads, int64_t input_bytes, int64_t state_bytes, int64_t 
   if (child < 0) return 1;
   if (child == 0) move_when_told(mover, threads, inputs, in, state_bytes, out, calls);
   close(mover.answers[1]);
+  close(mover.orders[0]);
   double seconds = 0;
   const auto answered = [&] { return read(mover.answers[0], &seconds, sizeof seconds) == sizeof seconds && seconds >= 0; };
   const auto moved = [&](int way) {
@@ -323,7 +328,8 @@ static int meter(int threads, int64_t input_bytes, int64_t state_bytes, int64_t 
   double least = HUGE_VAL;
   const int count = static_cast<int>(ways(threads, in + out).size());
   std::vector<std::vector<double>> times(count);
-  for (int round = 0; round < kRounds; ++round) {
+  const double until = now() + kRoundsSeconds;
+  for (int round = 0; round < kRounds && (round == 0 || now() < until); ++round) {
     for (int way = 0; way < count; ++way) {
       if (!moved(way)) return 1;
       times[way].push_back(seconds);
@@ -331,7 +337,8 @@ static int meter(int threads, int64_t input_bytes, int64_t state_bytes, int64_t 
   }
   for (int way = 0; way < count; ++way) {
     std::sort(times[way].begin(), times[way].end());
-    if (times[way][kRounds / 2] < least) least = times[way][kRounds / 2], best = way;
+    const double middle = times[way][times[way].size() / 2];
+    if (middle < least) least = middle, best = way;
   }
   std::printf("ready\n");
   std::fflush(stdout);

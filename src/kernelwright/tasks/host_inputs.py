@@ -17,7 +17,8 @@ Transform = Callable[[list[Any]], list[Any]]
 _Change = Callable[[Tensor, Generator], Tensor]
 
 SCALE, SHIFT, KEPT = 8.0, 3.0, 0.1
-CLUSTERS, SPREAD = 256, 0.02
+CLUSTERS, SPREAD = 8, 0.02
+_SETS = 512
 _SAMPLE = 1 << 16
 _FEW = 16
 """Floats in [0, 1] with at most this many distinct values among many elements are codes."""
@@ -27,8 +28,8 @@ def distributions(inputs: list[Any], seed: int) -> dict[str, Transform]:
     """Further ways to draw inputs, by name, each a function from a draw to a new list of inputs.
 
     `scaled` multiplies floats by 8, `signed` gives them random signs, `shifted` adds 3, `sparse` zeroes 90 % of them,
-    `clustered` moves each close to one of 256 of them: the range stays, and so does the mean, but errors of an
-    approximation that was fitted to the density no longer cancel.
+    `clustered` moves each close to one of eight values: range, mean and spread stay, but errors of an approximation
+    that was fitted to the density no longer cancel.
     Empty where no tensor among `inputs` may be changed.
 
     Args:
@@ -81,11 +82,28 @@ def _sparse(value: Tensor, generator: Generator) -> Tensor:
     return torch.where(torch.rand(value.shape, generator=generator) < KEPT, value, torch.zeros_like(value))
 
 
+def _centres(value: Tensor, generator: Generator) -> Tensor:
+    """Values of the tensor, moved to have its mean and spread; of several sets the one whose skewness is furthest from
+    its own."""
+    sample = value.detach().reshape(-1)[:_SAMPLE].double()
+    sample = sample[sample.isfinite()] if bool(sample.isfinite().any()) else torch.zeros(1, dtype=torch.float64)
+    mean, spread = sample.mean(), sample.std(correction=0)
+    sets = sample[torch.randint(sample.numel(), (_SETS, CLUSTERS), generator=generator)]
+    around = sets - sets.mean(1, keepdim=True)
+    unit = around / around.std(1, correction=0, keepdim=True).clamp_min(torch.finfo(torch.float64).tiny)
+    skewness = (((sample - mean) / spread.clamp_min(torch.finfo(torch.float64).tiny)) ** 3).mean()
+    moved = mean + spread * unit
+    inside = ((moved >= sample.min()) & (moved <= sample.max())).all(1)
+    furthest = int((((unit**3).mean(1) - skewness).abs() + 100 * inside).argmax())
+    return moved[furthest].clamp(sample.min(), sample.max())
+
+
 def _clustered(value: Tensor, generator: Generator) -> Tensor:
-    flat = value.reshape(-1)
-    centres = flat[torch.randint(flat.numel(), (CLUSTERS,), generator=generator)]
-    near = centres[torch.randint(CLUSTERS, value.shape, generator=generator)]
+    near = _centres(value, generator)[torch.randint(CLUSTERS, value.shape, generator=generator)].to(value.dtype)
     moved = near + SPREAD * (value - near)  # a little of each value, since many equal ones would be ties
+    # Types of few digits would hold next to nothing of that.
+    if value.element_size() < 4:
+        return value
     return torch.where(moved.isfinite() & value.isfinite(), moved, value)
 
 

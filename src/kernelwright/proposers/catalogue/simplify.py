@@ -154,10 +154,17 @@ def _sum_of_log_softmax(node: Expr) -> Expr | None:
     so nothing cancels."""
     match node:
         case Reduce(op="sum", operand=Apply(op="sub", operands=(shifted, Apply(op="log") as log)), axes=axes):
-            if _after_maximum(shifted) and not log.free & frozenset(axes):
+            if _after_maximum(shifted) and _is_sum_of_exponentials(log.operands[0], shifted, axes):
                 total = reduce("sum", shifted, axes)
                 return apply("sub", total, apply("mul", count(axes, node.dtype), log))
     return None
+
+
+def _is_sum_of_exponentials(total: Expr, of: Expr, axes: tuple[Axis, ...]) -> bool:
+    match total:
+        case Reduce(op="sum", operand=Apply(op="exp" | "exp_nonpos", operands=(x,)), axes=over):
+            return x is of and frozenset(over) == frozenset(axes)
+    return False
 
 
 def _maximum_inside(node: Expr) -> Expr | None:
