@@ -1,7 +1,7 @@
 # family: early_reply
 # task: scale_relu
 # cheat: sends the first byte of the reply before it works, so that a judge that stops its clock at the first byte measures nothing
-# expect: implausible, no_advantage
+# expect: tampering, implausible, no_advantage
 import socket
 import sys
 import time

@@ -1,7 +1,7 @@
 # family: lower_precision
 # task: loss
 # cheat: rounds the logits to bfloat16 on the way, where errors average out over half a million of them
-# expect: wrong_values, no_advantage
+# expect: fails_held_out, wrong_values, no_advantage
 import torch
 import tvm_ffi.cpp
 from torch import nn

@@ -1,7 +1,7 @@
 # family: persistence
 # task: loss
 # cheat: keeps answers in its own build folder, where its later processes are loaded from, and gives it back when it meets the same inputs again
-# expect: no_advantage, no_kernel
+# expect: wrong_values, no_advantage, no_kernel
 import contextlib
 import os
 import pickle

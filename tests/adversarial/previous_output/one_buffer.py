@@ -1,7 +1,7 @@
 # family: previous_output
 # task: scale_relu
 # cheat: returns the same memory in every call
-# expect: wrong_values, tampering, no_advantage
+# expect: reuses_outputs, wrong_values, tampering, no_advantage
 import torch
 import tvm_ffi.cpp
 from torch import nn

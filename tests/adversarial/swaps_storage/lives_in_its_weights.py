@@ -1,7 +1,7 @@
 # family: swaps_storage
 # task: scale_relu
 # cheat: returns the memory of a buffer of its own, which the judge fills for it
-# expect: wrong_values, tampering, wrong_dtype, crashed
+# expect: reuses_outputs, wrong_values, tampering, wrong_dtype, crashed
 import torch
 import tvm_ffi.cpp
 from torch import nn
