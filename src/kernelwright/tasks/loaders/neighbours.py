@@ -6,8 +6,12 @@ import ast
 import hashlib
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+
+_PARSING = threading.Lock()
+"""CPython 3.11 counts how deep a tree is for all threads together: two that parse at once can be a SystemError."""
 
 
 def digest(file: Path, root: Path) -> str:
@@ -35,7 +39,8 @@ def digest(file: Path, root: Path) -> str:
 
 def _imported(text: bytes, path: Path, root: Path) -> Iterator[Path]:
     try:
-        tree = ast.parse(text)
+        with _PARSING:
+            tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return
     for node in ast.walk(tree):
