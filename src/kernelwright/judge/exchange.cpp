@@ -9,7 +9,6 @@
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
-#include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
 #include <sys/socket.h>
@@ -77,7 +76,7 @@ struct Reply {
 
 enum Outcome { kComplete, kTimedOut, kClosed, kTooLong };
 
-// Lets all threads go on, and the first one on any core; returns the time just before.
+// Lets all threads go on, the first one on these cores; returns the time just before, or -1 where there is no process.
 double go(const Watched* watched, const cpu_set_t* cores) {
   const double begin = now();
   if (signal_all(watched->pidfd, SIGCONT) != 0) return -1;

@@ -128,7 +128,7 @@ class Stopwatch:
             ) from rejection
         side.poison()
 
-    def look_into(self, side: CandidateSide, pool: Pool, batch: int, seconds: float | None = None) -> int:
+    def look_into(self, side: CandidateSide, pool: Pool, batch: int, seconds: float | None) -> int:
         """Runs a batch that is not timed, with a look into its middle; `seconds` is what a call has taken so far.
         Returns how many outputs were checked."""
         inputs = pool.batches[batch]
