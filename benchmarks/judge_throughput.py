@@ -3,8 +3,9 @@
     python benchmarks/judge_throughput.py                          the honest corpus: with building, then already built
     python benchmarks/judge_throughput.py --tasks 'softmax' --repeats 3
 
-All candidates of a task are handed to one judge at once. `floor` is what the same work takes at least: timing, which
-has the machine for itself, and everything else spread over all cores. `cores` is how many were busy on average.
+All candidates of a task are handed to one judge at once, as in a search: the verdict of the first is there to beat.
+`floor` is what the same work takes at least: timing, which has the machine for itself, and everything else spread over
+all cores. `cores` is how many were busy on average.
 """
 
 from __future__ import annotations
@@ -74,10 +75,10 @@ async def judge_all(path: Path, sources: Sequence[str], built: bool) -> Row:
     """One judge, all candidates at once."""
     async with Judge(Task.load(path), registry.load("targets", "cpu")()) as judge:
         warm = f"{sources[0]}\n# warm {time.monotonic_ns()}\n"
-        await judge.evaluate(Candidate(source=warm, language="cpp"))  # answers, inputs, headers: once a task
+        best = await judge.evaluate(Candidate(source=warm, language="cpp"))  # answers, inputs, headers: once a task
         busy, start = _busy(), time.monotonic()
         verdicts = await asyncio.gather(
-            *(judge.evaluate(Candidate(source=source, language="cpp")) for source in sources)
+            *(judge.evaluate(Candidate(source=source, language="cpp"), best=best) for source in sources)
         )
         seconds = time.monotonic() - start
         return row(path.stem, built, verdicts, seconds, (_busy() - busy) / seconds)

@@ -68,3 +68,15 @@ def test_library_calls_stay_between_kernels() -> None:
     made = make(lambda x, y: torch.relu(x @ y).cumsum(0).exp(), torch.randn(4, 5), torch.randn(5, 6))
     assert [call.target for call in made.program.calls] == ["aten.mm.default", "aten.cumsum.default"]
     assert len(made.program.nests) == 2
+
+
+def test_rows_of_several_tensors_are_read_once() -> None:
+    """What needs reductions of both tensors is computed where they are, while the rows are in the cache."""
+    made = make(
+        lambda a, b: (a.softmax(-1) * (a.log_softmax(-1) - b.log_softmax(-1))).sum(-1),
+        torch.randn(6, 50),
+        torch.randn(6, 50),
+    )
+    (candidate,) = load_all([made])
+    assert len(made.program.nests) == 1
+    check(made.model, candidate, (torch.randn(7, 33), torch.randn(7, 33)))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections.abc import Callable
 
+import pytest
 from judge_bench import Bench
 from judge_sources import AFFINE, HONEST, torch_only
 
+from kernelwright.judge import race
 from kernelwright.proposers.base import Candidate
 
 GOOD = Candidate(source=HONEST, language="cpp")
@@ -69,3 +73,24 @@ def test_there_is_no_graph_of_a_task_that_takes_too_long_to_export(bench: Bench)
 
     assert bench.run(judge.graph("default", limit=0.001)) is None
     assert bench.run(judge.graph("default")) is not None
+
+
+def test_a_comparison_that_nobody_waits_for_ends(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    judge = bench.judge(AFFINE)
+    monkeypatch.setattr(race, "SECONDS", 1e6)
+    monkeypatch.setattr(race, "MAX_PAIRS", 1 << 30)
+    running = asyncio.Event()
+    turn: Callable[..., dict[str, float]] = race.Race._turn
+
+    async def interrupted() -> None:
+        loop = asyncio.get_running_loop()
+        monkeypatch.setattr(race.Race, "_turn", lambda *args: (loop.call_soon_threadsafe(running.set), turn(*args))[1])
+        comparing = asyncio.create_task(judge.compare([GOOD]))
+        await running.wait()
+        comparing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await comparing
+
+    bench.run(interrupted())
+    monkeypatch.undo()
+    assert bench.evaluate(AFFINE, HONEST).accepted

@@ -25,6 +25,8 @@ from kernelwright.tasks import CaseInfo
 LOAD_TIMEOUT = 60.0
 CALL_TIMEOUT, SLOWER = 20.0, 100.0
 """Seconds for a request to a candidate, and how many times as slow as the reference it may be beyond them."""
+SAMPLE = 0.125
+"""Share of large inputs that is looked at for changes after all calls but a few, which are looked at whole."""
 POISON = 0xAD
 """Byte that results are overwritten with once they have been read, so that memory that is handed out again holds no
 answer."""
@@ -61,6 +63,8 @@ class CandidateSide:
     silent: bool = field(default=False, init=False)
     """Whether what it says may not be passed on, since it sees inputs that are used again for others."""
     slots: Slots | None = field(default=None, init=False)
+    holds: Inputs | None = field(default=None, init=False)
+    """The inputs in its only slot, as last revealed."""
     spoilt: bool = field(default=False, init=False)
     """A result that was overwritten after it had been read was one of its parameters or buffers."""
     state: tuple[Claim, ...] = field(default=(), init=False)
@@ -191,12 +195,14 @@ class CandidateSide:
         if self.slots is None or self.slots.arguments != like.arguments or len(self.slots.pointers) != count:
             reply = self.call("slots", self.call_timeout, arguments=list(like.arguments), count=count)
             self.slots = Slots(like.arguments, self._pointers(reply, like, count), _address(reply.get("progress")))
+            self.holds = None
         return self.slots
 
     def reveal(self, inputs: list[Inputs], start: int = 0) -> None:
         """Writes sets of inputs into the slots of the stopped worker, the last moment before it may use them; those
         before `start` are left alone."""
         assert self.slots is not None
+        self.holds = inputs[0] if len(self.slots.pointers) == len(inputs) == 1 else None
         slots, sets = self.slots.pointers[start : len(inputs)], inputs[start:]
         for index, item in enumerate(sets[0].data if sets else ()):
             if item is not None and item.size:
@@ -281,14 +287,15 @@ class CandidateSide:
             self.spoilt |= any(_overlap(claim, held) for held in self.state)
         self._read = []
 
-    def unchanged(self, answer: Answer, inputs: Inputs, slot: int = 0) -> None:
-        """Rejects a candidate that wrote into the inputs in a slot where the reference, giving `answer`, does not."""
+    def unchanged(self, answer: Answer, inputs: Inputs, slot: int = 0, share: float = 1.0) -> None:
+        """Rejects a candidate that wrote into the inputs in a slot where the reference, giving `answer`, does not; of
+        large inputs it looks at a `share`."""
         assert self.slots is not None
         for position, (item, pointer) in enumerate(zip(inputs.data, self.slots.pointers[slot], strict=True)):
             if item is None or not item.size or position in answer.mutated_inputs:
                 continue
             with self.trusting(f"argument {position}"):
-                same = memory.equal(self.worker.pid, pointer or 0, item)
+                same = memory.equal(self.worker.pid, pointer or 0, item, share)
             if not same:
                 raise Rejection(
                     "mutates_inputs",

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kernelwright.judge import numerics
-from kernelwright.judge.candidate import CALL_TIMEOUT, SLOWER, Build, CandidateSide
+from kernelwright.judge.candidate import CALL_TIMEOUT, SAMPLE, SLOWER, Build, CandidateSide
 from kernelwright.judge.process import Worker
 from kernelwright.judge.reference import Answer, ReferenceSide
 from kernelwright.judge.rejection import Rejection
@@ -30,6 +30,7 @@ class Evaluation:
         start_worker: forks a worker for the candidate; its argument says whether it is to build.
         alone: pauses everything else that uses the cores.
         best: the verdict to beat, so that timing may stop early.
+        outputs: what the run stage's call has returned.
     """
 
     source: str
@@ -42,6 +43,7 @@ class Evaluation:
     alone: Callable[[], AbstractContextManager[None]]
     best: Verdict | None = None
     side: CandidateSide | None = field(default=None, init=False)
+    outputs: list[list[dict[str, Any]]] = field(default_factory=list, init=False)
     coverage: float | None = field(default=None, init=False)
     library_calls: tuple[str, ...] = field(default=(), init=False)
     error: ErrorReport | None = field(default=None, init=False)
@@ -117,7 +119,7 @@ class Evaluation:
             where = f"case {answer.case.name}" + (f", {answer.name} inputs" if answer.name else "")
             raise Rejection(rejection.reason, f"{where}: {rejection}", **evidence) from rejection
         side.apart(answer, answer.inputs)
-        side.unchanged(answer, answer.inputs)
+        side.unchanged(answer, answer.inputs, share=SAMPLE if answer.name else 1.0)
         side.poison()
         self.checked += len(answer.outputs)
         if not answer.name:

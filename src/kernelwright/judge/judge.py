@@ -6,10 +6,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import statistics
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from kernelwright import registry
@@ -159,9 +161,11 @@ class Judge:
             compiled, problem = None, "not ready within the budget"
         contestants = {candidate.id: self._evaluation(candidate, None) for candidate in candidates}
         await asyncio.gather(*map(self._build, contestants.values()))
+        abandoned = threading.Event()
         async with self._device:
             left = None if end is None else max(1.0, end - time.monotonic())
-            return await in_thread(self._compare, contestants, compiled, problem, left, abort=lambda: None)
+            race = partial(self._compare, contestants, compiled, problem, left, abandoned)
+            return await in_thread(race, abort=abandoned.set)
 
     async def _build(self, evaluation: Evaluation) -> None:
         """Builds a contestant whose build is gone: its verdict may be older than the compiler."""
@@ -237,7 +241,6 @@ class Judge:
         key = hashlib.sha256(f"{candidate.id} {self._compiler_key}".encode()).hexdigest()[:24]
         build_dir = home() / "builds" / key
         builds.use(build_dir)
-
         return Evaluation(
             source=candidate.source,
             language=self._language,
@@ -259,12 +262,9 @@ class Judge:
         if self._shared is None or (self._shared / READY).exists():
             return
         confinement = Confinement(
-            writable=self._shared_folders,
-            visible=visible_folders(),
-            hidden=(str(home()),),
-            file_size=GIB,
-            programs=True,
-        )
+            writable=self._shared_folders, visible=visible_folders(), hidden=(str(home()),),
+            file_size=GIB, programs=True,
+        )  # fmt: skip
         worker = self._background.start(lambda: self._zygote.fork(confinement))
         try:
             worker.call(
@@ -370,8 +370,9 @@ class Judge:
         return reply["source"], str(reply.get("problem", ""))
 
     def _compare(
-        self, contestants: dict[str, Evaluation], compiled: Worker | None, problem: str, limit: float | None
-    ) -> Comparison:
+        self, contestants: dict[str, Evaluation], compiled: Worker | None, problem: str, limit: float | None,
+        abandoned: threading.Event,
+    ) -> Comparison:  # fmt: skip
         case = self.info.tune_case
         lasting = {}
         if compiled is not None and not compiled.closed:
@@ -383,7 +384,7 @@ class Judge:
         with self._background.held_up():
             pool = self._stopwatch.pool(case)
             with self.target.floor_meter(case, len(pool.batches[0])) as floor:
-                race = Race(self._stopwatch, pool, lasting, fresh, floor)
+                race = Race(self._stopwatch, pool, lasting, fresh, floor, abandoned)
                 race.run(limit)
         if COMPILED in race.failed:
             problem = f"torch.compile failed: {race.failed[COMPILED]}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import statistics
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,6 +23,10 @@ T = TypeVar("T")
 EAGER, COMPILED = "eager", "torch.compile"
 
 
+class Abandoned(Exception):
+    """Nobody waits for the result any longer."""
+
+
 @dataclass
 class Race:
     """Contestants in turn, A B C A B C; one that fails leaves the race, and the others go on. Life cycle: `run`, once.
@@ -30,6 +35,7 @@ class Race:
         lasting: trusted contestants (torch.compile), each kept in one worker.
         fresh: makes a candidate's worker, once for every pool; their outputs are checked.
         floor: says what the floor is at this moment, in seconds.
+        abandoned: set by another thread to end the race.
         times: seconds a call of each one that is still in it, comparable index by index.
         floors: the floor beside each.
         failed: what went wrong with the others.
@@ -40,13 +46,18 @@ class Race:
     lasting: dict[str, Reference]
     fresh: dict[str, Callable[[], CandidateSide]]
     floor: Callable[[], float]
+    abandoned: threading.Event
     times: dict[str, list[float]] = field(default_factory=dict, init=False)
     floors: list[float] = field(default_factory=list, init=False)
     failed: dict[str, str] = field(default_factory=dict, init=False)
 
     def run(self, limit: float | None) -> None:
-        """Until there are enough rows, or for `limit` seconds, but `2 * MIN_PAIRS` rows at least. Raises `TaskError`
-        where the reference fails."""
+        """Until there are enough rows, or for `limit` seconds, but `2 * MIN_PAIRS` rows at least.
+
+        Raises:
+            TaskError: the reference fails.
+            Abandoned: `abandoned` was set.
+        """
         self.times = {name: [] for name in (EAGER, *self.lasting, *self.fresh)}
         self.stopwatch.pools.calibrate(self.pool)
         seconds = SECONDS * len(self.times)
@@ -108,6 +119,8 @@ class Race:
                 side.worker.close()
 
     def _turn(self, sides: dict[str, CandidateSide], batch: int) -> dict[str, float]:
+        if self.abandoned.is_set():
+            raise Abandoned
         row = {EAGER: self.stopwatch.own(self.pool, batch)}
         for name, side in self._running(sides):
             with self._dropping(name):

@@ -31,8 +31,9 @@ COPIES = 8
 its float64 twin, the candidate."""
 PRIORITY = ("signed", "clustered", "sparse", "scaled", "shifted")
 """Distributions by what they give away, most first: where time is short, the first ones are used."""
-ANSWERS_SECONDS = 2.0
-"""Time for the answers on further distributions of one case; one is always used."""
+ANSWERS_SECONDS, ANSWERED_BYTES = 2.0, 3 << 28
+"""Time for the answers on further distributions of one case, and bytes that their inputs may have; one is always
+used."""
 ANSWERS_BYTES = 3 << 30
 """Memory for answers kept between candidates; the oldest are computed again when it is exceeded."""
 
@@ -218,7 +219,7 @@ class ReferenceSide:
     def distributions(self, case: CaseInfo) -> list[str]:
         """Further ways to draw inputs for a case, besides the task's own, with their answers known by then.
 
-        As many as can be answered in a short time: all of them for small tasks.
+        As many as can be answered, and written into a worker, in a short time: all of them for small tasks.
         """
         if case.name not in self._distributions:
             reply = self.call("distributions", FORWARD_TIMEOUT, case=case.name, seed=self._seed())
@@ -226,7 +227,8 @@ class ReferenceSide:
             chosen: list[str] = []
             start = time.monotonic()
             for name in offered:
-                if chosen and time.monotonic() - start > ANSWERS_SECONDS:
+                spent = time.monotonic() - start
+                if chosen and (spent > ANSWERS_SECONDS or (len(chosen) + 1) * case.bytes > ANSWERED_BYTES):
                     break
                 if self.answer(case, name) is not None:
                     chosen.append(name)

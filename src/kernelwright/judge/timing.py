@@ -9,7 +9,7 @@ import statistics
 from collections.abc import Callable
 from typing import Any
 
-from kernelwright.judge.candidate import CandidateSide
+from kernelwright.judge.candidate import SAMPLE, CandidateSide
 from kernelwright.judge.halfway import Look
 from kernelwright.judge.pairs import MIN_PAIRS, Pairs
 from kernelwright.judge.pools import Pool, Pools, prepare
@@ -18,8 +18,8 @@ from kernelwright.judge.rejection import Rejection
 from kernelwright.judge.verdict import CaseTiming
 from kernelwright.tasks import CaseInfo
 
-SECONDS = 2.0
-"""Time for the pairs of one candidate on one case, beyond `MIN_PAIRS` of them; half of it where there is one to beat,
+SECONDS, GLANCE = 2.0, 0.4
+"""Time for the pairs of one candidate on one case, beyond `MIN_PAIRS` of them; the second where there is one to beat,
 since those that matter are measured again side by side."""
 HANDOVER_SHARE = 0.05
 """Most of a batch's time that is put down to handing over: a candidate may find a quicker way than the reference's."""
@@ -49,7 +49,7 @@ class Stopwatch:
         """
         pool = self.pool(case)
         self.pools.calibrate(pool)
-        pairs = Pairs(SECONDS if to_beat is None else SECONDS / 2)
+        pairs = Pairs(SECONDS if to_beat is None else GLANCE)
         checked, stopped = 0, False
         while not stopped and not pairs.enough:
             side = fresh()
@@ -118,7 +118,7 @@ class Stopwatch:
             side.compare(outputs, expected)
             side.compare_state(state)
             side.apart(answer, inputs[0])
-            side.unchanged(answer, inputs[slot], slot)
+            side.unchanged(answer, inputs[slot], slot, SAMPLE)
         except Rejection as rejection:
             # No values: the same inputs are timed again for others, and what is said here is read by who writes those.
             told = {key: value for key, value in rejection.evidence.items() if key not in ("got", "expected")}

@@ -6,6 +6,7 @@ import ast
 import re
 from dataclasses import dataclass
 
+from kernelwright import syntax
 from kernelwright.languages.base import BuildProblem
 from kernelwright.languages.source import inline_builds
 
@@ -74,7 +75,7 @@ def _candidate_line(source: str, generated: _Line) -> tuple[int, str]:
     Lines are matched by their text, since what stands before the candidate's own C++ (the runtime's includes, macros
     that the candidate computes) is not known here. Of equal lines the one about as far down its string wins.
     """
-    tree = ast.parse(source)
+    tree = syntax.parse(source)
     if generated.text.lstrip().startswith("TVM_FFI_DLL_EXPORT"):
         # The runtime appended an export for a name in `functions` that the C++ does not define.
         calls = list(inline_builds(tree))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from kernelwright import syntax
 from kernelwright.languages.base import SourceReport
 
 _NO_WORK_NAMES = """
@@ -43,7 +44,7 @@ _OPERATORS = {
 def read_source(source: str) -> SourceReport:
     """The report on a candidate's text: whether it can be one, its kernels and library calls in order of appearance."""
     try:
-        tree = ast.parse(source)
+        tree = syntax.parse(source)
         kernels = tuple(dict.fromkeys(_kernels(tree)))
         calls = tuple(dict.fromkeys(_library_calls(tree)))
     except SyntaxError as error:

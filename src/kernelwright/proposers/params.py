@@ -17,11 +17,11 @@ import itertools
 import math
 import operator
 import re
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from kernelwright import syntax
 from kernelwright.errors import UsageError
 
 Value = int | float | str | bool
@@ -129,7 +129,7 @@ def family(source: str) -> str:
 def _assignments(source: str) -> dict[str, ast.expr]:
     """The expressions assigned to the three names at module level."""
     try:
-        body = _parse(source, "exec").body
+        body = syntax.parse(source).body
     except (SyntaxError, ValueError, RecursionError, MemoryError):  # not Python, a null byte, nested too deeply
         return {}
     found: dict[str, ast.expr] = {}
@@ -142,12 +142,6 @@ def _assignments(source: str) -> dict[str, ast.expr]:
                     raise _error(value, f"{target.id} is assigned twice")
                 found[target.id] = value
     return found
-
-
-def _parse(text: str, mode: str) -> Any:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a candidate's odd escapes and literals are no concern of the user's terminal
-        return ast.parse(text, mode=mode)
 
 
 def _error(node: ast.expr, what: str) -> ParametersError:
@@ -208,7 +202,7 @@ def _condition(node: ast.expr, text: object, values: Mapping[str, Value]) -> ast
     if not isinstance(text, str) or len(text) > _LONGEST_CONSTRAINT:
         raise _error(node, f"a constraint must be a string of at most {_LONGEST_CONSTRAINT} characters")
     try:
-        condition: ast.expr = _parse(text.strip(), "eval").body
+        condition = syntax.parse(text.strip(), "eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise _error(node, f"constraint {text!r} is not an expression") from error
     for part in ast.walk(condition):

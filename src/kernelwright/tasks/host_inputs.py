@@ -99,12 +99,17 @@ def _centres(value: Tensor, generator: Generator) -> Tensor:
 
 
 def _clustered(value: Tensor, generator: Generator) -> Tensor:
-    near = _centres(value, generator)[torch.randint(CLUSTERS, value.shape, generator=generator)].to(value.dtype)
-    moved = near + SPREAD * (value - near)  # a little of each value, since many equal ones would be ties
-    # Types of few digits would hold next to nothing of that.
+    # A little of each value stays, since many equal ones would be ties; types of few digits would hold next to none.
     if value.element_size() < 4:
         return value
-    return torch.where(moved.isfinite() & value.isfinite(), moved, value)
+    centres, flat = _centres(value, generator).to(value.dtype), value.reshape(-1)
+    clustered = torch.empty_like(flat)
+    for start in range(0, flat.numel(), _SAMPLE):
+        part, into = flat[start : start + _SAMPLE], clustered[start : start + _SAMPLE]
+        near = centres[torch.randint(CLUSTERS, part.shape, generator=generator)]
+        moved = near + SPREAD * (part - near)
+        torch.where(moved.isfinite() & part.isfinite(), moved, part, out=into)
+    return clustered.view(value.shape)
 
 
 _CHANGES: dict[str, _Change] = {

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
+from kernelwright import syntax
 from kernelwright.tasks.info import Data, Role
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class Task(Data):
         """The source as proposers may see it, without `get_cases`; empty where the task is not a text."""
         if self.source.kind != "kernelbench":
             return ""
-        tree = ast.parse(self.source.text)
+        tree = syntax.parse(self.source.text)
         secret = {
             line
             for node in tree.body

@@ -11,13 +11,13 @@ def compare(evaluation: Evaluation) -> None:
     """Checks the tune and check cases, each on its own inputs twice over, the first tune case on further distributions
     as well."""
     reference = evaluation.reference
+    first = reference.answer(reference.info.tune_case)
+    assert first is not None
+    evaluation.compare(first, evaluation.outputs)  # of the call that the run stage has made
     for case in reference.info.cases:
         if case.role == "held_out":
             continue
-        names = [""]
-        if case.name == reference.info.tune_case.name:
-            names += reference.distributions(case)
-        for name in names:
+        for name in reference.distributions(case) if case.name == first.case.name else [""]:
             answer = reference.answer(case, name)
             if answer is not None:
                 evaluation.check(answer)

@@ -8,7 +8,7 @@ from kernelwright.judge.evaluation import Evaluation
 
 def run(evaluation: Evaluation) -> None:
     """Loads the finished build, gives it the reference's parameters, calls forward once: right number, shapes and
-    dtypes."""
+    dtypes. What it returned is for the next stage to compare."""
     case = evaluation.reference.info.tune_case
     answer = evaluation.reference.answer(case)
     assert answer is not None
@@ -16,5 +16,5 @@ def run(evaluation: Evaluation) -> None:
     evaluation.enter(case)
     side = evaluation.subject
     side.bind(answer.inputs)
-    outputs, _ = side.run([answer.inputs])
-    check_form(outputs[0], answer.outputs)
+    evaluation.outputs, _ = side.run([answer.inputs])
+    check_form(evaluation.outputs[0], answer.outputs)

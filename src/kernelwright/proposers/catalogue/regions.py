@@ -65,6 +65,7 @@ class Partition:
         if not isinstance(node, Reduce) or node in self.home:
             return
         inner = self._reductions(node.operand)
+        self._unite(inner)
         for kernel in reversed(self.kernels):
             regrouped = self._as_part_of(node, inner, kernel)
             if regrouped is None or not (inner or self._shares_memory(regrouped, kernel)):
@@ -83,6 +84,25 @@ class Partition:
         assert isinstance(node_now, Reduce)
         kernel = self._new_kernel(node_now, node_now.free, frozenset(node_now.axes))
         self.home[node_now] = kernel
+
+    def _unite(self, inner: Sequence[Reduce]) -> None:
+        """Makes one kernel of those that compute these reductions, where they go over the same axes: what needs them
+        all need not read again what they have read."""
+        homes = list(dict.fromkeys(self.home[dep] for dep in inner))
+        if len(homes) < 2 or len({(kernel.kept, kernel.reduced) for kernel in homes}) > 1:
+            return
+        first, *others = homes
+        before = self.kernels, self.home, self.makers, self.reads[first]
+        self.kernels = [kernel for kernel in self.kernels if kernel not in others]
+        self.home = {node: first if kernel in others else kernel for node, kernel in self.home.items()}
+        self.makers = {name: first if maker in others else maker for name, maker in self.makers.items()}
+        self.reads[first] = self.reads[first] | {n: b for kernel in others for n, b in self.reads[kernel].items()}
+        if self._waits_for_itself(first):
+            self.kernels, self.home, self.makers, self.reads[first] = before
+            return
+        for kernel in others:
+            first.stores += kernel.stores
+            del self.reads[kernel]
 
     def _new_kernel(self, expr: Expr, kept: frozenset[Axis], reduced: frozenset[Axis]) -> Kernel:
         kernel = Kernel("", kept, reduced)
@@ -113,6 +133,7 @@ class Partition:
     def _place_store(self, store: Store) -> None:
         expr, name = self._now(store.expr), store.buffer.name
         inner = self._reductions(expr)
+        self._unite(inner)
         for kernel in reversed(self.kernels):
             if not self._store_fits(store.buffer, inner, kernel) or not (inner or self._shares_memory(expr, kernel)):
                 continue

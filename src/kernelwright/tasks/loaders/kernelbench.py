@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
+from kernelwright import syntax
 from kernelwright.errors import TaskError
 from kernelwright.tasks.loaders import neighbours
 from kernelwright.tasks.task import Task, TaskSource, Tolerance
@@ -30,7 +31,7 @@ def load(path: Path, inputs: tuple[str, ...], tolerance: Tolerance) -> Task:
             remedy=f"add `def {DRAW}()` that returns a list of forward's arguments, or say --input",
         )
     folder = path.absolute().parent
-    beside = _imports_neighbours(tree, folder)
+    beside = neighbours.beside(text.encode(), path, folder)
     source = TaskSource(
         kind="kernelbench",
         text=text,
@@ -62,7 +63,7 @@ def _read(path: Path) -> str:
 
 def _parse(text: str, path: Path) -> ast.Module:
     try:
-        return ast.parse(text)
+        return syntax.parse(text)
     except SyntaxError as error:
         raise TaskError(
             f"syntax error: {error.msg}", where=f"{path}:{error.lineno or 1}", remedy="correct it"
@@ -88,14 +89,3 @@ def _defined(tree: ast.Module) -> dict[str, int]:
             elif isinstance(node, (ast.stmt, ast.ExceptHandler, ast.Tuple)):
                 queue.append(node)
     return found
-
-
-def _imports_neighbours(tree: ast.Module, folder: Path) -> bool:
-    """Whether the file imports a module that lies beside it, as it could if Python ran it."""
-    names = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            names |= {alias.name.partition(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names.add(node.module.partition(".")[0])
-    return any((folder / f"{name}.py").is_file() or (folder / name / "__init__.py").is_file() for name in names)

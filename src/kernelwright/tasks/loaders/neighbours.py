@@ -6,12 +6,15 @@ import ast
 import hashlib
 import os
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-_PARSING = threading.Lock()
-"""CPython 3.11 counts how deep a tree is for all threads together: two that parse at once can be a SystemError."""
+from kernelwright import syntax
+
+
+def beside(text: bytes, file: Path, root: Path) -> bool:
+    """Whether a file's text imports a module under `root`, as it could if Python ran it there."""
+    return next(_imported(text, file, root), None) is not None
 
 
 def digest(file: Path, root: Path) -> str:
@@ -39,8 +42,7 @@ def digest(file: Path, root: Path) -> str:
 
 def _imported(text: bytes, path: Path, root: Path) -> Iterator[Path]:
     try:
-        with _PARSING:
-            tree = ast.parse(text)
+        tree = syntax.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return
     for node in ast.walk(tree):

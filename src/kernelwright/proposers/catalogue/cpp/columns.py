@@ -71,11 +71,11 @@ def _rows_in_groups(
     begin, end = rows_bounds
     if not sums:
         with writer.inner_loops([first, *others], {first: rows_bounds}):
-            writer.vector_loop(sweep, rows, scalars, bounds, chains="1", feed=_feeder(writer), kept={})
+            writer.vector_loop(sweep, rows, scalars, bounds, chains="1", feed=_feeder(writer), kept={}, fresh=False)
         return
     with writer.block(f"for (int64_t group = {begin}; group < {end}; group += GROUP) {{"):
         with writer.inner_loops([first, *others], {first: ("group", f"std::min<int64_t>(group + GROUP, {end})")}):
-            writer.vector_loop(sweep, rows, scalars, bounds, chains="1", feed=_feeder(writer), kept={})
+            writer.vector_loop(sweep, rows, scalars, bounds, chains="1", feed=_feeder(writer), kept={}, fresh=False)
         for node in sums:
             number = writer.number(node)
             writer.put(f"fold_columns(t{number}, s{number}, {', '.join(bounds)});")

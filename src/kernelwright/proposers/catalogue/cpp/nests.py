@@ -30,6 +30,7 @@ class Function:
     snippets: frozenset[str]
     streams: bool
     fetches: bool
+    """Whether it can read the next row into the cache while it works on one."""
 
 
 def render(nest: Nest, leaf_size: Callable[[Axis], str]) -> Function:
@@ -119,7 +120,8 @@ def _rows(writer: Writer) -> None:
         rows = rows_emitter(writer)
         for index, sweep in enumerate(nest.sweeps):
             # The second sweep reads from cache, so that memory has time for the next row.
-            _row_sweep(writer, sweep, rows, kept, writer.next_rows(nest.sweeps[0]) if index == 1 else ())
+            ahead = writer.next_rows(nest.sweeps[0]) if index == 1 else ()
+            _row_sweep(writer, sweep, rows, kept, ahead, fresh=index == 0)
         for store in nest.row_stores:
             writer.scalar_store(store, rows)
         for node in nest.finals:
@@ -127,14 +129,18 @@ def _rows(writer: Writer) -> None:
     finish(writer)
 
 
-def _row_sweep(writer: Writer, sweep: Sweep, rows: Emitter, kept: Mapping[Expr, str], ahead: Sequence[str]) -> None:
+def _row_sweep(
+    writer: Writer, sweep: Sweep, rows: Emitter, kept: Mapping[Expr, str], ahead: Sequence[str], *, fresh: bool
+) -> None:
     nest = writer.nest
     scalars = writer.hoisted(roots_of(sweep), rows)
     for node in sweep.reductions:
         writer.put(f"{writer.accumulator(node, 'UNROLL')} s{writer.number(node)};")
     with writer.inner_loops(nest.inner):
-        feed = _feeder(writer)
-        writer.vector_loop(sweep, rows, scalars, ("0", "n"), chains=_chains(sweep), feed=feed, kept=kept, ahead=ahead)
+        writer.vector_loop(
+            sweep, rows, scalars, ("0", "n"),
+            chains=_chains(sweep), feed=_feeder(writer), kept=kept, ahead=ahead, fresh=fresh,
+        )  # fmt: skip
     for node in sweep.reductions:
         number = writer.number(node)
         at = ".at" if node.op.startswith("arg") else ""

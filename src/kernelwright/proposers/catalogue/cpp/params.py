@@ -42,6 +42,9 @@ def parameters(functions: Sequence[Function], case: CaseInfo, target: TargetInfo
         row = max(_row_bytes(function) for function in functions if function.fetches)
         values["AHEAD"] = int(row <= target.l2_bytes // 3)
         space["AHEAD"] = [0, 1]
+    if any("BEYOND" in function.text for function in functions):
+        values["BEYOND"] = 4096
+        space["BEYOND"] = [0, 4096]
     if kinds & {"rows", "whole"}:
         values["UNROLL"] = 4
         space["UNROLL"] = [1, 2, 4, 8]

@@ -11,6 +11,8 @@ from kernelwright.proposers.catalogue.loops import Nest, Sweep, below
 
 _ACCUMULATOR = {"sum": "Sum", "prod": "Product", "max": "Largest", "min": "Smallest"}
 _SNIPPET = {"sum": "sums", "prod": "products", "max": "largest", "min": "smallest", "argmax": "arg", "argmin": "arg"}
+_TASKS = 512
+"""Rounds of a loop that are enough to share out among any number of threads."""
 _SIGN = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
 
 
@@ -158,11 +160,12 @@ class Writer:
     def vector_loop(
         self, sweep: Sweep, rows: Emitter, scalars: Sequence[Expr], bounds: tuple[str, str],
         *, chains: str, feed: Callable[[Reduce, str], list[str]], kept: Mapping[Expr, str], ahead: Sequence[str] = (),
+        fresh: bool = True,
     ) -> None:  # fmt: skip
         """One sweep along the vector axis: feeds reductions, keeps values, writes stores.
 
         `feed` gives the statements that add a value to a reduction; `kept` names row buffers by expression; `ahead` are
-        addresses to fetch into cache meanwhile.
+        addresses to fetch into cache meanwhile; `fresh` says that what it reads was not read before.
         """
         uniform = Emitter(self.names, rows.known, vector=False, prefix="u")
         uniform.hoist(scalars)
@@ -172,6 +175,7 @@ class Writer:
         body.known |= {expr: f"load({name} + j, span)" for expr, name in kept.items() if expr not in sweep.keeps}
         body.count(roots_of(sweep))
         statements = [f"if (AHEAD) fetch({address} + j);" for address in ahead]
+        statements += [f"fetch_beyond<BEYOND>({address});" for address in (self.streams(sweep) if fresh else ())]
         statements += [f"store({kept[expr]} + j, {body.value(expr)}, span);" for expr in sweep.keeps]
         for node in sweep.reductions:
             statements += feed(node, body.value(node.operand))
@@ -222,6 +226,23 @@ class Writer:
                 found.append(f"{self.pointer(load.buffer)} + {self.names.offset(at).removesuffix(' + 0')}")
         return list(dict.fromkeys(found))
 
+    def streams(self, sweep: Sweep) -> list[str]:
+        """Where a sweep reads that goes through large tensors from one end to the other."""
+        everything = {*self.nest.parallel, *self.nest.inner, self.nest.vector}
+        found = []
+        for load in (node for root in roots_of(sweep) for node in below(root) if isinstance(node, Load)):
+            along = [term.axis for term in load.terms if term.at is None]
+            fixed = all(isinstance(term.at, Const) for term in load.terms if term.at is not None)
+            if fixed and everything <= set(along) and load.terms[-1].axis is along[-1] is self.nest.vector:
+                found.append(f"{self.pointer(load.buffer)} + {self.names.offset(self._coordinates(load))}")
+        return list(dict.fromkeys(found))
+
+    def _coordinates(self, load: Load) -> list[tuple[Axis, str]]:
+        return [
+            (term.axis, f"int64_t({term.at.value})" if isinstance(term.at, Const) else self.indices[term.axis])
+            for term in load.terms
+        ]
+
     def position(self, node: Reduce) -> str:
         """Where along its axes an arg-reduction is, at the first lane."""
         return self.names.offset([(axis, self.indices[axis]) for axis in node.axes])
@@ -239,13 +260,15 @@ def team(
     """Threads that share out the loops written inside.
 
     Args:
-        loops: how many loops, nested directly in each other, make up the work to share out.
+        loops: how many loops, nested directly in each other, make up the work to share out: the outer ones of them
+            that are enough for all threads, since compilers make less of loops that have been made one.
         condition: when it is worth more than one thread.
         sweeps: whose stores may go past the caches; each thread then makes sure of its own before it ends.
         private: declarations of what each thread has to itself.
     """
     streams = bool({writer.pointer(store.buffer) for sweep in sweeps for store in sweep.stores} & set(writer.streamed))
-    collapse = f" collapse({loops})" if loops > 1 else ""
+    together = _together(writer.nest, loops)
+    collapse = f" collapse({together})" if together > 1 else ""
     if not streams and not private:
         writer.put(f"#pragma omp parallel for num_threads(THREADS) schedule(SCHEDULE){collapse} if ({condition})")
         yield
@@ -256,6 +279,15 @@ def team(
         yield
         if streams:
             writer.put("if (STREAM) fence();")
+
+
+def _together(nest: Nest, loops: int) -> int:
+    """How many of the outer loops are shared out as one."""
+    tasks, count = 1, 0
+    while count < min(loops, len(nest.parallel)) and tasks < _TASKS:
+        tasks *= nest.parallel[count].size
+        count += 1
+    return count if tasks >= _TASKS else loops
 
 
 def work(writer: Writer) -> str:
