@@ -9,8 +9,10 @@ inputs in sight.
 
 from __future__ import annotations
 
+import random
 import signal
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,9 +20,13 @@ import numpy as np
 from kernelwright.judge import memory, tensors, wire
 from kernelwright.judge.candidate import CandidateSide
 from kernelwright.judge.memory import Bytes
+from kernelwright.judge.process import Halt
 from kernelwright.judge.reference import Answer, Inputs
 from kernelwright.judge.rejection import Rejection
 from kernelwright.judge.tensors import Claim
+
+AGAIN, WITHIN = 3, 5e-4
+"""How many more times a worker is stopped that blocks the signal to go on, each within so many seconds of the last."""
 
 
 @dataclass
@@ -53,8 +59,9 @@ class Look:
         with self.side.trusting("its progress"):
             memory.fill(self.side.worker.pid, self.side.slots.progress, size, 0)
 
-    def take(self) -> None:
-        """Reads what is done, replaces what has not begun and what has been worked on. Raises `Rejection`."""
+    def take(self) -> Halt | None:
+        """Reads what is done, replaces what has not begun and what has been worked on; the next stop, if there must be
+        one. Raises `Rejection`."""
         assert self.side.slots is not None
         with self.side.trusting("its signals"):
             warned = memory.catches(self.side.worker.pid, signal.SIGCONT)
@@ -72,6 +79,17 @@ class Look:
             self.slots = self.spare[:begun] + self.inputs[begun:]
             self.side.reveal(self.slots[:begun])
         self.taken = True
+        return self._unwarned(AGAIN)
+
+    def _unwarned(self, more: int) -> Halt | None:
+        """Stops it again where it keeps the signal waiting that says that it goes on: who does so for longer than
+        starting a thread takes wants to find it. Raises `Rejection`."""
+        with self.side.trusting("its signals"):
+            if not memory.blocks(self.side.worker.pid, signal.SIGCONT):
+                return None
+        if not more:
+            raise Rejection("tampering", "it keeps the signal waiting that says that it goes on after it was stopped")
+        return Halt(random.SystemRandom().random() * WITHIN, partial(self._unwarned, more - 1))
 
     def check(self, outputs: list[list[dict[str, Any]]]) -> None:
         """Compares what was there in the middle with the outputs after all. Raises `Rejection`."""

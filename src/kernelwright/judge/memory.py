@@ -138,12 +138,21 @@ def all_stopped(pid: int) -> bool:
 
 def catches(pid: int, number: int) -> bool:
     """Whether the process has a handler of its own for a signal. Raises `Gone`."""
+    return _in_set(pid, b"SigCgt", number)
+
+
+def blocks(pid: int, number: int) -> bool:
+    """Whether the process' first thread keeps a signal waiting. Raises `Gone`."""
+    return _in_set(pid, b"SigBlk", number)
+
+
+def _in_set(pid: int, name: bytes, number: int) -> bool:
     try:
         status = Path(f"/proc/{pid}/status").read_bytes()
     except (FileNotFoundError, ProcessLookupError) as error:
         raise Gone from error
-    caught = re.search(rb"^SigCgt:\s*([0-9a-f]+)", status, re.MULTILINE)
-    return caught is not None and bool(int(caught[1], 16) >> (number - 1) & 1)
+    members = re.search(rb"^" + name + rb":\s*([0-9a-f]+)", status, re.MULTILINE)
+    return members is not None and bool(int(members[1], 16) >> (number - 1) & 1)
 
 
 def cpu_seconds(pid: int) -> float:

@@ -32,8 +32,7 @@ its float64 twin, the candidate."""
 PRIORITY = ("signed", "clustered", "sparse", "scaled", "shifted")
 """Distributions by what they give away, most first: where time is short, the first ones are used."""
 ANSWERS_SECONDS, ANSWERED_BYTES = 2.0, 3 << 28
-"""Time for the answers on further distributions of one case, and bytes that their inputs may have; one is always
-used."""
+"""Time for the answers on further distributions of one case, and bytes of their inputs; one is always used."""
 ANSWERS_BYTES = 3 << 30
 """Memory for answers kept between candidates; the oldest are computed again when it is exceeded."""
 

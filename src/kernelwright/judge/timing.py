@@ -13,6 +13,7 @@ from kernelwright.judge.candidate import SAMPLE, CandidateSide
 from kernelwright.judge.halfway import Look
 from kernelwright.judge.pairs import MIN_PAIRS, Pairs
 from kernelwright.judge.pools import Pool, Pools, prepare
+from kernelwright.judge.process import Halt
 from kernelwright.judge.reference import Expected, Inputs
 from kernelwright.judge.rejection import Rejection
 from kernelwright.judge.verdict import CaseTiming
@@ -140,7 +141,7 @@ class Stopwatch:
         look = Look(side, inputs, spare, answer)
         look.clear()
         delay = random.SystemRandom().random() * ((seconds or pool.seconds) * len(inputs) + (pool.handover or 0.0))
-        outputs, _ = side.run(inputs, halfway=(delay, look.take))
+        outputs, _ = side.run(inputs, halfway=Halt(delay, look.take))
         expected, state = pool.expected[batch], pool.states[batch]
         if look.taken:
             look.check(outputs)
