@@ -80,3 +80,20 @@ def test_rows_of_several_tensors_are_read_once() -> None:
     (candidate,) = load_all([made])
     assert len(made.program.nests) == 1
     check(made.model, candidate, (torch.randn(7, 33), torch.randn(7, 33)))
+
+
+def test_positions_along_axes_in_different_orders() -> None:
+    made = make(lambda x, y: (torch.exp(x * y.T), x.argmax() + y.argmax()), torch.randn(9, 20), torch.randn(20, 9))
+    (candidate,) = load_all([made])
+    for _ in range(5):
+        check(made.model, candidate, (torch.randn(9, 20), torch.randn(20, 9)))
+
+
+def test_a_reduction_of_what_another_kernel_reduces_first() -> None:
+    def model(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        most = x.amax(0, keepdim=True)
+        return torch.sigmoid(x) + most.amax(1, keepdim=True), most.sum(1, keepdim=True)
+
+    made = make(model, torch.randn(8, 20))
+    (candidate,) = load_all([made])
+    check(made.model, candidate, (torch.randn(5, 33),))

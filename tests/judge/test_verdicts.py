@@ -53,13 +53,13 @@ REJECTED = {
     ),
     "no kernel": (torch_only("return torch.relu(x * self.weight + self.bias)"), "no_kernel"),
     "decoy kernel": (with_kernel(*OWN, "return torch.relu(x * self.weight + self.bias)"), "no_kernel"),
-    "right only twice": (
+    "right only once": (
         torch_only(
             "key = x.flatten()[0].item()",
             "self.seen = getattr(self, 'seen', {})",
             "self.seen[key] = self.seen.get(key, 0) + 1",
             "y = torch.relu(x * self.weight + self.bias)",
-            "return y if self.seen[key] < 3 else y + 1",
+            "return y if self.seen[key] < 2 else y + 1",
         ),
         "not_repeatable",
     ),

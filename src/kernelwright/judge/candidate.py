@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import bisect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -16,7 +16,7 @@ import numpy as np
 from kernelwright.judge import memory, numerics, tensors
 from kernelwright.judge.comparing import check_form, compare_output
 from kernelwright.judge.memory import BadAddress, Forbidden, Gone
-from kernelwright.judge.process import Halt, Worker
+from kernelwright.judge.process import Worker
 from kernelwright.judge.reference import Answer, Expected, Inputs, ReferenceSide
 from kernelwright.judge.rejection import Rejection, WorkerFailure, rejection
 from kernelwright.judge.tensors import BadTensor, Claim
@@ -215,7 +215,7 @@ class CandidateSide:
         inputs: list[Inputs],
         *,
         calls: int | None = None,
-        halfway: Halt | None = None,
+        halfway: tuple[float, Callable[[], None]] | None = None,
         apart: bool = True,
     ) -> tuple[list[list[dict[str, Any]]], float]:
         """Reveals sets of inputs and runs forward on each, or on the first `calls` slots; the outputs as the worker

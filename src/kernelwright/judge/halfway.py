@@ -9,10 +9,8 @@ inputs in sight.
 
 from __future__ import annotations
 
-import random
 import signal
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,13 +18,41 @@ import numpy as np
 from kernelwright.judge import memory, tensors, wire
 from kernelwright.judge.candidate import CandidateSide
 from kernelwright.judge.memory import Bytes
-from kernelwright.judge.process import Halt
 from kernelwright.judge.reference import Answer, Inputs
 from kernelwright.judge.rejection import Rejection
 from kernelwright.judge.tensors import Claim
 
-AGAIN, WITHIN = 3, 5e-4
-"""How many more times a worker is stopped that blocks the signal to go on, each within so many seconds of the last."""
+LATE, LEAST_CALLS, LOOKS = 0.5, 4, 5
+"""From which share of a batch's time on, in batches of how many calls, a look says something of the pace, and how many
+such looks are enough."""
+
+
+@dataclass
+class Pace:
+    """Whether a candidate gets on with a batch as time goes by, by the looks of one measurement.
+
+    Whoever merges the calls of a batch into one must say, whenever one looks, that it is at the first ones. An honest
+    candidate may be held up by the machine, once or twice.
+    """
+
+    late: int = 0
+    behind: int = 0
+
+    def note(self, look: Look, share: float) -> None:
+        """Adds a look that was taken after a share of the time that a batch takes."""
+        if look.begun >= 0 and share >= LATE and len(look.inputs) >= LEAST_CALLS:
+            self.late += 1
+            self.behind += look.begun < share * len(look.inputs) / 4
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether all looks so far speak against it."""
+        return 0 < self.late == self.behind
+
+    def check(self) -> None:
+        """Raises `Rejection` where enough looks do."""
+        if self.doubtful and self.late >= LOOKS:
+            raise Rejection("tampering", "whenever one looks, it says that it has hardly begun with the batch's calls")
 
 
 @dataclass
@@ -46,7 +72,8 @@ class Look:
     spare: list[Inputs]
     answer: Answer
     slots: list[Inputs] = field(init=False)
-    taken: bool = False
+    begun: int = -1
+    """The call that it was at; -1 where it was done before it was looked at."""
     _seen: list[list[tuple[int, Bytes]]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -59,9 +86,8 @@ class Look:
         with self.side.trusting("its progress"):
             memory.fill(self.side.worker.pid, self.side.slots.progress, size, 0)
 
-    def take(self) -> Halt | None:
-        """Reads what is done, replaces what has not begun and what has been worked on; the next stop, if there must be
-        one. Raises `Rejection`."""
+    def take(self) -> None:
+        """Reads what is done, replaces what has not begun and what has been worked on. Raises `Rejection`."""
         assert self.side.slots is not None
         with self.side.trusting("its signals"):
             warned = memory.catches(self.side.worker.pid, signal.SIGCONT)
@@ -78,18 +104,7 @@ class Look:
         if not (self.answer.aliases or self.answer.mutated_inputs):
             self.slots = self.spare[:begun] + self.inputs[begun:]
             self.side.reveal(self.slots[:begun])
-        self.taken = True
-        return self._unwarned(AGAIN)
-
-    def _unwarned(self, more: int) -> Halt | None:
-        """Stops it again where it keeps the signal waiting that says that it goes on: who does so for longer than
-        starting a thread takes wants to find it. Raises `Rejection`."""
-        with self.side.trusting("its signals"):
-            if not memory.blocks(self.side.worker.pid, signal.SIGCONT):
-                return None
-        if not more:
-            raise Rejection("tampering", "it keeps the signal waiting that says that it goes on after it was stopped")
-        return Halt(random.SystemRandom().random() * WITHIN, partial(self._unwarned, more - 1))
+        self.begun = begun
 
     def check(self, outputs: list[list[dict[str, Any]]]) -> None:
         """Compares what was there in the middle with the outputs after all. Raises `Rejection`."""

@@ -125,11 +125,7 @@ class Judge:
 
     async def evaluate(self, candidate: Candidate, *, best: Verdict | None = None) -> Verdict:
         """Everything the judge finds out about a candidate. `best` is the verdict to beat: clearly slower ones are not
-        timed to the end.
-
-        Raises:
-            TaskError: the reference itself fails.
-            MachineError: the sandbox fails.
+        timed to the end. Raises `TaskError` where the reference itself fails, `MachineError` where the sandbox does.
         """
         self._warm_up()
         evaluation = self._evaluation(candidate, best)
@@ -148,10 +144,8 @@ class Judge:
 
     async def compare(self, candidates: Sequence[Candidate], *, limit: float | None = None) -> Comparison:
         """Times eager, torch.compile and accepted candidates in turn on the first tune case; one that fails has no
-        row. With `limit`, it takes about that many seconds: half of it may pass until torch.compile is ready.
-
-        Raises:
-            TaskError: the reference itself fails.
+        row. With `limit`, it takes about that many seconds: half of it may pass until torch.compile is ready. Raises
+        `TaskError` where the reference itself fails.
         """
         end = None if limit is None else time.monotonic() + limit
         try:
@@ -162,10 +156,16 @@ class Judge:
         contestants = {candidate.id: self._evaluation(candidate, None) for candidate in candidates}
         await asyncio.gather(*map(self._build, contestants.values()))
         abandoned = threading.Event()
+
+        def abandon() -> None:
+            abandoned.set()
+            for evaluation in contestants.values():
+                evaluation.abort()
+
         async with self._device:
             left = None if end is None else max(1.0, end - time.monotonic())
             race = partial(self._compare, contestants, compiled, problem, left, abandoned)
-            return await in_thread(race, abort=abandoned.set)
+            return await in_thread(race, abort=abandon)
 
     async def _build(self, evaluation: Evaluation) -> None:
         """Builds a contestant whose build is gone: its verdict may be older than the compiler."""

@@ -36,8 +36,8 @@ _own = threading.local()
 _PIECE = 1 << 20
 """Bytes that one thread moves at a time: large ranges go in parallel, and pieces stay in the cache for whoever compares
 them."""
-_SAMPLE = 16
-"""Pieces that are always looked at, where only a share is."""
+_AT_LEAST = 16
+"""So many pieces are looked at even where a share of all would be less."""
 
 
 def _join_pool() -> None:
@@ -114,8 +114,8 @@ def equal(pid: int, pointer: int, data: Bytes, share: float = 1.0) -> bool:
         return np.array_equal(got[0], want)
 
     starts = range(0, data.size, _PIECE)
-    count = max(min(_SAMPLE, len(starts)), math.ceil(share * len(starts)))
-    return all(spread(piece, secrets.SystemRandom().sample(starts, count)))
+    count = max(min(_AT_LEAST, len(starts)), math.ceil(share * len(starts)))
+    return all(spread(piece, starts if count == len(starts) else secrets.SystemRandom().sample(starts, count)))
 
 
 def scratch(size: int) -> Bytes:
@@ -138,21 +138,12 @@ def all_stopped(pid: int) -> bool:
 
 def catches(pid: int, number: int) -> bool:
     """Whether the process has a handler of its own for a signal. Raises `Gone`."""
-    return _in_set(pid, b"SigCgt", number)
-
-
-def blocks(pid: int, number: int) -> bool:
-    """Whether the process' first thread keeps a signal waiting. Raises `Gone`."""
-    return _in_set(pid, b"SigBlk", number)
-
-
-def _in_set(pid: int, name: bytes, number: int) -> bool:
     try:
         status = Path(f"/proc/{pid}/status").read_bytes()
     except (FileNotFoundError, ProcessLookupError) as error:
         raise Gone from error
-    members = re.search(rb"^" + name + rb":\s*([0-9a-f]+)", status, re.MULTILINE)
-    return members is not None and bool(int(members[1], 16) >> (number - 1) & 1)
+    caught = re.search(rb"^SigCgt:\s*([0-9a-f]+)", status, re.MULTILINE)
+    return caught is not None and bool(int(caught[1], 16) >> (number - 1) & 1)
 
 
 def cpu_seconds(pid: int) -> float:

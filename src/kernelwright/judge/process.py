@@ -11,7 +11,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -32,14 +32,6 @@ _LEAVING = 20e-3
 _GO = b"!"
 """What a worker that is ready waits for."""
 _CREDENTIALS = struct.Struct("iII")
-
-
-class Halt(NamedTuple):
-    """A stop in the middle of a call, `seconds` after it goes on, if it is still at it; what is called then says
-    whether there is another."""
-
-    seconds: float
-    then: Callable[[], Halt | None]
 
 
 class Worker:
@@ -89,7 +81,7 @@ class Worker:
         op: str,
         timeout: float,
         *,
-        halfway: Halt | None = None,
+        halfway: tuple[float, Callable[[], None]] | None = None,
         apart: bool = False,
         ready: Callable[[], None] | None = None,
         **arguments: Any,
@@ -98,9 +90,9 @@ class Worker:
         it does while it talks is on its own time. What it computes after that, until the last of its threads has
         stopped, counts as well; that it waits for a core to stop on does not. Its answer is read after that.
 
-        `halfway` is the first stop in the middle of its work. With `apart` its threads start on cores of their own (see
-        `cores.apart`). `ready` is called once it has understood the request and is stopped again; time starts after
-        that, so reading it is on nobody's time.
+        `halfway` are seconds after which it is stopped in the middle of its work, if it is still at it, and what is
+        called then. With `apart` its threads start on cores of their own (see `cores.apart`). `ready` is called once it
+        has understood the request and is stopped again; time starts after that, so reading it is on nobody's time.
         """
         if self.closed:
             raise self._ending or WorkerGone(None, "", self._why)
@@ -127,7 +119,7 @@ class Worker:
         return accepted(reply), seconds
 
     def _exchanged(
-        self, request: bytes, timeout: float, halfway: Halt | None, *, apart: bool
+        self, request: bytes, timeout: float, halfway: tuple[float, Callable[[], None]] | None, *, apart: bool
     ) -> tuple[dict[str, Any], float]:
         """One request and its answer, and the seconds between."""
         at_once = len(request) <= _FITS
@@ -140,9 +132,9 @@ class Worker:
             self._go_on(timed)
             if not at_once:  # it must read for the rest to be sent
                 self._sock.sendall(request)
-            while halfway is not None and not select.select([self._sock], [], [], halfway.seconds)[0]:
+            if halfway is not None and not select.select([self._sock], [], [], halfway[0])[0]:
                 self.stop()
-                halfway = halfway.then()
+                halfway[1]()
                 self._go_on(timed)
             body = timed.answer(timeout, self.reply_limit)
             self.stop()

@@ -7,7 +7,7 @@ import secrets
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,10 +29,10 @@ Terms = tuple[float, float]
 COPIES = 8
 """Memory that judging takes, in sizes of everything that one call reads and writes: the judge's own, the reference and
 its float64 twin, the candidate."""
-PRIORITY = ("signed", "clustered", "sparse", "scaled", "shifted")
-"""Distributions by what they give away, most first: where time is short, the first ones are used."""
-ANSWERS_SECONDS, ANSWERED_BYTES = 2.0, 3 << 28
-"""Time for the answers on further distributions of one case, and bytes of their inputs; one is always used."""
+FIRST = "signed"
+"""The distribution that gives most away: used wherever it can be."""
+ANSWERS_SECONDS, DISTRIBUTIONS_BYTES = 2.0, 3 << 28
+"""Time for the answers on further distributions of one case, and bytes that their calls move; one is always used."""
 ANSWERS_BYTES = 3 << 30
 """Memory for answers kept between candidates; the oldest are computed again when it is exceeded."""
 
@@ -222,17 +222,22 @@ class ReferenceSide:
         """
         if case.name not in self._distributions:
             reply = self.call("distributions", FORWARD_TIMEOUT, case=case.name, seed=self._seed())
-            offered = sorted(map(str, reply["distributions"]), key=_priority)
+            offered = self._order(map(str, reply["distributions"]))
             chosen: list[str] = []
             start = time.monotonic()
             for name in offered:
                 spent = time.monotonic() - start
-                if chosen and (spent > ANSWERS_SECONDS or (len(chosen) + 1) * case.bytes > ANSWERED_BYTES):
+                if chosen and (spent > ANSWERS_SECONDS or (len(chosen) + 1) * case.bytes > DISTRIBUTIONS_BYTES):
                     break
                 if self.answer(case, name) is not None:
                     chosen.append(name)
             self._distributions[case.name] = chosen
         return self._distributions[case.name]
+
+    def _order(self, names: Iterable[str]) -> list[str]:
+        """Where not all are used, nobody knows which will be, the first one apart."""
+        with self._lock:
+            return sorted(self.seeds.permutation(sorted(names)).tolist(), key=FIRST.__ne__)
 
     def _seed(self) -> int:
         with self._lock:
@@ -349,7 +354,7 @@ class ReferenceSide:
 
 def task_error(task: Task, details: dict[str, Any]) -> TaskError:
     """A task worker's refusal as an error for the user."""
-    line = details.get("line") or 0
+    line = details.get("line")
     where = f"{task.source.filename}:{line}" if line else task.source.filename
     kind, message = details.get("kind", ""), str(details.get("message", "")).strip()
     what = f"{details['type']}: {message}" if details.get("type") else message
@@ -365,10 +370,6 @@ def task_error(task: Task, details: dict[str, Any]) -> TaskError:
 def new_seeds(seed: int | None) -> np.random.Generator:
     """The judge's own generator: from the operating system's entropy unless a run must be repeatable."""
     return np.random.default_rng(secrets.randbits(128) if seed is None else seed)
-
-
-def _priority(distribution: str) -> int:
-    return PRIORITY.index(distribution) if distribution in PRIORITY else len(PRIORITY)
 
 
 def _terms(case: CaseInfo) -> float:
@@ -395,6 +396,3 @@ def _finite(array: Array | None, leaf: dict[str, Any]) -> bool:
         or dtype not in tensors.UNIT_ROUNDOFF
         or bool(np.isfinite(tensors.widen(array, dtype) if dtype == "bfloat16" else array).all())
     )
-
-
-__all__ = ["Answer", "BadTensor", "Expected", "Inputs", "ReferenceSide", "new_seeds", "task_error"]

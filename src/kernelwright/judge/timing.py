@@ -10,18 +10,17 @@ from collections.abc import Callable
 from typing import Any
 
 from kernelwright.judge.candidate import SAMPLE, CandidateSide
-from kernelwright.judge.halfway import Look
+from kernelwright.judge.halfway import LATE, LOOKS, Look, Pace
 from kernelwright.judge.pairs import MIN_PAIRS, Pairs
 from kernelwright.judge.pools import Pool, Pools, prepare
-from kernelwright.judge.process import Halt
 from kernelwright.judge.reference import Expected, Inputs
 from kernelwright.judge.rejection import Rejection
 from kernelwright.judge.verdict import CaseTiming
 from kernelwright.tasks import CaseInfo
 
 SECONDS, GLANCE = 2.0, 0.4
-"""Time for the pairs of one candidate on one case, beyond `MIN_PAIRS` of them; the second where there is one to beat,
-since those that matter are measured again side by side."""
+"""Time for the pairs of one candidate on one case, beyond `MIN_PAIRS` of them; the second on the first case where there
+is one to beat, since those that matter are measured again on it, side by side."""
 HANDOVER_SHARE = 0.05
 """Most of a batch's time that is put down to handing over: a candidate may find a quicker way than the reference's."""
 BEHIND = 0.95
@@ -50,12 +49,13 @@ class Stopwatch:
         """
         pool = self.pool(case)
         self.pools.calibrate(pool)
-        pairs = Pairs(SECONDS if to_beat is None else GLANCE)
+        again = to_beat is not None and case.name == self.pools.reference.info.tune_case.name
+        pairs, pace = Pairs(GLANCE if again else SECONDS), Pace()
         checked, stopped = 0, False
         while not stopped and not pairs.enough:
             side = fresh()
             try:
-                checked += self._life(side, pool, pairs)
+                checked += self._life(side, pool, pairs, pace)
             finally:
                 side.worker.close()
             stopped = to_beat is not None and len(pairs) >= MIN_PAIRS and pairs.speedup.high < BEHIND * to_beat
@@ -129,9 +129,22 @@ class Stopwatch:
             ) from rejection
         side.poison()
 
-    def look_into(self, side: CandidateSide, pool: Pool, batch: int, seconds: float | None) -> int:
-        """Runs a batch that is not timed, with a look into its middle; `seconds` is what a call has taken so far.
-        Returns how many outputs were checked."""
+    def look_into(
+        self, side: CandidateSide, pool: Pool, batch: int, seconds: float | None, pace: Pace, *, after: float = 0.0
+    ) -> int:
+        """Runs a batch that is not timed, with a look into its middle, after a share of its time that nobody knows.
+
+        Args:
+            side: the candidate.
+            pool: its inputs.
+            batch: which of them.
+            seconds: what a call has taken so far; None before anything was timed.
+            pace: what this look is added to.
+            after: the least such share.
+
+        Returns:
+            How many outputs were checked. Raises `Rejection`.
+        """
         inputs = pool.batches[batch]
         if side.spoilt or self.pools.reference.changed:
             side.restore(pool.case)
@@ -140,10 +153,13 @@ class Stopwatch:
         assert answer is not None
         look = Look(side, inputs, spare, answer)
         look.clear()
-        delay = random.SystemRandom().random() * ((seconds or pool.seconds) * len(inputs) + (pool.handover or 0.0))
-        outputs, _ = side.run(inputs, halfway=Halt(delay, look.take))
+        share = random.SystemRandom().uniform(after, 1.0)
+        delay = share * ((seconds or pool.seconds) * len(inputs) + (pool.handover or 0.0))
+        outputs, _ = side.run(inputs, halfway=(delay, look.take))
         expected, state = pool.expected[batch], pool.states[batch]
-        if look.taken:
+        if seconds is not None:
+            pace.note(look, share)
+        if look.begun >= 0:
             look.check(outputs)
             found = self.pools.solve(pool, look.inputs)
             if found is None:
@@ -153,9 +169,9 @@ class Stopwatch:
         self._check(side, pool, look.slots, outputs, expected, state)
         return len(inputs) * len(outputs[0])
 
-    def _life(self, side: CandidateSide, pool: Pool, pairs: Pairs) -> int:
-        """One worker's batches: a warm-up, then pairs, until there are enough. Returns how many outputs were
-        checked."""
+    def _life(self, side: CandidateSide, pool: Pool, pairs: Pairs, pace: Pace) -> int:
+        """One worker's batches: a warm-up, then pairs, until there are enough, then more looks, if there is doubt.
+        Returns how many outputs were checked."""
         side.silent = True
         prepare(side, pool)
         checked = 0
@@ -163,7 +179,7 @@ class Stopwatch:
         looked_into = {0, 1 + secrets.randbelow(len(pool.batches) - 1)} if len(pool.batches[0]) > 1 else set()
         for batch in range(len(pool.batches)):
             if batch in looked_into:
-                checked += self.look_into(side, pool, batch, pairs.own[-1] if pairs.own else None)
+                checked += self.look_into(side, pool, batch, pairs.own[-1] if pairs.own else None, pace)
                 continue
             first = len(pairs) % 2 == 0
             before = self.own(pool, batch) if first else 0.0
@@ -174,4 +190,10 @@ class Stopwatch:
                 pairs.add(seconds, after)
             if pairs.enough:
                 break
+        for _ in range(2 * LOOKS if pairs.own else 0):
+            if not pace.doubtful:
+                break
+            batch = secrets.randbelow(len(pool.batches))
+            checked += self.look_into(side, pool, batch, pairs.own[-1], pace, after=LATE)
+            pace.check()
         return checked

@@ -20,6 +20,8 @@ SCALE, SHIFT, KEPT = 8.0, 3.0, 0.1
 CLUSTERS, SPREAD = 8, 0.02
 _SETS = 512
 _SAMPLE = 1 << 16
+_PART = 1 << 16
+"""Elements that are changed at a time, since what is in between takes several times their memory."""
 _FEW = 16
 """Floats in [0, 1] with at most this many distinct values among many elements are codes."""
 
@@ -56,6 +58,7 @@ def _changeable(value: Any) -> bool:
 
 
 def _changed(value: Tensor, change: _Change, generator: Generator) -> Tensor:
+    value = value.detach()
     structured, symmetric = _structure(value)
     changed = change(value, generator)
     if symmetric:
@@ -104,8 +107,8 @@ def _clustered(value: Tensor, generator: Generator) -> Tensor:
         return value
     centres, flat = _centres(value, generator).to(value.dtype), value.reshape(-1)
     clustered = torch.empty_like(flat)
-    for start in range(0, flat.numel(), _SAMPLE):
-        part, into = flat[start : start + _SAMPLE], clustered[start : start + _SAMPLE]
+    for start in range(0, flat.numel(), _PART):
+        part, into = flat[start : start + _PART], clustered[start : start + _PART]
         near = centres[torch.randint(CLUSTERS, part.shape, generator=generator)]
         moved = near + SPREAD * (part - near)
         torch.where(moved.isfinite() & part.isfinite(), moved, part, out=into)

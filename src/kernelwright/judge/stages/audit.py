@@ -19,7 +19,7 @@ def audit(evaluation: Evaluation) -> None:
     answer = reference.answer(case)
     assert answer is not None
     side.bind(answer.inputs)
-    if side.holds is not answer.inputs or answer.mutated_inputs:
+    if side.holds is not answer.inputs or answer.mutated_inputs or answer.aliases:
         side.reveal([answer.inputs])
     reply, seconds = side.timed_call("census", side.call_timeout, slot=0)
     kernels = _census(reply)

@@ -8,8 +8,8 @@ from kernelwright.judge.rejection import Rejection
 
 
 def compare(evaluation: Evaluation) -> None:
-    """Checks the tune and check cases, each on its own inputs twice over, the first tune case on further distributions
-    as well."""
+    """Checks the tune and check cases on their own inputs, the first tune case on further distributions as well, and at
+    the end on its own once more."""
     reference = evaluation.reference
     first = reference.answer(reference.info.tune_case)
     assert first is not None

@@ -129,7 +129,8 @@ def _kind(
 
 
 def _memory_order(stores: Sequence[Store], axes: frozenset[Axis]) -> list[Axis]:
-    """Axes outermost first, as the largest buffer that is written (else read) lies in memory."""
+    """Axes outermost first, as the largest buffer that is written (else read) lies in memory; those that positions are
+    counted along, in that order."""
     written = [store.buffer.axes for store in stores]
     read = [
         tuple(term.axis for term in node.terms if term.at is None)
@@ -138,6 +139,8 @@ def _memory_order(stores: Sequence[Store], axes: frozenset[Axis]) -> list[Axis]:
     ]
     layouts = sorted(written, key=_volume, reverse=True)[:1] + sorted(read, key=_volume, reverse=True)
     layouts.sort(key=lambda layout: -_volume(layout))
+    reductions = (node for node in walk(store.expr for store in stores) if isinstance(node, Reduce))
+    layouts = [node.axes for node in reductions if node.op.startswith("arg") and len(node.axes) > 1] + layouts
     order: list[Axis] = []
     for layout in layouts:
         order = [axis for axis in layout if axis not in order and axis in axes] + order

@@ -56,7 +56,8 @@ class Partition:
 
     def _now(self, expr: Expr) -> Expr:
         """The expression with everything that was cut or regrouped exchanged."""
-        while (after := self.interner.intern([expr], self.exchanged)[0]) is not expr:
+        swap = {node: node for node in self.home} | self.exchanged  # what has a home must stay what it is
+        while (after := self.interner.intern([expr], swap)[0]) is not expr:
             expr = after  # what was exchanged may contain, or now be part of, something else that was
         return expr
 
@@ -91,6 +92,8 @@ class Partition:
         homes = list(dict.fromkeys(self.home[dep] for dep in inner))
         if len(homes) < 2 or len({(kernel.kept, kernel.reduced) for kernel in homes}) > 1:
             return
+        if any(_counts_positions(dep) for dep in inner):
+            return
         first, *others = homes
         before = self.kernels, self.home, self.makers, self.reads[first]
         self.kernels = [kernel for kernel in self.kernels if kernel not in others]
@@ -113,6 +116,8 @@ class Partition:
     def _as_part_of(self, node: Reduce, inner: Sequence[Reduce], kernel: Kernel) -> Expr | None:
         """The reduction in a form that the kernel can compute, or None."""
         over, kept, reduced = frozenset(node.axes), kernel.kept, kernel.reduced
+        if _counts_positions(node):
+            return None
         if not reduced or any(self.home[dep] is not kernel or self._final(dep, kernel) for dep in inner):
             return None
         if (over, node.free) == (reduced, kept):
@@ -235,3 +240,8 @@ class Partition:
                 stack.append((node, True))
                 stack += [(need, False) for need in self._needs(node) if need not in done]
         return [node for node in done if not isinstance(node, Store)]
+
+
+def _counts_positions(node: Reduce) -> bool:
+    """Whether the reduction gives a position along several axes, in an order that another one's need not be."""
+    return node.op.startswith("arg") and len(node.axes) > 1

@@ -12,7 +12,7 @@ from pathlib import Path
 from kernelwright import syntax
 
 
-def beside(text: bytes, file: Path, root: Path) -> bool:
+def beside(text: str, file: Path, root: Path) -> bool:
     """Whether a file's text imports a module under `root`, as it could if Python ran it there."""
     return next(_imported(text, file, root), None) is not None
 
@@ -40,7 +40,7 @@ def digest(file: Path, root: Path) -> str:
     return hashlib.sha256(repr(content).encode()).hexdigest()[:16]
 
 
-def _imported(text: bytes, path: Path, root: Path) -> Iterator[Path]:
+def _imported(text: str | bytes, path: Path, root: Path) -> Iterator[Path]:
     try:
         tree = syntax.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):

@@ -86,7 +86,7 @@ def shared_out(writer: Writer) -> None:
     nest = writer.nest
     length = writer.size(nest.inner[0])
     _final_arrays(writer)
-    writer.put(f"const int64_t tasks = std::clamp<int64_t>({work(writer)} / SERIAL_BELOW, 1, 16 * THREADS);")
+    writer.put(f"const int64_t tasks = std::clamp<int64_t>({work(writer)} / SERIAL_BELOW, 1, 4 * THREADS);")
     rows = rows_emitter(writer)
     for sweep in nest.sweeps:
         for expr in _column_values(roots_of(sweep), rows, nest):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from math import prod
 
 from kernelwright.proposers.catalogue.cpp.expressions import SCALAR, Emitter, Names, memory_type
 from kernelwright.proposers.catalogue.ir import Apply, Axis, Buffer, Const, Expr, Iota, Load, Reduce, Size, Store, walk
@@ -11,8 +12,8 @@ from kernelwright.proposers.catalogue.loops import Nest, Sweep, below
 
 _ACCUMULATOR = {"sum": "Sum", "prod": "Product", "max": "Largest", "min": "Smallest"}
 _SNIPPET = {"sum": "sums", "prod": "products", "max": "largest", "min": "smallest", "argmax": "arg", "argmin": "arg"}
-_TASKS = 512
-"""Rounds of a loop that are enough to share out among any number of threads."""
+_SHARE = 4096
+"""Elements that are little enough to be one thread's."""
 _SIGN = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
 
 
@@ -260,8 +261,8 @@ def team(
     """Threads that share out the loops written inside.
 
     Args:
-        loops: how many loops, nested directly in each other, make up the work to share out: the outer ones of them
-            that are enough for all threads, since compilers make less of loops that have been made one.
+        loops: how many loops, nested directly in each other, make up the work to share out; compilers make less of
+            loops that have been made one, so that short inner ones are left as they are.
         condition: when it is worth more than one thread.
         sweeps: whose stores may go past the caches; each thread then makes sure of its own before it ends.
         private: declarations of what each thread has to itself.
@@ -282,12 +283,12 @@ def team(
 
 
 def _together(nest: Nest, loops: int) -> int:
-    """How many of the outer loops are shared out as one."""
-    tasks, count = 1, 0
-    while count < min(loops, len(nest.parallel)) and tasks < _TASKS:
-        tasks *= nest.parallel[count].size
-        count += 1
-    return count if tasks >= _TASKS else loops
+    """How many of the outer loops are shared out as one: inner ones that go through little stay loops."""
+    inside = prod(axis.size for axis in (*nest.inner, *((nest.vector,) if nest.vector else ())))
+    sizes = [*(axis.size for axis in nest.parallel), 1][:loops]  # a loop over blocks goes through what is inside once
+    while len(sizes) > 1 and inside * sizes[-1] <= _SHARE:
+        inside *= sizes.pop()
+    return len(sizes)
 
 
 def work(writer: Writer) -> str:

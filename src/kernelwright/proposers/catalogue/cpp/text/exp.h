@@ -1,8 +1,9 @@
-// x = k ln 2 + r with |r| <= ln 2 / 2 (ln 2 in two parts, so that k ln 2 is exact); adding 1.5 * 2^23 rounds to an integer.
-struct Reduced { F r; I k; };
+// x = k ln 2 + r with |r| <= ln 2 / 2 (ln 2 in two parts, so that k ln 2 is exact); adding 1.5 * 2^23 rounds to an integer,
+// which `bits` ends in.
+struct Reduced { F r, k; I bits; };
 INLINE inline Reduced reduce_exp(F x) {
   const F shifted = x * 1.44269504f + 12582912.0f, k = shifted - 12582912.0f;
-  return {x - k * 0.693359375f - k * -2.12194440e-4f, as_bits(shifted) - 0x4B400000};
+  return {x - k * 0.693359375f - k * -2.12194440e-4f, k, as_bits(shifted)};
 }
 // (e^r - 1 - r) / r^2, fitted to least maximum error. Polynomials are added up in pairs: what a vector has to wait for, not
 // how much there is to do, decides how fast these functions are.
@@ -10,30 +11,47 @@ INLINE inline F exp_tail(F r) {
   const F z = r * r;
   return (0.5f + r * 0.166665167f) + z * ((0.0416662022f + r * 0.0083690891f) + z * 0.0013950828f);
 }
-INLINE inline F power_of_two(I k) { return as_float((k + 127) << 23); }  // 0 for k = -127, infinity for k = 128
+// v 2^(k + MORE); without an instruction for it, 0 where the exponent is -127 and infinity where it is 128.
+template <int MORE = 0> INLINE inline F scaled(F v, const Reduced& by) {
+#if defined(__AVX512F__)
+  if constexpr (MORE == 0) return (F)_mm512_scalef_ps((__m512)v, (__m512)by.k);
+  else return (F)_mm512_scalef_ps((__m512)v, (__m512)(by.k + float(MORE)));
+#else
+  return v * as_float((by.bits - (0x4B400000 - 127 - MORE)) << 23);
+#endif
+}
 // e^x as s + s p, for x in [-87.6, 88.3].
 struct Power { F s, p; };
 INLINE inline Power power_of_e(F x) {
-  const auto [r, k] = reduce_exp(x);
-  return {power_of_two(k), r + r * r * exp_tail(r)};
+  const Reduced by = reduce_exp(x);
+  return {scaled(splat(1.0f), by), by.r + by.r * by.r * exp_tail(by.r)};
 }
-// 1 ulp for x in [-87.6, 88.3]; 0 below and infinity above.
-INLINE inline F exp_inside(F x) {
-  x = x > 89.0f ? splat(89.0f) : x;
-  x = x < -88.0f ? splat(-88.0f) : x;
-  const auto [r, k] = reduce_exp(x);
-  return ((1.0f + r) + r * r * exp_tail(r)) * power_of_two(k);
+INLINE inline F exp_reduced(F x) {
+  const Reduced by = reduce_exp(x);
+  return scaled((1.0f + by.r) + by.r * by.r * exp_tail(by.r), by);
 }
-INLINE inline F exp_nonpos(F x) {  // as above for x <= 0, as after the maximum has been taken away
-  x = x < -88.0f ? splat(-88.0f) : x;
-  const auto [r, k] = reduce_exp(x);
-  return ((1.0f + r) + r * r * exp_tail(r)) * power_of_two(k);
+#if defined(__AVX512F__)
+constexpr float EXP_LEAST = -104.5f;  // from here on 0
+#else
+constexpr float EXP_LEAST = -88.0f;
+#endif
+// 1 ulp for x in [-87.6, 88.3]; 0 far below and infinity above.
+INLINE inline F exp_nonpos(F x) {  // for x <= 0, as after the maximum has been taken away
+#if defined(__AVX512F__)
+  return exp_reduced((F)_mm512_max_ps((__m512)splat(EXP_LEAST), (__m512)x));  // the second one where it is NaN
+#else
+  return exp_reduced(x < EXP_LEAST ? splat(EXP_LEAST) : x);
+#endif
 }
+INLINE inline F exp_inside(F x) { return exp_nonpos(x > 89.0f ? splat(89.0f) : x); }
 INLINE inline F exp(F x) {  // 1 ulp everywhere
   const F y = exp_inside(x);
-  if (__builtin_expect(!any((x < -87.3f) | (x > 88.3f)), true)) return y;
-  const F near = x < -104.0f ? splat(-104.0f) : x > 89.0f ? splat(89.0f) : x;
-  const auto [r, k] = reduce_exp(near);
-  const I half = k >> 1;  // in two steps, since 2^k itself may not be representable
-  return ((1.0f + r) + r * r * exp_tail(r)) * power_of_two(half) * power_of_two(k - half);
+#if !defined(__AVX512F__)
+  if (__builtin_expect(any((x < -87.3f) | (x > 88.3f)), false)) {
+    const Reduced by = reduce_exp(x < -104.0f ? splat(-104.0f) : x > 89.0f ? splat(89.0f) : x);
+    const I k = by.bits - 0x4B400000, half = k >> 1;  // in two steps, since 2^k itself may not be representable
+    return ((1.0f + by.r) + by.r * by.r * exp_tail(by.r)) * as_float((half + 127) << 23) * as_float((k - half + 127) << 23);
+  }
+#endif
+  return y;
 }
