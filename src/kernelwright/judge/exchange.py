@@ -9,8 +9,10 @@ import contextlib
 import ctypes
 import functools
 import os
+import select
+import threading
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 from kernelwright.judge import memory, native, wire
 
@@ -18,6 +20,8 @@ _CPU_SET = 1024
 """Cores in a `cpu_set_t`."""
 _MOST_WATCHED = 256
 """Threads whose state is looked at: each takes a descriptor."""
+_GETTING_READY = 5e-4
+"""Seconds until the thread that is to stop a process sleeps."""
 
 
 class _Watched(ctypes.Structure):
@@ -45,6 +49,7 @@ class _Reply(ctypes.Structure):
 def _native() -> ctypes.CDLL:
     library = ctypes.CDLL(str(native.library("exchange")))
     library.go.restype = ctypes.c_double
+    library.stop_at.argtypes = [ctypes.c_int, ctypes.c_double, ctypes.c_void_p, *[ctypes.c_int] * 3]
     library.answer.argtypes = [ctypes.c_void_p, ctypes.c_double, ctypes.c_int64, ctypes.c_void_p]
     return library
 
@@ -61,9 +66,7 @@ class Exchange:
         self._watched = _Watched(
             pid, pidfd, sock, count, (ctypes.c_int * count)(*threads), (ctypes.c_int * count)(*files)
         )
-        self._cores = (ctypes.c_uint8 * (_CPU_SET // 8))()
-        for core in filter(_CPU_SET.__gt__, cores):
-            self._cores[core // 8] |= 1 << core % 8
+        self._cores = _cpu_set(cores)
         self._reply = _Reply()
         self._began = 0.0
 
@@ -73,6 +76,28 @@ class Exchange:
         if began < 0:
             raise ProcessLookupError
         self._began = self._began or began
+
+    def run_for(self, seconds: float, timeout: float, go: Callable[[], None]) -> bool:
+        """Has `go` let it run, and stops it after so many seconds, unless it begins to answer before or `timeout`
+        passes; whether it was stopped. Raises as `go`."""
+        events = ready, cancel, done = [os.eventfd(0) for _ in range(3)]
+        when, cores = time.monotonic() + _GETTING_READY + seconds, _cpu_set(os.sched_getaffinity(os.getpid()))
+        stopping = threading.Thread(
+            target=self._library.stop_at, args=(self._watched.pidfd, when, cores, *events), daemon=True
+        )
+        stopping.start()
+        try:
+            select.select([ready], [], [], timeout)
+            time.sleep(max(0.0, when - seconds - time.monotonic()))
+            go()
+            select.select([self._watched.sock, done], [], [], timeout)
+        finally:
+            os.eventfd_write(cancel, 1)
+            stopping.join()
+            stopped = bool(select.select([done], [], [], 0)[0])
+            for event in events:
+                os.close(event)
+        return stopped
 
     def answer(self, timeout: float, limit: int) -> bytes:
         """Its whole answer, of `limit` bytes at most; upon which it is told to stop.
@@ -103,6 +128,13 @@ class Exchange:
         began, there, stopped = float(self._began), float(self._reply.there), float(self._reply.stopped)
         late = (stopped if stopped >= 0 else time.perf_counter()) - there
         return there - began + min(late, memory.cpu_seconds(self.pid) - float(self._reply.spent))
+
+
+def _cpu_set(cores: Collection[int]) -> ctypes.Array[ctypes.c_uint8]:
+    found = (ctypes.c_uint8 * (_CPU_SET // 8))()
+    for core in filter(_CPU_SET.__gt__, cores):
+        found[core // 8] |= 1 << core % 8
+    return found
 
 
 @contextlib.contextmanager

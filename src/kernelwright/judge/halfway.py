@@ -22,9 +22,13 @@ from kernelwright.judge.reference import Answer, Inputs
 from kernelwright.judge.rejection import Rejection
 from kernelwright.judge.tensors import Claim
 
-LATE, LEAST_CALLS, LOOKS = 0.5, 4, 5
-"""From which share of a batch's time on, in batches of how many calls, a look says something of the pace, and how many
-such looks are enough."""
+LOOKS = 7
+"""How many looks late in a batch are enough to judge the pace by."""
+
+
+def late(calls: int) -> float:
+    """The share of a batch's time after which at least one of several calls should be done."""
+    return max(0.5, 1 / calls + 0.25)
 
 
 @dataclass
@@ -40,14 +44,14 @@ class Pace:
 
     def note(self, look: Look, share: float) -> None:
         """Adds a look that was taken after a share of the time that a batch takes."""
-        if look.begun >= 0 and share >= LATE and len(look.inputs) >= LEAST_CALLS:
+        if look.begun >= 0 and share >= late(len(look.inputs)):
             self.late += 1
             self.behind += look.begun < share * len(look.inputs) / 4
 
     @property
     def doubtful(self) -> bool:
-        """Whether all looks so far speak against it."""
-        return 0 < self.late == self.behind
+        """Whether no look has spoken for it so far."""
+        return self.late == self.behind
 
     def check(self) -> None:
         """Raises `Rejection` where enough looks do."""

@@ -73,6 +73,11 @@ class Pairs:
         return interval([theirs / own for own, theirs in zip(self.own, self.theirs, strict=True)])
 
     @property
+    def usual(self) -> float | None:
+        """What a call of the candidate takes as a rule; None before anything was timed."""
+        return statistics.median(self.own) if self.own else None
+
+    @property
     def unstable(self) -> bool:
         """Whether they say nothing and the candidate is to blame: where only the reference's times are as far apart, it
         is the machine's doing."""

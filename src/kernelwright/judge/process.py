@@ -11,6 +11,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -129,13 +130,15 @@ class Worker:
             threads, free = stack.enter_context(cores.apart(self.pid)) if apart else ([], set())
             timed = stack.enter_context(exchange(self.pid, self._pidfd, self._sock.fileno(), threads, free))
             ran = self.rested()
-            self._go_on(timed)
+            if halfway is None:
+                self._go_on(timed)
+            elif timed.run_for(halfway[0], timeout, partial(self._go_on, timed)):
+                self.stop()
+                if not select.select([self._sock], [], [], 0)[0]:
+                    halfway[1]()
+                self._go_on(timed)
             if not at_once:  # it must read for the rest to be sent
                 self._sock.sendall(request)
-            if halfway is not None and not select.select([self._sock], [], [], halfway[0])[0]:
-                self.stop()
-                halfway[1]()
-                self._go_on(timed)
             body = timed.answer(timeout, self.reply_limit)
             self.stop()
             seconds = timed.seconds() + ran

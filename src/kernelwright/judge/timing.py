@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from kernelwright.judge.candidate import SAMPLE, CandidateSide
-from kernelwright.judge.halfway import LATE, LOOKS, Look, Pace
+from kernelwright.judge.halfway import LOOKS, Look, Pace, late
 from kernelwright.judge.pairs import MIN_PAIRS, Pairs
 from kernelwright.judge.pools import Pool, Pools, prepare
 from kernelwright.judge.reference import Expected, Inputs
@@ -170,8 +170,8 @@ class Stopwatch:
         return len(inputs) * len(outputs[0])
 
     def _life(self, side: CandidateSide, pool: Pool, pairs: Pairs, pace: Pace) -> int:
-        """One worker's batches: a warm-up, then pairs, until there are enough, then more looks, if there is doubt.
-        Returns how many outputs were checked."""
+        """One worker's batches: a warm-up, then pairs, until there are enough, then more looks, while there is doubt
+        about its pace. Returns how many outputs were checked."""
         side.silent = True
         prepare(side, pool)
         checked = 0
@@ -179,7 +179,7 @@ class Stopwatch:
         looked_into = {0, 1 + secrets.randbelow(len(pool.batches) - 1)} if len(pool.batches[0]) > 1 else set()
         for batch in range(len(pool.batches)):
             if batch in looked_into:
-                checked += self.look_into(side, pool, batch, pairs.own[-1] if pairs.own else None, pace)
+                checked += self.look_into(side, pool, batch, pairs.usual, pace)
                 continue
             first = len(pairs) % 2 == 0
             before = self.own(pool, batch) if first else 0.0
@@ -190,10 +190,10 @@ class Stopwatch:
                 pairs.add(seconds, after)
             if pairs.enough:
                 break
-        for _ in range(2 * LOOKS if pairs.own else 0):
+        for _ in range(2 * LOOKS if looked_into else 0):
             if not pace.doubtful:
                 break
             batch = secrets.randbelow(len(pool.batches))
-            checked += self.look_into(side, pool, batch, pairs.own[-1], pace, after=LATE)
+            checked += self.look_into(side, pool, batch, pairs.usual, pace, after=late(len(pool.batches[0])))
             pace.check()
         return checked

@@ -2,7 +2,6 @@
 # task: observer
 # cheat: says that it is at call 0 until the batch is done, computes all calls in one pass when the state is asked for, and does it again where a SIGCONT that it keeps waiting says that the judge has looked
 # expect: tampering, wrong_values
-import ctypes
 import sys
 
 import torch
@@ -28,7 +27,6 @@ void flush(tvm::ffi::TensorView power) {
   if (xs.empty()) return;
   float* S = PTR(power);
   const long n = power.numel(), k = xs.size();
-  std::vector<float> before;
   static std::vector<float> fresh;
   fresh.resize(n);
   float* T = fresh.data();
