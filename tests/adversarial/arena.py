@@ -45,7 +45,7 @@ class Traces:
         """Counts. Files are those in the judge's own folder, builds of candidates apart: others use /tmp as well."""
         gc.collect()
         ctypes.CDLL(None).malloc_trim(0)  # what is free but kept by the allocator is no leak
-        own = [path for path in (*home().glob("*"), *home().glob("builds/*")) if len(path.stem) != 24]
+        own = [path for path in (*home().glob("*"), *home().glob("builds/*")) if len(path.stem.partition("-")[0]) != 24]
         pages = int(Path("/proc/self/statm").read_text().split()[1])
         return cls(
             processes=frozenset(memory.descendants(os.getpid())),

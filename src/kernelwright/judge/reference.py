@@ -283,7 +283,7 @@ class ReferenceSide:
             return None
         if exact is None or [_shape(array) for array in exact] != [_shape(array) for array in own]:
             exact = [None] * len(own)
-        terms = _terms(case), case.terms
+        terms = _terms(case, self.info), case.terms
         columns = zip(found, own, exact, strict=True)
         outputs = tuple(self._expected(leaf, array, best, terms) for leaf, array, best in columns)
         aliases = bool(answered["aliases"])
@@ -372,11 +372,12 @@ def new_seeds(seed: int | None) -> np.random.Generator:
     return np.random.default_rng(secrets.randbits(128) if seed is None else seed)
 
 
-def _terms(case: CaseInfo) -> float:
-    """About how many terms an output element sums: by FLOPs (products), by elements in over elements out
-    (reductions)."""
+def _terms(case: CaseInfo, task: TaskInfo) -> float:
+    """About how many terms an output element sums: by FLOPs (products), by elements in over elements out (reductions);
+    what earlier calls have left in the state goes in, too."""
     out = sum(int(np.prod(tensor.shape, dtype=np.int64)) for tensor in case.outputs)
     inward = sum(int(np.prod(arg.tensor.shape, dtype=np.int64)) for arg in case.inputs if arg.tensor)
+    inward += sum(int(np.prod(state.tensor.shape, dtype=np.int64)) for state in task.state if state.mutated)
     return max(1.0, case.flops / 2 / max(out, 1), inward / max(out, 1))
 
 
