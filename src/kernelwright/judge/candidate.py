@@ -215,7 +215,7 @@ class CandidateSide:
         inputs: list[Inputs],
         *,
         calls: int | None = None,
-        halfway: tuple[float, Callable[[], None]] | None = None,
+        halfway: tuple[float, Callable[[float], None]] | None = None,
         apart: bool = True,
     ) -> tuple[list[list[dict[str, Any]]], float]:
         """Reveals sets of inputs and runs forward on each, or on the first `calls` slots; the outputs as the worker

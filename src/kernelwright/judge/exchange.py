@@ -49,7 +49,7 @@ class _Reply(ctypes.Structure):
 def _native() -> ctypes.CDLL:
     library = ctypes.CDLL(str(native.library("exchange")))
     library.go.restype = ctypes.c_double
-    library.stop_at.argtypes = [ctypes.c_int, ctypes.c_double, ctypes.c_void_p, *[ctypes.c_int] * 3]
+    library.stop_at.argtypes = [ctypes.c_int, ctypes.c_double, ctypes.c_void_p, *[ctypes.c_int] * 3, ctypes.c_void_p]
     library.answer.argtypes = [ctypes.c_void_p, ctypes.c_double, ctypes.c_int64, ctypes.c_void_p]
     return library
 
@@ -77,27 +77,28 @@ class Exchange:
             raise ProcessLookupError
         self._began = self._began or began
 
-    def run_for(self, seconds: float, timeout: float, go: Callable[[], None]) -> bool:
-        """Has `go` let it run, and stops it after so many seconds, unless it begins to answer before or `timeout`
-        passes; whether it was stopped. Raises as `go`."""
-        events = ready, cancel, done = [os.eventfd(0) for _ in range(3)]
-        when, cores = time.monotonic() + _GETTING_READY + seconds, _cpu_set(os.sched_getaffinity(os.getpid()))
-        stopping = threading.Thread(
-            target=self._library.stop_at, args=(self._watched.pidfd, when, cores, *events), daemon=True
-        )
-        stopping.start()
-        try:
-            select.select([ready], [], [], timeout)
-            time.sleep(max(0.0, when - seconds - time.monotonic()))
-            go()
-            select.select([self._watched.sock, done], [], [], timeout)
-        finally:
-            os.eventfd_write(cancel, 1)
-            stopping.join()
-            stopped = bool(select.select([done], [], [], 0)[0])
+    def run_for(self, seconds: float, timeout: float, go: Callable[[], None]) -> float | None:
+        """Has `go` let it run, and stops it after about so many seconds, unless it begins to answer before or `timeout`
+        passes; how long it ran, if it was stopped. Raises as `go`."""
+        with contextlib.ExitStack() as stack:
+            events = ready, cancel, done = [os.eventfd(0) for _ in range(3)]
             for event in events:
-                os.close(event)
-        return stopped
+                stack.callback(os.close, event)
+            when, stopped = time.monotonic() + _GETTING_READY + seconds, ctypes.c_double()
+            cores = _cpu_set(os.sched_getaffinity(os.getpid()))
+            arguments = self._watched.pidfd, when, cores, *events, ctypes.byref(stopped)
+            stopping = threading.Thread(target=self._library.stop_at, args=arguments, daemon=True)
+            stopping.start()
+            try:
+                select.select([ready], [], [], timeout)
+                time.sleep(max(0.0, when - seconds - time.monotonic()))
+                go()
+                select.select([self._watched.sock, done], [], [], timeout)
+            finally:
+                os.eventfd_write(cancel, 1)
+                stopping.join()
+            at_work = bool(select.select([done], [], [], 0)[0])
+        return max(0.0, stopped.value - self._began) if at_work else None
 
     def answer(self, timeout: float, limit: int) -> bytes:
         """Its whole answer, of `limit` bytes at most; upon which it is told to stop.

@@ -22,7 +22,7 @@ from kernelwright.judge.reference import Answer, Inputs
 from kernelwright.judge.rejection import Rejection
 from kernelwright.judge.tensors import Claim
 
-LOOKS = 7
+LOOKS = 5
 """How many looks late in a batch are enough to judge the pace by."""
 
 
@@ -36,26 +36,29 @@ class Pace:
     """Whether a candidate gets on with a batch as time goes by, by the looks of one measurement.
 
     Whoever merges the calls of a batch into one must say, whenever one looks, that it is at the first ones. An honest
-    candidate may be held up by the machine, once or twice.
+    candidate may be held up by the machine, once or twice. Only looks count that come when nobody can know.
     """
 
+    asked: int = 0
     late: int = 0
     behind: int = 0
 
-    def note(self, look: Look, share: float) -> None:
-        """Adds a look that was taken after a share of the time that a batch takes."""
+    def note(self, look: Look, total: float) -> None:
+        """Adds a look into a batch that takes `total` seconds."""
+        self.asked += 1
+        share = min(1.0, look.ran / total)
         if look.begun >= 0 and share >= late(len(look.inputs)):
             self.late += 1
             self.behind += look.begun < share * len(look.inputs) / 4
 
     @property
     def doubtful(self) -> bool:
-        """Whether no look has spoken for it so far."""
-        return self.late == self.behind
+        """Whether all looks so far speak against it, and more would tell."""
+        return 0 < self.late == self.behind and self.asked < 4 * LOOKS
 
     def check(self) -> None:
         """Raises `Rejection` where enough looks do."""
-        if self.doubtful and self.late >= LOOKS:
+        if self.late == self.behind >= LOOKS:
             raise Rejection("tampering", "whenever one looks, it says that it has hardly begun with the batch's calls")
 
 
@@ -78,6 +81,8 @@ class Look:
     slots: list[Inputs] = field(init=False)
     begun: int = -1
     """The call that it was at; -1 where it was done before it was looked at."""
+    ran: float = 0.0
+    """Seconds after which it was stopped."""
     _seen: list[list[tuple[int, Bytes]]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -90,8 +95,9 @@ class Look:
         with self.side.trusting("its progress"):
             memory.fill(self.side.worker.pid, self.side.slots.progress, size, 0)
 
-    def take(self) -> None:
-        """Reads what is done, replaces what has not begun and what has been worked on. Raises `Rejection`."""
+    def take(self, ran: float) -> None:
+        """Reads what is done after so many seconds, replaces what has not begun and what has been worked on. Raises
+        `Rejection`."""
         assert self.side.slots is not None
         with self.side.trusting("its signals"):
             warned = memory.catches(self.side.worker.pid, signal.SIGCONT)
@@ -108,7 +114,7 @@ class Look:
         if not (self.answer.aliases or self.answer.mutated_inputs):
             self.slots = self.spare[:begun] + self.inputs[begun:]
             self.side.reveal(self.slots[:begun])
-        self.begun = begun
+        self.begun, self.ran = begun, ran
 
     def check(self, outputs: list[list[dict[str, Any]]]) -> None:
         """Compares what was there in the middle with the outputs after all. Raises `Rejection`."""

@@ -82,7 +82,7 @@ class Worker:
         op: str,
         timeout: float,
         *,
-        halfway: tuple[float, Callable[[], None]] | None = None,
+        halfway: tuple[float, Callable[[float], None]] | None = None,
         apart: bool = False,
         ready: Callable[[], None] | None = None,
         **arguments: Any,
@@ -92,8 +92,9 @@ class Worker:
         stopped, counts as well; that it waits for a core to stop on does not. Its answer is read after that.
 
         `halfway` are seconds after which it is stopped in the middle of its work, if it is still at it, and what is
-        called then. With `apart` its threads start on cores of their own (see `cores.apart`). `ready` is called once it
-        has understood the request and is stopped again; time starts after that, so reading it is on nobody's time.
+        called then, with the seconds for which it ran. With `apart` its threads start on cores of their own (see
+        `cores.apart`). `ready` is called once it has understood the request and is stopped again; time starts after
+        that, so reading it is on nobody's time.
         """
         if self.closed:
             raise self._ending or WorkerGone(None, "", self._why)
@@ -120,7 +121,7 @@ class Worker:
         return accepted(reply), seconds
 
     def _exchanged(
-        self, request: bytes, timeout: float, halfway: tuple[float, Callable[[], None]] | None, *, apart: bool
+        self, request: bytes, timeout: float, halfway: tuple[float, Callable[[float], None]] | None, *, apart: bool
     ) -> tuple[dict[str, Any], float]:
         """One request and its answer, and the seconds between."""
         at_once = len(request) <= _FITS
@@ -132,10 +133,10 @@ class Worker:
             ran = self.rested()
             if halfway is None:
                 self._go_on(timed)
-            elif timed.run_for(halfway[0], timeout, partial(self._go_on, timed)):
+            elif (worked := timed.run_for(halfway[0], timeout, partial(self._go_on, timed))) is not None:
                 self.stop()
                 if not select.select([self._sock], [], [], 0)[0]:
-                    halfway[1]()
+                    halfway[1](worked)
                 self._go_on(timed)
             if not at_once:  # it must read for the rest to be sent
                 self._sock.sendall(request)

@@ -13,7 +13,6 @@ from typing import TypeVar
 
 from kernelwright.errors import TaskError
 from kernelwright.judge.candidate import CandidateSide
-from kernelwright.judge.halfway import Pace
 from kernelwright.judge.pairs import MAX_PAIRS, MIN_PAIRS, Interval, interval
 from kernelwright.judge.pools import Pool, Reference, prepare
 from kernelwright.judge.rejection import Rejection
@@ -107,7 +106,7 @@ class Race:
                 if batch == looked_into:
                     for name, side in self._running(living):
                         with self._dropping(name):
-                            self.stopwatch.look_into(side, self.pool, batch, self.times[name][-1], Pace())
+                            self.stopwatch.look_into(side, self.pool, batch, self.times[name][-1], None)
                     continue
                 row = self._turn({**self.lasting, **living}, batch)
                 floor = self.floor()

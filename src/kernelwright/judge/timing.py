@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from kernelwright.judge.candidate import SAMPLE, CandidateSide
-from kernelwright.judge.halfway import LOOKS, Look, Pace, late
+from kernelwright.judge.halfway import Look, Pace, late
 from kernelwright.judge.pairs import MIN_PAIRS, Pairs
 from kernelwright.judge.pools import Pool, Pools, prepare
 from kernelwright.judge.reference import Expected, Inputs
@@ -23,6 +23,8 @@ SECONDS, GLANCE = 2.0, 0.4
 is one to beat, since those that matter are measured again on it, side by side."""
 HANDOVER_SHARE = 0.05
 """Most of a batch's time that is put down to handing over: a candidate may find a quicker way than the reference's."""
+LEAST_HANDOVERS = 4.0
+"""Batches that take less than so many times the hand-over say nothing of a candidate's pace."""
 BEHIND = 0.95
 """A candidate whose interval ends below this share of the speedup to beat is not measured to the end."""
 
@@ -52,12 +54,13 @@ class Stopwatch:
         again = to_beat is not None and case.name == self.pools.reference.info.tune_case.name
         pairs, pace = Pairs(GLANCE if again else SECONDS), Pace()
         checked, stopped = 0, False
-        while not stopped and not pairs.enough:
+        while not stopped and (not pairs.enough or pace.doubtful):
             side = fresh()
             try:
                 checked += self._life(side, pool, pairs, pace)
             finally:
                 side.worker.close()
+            pace.check()
             stopped = to_beat is not None and len(pairs) >= MIN_PAIRS and pairs.speedup.high < BEHIND * to_beat
         speedup = pairs.speedup
         if pairs.unstable and not stopped:
@@ -129,9 +132,7 @@ class Stopwatch:
             ) from rejection
         side.poison()
 
-    def look_into(
-        self, side: CandidateSide, pool: Pool, batch: int, seconds: float | None, pace: Pace, *, after: float = 0.0
-    ) -> int:
+    def look_into(self, side: CandidateSide, pool: Pool, batch: int, seconds: float | None, pace: Pace | None) -> int:
         """Runs a batch that is not timed, with a look into its middle, after a share of its time that nobody knows.
 
         Args:
@@ -139,8 +140,7 @@ class Stopwatch:
             pool: its inputs.
             batch: which of them.
             seconds: what a call has taken so far; None before anything was timed.
-            pace: what this look is added to.
-            after: the least such share.
+            pace: what this look is added to, if it is.
 
         Returns:
             How many outputs were checked. Raises `Rejection`.
@@ -153,12 +153,15 @@ class Stopwatch:
         assert answer is not None
         look = Look(side, inputs, spare, answer)
         look.clear()
-        share = random.SystemRandom().uniform(after, 1.0)
-        delay = share * ((seconds or pool.seconds) * len(inputs) + (pool.handover or 0.0))
-        outputs, _ = side.run(inputs, halfway=(delay, look.take))
+        total, handover = (seconds or pool.seconds) * len(inputs), pool.handover or 0.0
+        total = min(total + handover, total / (1 - HANDOVER_SHARE))  # see `batch`
+        if seconds is None or total < LEAST_HANDOVERS * handover:
+            pace = None
+        least = late(len(inputs)) if pace is not None and (pace.doubtful or not pace.late) else 0.0
+        outputs, _ = side.run(inputs, halfway=(random.SystemRandom().uniform(least, 1.0) * total, look.take))
         expected, state = pool.expected[batch], pool.states[batch]
-        if seconds is not None:
-            pace.note(look, share)
+        if pace is not None:
+            pace.note(look, total)
         if look.begun >= 0:
             look.check(outputs)
             found = self.pools.solve(pool, look.inputs)
@@ -170,8 +173,8 @@ class Stopwatch:
         return len(inputs) * len(outputs[0])
 
     def _life(self, side: CandidateSide, pool: Pool, pairs: Pairs, pace: Pace) -> int:
-        """One worker's batches: a warm-up, then pairs, until there are enough, then more looks, while there is doubt
-        about its pace. Returns how many outputs were checked."""
+        """One worker's batches: a warm-up, then pairs, until there are enough and its pace is beyond doubt. Returns how
+        many outputs were checked."""
         side.silent = True
         prepare(side, pool)
         checked = 0
@@ -179,7 +182,8 @@ class Stopwatch:
         looked_into = {0, 1 + secrets.randbelow(len(pool.batches) - 1)} if len(pool.batches[0]) > 1 else set()
         for batch in range(len(pool.batches)):
             if batch in looked_into:
-                checked += self.look_into(side, pool, batch, pairs.usual, pace)
+                # The worker's first batch is slow to begin, as is known.
+                checked += self.look_into(side, pool, batch, pairs.usual, pace if batch else None)
                 continue
             first = len(pairs) % 2 == 0
             before = self.own(pool, batch) if first else 0.0
@@ -188,12 +192,6 @@ class Stopwatch:
             checked += count
             if batch > 0:
                 pairs.add(seconds, after)
-            if pairs.enough:
+            if pairs.enough and not pace.doubtful:
                 break
-        for _ in range(2 * LOOKS if looked_into else 0):
-            if not pace.doubtful:
-                break
-            batch = secrets.randbelow(len(pool.batches))
-            checked += self.look_into(side, pool, batch, pairs.usual, pace, after=late(len(pool.batches[0])))
-            pace.check()
         return checked

@@ -1,7 +1,7 @@
 # family: deferred_work
 # task: observer
 # cheat: says that it is at call 0 until the batch is done, computes all calls in one pass when the state is asked for, and does it again where a SIGCONT that it keeps waiting says that the judge has looked
-# expect: tampering, wrong_values
+# expect: tampering, wrong_values, no_advantage
 import sys
 
 import torch
