@@ -94,9 +94,9 @@ static void be_prompt() {
   syscall(SYS_sched_setattr, 0, &attributes, 0);
 }
 
-// Stops the process at a time, notes when, and says so by the event `done`, unless the event `cancel` comes before; says by `ready` that it
-// is about to sleep. For a thread of its own, on any of the cores, that is asleep when the process goes on: whoever is awake then
-// may have to wait for a core until it is done.
+// Stops the process at a time, notes when, and says so by the event `done`, unless the event `cancel` comes before; says by
+// `ready` that it is about to sleep. For a thread of its own, on any of the cores, that is asleep when the process goes on:
+// whoever is awake then may have to wait for a core until it is done.
 void stop_at(int pidfd, double when, const cpu_set_t* cores, int ready, int cancel, int done, double* stopped) {
   sched_setaffinity(0, sizeof *cores, cores);
   be_prompt();

@@ -88,7 +88,7 @@ def _sparse(value: Tensor, generator: Generator) -> Tensor:
 def _centres(value: Tensor, generator: Generator) -> Tensor:
     """Values of the tensor, moved to have its mean and spread; of several sets the one whose skewness is furthest from
     its own."""
-    sample = value.detach().reshape(-1)[:_SAMPLE].double()
+    sample = value.reshape(-1)[:_SAMPLE].double()
     sample = sample[sample.isfinite()] if bool(sample.isfinite().any()) else torch.zeros(1, dtype=torch.float64)
     mean, spread = sample.mean(), sample.std(correction=0)
     sets = sample[torch.randint(sample.numel(), (_SETS, CLUSTERS), generator=generator)]

@@ -170,6 +170,11 @@ class Reduce(Expr):
         """See `Expr.free`."""
         return self.operand.free - frozenset(resolved(self.axes))
 
+    @property
+    def ordered(self) -> bool:
+        """Whether it gives a position along several axes, which depends on their order."""
+        return self.op.startswith("arg") and len(self.axes) > 1
+
 
 COSTLY = frozenset({
     "exp", "exp_nonpos", "expm1", "log", "log1p", "log2", "log10", "tanh", "sigmoid", "erf", "erfc", "sin", "cos",

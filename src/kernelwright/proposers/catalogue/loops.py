@@ -140,7 +140,7 @@ def _memory_order(stores: Sequence[Store], axes: frozenset[Axis]) -> list[Axis]:
     layouts = sorted(written, key=_volume, reverse=True)[:1] + sorted(read, key=_volume, reverse=True)
     layouts.sort(key=lambda layout: -_volume(layout))
     reductions = (node for node in walk(store.expr for store in stores) if isinstance(node, Reduce))
-    layouts = [node.axes for node in reductions if node.op.startswith("arg") and len(node.axes) > 1] + layouts
+    layouts = [node.axes for node in reductions if node.ordered] + layouts
     order: list[Axis] = []
     for layout in layouts:
         order = [axis for axis in layout if axis not in order and axis in axes] + order

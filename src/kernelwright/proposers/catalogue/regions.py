@@ -92,7 +92,7 @@ class Partition:
         homes = list(dict.fromkeys(self.home[dep] for dep in inner))
         if len(homes) < 2 or len({(kernel.kept, kernel.reduced) for kernel in homes}) > 1:
             return
-        if any(_counts_positions(dep) for dep in inner):
+        if any(dep.ordered for dep in inner):
             return
         first, *others = homes
         before = self.kernels, self.home, self.makers, self.reads[first]
@@ -116,7 +116,7 @@ class Partition:
     def _as_part_of(self, node: Reduce, inner: Sequence[Reduce], kernel: Kernel) -> Expr | None:
         """The reduction in a form that the kernel can compute, or None."""
         over, kept, reduced = frozenset(node.axes), kernel.kept, kernel.reduced
-        if _counts_positions(node):
+        if node.ordered:  # and the kernel's axes may have another order
             return None
         if not reduced or any(self.home[dep] is not kernel or self._final(dep, kernel) for dep in inner):
             return None
@@ -240,8 +240,3 @@ class Partition:
                 stack.append((node, True))
                 stack += [(need, False) for need in self._needs(node) if need not in done]
         return [node for node in done if not isinstance(node, Store)]
-
-
-def _counts_positions(node: Reduce) -> bool:
-    """Whether the reduction gives a position along several axes, in an order that another one's need not be."""
-    return node.op.startswith("arg") and len(node.axes) > 1

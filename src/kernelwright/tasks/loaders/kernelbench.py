@@ -31,7 +31,7 @@ def load(path: Path, inputs: tuple[str, ...], tolerance: Tolerance) -> Task:
             remedy=f"add `def {DRAW}()` that returns a list of forward's arguments, or say --input",
         )
     folder = path.absolute().parent
-    beside = neighbours.beside(text, path, folder)
+    beside = neighbours.beside(tree, path, folder)
     source = TaskSource(
         kind="kernelbench",
         text=text,

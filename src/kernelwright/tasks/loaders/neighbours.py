@@ -12,9 +12,9 @@ from pathlib import Path
 from kernelwright import syntax
 
 
-def beside(text: str, file: Path, root: Path) -> bool:
-    """Whether a file's text imports a module under `root`, as it could if Python ran it there."""
-    return next(_imported(text, file, root), None) is not None
+def beside(tree: ast.Module, file: Path, root: Path) -> bool:
+    """Whether a file imports a module under `root`, as it could if Python ran it there."""
+    return next(_imported(tree, file, root), None) is not None
 
 
 def digest(file: Path, root: Path) -> str:
@@ -35,16 +35,16 @@ def digest(file: Path, root: Path) -> str:
         except OSError:
             continue
         if not installed:
-            waiting += _imported(found[path], path, root.resolve())
+            try:
+                tree = syntax.parse(found[path])
+            except (SyntaxError, ValueError, RecursionError, MemoryError):
+                continue
+            waiting += _imported(tree, path, root.resolve())
     content = sorted((os.path.relpath(path, root.resolve()), text) for path, text in found.items())
     return hashlib.sha256(repr(content).encode()).hexdigest()[:16]
 
 
-def _imported(text: str | bytes, path: Path, root: Path) -> Iterator[Path]:
-    try:
-        tree = syntax.parse(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return
+def _imported(tree: ast.Module, path: Path, root: Path) -> Iterator[Path]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:

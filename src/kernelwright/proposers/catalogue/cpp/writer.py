@@ -217,7 +217,7 @@ class Writer:
             return []
         last = self.nest.parallel[-1]
         found = []
-        for load in (node for root in roots_of(sweep) for node in below(root) if isinstance(node, Load)):
+        for load in _loads(sweep):
             axes = [term.axis for term in load.terms if term.at is None]
             if len(axes) == len(load.terms) and last in axes and axes[-1] is self.nest.vector:
                 at = [
@@ -231,7 +231,7 @@ class Writer:
         """Where a sweep reads that goes through large tensors from one end to the other."""
         everything = {*self.nest.parallel, *self.nest.inner, self.nest.vector}
         found = []
-        for load in (node for root in roots_of(sweep) for node in below(root) if isinstance(node, Load)):
+        for load in _loads(sweep):
             along = [term.axis for term in load.terms if term.at is None]
             fixed = all(isinstance(term.at, Const) for term in load.terms if term.at is not None)
             if fixed and everything <= set(along) and load.terms[-1].axis is along[-1] is self.nest.vector:
@@ -252,6 +252,11 @@ class Writer:
 def roots_of(sweep: Sweep) -> list[Expr]:
     """What a sweep evaluates at each position."""
     return [*(node.operand for node in sweep.reductions), *sweep.keeps, *(store.expr for store in sweep.stores)]
+
+
+def _loads(sweep: Sweep) -> list[Load]:
+    """What a sweep reads at each position."""
+    return [node for root in roots_of(sweep) for node in below(root) if isinstance(node, Load)]
 
 
 @contextmanager

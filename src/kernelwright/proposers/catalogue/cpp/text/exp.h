@@ -11,6 +11,8 @@ INLINE inline F exp_tail(F r) {
   const F z = r * r;
   return (0.5f + r * 0.166665167f) + z * ((0.0416662022f + r * 0.0083690891f) + z * 0.0013950828f);
 }
+INLINE inline F exp_of(F r) { return (1.0f + r) + r * r * exp_tail(r); }
+INLINE inline F expm1_of(F r) { return r + r * r * exp_tail(r); }
 // v 2^(k + MORE); without an instruction for it, 0 where the exponent is -127 and infinity where it is 128.
 template <int MORE = 0> INLINE inline F scaled(F v, const Reduced& by) {
 #if defined(__AVX512F__)
@@ -24,11 +26,11 @@ template <int MORE = 0> INLINE inline F scaled(F v, const Reduced& by) {
 struct Power { F s, p; };
 INLINE inline Power power_of_e(F x) {
   const Reduced by = reduce_exp(x);
-  return {scaled(splat(1.0f), by), by.r + by.r * by.r * exp_tail(by.r)};
+  return {scaled(splat(1.0f), by), expm1_of(by.r)};
 }
 INLINE inline F exp_reduced(F x) {
   const Reduced by = reduce_exp(x);
-  return scaled((1.0f + by.r) + by.r * by.r * exp_tail(by.r), by);
+  return scaled(exp_of(by.r), by);
 }
 #if defined(__AVX512F__)
 constexpr float EXP_LEAST = -104.5f;  // from here on 0
@@ -50,7 +52,7 @@ INLINE inline F exp(F x) {  // 1 ulp everywhere
   if (__builtin_expect(any((x < -87.3f) | (x > 88.3f)), false)) {
     const Reduced by = reduce_exp(x < -104.0f ? splat(-104.0f) : x > 89.0f ? splat(89.0f) : x);
     const I k = by.bits - 0x4B400000, half = k >> 1;  // in two steps, since 2^k itself may not be representable
-    return ((1.0f + by.r) + by.r * by.r * exp_tail(by.r)) * as_float((half + 127) << 23) * as_float((k - half + 127) << 23);
+    return exp_of(by.r) * as_float((half + 127) << 23) * as_float((k - half + 127) << 23);
   }
 #endif
   return y;
