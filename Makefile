@@ -1,4 +1,4 @@
-# make demo   installs into .venv and optimises one example
+# make demo   installs into .venv, measures the machine, optimises one example
 # make test   installs and runs all tests
 # make corpus judges every cheat and every honest candidate; half an hour
 # make lint   style, types, and which part may import which
@@ -33,6 +33,7 @@ $(RUN)/python:
 $(VENV)/installed: pyproject.toml constraints.txt | $(RUN)/python
 	@echo "installing into $(VENV) (torch is a large download) ..."
 	@$(INSTALL) -e .
+	@$(RUN)/kernelwright doctor
 	@touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed

@@ -93,7 +93,7 @@ def test_not_overflowing_where_the_reference_does_is_right(bench: Bench, express
 def test_what_is_compared_with_where_the_reference_is_not_finite() -> None:
     own = np.array([1.0, np.inf, np.nan, np.inf, 2.0])
     exact = np.array([1.0, 1e60, 0.5, np.inf, 2.0])
-    want, other = numerics.settle(own, exact)
+    want, other = numerics.settle(own, "float64", exact)
     magnitude = numerics.scale(want, "float32")
 
     def worst(*values: float) -> float:
@@ -105,4 +105,4 @@ def test_what_is_compared_with_where_the_reference_is_not_finite() -> None:
     assert worst(1.0, np.inf, 0.6, np.inf, 2.0) > 0.01
     assert worst(1.0, np.inf, np.inf, np.inf, 2.0) == np.inf
     assert worst(1.0, 3.0, np.nan, np.inf, 2.0) > 0.9
-    assert numerics.settle(exact, exact)[1] is None
+    assert numerics.settle(exact, "float64", exact)[1] is None

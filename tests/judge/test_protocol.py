@@ -100,6 +100,24 @@ def test_what_a_machine_lacks_is_said(tmp_path: Path, monkeypatch: pytest.Monkey
         asyncio.run(enter())
 
 
+def test_what_nobody_waits_for_yet_comes_after_the_first_verdict(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kernelwright.judge.judge.HEAD_START", 120.0)
+    path = tmp_path / "task.py"
+    path.write_text(AFFINE)
+
+    async def first() -> bool:
+        async with Judge(Task.load(path), Cpu()) as judge:
+            await judge.graph("default")
+            later = asyncio.ensure_future(judge.fairness())
+            verdict = await judge.evaluate(Candidate(source=HONEST, language="cpp"))
+            early = later.done()
+            return verdict.accepted and not early and (await later).fair
+
+    assert asyncio.run(first())
+
+
 def test_a_judge_may_be_closed_while_it_starts(tmp_path: Path) -> None:
     zygote = Zygote()
     zygote.close()

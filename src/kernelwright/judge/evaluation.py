@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kernelwright.judge import numerics
 from kernelwright.judge.candidate import CALL_TIMEOUT, SAMPLE, SLOWER, Build, CandidateSide
@@ -14,10 +15,13 @@ from kernelwright.judge.process import Worker
 from kernelwright.judge.reference import Answer, ReferenceSide
 from kernelwright.judge.rejection import Rejection
 from kernelwright.judge.timing import Stopwatch
-from kernelwright.judge.verdict import CaseTiming, ErrorReport, Verdict
+from kernelwright.judge.verdict import STAGES, CaseTiming, ErrorReport, Proof, StageReport, Verdict
 from kernelwright.languages.base import Language
 from kernelwright.targets.base import Target
 from kernelwright.tasks import CaseInfo
+
+if TYPE_CHECKING:
+    from kernelwright.proposers.base import Candidate
 
 
 @dataclass
@@ -30,7 +34,9 @@ class Evaluation:
         start_worker: forks a worker for the candidate; its argument says whether it is to build.
         alone: pauses everything else that uses the cores.
         best: the verdict to beat, so that timing may stop early.
+        brief: whether a short measurement will do.
         outputs: what the run stage's call has returned.
+        stages: those that it has been through.
     """
 
     source: str
@@ -42,6 +48,7 @@ class Evaluation:
     start_worker: Callable[[bool], Worker]
     alone: Callable[[], AbstractContextManager[None]]
     best: Verdict | None = None
+    brief: bool = False
     side: CandidateSide | None = field(default=None, init=False)
     outputs: list[list[dict[str, Any]]] = field(default_factory=list, init=False)
     coverage: float | None = field(default=None, init=False)
@@ -53,6 +60,7 @@ class Evaluation:
     checked: int = field(default=0, init=False)
     stopped_early: bool = field(default=False, init=False)
     evidence: dict[str, Any] = field(default_factory=dict, init=False)
+    stages: list[StageReport] = field(default_factory=list, init=False)
     _case: CaseInfo | None = field(default=None, init=False)
     _workers: list[Worker] = field(default_factory=list, init=False)
     _aborted: bool = field(default=False, init=False)
@@ -145,6 +153,54 @@ class Evaluation:
             self.side.worker.close()
             self.side = None
             self._case = None
+
+    def verdict(self, candidate: Candidate, sandbox: str, rejection: Rejection | None = None) -> Verdict:
+        """What was found out; accepted unless there is a `rejection`."""
+        info = self.reference.info
+        skipped = [StageReport(name=name, status="skipped", seconds=0.0) for name in STAGES[len(self.stages) :]]
+        facts: dict[str, Any] = {
+            "candidate": candidate.id,
+            "task": self.reference.task.id,
+            "target": self.target.info().key,
+            "language": candidate.language,
+            "library_calls": self.library_calls,
+            "coverage": self.coverage,
+            "error": self.error,
+            "timings": tuple(self.timings),
+            "stages": (*self.stages, *skipped),
+            "sandbox": sandbox,
+            "floor_us": self.target.floor_us(info.tune_case),
+            "stopped_early": self.stopped_early,
+        }
+        if rejection is not None:
+            evidence = {**self.evidence, **rejection.evidence}
+            return Verdict(
+                outcome="rejected", reason=rejection.reason, message=str(rejection), evidence=evidence, **facts
+            )
+        first = self.timings[0]
+        proof = Proof(
+            cases=tuple(self.cases),
+            distributions=("own", *self.distributions),
+            dtypes=tuple(sorted({case.dtype or _dtype(case) for case in info.cases})),
+            device=self.target.info().model,
+            checked_outputs=self.checked,
+        )
+        speedup = statistics.geometric_mean([timing.speedup for timing in self.timings])
+        low, high = (statistics.geometric_mean([t.speedup_ci[side] for t in self.timings]) for side in (0, 1))
+        return Verdict(
+            outcome="accepted",
+            speedup=speedup,
+            speedup_ci=(low, high),
+            time_us=first.time_us,
+            reference_us=first.reference_us,
+            proof=proof,
+            evidence=self.evidence,
+            **facts,
+        )
+
+
+def _dtype(case: CaseInfo) -> str:
+    return next((arg.tensor.dtype for arg in case.inputs if arg.tensor), "none")
 
 
 class Clock:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from kernelwright import registry
 from kernelwright.errors import TaskError
@@ -30,7 +30,7 @@ from kernelwright.judge.reference import ReferenceSide, new_seeds
 from kernelwright.judge.rejection import Rejection, WorkerFailure
 from kernelwright.judge.sandbox import Confinement, visible_folders
 from kernelwright.judge.timing import Stopwatch
-from kernelwright.judge.verdict import STAGES, Comparison, Proof, StageReport, Verdict
+from kernelwright.judge.verdict import STAGES, Comparison, StageReport, Verdict
 from kernelwright.judge.warden import Allowance
 from kernelwright.languages.base import Language
 from kernelwright.targets.base import Target
@@ -39,8 +39,14 @@ from kernelwright.tasks import Fairness, Graph, Task, TaskInfo
 if TYPE_CHECKING:
     from kernelwright.proposers.base import Candidate
 
+T = TypeVar("T")
 FAIRNESS_SECONDS = 10.0
 COMPILE_TIMEOUT = 300.0
+HEAD_START = 10.0
+"""Seconds for which what is only wanted later waits for the first candidate's verdict, since it would take the cores
+from it."""
+SOON, LATER = 5, 15
+"""Niceness of what the next verdict waits for, and of what is only wanted later."""
 READY = "ready"
 """The file that says that a shared folder is complete."""
 GIB = 1 << 30
@@ -70,6 +76,7 @@ class Judge:
         self._zygote = Zygote()
         self._compile_cache = home() / "builds" / "torch-compile"
         self._device = asyncio.Lock()
+        self._judged = asyncio.Event()
         self._builders = asyncio.Semaphore(max(1, target.info().cores))
         self._background = Background(shares_cores=target.shares_cores)
         self._warming: asyncio.Task[None] | None = None
@@ -101,6 +108,7 @@ class Judge:
 
     async def fairness(self) -> Fairness:
         """What counts against the task as a test, found on real data. Raises `TaskError`."""
+        await self._after_the_first()
         timeout = FAIRNESS_SECONDS * 6 + 60
         reply = await asyncio.to_thread(self._ask, "fairness", timeout, budget_s=FAIRNESS_SECONDS)
         return Fairness.model_validate(reply["fairness"])
@@ -123,37 +131,39 @@ class Judge:
         captured."""
         return (await self._compile())[0]
 
-    async def evaluate(self, candidate: Candidate, *, best: Verdict | None = None) -> Verdict:
+    async def evaluate(self, candidate: Candidate, *, best: Verdict | None = None, brief: bool = False) -> Verdict:
         """Everything the judge finds out about a candidate. `best` is the verdict to beat: clearly slower ones are not
-        timed to the end. Raises `TaskError` where the reference itself fails, `MachineError` where the sandbox does.
+        timed to the end. `brief` is for those of which the good ones are compared later: timing takes less. Raises
+        `TaskError` where the reference itself fails, `MachineError` where the sandbox does.
         """
         self._warm_up()
-        evaluation = self._evaluation(candidate, best)
-        done: list[StageReport] = []
+        evaluation = self._evaluation(candidate, best, brief=brief)
         try:
             async with self._builders:
-                await in_thread(self._stage, evaluation, "build", done, abort=evaluation.abort)
+                await in_thread(self._stage, evaluation, "build", abort=evaluation.abort)
             async with self._device:
                 for name in STAGES[1:]:
-                    await in_thread(self._stage, evaluation, name, done, abort=evaluation.abort)
+                    await in_thread(self._stage, evaluation, name, abort=evaluation.abort)
         except Rejection as rejection:
-            return self._verdict(candidate, evaluation, done, rejection)
+            return evaluation.verdict(candidate, self.sandbox, rejection)
         finally:
             evaluation.side_done()
-        return self._verdict(candidate, evaluation, done, None)
+            self._judged.set()
+        return evaluation.verdict(candidate, self.sandbox)
 
     async def compare(self, candidates: Sequence[Candidate], *, limit: float | None = None) -> Comparison:
         """Times eager, torch.compile and accepted candidates in turn on the first tune case; one that fails has no
         row. With `limit`, it takes about that many seconds: half of it may pass until torch.compile is ready. Raises
         `TaskError` where the reference itself fails.
         """
+        self._judged.set()
         end = None if limit is None else time.monotonic() + limit
         try:
             _, problem = await asyncio.wait_for(self._compile(), None if limit is None else limit / 2)
             compiled = self._compile_worker
         except asyncio.TimeoutError:
             compiled, problem = None, "not ready within the budget"
-        contestants = {candidate.id: self._evaluation(candidate, None) for candidate in candidates}
+        contestants = {candidate.id: self._evaluation(candidate) for candidate in candidates}
         await asyncio.gather(*map(self._build, contestants.values()))
         abandoned = threading.Event()
 
@@ -182,8 +192,9 @@ class Judge:
     def _start(self) -> None:
         self._zygote.start()
         self._reference = ReferenceSide(self.task, self._fork_task, self._seeds)
-        self.info = self._reference.load()
         timer = Reference(self._fork_task(), self._reference, call_timeout=COMPILE_TIMEOUT)
+        self._zygote.import_rest()
+        self.info = self._reference.load()
         self._reference.load_into(timer.worker)
         self._stopwatch = Stopwatch(Pools(self._reference, timer))
         self._compiler_key = self._language.compiler_key()
@@ -203,6 +214,7 @@ class Judge:
                 memory=64 * GIB,
                 file_size=GIB,
                 programs=programs,
+                niceness=LATER if programs else 0,
             )
         )
 
@@ -220,7 +232,17 @@ class Judge:
         if self._warming is None:
             self._reference.admit()
             self._warming = asyncio.create_task(self._prepare_answers())
-            self._preparing = asyncio.create_task(asyncio.to_thread(self._prepare_builds))
+            self._preparing = asyncio.create_task(self._later(self._prepare_builds))
+
+    async def _later(self, work: Callable[[], T]) -> T:
+        """Runs something in a thread that nobody waits for before the first candidate has its verdict."""
+        await self._after_the_first()
+        return await asyncio.to_thread(work)
+
+    async def _after_the_first(self) -> None:
+        if self._warming is not None:  # else there is none
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._judged.wait(), HEAD_START)
 
     async def _prepare_answers(self) -> None:
         async with self._device:
@@ -237,7 +259,7 @@ class Judge:
 
     # --- evaluation ---
 
-    def _evaluation(self, candidate: Candidate, best: Verdict | None) -> Evaluation:
+    def _evaluation(self, candidate: Candidate, best: Verdict | None = None, *, brief: bool = False) -> Evaluation:
         key = hashlib.sha256(f"{candidate.id} {self._compiler_key}".encode()).hexdigest()[:24]
         build_dir = home() / "builds" / key
         builds.use(build_dir)
@@ -251,6 +273,7 @@ class Judge:
             start_worker=lambda building: self._fork_candidate(str(build_dir), building=building),
             alone=self._background.held_up,
             best=best,
+            brief=brief,
         )
 
     @property
@@ -263,7 +286,7 @@ class Judge:
             return
         confinement = Confinement(
             writable=self._shared_folders, visible=visible_folders(), hidden=(str(home()),),
-            file_size=GIB, programs=True,
+            file_size=GIB, programs=True, niceness=LATER,
         )  # fmt: skip
         worker = self._background.start(lambda: self._zygote.fork(confinement))
         try:
@@ -285,6 +308,7 @@ class Judge:
             memory=4 * GIB + 12 * needed,
             file_size=GIB if building else 64 << 20,
             programs=building,
+            niceness=SOON if building else 0,
         )
         together = max(confinement.memory, self.target.info().cores * 2 * GIB) if building else confinement.memory
         allowance = Allowance(together, folder=build_dir if building else "")
@@ -294,66 +318,22 @@ class Judge:
 
         return self._background.start(fork) if building else fork()
 
-    def _stage(self, evaluation: Evaluation, name: str, done: list[StageReport]) -> None:
+    def _stage(self, evaluation: Evaluation, name: str) -> None:
         clock = Clock()
         stage: Callable[[Evaluation], None] = getattr(stages, name)
         try:
             stage(evaluation)
         except Rejection:
-            done.append(StageReport(name=name, status="failed", seconds=clock.seconds))
+            evaluation.stages.append(StageReport(name=name, status="failed", seconds=clock.seconds))
             raise
-        done.append(StageReport(name=name, status="passed", seconds=clock.seconds))
-
-    def _verdict(
-        self, candidate: Candidate, evaluation: Evaluation, done: list[StageReport], rejection: Rejection | None
-    ) -> Verdict:
-        skipped = [StageReport(name=name, status="skipped", seconds=0.0) for name in STAGES[len(done) :]]
-        facts: dict[str, Any] = {
-            "candidate": candidate.id,
-            "task": self.task.id,
-            "target": self.target.info().key,
-            "language": candidate.language,
-            "library_calls": evaluation.library_calls,
-            "coverage": evaluation.coverage,
-            "error": evaluation.error,
-            "timings": tuple(evaluation.timings),
-            "stages": (*done, *skipped),
-            "sandbox": self.sandbox,
-            "floor_us": self.target.floor_us(self.info.tune_case),
-            "stopped_early": evaluation.stopped_early,
-        }
-        if rejection is not None:
-            evidence = {**evaluation.evidence, **rejection.evidence}
-            return Verdict(
-                outcome="rejected", reason=rejection.reason, message=str(rejection), evidence=evidence, **facts
-            )
-        first = evaluation.timings[0]
-        proof = Proof(
-            cases=tuple(evaluation.cases),
-            distributions=("own", *evaluation.distributions),
-            dtypes=tuple(sorted({case.dtype or _dtype(case) for case in self.info.cases})),
-            device=self.target.info().model,
-            checked_outputs=evaluation.checked,
-        )
-        speedup = statistics.geometric_mean([timing.speedup for timing in evaluation.timings])
-        low, high = (statistics.geometric_mean([t.speedup_ci[side] for t in evaluation.timings]) for side in (0, 1))
-        return Verdict(
-            outcome="accepted",
-            speedup=speedup,
-            speedup_ci=(low, high),
-            time_us=first.time_us,
-            reference_us=first.reference_us,
-            proof=proof,
-            evidence=evaluation.evidence,
-            **facts,
-        )
+        evaluation.stages.append(StageReport(name=name, status="passed", seconds=clock.seconds))
 
     # --- torch.compile and the final comparison ---
 
     async def _compile(self) -> tuple[str | None, str]:
         """Runs torch.compile once, in the background; the source it wrote (or None) and why there is none."""
         if self._compiling is None:
-            self._compiling = asyncio.create_task(asyncio.to_thread(self._run_compiler))
+            self._compiling = asyncio.create_task(self._later(self._run_compiler))
         return await asyncio.shield(self._compiling)
 
     def _run_compiler(self) -> tuple[str | None, str]:
@@ -394,7 +374,3 @@ class Judge:
             rows=race.rows(),
             compile_problem="" if COMPILED in race.times else problem or "torch.compile is not available",
         )
-
-
-def _dtype(case: Any) -> str:
-    return next((arg.tensor.dtype for arg in case.inputs if arg.tensor), "none")

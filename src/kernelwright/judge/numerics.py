@@ -87,27 +87,41 @@ def scale(exact: Array, dtype: str) -> Float64:
     smallest = {"float16": 2.0**-22, "float64": 1e-300}.get(dtype, 1e-36)
     if not exact.size:
         return np.full((1,) * exact.ndim, smallest)
-    finite = exact if np.isfinite(exact).all() else np.where(np.isfinite(exact), exact, 0)
-    if np.iscomplexobj(finite):
-        finite = np.abs(finite)
-    flat = finite.reshape(-1)
+    known = exact if finite(exact, "float64") else np.where(np.isfinite(exact), exact, 0)
+    if np.iscomplexobj(known):
+        known = np.abs(known)
+    flat = known.reshape(-1)
     sample = flat[:: max(1, flat.size // _SAMPLE)]
     sample = sample[sample != 0]
     typical = float(np.median(np.abs(sample))) if sample.size else 0.0
     if exact.ndim and exact.shape[-1] >= ROW:
-        rows = np.sqrt(np.einsum("...i,...i->...", finite, finite).astype(np.float64) / exact.shape[-1])[..., None]
+        rows = np.sqrt(np.einsum("...i,...i->...", known, known).astype(np.float64) / exact.shape[-1])[..., None]
         return np.asarray(np.maximum(rows, typical) + smallest)
     # einsum, since the threads of a BLAS would go on spinning while something is timed
     whole = float(np.sqrt(np.einsum("i,i->", flat, flat) / flat.size))
     return np.full((1,) * exact.ndim, whole + smallest)
 
 
-def settle(own: Array, exact: Array) -> tuple[Array, Array | None]:
-    """What outputs are compared with, and where they may give the float64 answer instead.
+def finite(array: Array, dtype: str) -> bool:
+    """Whether no element of an array that holds this torch dtype is NaN or infinite."""
+    flat = np.ascontiguousarray(array).reshape(-1)
+
+    def part(start: int) -> bool:
+        values = flat[start : start + _CHUNK]
+        return bool(np.isfinite(widen(values, dtype) if dtype == "bfloat16" else values).all())
+
+    return all(spread(part, range(0, flat.size, _CHUNK)))
+
+
+def settle(own: Array, dtype: str, exact: Array) -> tuple[Array, Array | None]:
+    """What outputs of torch dtype `dtype` are compared with, and where they may give the float64 answer instead.
 
     The reference's `own` values stand in for `exact` ones where either is not finite and they differ (it overflows,
     float64 does not): there is no error to measure, and both answers are right.
     """
+    if finite(own, dtype) and finite(exact, "float64"):
+        return exact, None
+    own = widen(own, dtype)
     with np.errstate(invalid="ignore"):
         unlike = ~(np.isfinite(own) & np.isfinite(exact)) & ~_same(own, exact)
     return (np.where(unlike, own, exact), exact) if unlike.any() else (exact, None)

@@ -12,6 +12,7 @@ import sys
 import threading
 import weakref
 from collections import deque
+from typing import Any
 
 from kernelwright.errors import MachineError
 from kernelwright.home import home
@@ -85,6 +86,14 @@ class Zygote:
         # It must never block on a full pipe.
         threading.Thread(target=deque, args=(process.stderr, 0), daemon=True, name="zygote-stderr").start()
 
+    def import_rest(self) -> None:
+        """Has it import what workers besides the reference's need; forks that are asked for meanwhile wait (2 s).
+
+        Raises:
+            MachineError: it has ended.
+        """
+        self._order({"op": "import"})
+
     def fork(
         self,
         confinement: sandbox.Confinement,
@@ -108,14 +117,11 @@ class Zygote:
             "environment": environment or {},
         }
         try:
-            with self._lock:
-                if self._control is None or self._closed:
-                    raise wire.Closed("it is not running")
-                wire.send(self._control, order, (theirs.fileno(), output))
-        except wire.Closed as error:
+            self._order(order, theirs.fileno(), output)
+        except MachineError:
             ours.close()
             os.close(output)
-            raise MachineError(f"the sandbox has ended: {error}", remedy="run `kernelwright doctor`") from error
+            raise
         finally:
             theirs.close()
         worker = Worker(self, token, ours, output)
@@ -124,6 +130,15 @@ class Zygote:
             worker.reply_limit = allowance.reply
             self._warden.watch(worker, allowance)
         return worker
+
+    def _order(self, order: dict[str, Any], *descriptors: int) -> None:
+        try:
+            with self._lock:
+                if self._control is None or self._closed:
+                    raise wire.Closed("it is not running")
+                wire.send(self._control, order, descriptors)
+        except wire.Closed as error:
+            raise MachineError(f"the sandbox has ended: {error}", remedy="run `kernelwright doctor`") from error
 
     def note(self, layers: dict[str, bool]) -> None:
         """Lowers the level to what a worker says is in force around it."""

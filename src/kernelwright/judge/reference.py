@@ -334,8 +334,7 @@ class ReferenceSide:
         if dtype not in tensors.UNIT_ROUNDOFF:
             other = exact if exact is not None and exact.dtype == array.dtype else None
             return Expected(shape, dtype, array, other, argument=argument)
-        wide = tensors.widen(array, dtype)
-        best, other = (wide, None) if exact is None else numerics.settle(wide, exact)
+        best, other = (tensors.widen(array, dtype), None) if exact is None else numerics.settle(array, dtype, exact)
         magnitude = numerics.scale(best, dtype)
         flat = np.ascontiguousarray(array).reshape(-1)
         own = numerics.errors(lambda start, stop: flat[start:stop], dtype, best, magnitude)
@@ -392,8 +391,4 @@ def _shape(array: Array | None) -> tuple[int, ...] | None:
 
 def _finite(array: Array | None, leaf: dict[str, Any]) -> bool:
     dtype = str(leaf.get("dtype"))
-    return (
-        array is None
-        or dtype not in tensors.UNIT_ROUNDOFF
-        or bool(np.isfinite(tensors.widen(array, dtype) if dtype == "bfloat16" else array).all())
-    )
+    return array is None or dtype not in tensors.UNIT_ROUNDOFF or numerics.finite(array, dtype)

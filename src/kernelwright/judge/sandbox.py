@@ -52,6 +52,8 @@ class Confinement:
         memory: bytes of private memory.
         file_size: bytes a file may have.
         programs: whether it may start programs and processes (compilers, while building).
+        niceness: by how much it gives way to others: builds do to what runs beside them, and what nobody waits for yet
+            to builds.
     """
 
     writable: tuple[str, ...] = ()
@@ -60,6 +62,7 @@ class Confinement:
     memory: int = 8 << 30
     file_size: int = 64 << 20
     programs: bool = False
+    niceness: int = 0
 
     def to_json(self) -> dict[str, object]:
         """Plain data for the wire."""
@@ -183,8 +186,7 @@ def restrict(confinement: Confinement, threads: int, private: Path | None) -> bo
     Returns:
         Whether Landlock is in force.
     """
-    if confinement.programs:
-        os.nice(10)  # builds and compilations give way to what somebody waits for
+    os.nice(confinement.niceness)
     caps = {
         resource.RLIMIT_CORE: 0,
         resource.RLIMIT_DATA: confinement.memory,

@@ -19,8 +19,8 @@ from kernelwright.judge.verdict import CaseTiming
 from kernelwright.tasks import CaseInfo
 
 SECONDS, GLANCE = 2.0, 0.4
-"""Time for the pairs of one candidate on one case, beyond `MIN_PAIRS` of them; the second on the first case where there
-is one to beat, since those that matter are measured again on it, side by side."""
+"""Time for the pairs of one candidate on one case, beyond `MIN_PAIRS` of them: usually, and where it is to be brief, on
+the first case; those that matter are measured again on that, side by side."""
 HANDOVER_SHARE = 0.05
 """Most of a batch's time that is put down to handing over: a candidate may find a quicker way than the reference's."""
 LEAST_HANDOVERS = 4.0
@@ -36,7 +36,13 @@ class Stopwatch:
         self.pools = pools
 
     def duel(
-        self, case: CaseInfo, fresh: Callable[[], CandidateSide], floor_us: float, to_beat: float | None
+        self,
+        case: CaseInfo,
+        fresh: Callable[[], CandidateSide],
+        floor_us: float,
+        to_beat: float | None,
+        *,
+        brief: bool = False,
     ) -> tuple[CaseTiming, bool, int]:
         """Times one candidate on a case: A B A B, the speedup being the median of paired ratios.
 
@@ -45,14 +51,15 @@ class Stopwatch:
             fresh: makes a worker with the candidate loaded, once for every `BATCHES` batches.
             floor_us: the case's floor in µs, for the report.
             to_beat: a speedup; a candidate that is clearly below it is not measured to the end.
+            brief: whether a glance will do on the first case.
 
         Returns:
             The timing, whether it stopped early, and how many outputs were checked. Raises `Rejection`.
         """
         pool = self.pool(case)
         self.pools.calibrate(pool)
-        again = to_beat is not None and case.name == self.pools.reference.info.tune_case.name
-        pairs, pace = Pairs(GLANCE if again else SECONDS), Pace()
+        brief = brief and case.name == self.pools.reference.info.tune_case.name
+        pairs, pace = Pairs(GLANCE if brief else SECONDS), Pace()
         checked, stopped = 0, False
         while not stopped and (not pairs.enough or pace.doubtful):
             side = fresh()

@@ -1,16 +1,17 @@
 """The process that workers are forked from: it has imported torch, and never runs an operation (OpenMP pools do not
 survive a fork).
 
-It takes orders from the judge over a socket: `{"op": "fork", ...}` with two descriptors (the worker's socket, its
-output file).
-For each it forks a keeper, which enters new namespaces and forks the worker as PID 1 of its own. When the worker ends,
-the kernel ends everything it started (the keeper, where namespaces are forbidden), and the zygote tells the judge the
-exit status as `{"exited": token, "status": n}`.
+It takes orders from the judge over a socket. `{"op": "import"}` has it import what builds and torch.compile need beside
+torch. `{"op": "fork", ...}` comes with two descriptors (the worker's socket, its output file): it forks a keeper, which
+enters new namespaces and forks the worker as PID 1 of its own. When the worker ends, the kernel ends everything it
+started (the keeper, where namespaces are forbidden), and the zygote tells the judge the exit status as
+`{"exited": token, "status": n}`.
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import secrets
 import selectors
@@ -23,12 +24,16 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
-import torch._inductor.async_compile
-import torch._inductor.compile_fx
-import torch._inductor.select_algorithm
-import tvm_ffi.cpp  # noqa: F401 - so that no worker has to import it
 
 from kernelwright.judge import sandbox, wire, worker
+
+_IMPORTED = (
+    "tvm_ffi.cpp",
+    "torch._inductor.async_compile",
+    "torch._inductor.compile_fx",
+    "torch._inductor.select_algorithm",
+)
+"""So that no worker has to."""
 
 
 def main(fd: int) -> None:
@@ -56,6 +61,10 @@ def main(fd: int) -> None:
             for key, _ in selector.select():
                 if key.fileobj is control:
                     order, fds = wire.receive_fds(control, 2)
+                    if order["op"] == "import":
+                        for name in _IMPORTED:
+                            importlib.import_module(name)
+                        continue
                     tokens[_fork(order, fds, control, folders)] = order["token"]
                     for descriptor in fds:
                         os.close(descriptor)

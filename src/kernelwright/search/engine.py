@@ -288,7 +288,7 @@ class _Engine:
             known = sitting.known(candidate)
             if known is None:
                 sitting.emit(events.Building, candidate=candidate)
-            verdict = known or await self.judge.evaluate(candidate, best=best.verdict if best else None)
+            verdict = known or await self.judge.evaluate(candidate, best=best.verdict if best else None, brief=True)
         finally:
             del sitting.trying[number]
         sitting.evaluated(number, candidate, verdict, reused=known is not None)

@@ -117,7 +117,7 @@ class ScriptedJudge:
     async def fairness(self) -> Fairness:
         return Fairness()
 
-    async def evaluate(self, candidate: Candidate, *, best: Verdict | None = None) -> Verdict:
+    async def evaluate(self, candidate: Candidate, *, best: Verdict | None = None, brief: bool = False) -> Verdict:
         self.evaluated.append(candidate.source)
         self.running += 1
         self.most_running = max(self.most_running, self.running)

@@ -23,7 +23,9 @@ def time(evaluation: Evaluation) -> None:
         known = evaluation.best.timings if evaluation.best is not None else ()
         to_beat = next((timing.speedup for timing in known if timing.case == case.name), None)
         with evaluation.alone():
-            timing, stopped, checked = evaluation.stopwatch.duel(case, evaluation.fresh_side, floor, to_beat)
+            timing, stopped, checked = evaluation.stopwatch.duel(
+                case, evaluation.fresh_side, floor, to_beat, brief=evaluation.brief
+            )
         evaluation.checked += checked
         evaluation.stopped_early |= stopped
         if timing.time_us < FLOOR_SLACK * floor:

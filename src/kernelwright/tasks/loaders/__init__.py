@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kernelwright.tasks.loaders import imported, kernelbench, module
+from kernelwright.tasks.loaders import imported, kernelbench
 
 if TYPE_CHECKING:
     from torch import nn
@@ -36,4 +36,6 @@ def from_module(live: nn.Module, inputs: tuple[Any, ...], *, name: str, toleranc
     Raises:
         TaskError: the module cannot be pickled, or an example input cannot be drawn again.
     """
+    from kernelwright.tasks.loaders import module  # imports torch, which takes a second
+
     return module.load(live, inputs, name, tolerance)
