@@ -153,7 +153,7 @@ class CandidateSide:
             if source.elements:
                 data = np.ascontiguousarray(self.reference.read(source))
                 with self.trusting("its copies of parameters"):
-                    tensors.fill(self.worker, [_address(pointer)], data.reshape(1, -1).view(np.uint8))
+                    tensors.fill(self.worker, [_address(pointer)], [data.reshape(-1).view(np.uint8)])
         self.call("load_state", LOAD_TIMEOUT)
 
     def _match(self, theirs: list[dict[str, Any]], entries: list[dict[str, Any]]) -> list[str]:
@@ -188,7 +188,7 @@ class CandidateSide:
         except BadTensor as error:
             raise Rejection("wrong_dtype", f"its parameters cannot hold the reference's: {error}") from error
         with self.trusting("a parameter"):
-            tensors.fill(self.worker, [target.pointer], row)
+            tensors.fill(self.worker, [target.pointer], [row])
 
     def bind(self, like: Inputs, count: int = 1) -> Slots:
         """Makes room in the worker for `count` sets of inputs like these."""
@@ -206,7 +206,7 @@ class CandidateSide:
         slots, sets = self.slots.pointers[start : len(inputs)], inputs[start:]
         for index, item in enumerate(sets[0].data if sets else ()):
             if item is not None and item.size:
-                rows = item[None] if len(sets) == 1 else np.stack([_bytes(one, index) for one in sets])
+                rows = [data for one in sets if (data := one.data[index]) is not None]
                 with self.trusting(f"argument {index}"):
                     tensors.fill(self.worker, [slot[index] or 0 for slot in slots], rows)
 
@@ -388,7 +388,3 @@ def same_memory(claims: list[Claim]) -> bool:
 
 def _overlap(one: Claim, other: Claim) -> bool:
     return one.pointer < other.pointer + other.span_bytes and other.pointer < one.pointer + one.span_bytes
-
-
-def _bytes(inputs: Inputs, index: int) -> Any:
-    return inputs.data[index]

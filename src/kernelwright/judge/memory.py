@@ -86,10 +86,15 @@ def read(pid: int, pointers: Sequence[int], size: int, out: Bytes) -> None:
     _transfer(_libc.process_vm_readv, pid, pointers, size, out)
 
 
-def write(pid: int, pointers: Sequence[int], size: int, data: Bytes) -> None:
-    """Copies the rows of `data`, a C-contiguous (len(pointers), size) array, to the addresses in process `pid`. Raises
-    as `read`."""
-    _transfer(_libc.process_vm_writev, pid, pointers, size, data)
+def write(pid: int, pointers: Sequence[int], rows: Sequence[Bytes]) -> None:
+    """Copies rows of one length, C-contiguous each, to the addresses in process `pid`. Raises as `read`."""
+    if rows[0].size < _PIECE:
+        _transfer(
+            _libc.process_vm_writev, pid, pointers, rows[0].size, rows[0][None] if len(rows) == 1 else np.stack(rows)
+        )
+        return
+    for pointer, row in zip(pointers, rows, strict=True):
+        _transfer(_libc.process_vm_writev, pid, [pointer], row.size, row[None])
 
 
 def fill(pid: int, pointer: int, size: int, byte: int) -> None:

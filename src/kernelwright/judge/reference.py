@@ -258,7 +258,7 @@ class ReferenceSide:
         for pointer, item in zip(reply["pointers"][0], inputs.data, strict=True):
             if item is not None and item.size:
                 with self._touching():
-                    tensors.fill(self.worker, [int(pointer)], item[None])
+                    tensors.fill(self.worker, [int(pointer)], [item])
 
     def _trim(self) -> None:
         held = sum(answer.nbytes for answer in self._answers.values() if answer)

@@ -165,7 +165,7 @@ def raw(worker: Worker, claim: Claim) -> memory.Bytes:
 
 
 def laid_out(array: Array, dtype: str, target: Claim) -> memory.Bytes:
-    """The bytes, one row, of a tensor like `target` that holds the values of an array of torch dtype `dtype`.
+    """The bytes of a tensor like `target` that holds the values of an array of torch dtype `dtype`.
 
     Raises:
         BadTensor: it has gaps, or its dtype does not take these values (floats become other floats, nothing else).
@@ -181,13 +181,13 @@ def laid_out(array: Array, dtype: str, target: Claim) -> memory.Bytes:
     row = np.empty(target.span, stored)
     strides = [stride * stored.itemsize for stride in target.strides]
     np.lib.stride_tricks.as_strided(row, target.shape, strides)[...] = array
-    return row.view(np.uint8)[None]
+    return row.view(np.uint8)
 
 
-def fill(worker: Worker, pointers: Sequence[int], rows: memory.Bytes) -> None:
-    """Writes a row of bytes to each address of a stopped worker. Raises `BadTensor`."""
+def fill(worker: Worker, pointers: Sequence[int], rows: Sequence[memory.Bytes]) -> None:
+    """Writes a row of bytes to each address of a stopped worker, all of one length. Raises `BadTensor`."""
     try:
-        memory.write(worker.pid, pointers, rows.shape[1], rows)
+        memory.write(worker.pid, pointers, rows)
     except memory.BadAddress as error:
         raise BadTensor(f"the memory of an input cannot be written: {error}") from error
 
