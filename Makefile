@@ -12,6 +12,7 @@ INSTALL := $(RUN)/python -m pip install --quiet --disable-pip-version-check -c c
 .PHONY: demo test corpus lint clean
 
 demo: $(VENV)/installed
+	$(RUN)/kernelwright doctor
 	$(RUN)/kernelwright optimize examples/rmsnorm.py --budget 45s
 
 test: $(VENV)/installed-dev
@@ -33,7 +34,6 @@ $(RUN)/python:
 $(VENV)/installed: pyproject.toml constraints.txt | $(RUN)/python
 	@echo "installing into $(VENV) (torch is a large download) ..."
 	@$(INSTALL) -e .
-	@$(RUN)/kernelwright doctor
 	@touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed

@@ -75,10 +75,10 @@ async def judge_all(path: Path, sources: Sequence[str], built: bool) -> Row:
     """One judge, all candidates at once."""
     async with Judge(Task.load(path), registry.load("targets", "cpu")()) as judge:
         warm = f"{sources[0]}\n# warm {time.monotonic_ns()}\n"
-        best = await judge.evaluate(Candidate(source=warm, language="cpp"))  # answers, inputs, headers: once a task
+        best = await judge.evaluate(Candidate(source=warm, language="cpp"))  # answers and inputs: once a task
         busy, start = _busy(), time.monotonic()
         verdicts = await asyncio.gather(
-            *(judge.evaluate(Candidate(source=source, language="cpp"), best=best) for source in sources)
+            *(judge.evaluate(Candidate(source=source, language="cpp"), best=best, brief=True) for source in sources)
         )
         seconds = time.monotonic() - start
         return row(path.stem, built, verdicts, seconds, (_busy() - busy) / seconds)

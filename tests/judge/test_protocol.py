@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,13 @@ def test_a_reference_that_ends_is_the_tasks_fault_however_often_it_is_asked(benc
     for _ in range(2):
         with pytest.raises(TaskError, match="exit status 7"):
             bench.evaluate(task, HONEST)
+
+
+def test_a_task_whose_inputs_change_shape_is_refused(bench: Bench) -> None:
+    task = re.sub(r"torch\.randn?\((\d+)", r"torch.rand(int(torch.randint(1, 5, ())) * \1", AFFINE)
+    assert "randint" in task
+    with pytest.raises(TaskError, match="shape"):
+        bench.evaluate(task, HONEST)
 
 
 def test_a_long_source_is_read(bench: Bench) -> None:

@@ -42,11 +42,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 FAIRNESS_SECONDS = 10.0
 COMPILE_TIMEOUT = 300.0
-HEAD_START = 10.0
-"""Seconds for which what is only wanted later waits for the first candidate's verdict, since it would take the cores
-from it."""
-SOON, LATER = 5, 15
-"""Niceness of what the next verdict waits for, and of what is only wanted later."""
+COMING, HEAD_START = 3.0, 10.0
+"""Seconds for which what is only wanted later waits for the first candidate, and then for its verdict, since it would
+take the cores from it."""
+NICENESS = 10
+"""Builds and compilations give way to what somebody waits for."""
 READY = "ready"
 """The file that says that a shared folder is complete."""
 GIB = 1 << 30
@@ -76,7 +76,7 @@ class Judge:
         self._zygote = Zygote()
         self._compile_cache = home() / "builds" / "torch-compile"
         self._device = asyncio.Lock()
-        self._judged = asyncio.Event()
+        self._begun, self._judged = asyncio.Event(), asyncio.Event()
         self._builders = asyncio.Semaphore(max(1, target.info().cores))
         self._background = Background(shares_cores=target.shares_cores)
         self._warming: asyncio.Task[None] | None = None
@@ -116,7 +116,7 @@ class Judge:
     async def graph(self, case: str, *, limit: float | None = None) -> Graph | None:
         """The task's exported graph on a case; None where torch.export cannot export it, or not within `limit`
         seconds."""
-        self._warm_up()
+        self._warm_up(more=True)
         timeout = COMPILE_TIMEOUT if limit is None else min(limit, COMPILE_TIMEOUT)
         try:
             graph = (await asyncio.to_thread(self._ask, "export", timeout, case=case))["graph"]
@@ -136,7 +136,8 @@ class Judge:
         timed to the end. `brief` is for those of which the good ones are compared later: timing takes less. Raises
         `TaskError` where the reference itself fails, `MachineError` where the sandbox does.
         """
-        self._warm_up()
+        self._begun.set()
+        self._warm_up(more=brief)
         evaluation = self._evaluation(candidate, best, brief=brief)
         try:
             async with self._builders:
@@ -156,6 +157,7 @@ class Judge:
         row. With `limit`, it takes about that many seconds: half of it may pass until torch.compile is ready. Raises
         `TaskError` where the reference itself fails.
         """
+        self._begun.set()
         self._judged.set()
         end = None if limit is None else time.monotonic() + limit
         try:
@@ -214,7 +216,6 @@ class Judge:
                 memory=64 * GIB,
                 file_size=GIB,
                 programs=programs,
-                niceness=LATER if programs else 0,
             )
         )
 
@@ -227,12 +228,14 @@ class Judge:
         finally:
             worker.close()
 
-    def _warm_up(self) -> None:
-        """Has the answers that every candidate needs computed while the first one is still being made."""
+    def _warm_up(self, *, more: bool) -> None:
+        """Has the answers that every candidate needs computed while the first one is still being made; and makes what
+        builds share, later where `more` candidates will come."""
         if self._warming is None:
             self._reference.admit()
             self._warming = asyncio.create_task(self._prepare_answers())
-            self._preparing = asyncio.create_task(self._later(self._prepare_builds))
+            prepare = self._later(self._prepare_builds) if more else asyncio.to_thread(self._prepare_builds)
+            self._preparing = asyncio.create_task(prepare)
 
     async def _later(self, work: Callable[[], T]) -> T:
         """Runs something in a thread that nobody waits for before the first candidate has its verdict."""
@@ -242,6 +245,7 @@ class Judge:
     async def _after_the_first(self) -> None:
         if self._warming is not None:  # else there is none
             with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._begun.wait(), COMING)
                 await asyncio.wait_for(self._judged.wait(), HEAD_START)
 
     async def _prepare_answers(self) -> None:
@@ -286,7 +290,7 @@ class Judge:
             return
         confinement = Confinement(
             writable=self._shared_folders, visible=visible_folders(), hidden=(str(home()),),
-            file_size=GIB, programs=True, niceness=LATER,
+            file_size=GIB, programs=True, niceness=NICENESS,
         )  # fmt: skip
         worker = self._background.start(lambda: self._zygote.fork(confinement))
         try:
@@ -308,7 +312,7 @@ class Judge:
             memory=4 * GIB + 12 * needed,
             file_size=GIB if building else 64 << 20,
             programs=building,
-            niceness=SOON if building else 0,
+            niceness=NICENESS if building else 0,
         )
         together = max(confinement.memory, self.target.info().cores * 2 * GIB) if building else confinement.memory
         allowance = Allowance(together, folder=build_dir if building else "")
@@ -339,10 +343,10 @@ class Judge:
     def _run_compiler(self) -> tuple[str | None, str]:
         cases = [case.name for case in self.info.cases if case.role != "held_out"]
         worker = self._background.start(lambda: self._fork_task(programs=True))
-        folders = {"cache_dir": str(self._compile_cache), "shared": str(self._shared or "")}
+        how = {"cache_dir": str(self._compile_cache), "shared": str(self._shared or ""), "niceness": NICENESS}
         try:
             self._reference.load_into(worker)
-            reply = worker.call("compiled", COMPILE_TIMEOUT, cases=cases, seed=self._reference.state_seed, **folders)
+            reply = worker.call("compiled", COMPILE_TIMEOUT, cases=cases, seed=self._reference.state_seed, **how)
         except (*WorkerFailure, TaskError) as error:
             worker.close()
             return None, f"torch.compile failed: {str(error).splitlines()[0] if str(error) else type(error).__name__}"

@@ -88,6 +88,8 @@ def read(pid: int, pointers: Sequence[int], size: int, out: Bytes) -> None:
 
 def write(pid: int, pointers: Sequence[int], rows: Sequence[Bytes]) -> None:
     """Copies rows of one length, C-contiguous each, to the addresses in process `pid`. Raises as `read`."""
+    if len(rows) != len(pointers) or any(row.size != rows[0].size for row in rows):
+        raise ValueError("there must be one row an address, all of one length")
     if rows[0].size < _PIECE:
         _transfer(
             _libc.process_vm_writev, pid, pointers, rows[0].size, rows[0][None] if len(rows) == 1 else np.stack(rows)

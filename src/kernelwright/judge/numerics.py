@@ -110,7 +110,7 @@ def finite(array: Array, dtype: str) -> bool:
         values = flat[start : start + _CHUNK]
         return bool(np.isfinite(widen(values, dtype) if dtype == "bfloat16" else values).all())
 
-    return all(spread(part, range(0, flat.size, _CHUNK)))
+    return part(0) if flat.size <= _CHUNK else all(spread(part, range(0, flat.size, _CHUNK)))
 
 
 def settle(own: Array, dtype: str, exact: Array) -> tuple[Array, Array | None]:

@@ -87,7 +87,8 @@ class Zygote:
         threading.Thread(target=deque, args=(process.stderr, 0), daemon=True, name="zygote-stderr").start()
 
     def import_rest(self) -> None:
-        """Has it import what workers besides the reference's need; forks that are asked for meanwhile wait (2 s).
+        """Has it import what workers besides the reference's need; forks that are asked for meanwhile may wait a
+        second.
 
         Raises:
             MachineError: it has ended.

@@ -150,6 +150,12 @@ class Pools:
         calls = max(1, min(math.ceil(BATCH_SECONDS / max(seconds, 1e-7)), MAX_CALLS, share // held // BATCHES))
         count = max(3, min(BATCHES, share // (held * calls)))
         batches = [[self.reference.inputs(case, worker=worker) for _ in range(calls)] for _ in range(count)]
+        if any(_tensors(inputs) != _tensors(one) for batch in batches for inputs in batch):
+            raise TaskError(
+                "two draws of its inputs differ in shape or dtype",
+                where=self.reference.task.source.filename,
+                remedy="draw the same shapes each time, and add others in get_cases()",
+            )
         try:
             pool = self._answered(case, batches)
         except _NotAlike:
@@ -294,6 +300,10 @@ class Pools:
         floating = held[0].dtype in tensors.UNIT_ROUNDOFF
         array: Array = stack if len(held) > 1 else stack[0]
         return tensors.widen(array, held[0].dtype) if floating else array
+
+
+def _tensors(inputs: Inputs) -> list[Any]:
+    return [argument.get("tensor") for argument in inputs.arguments]
 
 
 def _lenient(want: Expected, own: Array, exact: Array | None) -> Expected:

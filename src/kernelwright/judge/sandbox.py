@@ -52,8 +52,7 @@ class Confinement:
         memory: bytes of private memory.
         file_size: bytes a file may have.
         programs: whether it may start programs and processes (compilers, while building).
-        niceness: by how much it gives way to others: builds do to what runs beside them, and what nobody waits for yet
-            to builds.
+        niceness: by how much it gives way to others.
     """
 
     writable: tuple[str, ...] = ()

@@ -130,18 +130,15 @@ class Subject:
         """What `Graph` holds, or None."""
         return {"graph": self._task().export(case)}
 
-    def do_compiled(self, cases: list[str], seed: int, cache_dir: str, shared: str) -> dict[str, Any]:
+    def do_compiled(self, cases: list[str], seed: int, cache_dir: str, shared: str, niceness: int) -> dict[str, Any]:
         """The module that torch.compile wrote, as a candidate's source, or None with the problem."""
         from kernelwright.tasks import host_compile
-        from kernelwright.tasks.host_compile_text import NotCaptured
 
         inductor.configure(cache_dir, shared)
         task = self._task()
         (model, inputs), *others = [(task.model(seed, case), task.draw(case, seed)) for case in cases]
-        try:
-            return {"source": host_compile.compiled_source(model, inputs, others), "problem": ""}
-        except NotCaptured as problem:
-            return {"source": None, "problem": str(problem)}
+        source, problem = host_compile.written(model, inputs, others, niceness)
+        return {"source": source, "problem": problem}
 
     def do_draw(self, case: str, seed: int, distribution: str = "") -> dict[str, Any]:
         """Draws inputs and says where they lie; they are kept until the next draw.

@@ -2,10 +2,10 @@
 survive a fork).
 
 It takes orders from the judge over a socket. `{"op": "import"}` has it import what builds and torch.compile need beside
-torch. `{"op": "fork", ...}` comes with two descriptors (the worker's socket, its output file): it forks a keeper, which
-enters new namespaces and forks the worker as PID 1 of its own. When the worker ends, the kernel ends everything it
-started (the keeper, where namespaces are forbidden), and the zygote tells the judge the exit status as
-`{"exited": token, "status": n}`.
+torch, whenever there is nothing else to do. `{"op": "fork", ...}` comes with two descriptors (the worker's socket, its
+output file): it forks a keeper, which enters new namespaces and forks the worker as PID 1 of its own. When the worker
+ends, the kernel ends everything it started (the keeper, where namespaces are forbidden), and the zygote tells the judge
+the exit status as `{"exited": token, "status": n}`.
 """
 
 from __future__ import annotations
@@ -53,17 +53,21 @@ def main(fd: int) -> None:
     selector.register(control, selectors.EVENT_READ)
     selector.register(wake_read, selectors.EVENT_READ)
     tokens: dict[int, str] = {}
+    missing: list[str] = []
     folders = Path(tempfile.gettempdir(), f"kernelwright-{secrets.token_hex(8)}")
     sandbox.adopt_orphans()
     with contextlib.suppress(wire.Closed):
         wire.send(control, {"ready": torch.__version__})
         while True:
-            for key, _ in selector.select():
+            events = selector.select(0 if missing else None)
+            if missing and not events:
+                with contextlib.suppress(ImportError, OSError, RuntimeError):  # who needs it will tell
+                    importlib.import_module(missing.pop(0))
+            for key, _ in events:
                 if key.fileobj is control:
                     order, fds = wire.receive_fds(control, 2)
                     if order["op"] == "import":
-                        for name in _IMPORTED:
-                            importlib.import_module(name)
+                        missing += _IMPORTED
                         continue
                     tokens[_fork(order, fds, control, folders)] = order["token"]
                     for descriptor in fds:

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import copy
 import inspect
+import os
 import re
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, cast
 from unittest import mock
@@ -32,6 +34,18 @@ Case = tuple[nn.Module, Sequence[Any]]
 def compile_model(model: nn.Module) -> nn.Module:
     """The torch.compile baseline: default mode, specialised to each shape, which is its fastest form."""
     return cast("nn.Module", torch.compile(model, dynamic=False))
+
+
+def written(model: nn.Module, inputs: Sequence[Any], others: Sequence[Case], niceness: int) -> tuple[str | None, str]:
+    """What `compiled_source` returns, or None, and why it is None.
+
+    Only the thread that compiles gives way to others, by `niceness`: this process is going to be timed.
+    """
+    with ThreadPoolExecutor(1, initializer=os.nice, initargs=(niceness,)) as patient:
+        try:
+            return patient.submit(compiled_source, model, inputs, others).result(), ""
+        except NotCaptured as problem:
+            return None, str(problem)
 
 
 def compiled_source(model: nn.Module, inputs: Sequence[Any], others: Sequence[Case] = ()) -> str:
