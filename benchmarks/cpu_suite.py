@@ -29,7 +29,7 @@ from rich.text import Text
 
 import kernelwright
 from kernelwright import registry
-from kernelwright.report import format as fmt
+from kernelwright import format as fmt
 
 ROOT = Path(__file__).resolve().parent.parent
 TASKS = ROOT / "benchmarks" / "tasks"

@@ -15,7 +15,7 @@ from made_up_run import HOSTILE
 
 from kernelwright.errors import MachineError
 from kernelwright.report import files
-from kernelwright.report import format as fmt
+from kernelwright import format as fmt
 from kernelwright.report.layout import places
 from kernelwright.report.source import difference
 

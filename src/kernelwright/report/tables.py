@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from kernelwright.report import format as fmt
+from kernelwright import format as fmt
 
 if TYPE_CHECKING:
     from kernelwright.judge.verdict import Comparison, StageReport, Verdict
