@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -40,9 +41,7 @@ def list_(language: LanguageFilter = None, target: TargetFilter = None, json: Js
 
     found = open_library().documents(language=language, target=target)
     if json:
-        print_json(
-            [{"name": name, **document.model_dump(mode="json", exclude={"text"})} for name, document in found.items()]
-        )
+        print_json([{"name": name, **document.to_json()} for name, document in found.items()])
     else:
         show(tables.documents(found))
 
@@ -60,18 +59,7 @@ def search(
 
     found = open_library().search(" ".join(words), language=language, target=target, k=limit)
     if json:
-        print_json(
-            [
-                {
-                    "name": each.name,
-                    "title": each.title,
-                    "heading": each.heading,
-                    "score": each.score,
-                    "text": each.text,
-                }
-                for each in found
-            ]
-        )
+        print_json([each.to_json() for each in found])
     else:
         show(tables.passages(found))
 
@@ -87,4 +75,4 @@ def remove(name: NameArgument, json: JsonOption = False) -> None:
         print(f"removed  {name}")
 
 
-COMMANDS = {"add": add, "list": list_, "search": search, "remove": remove}
+COMMANDS: dict[str, Callable[..., None]] = {"add": add, "list": list_, "search": search, "remove": remove}

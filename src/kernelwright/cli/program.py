@@ -56,7 +56,7 @@ app = typer.Typer(
 )
 for _module in (optimize, evaluate, task, runs, show, resume, export, doctor):
     app.command(_module.__name__.rpartition(".")[2], epilog=EXIT_CODES)(_module.command)
-_knowledge = typer.Typer(help="The documents that proposers are given.", epilog=EXIT_CODES, no_args_is_help=True)
+_knowledge = typer.Typer(help="The documents that proposers are given.", epilog=EXIT_CODES)
 for _name, _command in knowledge.COMMANDS.items():
     _knowledge.command(_name, epilog=EXIT_CODES)(_command)
 app.add_typer(_knowledge, name="knowledge")

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
 from kernelwright.errors import UsageError
 
@@ -19,13 +20,22 @@ LARGEST = 64 << 10
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 """Characters that no document holds: a terminal would obey them, and YAML refuses some."""
 _FENCE = "---"
+_DEEPEST = 2
+"""Front matter is a mapping; its values are words, lists of words, and the mapping `source`."""
+_PLAIN_WORDS = {
+    "extra_forbidden": "there is no such key",
+    "missing": "it is missing",
+    "tuple_type": "it must be a list such as [cpp]",
+    "string_too_short": "it is empty",
+}
+"""For what pydantic says of front matter."""
 # libyaml's reader where PyYAML was built with it: 2,000 documents take a tenth of a second instead of two.
 _Loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 
 
 def _plain(text: str) -> str:
     if CONTROL.search(text):
-        raise ValueError("it holds a control character")
+        raise PydanticCustomError("control", "it holds a control character")
     return text
 
 
@@ -65,7 +75,7 @@ class Document(BaseModel):
     @model_validator(mode="after")
     def _sourced(self) -> Document:
         if (self.source is None) == (self.kind in ("win", "lesson")):
-            raise ValueError("a win or lesson, and nothing else, has a `source`")
+            raise PydanticCustomError("source", "a win or lesson, and nothing else, has a `source`")
         return self
 
     def fits(self, language: str | None = None, target: str | None = None) -> bool:
@@ -74,6 +84,10 @@ class Document(BaseModel):
             target is None or not self.targets or target in self.targets
         )
 
+    def to_json(self) -> dict[str, Any]:
+        """What `knowledge list --json` prints of it: everything but the text."""
+        return self.model_dump(mode="json", exclude={"text"})
+
     def markdown(self) -> str:
         """The file's text; `parse` reads it."""
         facts = self.model_dump(mode="json", exclude={"text"}, exclude_defaults=True)
@@ -81,12 +95,12 @@ class Document(BaseModel):
         return f"{_FENCE}\n{front}{_FENCE}\n\n{self.text}\n"
 
 
-def read(path: Path) -> Document:
-    """The document in a file.
+def load(path: Path) -> str:
+    """The text of a document's file.
 
     Raises:
         FileNotFoundError: there is no such file.
-        UsageError: it cannot be read, or it is not a document; names file and line.
+        UsageError: it cannot be read, is too large or not UTF-8; names file and line.
     """
     try:
         with path.open("rb") as file:
@@ -98,9 +112,9 @@ def read(path: Path) -> Document:
     if len(found) > LARGEST:
         raise UsageError(f"a document has at most {LARGEST >> 10} kB", where=str(path), remedy="split it")
     try:
-        return parse(found.decode("utf-8-sig"), str(path))
+        return found.decode()
     except UnicodeDecodeError as error:
-        raise _refused(str(path), found[: error.start].count(b"\n") + 1, "it is not UTF-8") from error
+        raise _refused(str(path), found.count(b"\n", 0, error.start) + 1, "it is not UTF-8") from error
 
 
 def parse(markdown: str, where: str) -> Document:
@@ -122,19 +136,22 @@ def parse(markdown: str, where: str) -> Document:
     if not text:
         raise _refused(where, end + 1, "it has no text below the front matter")
     try:
+        if "text" in front:
+            raise _refused(where, places["text"], "the text stands below the front matter")
         return Document.model_validate({**front, "text": text})
     except ValidationError as error:
         problem = error.errors(include_url=False, include_input=False)[0]
         path = [str(part) for part in problem["loc"]]
         name = f"`{'.'.join(path)}`: " if path else ""
         place = next((places[key] for key in (".".join(path[:2]), *path[:1]) if key in places), 2)
-        raise _refused(where, place, name + problem["msg"].removeprefix("Value error, ")) from error
+        raise _refused(where, place, name + _PLAIN_WORDS.get(problem["type"], problem["msg"])) from error
 
 
 def _front_matter(text: str, where: str) -> tuple[dict[str, Any], dict[str, int]]:
     """Keys and values, all of them strings or containers of strings, and the line of each key (`source.run`)."""
-    loader = _Loader(text)
     try:
+        _check_depth(text, where)
+        loader = _Loader(text)
         tree = loader.get_single_node()
         if not isinstance(tree, yaml.MappingNode):
             raise _refused(where, 2, "front matter consists of lines `key: value`")
@@ -143,9 +160,16 @@ def _front_matter(text: str, where: str) -> tuple[dict[str, Any], dict[str, int]
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 2 if error.problem_mark else 2
         raise _refused(where, line, f"front matter is not YAML: {error.problem}") from error
-    except RecursionError as error:
-        raise _refused(where, 2, "front matter is nested too deeply") from error
     return front, places
+
+
+def _check_depth(text: str, where: str) -> None:
+    """libyaml builds trees by recursion that nothing limits: enough brackets would end the process."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > _DEEPEST:
+            raise _refused(where, event.start_mark.line + 2, "front matter is nested too deeply")
 
 
 def _places(tree: yaml.MappingNode, where: str, prefix: str = "") -> dict[str, int]:

@@ -15,7 +15,7 @@ from kernelwright import registry
 from kernelwright.errors import MachineError, UsageError
 from kernelwright.home import home
 from kernelwright.knowledge import learning
-from kernelwright.knowledge.document import Document, Kind, read
+from kernelwright.knowledge.document import Document, Kind, load, parse
 from kernelwright.knowledge.passages import Index, Passage, Section, sections
 
 _SHIPPED = Path(__file__).with_name("documents")
@@ -138,16 +138,17 @@ class Library:
             UsageError: a file is not a document, or two would have the same name.
             MachineError: they cannot be written.
         """
-        wanted: dict[str, Document] = {}
+        wanted: dict[str, str] = {}
         for file in files:
             name = file_name(file.name.removesuffix(_SUFFIX))
             if name in wanted:
                 raise UsageError(f"two of the files would be called {name}", where=str(file), remedy="rename one")
             if not file.is_file():
                 raise UsageError("there is no such file", where=str(file))
-            wanted[name] = read(file)
-        for name, document in wanted.items():
-            _write(self._own / f"{name}{_SUFFIX}", document.markdown())
+            wanted[name] = load(file)
+            parse(wanted[name], str(file))
+        for name, text in wanted.items():
+            _write(self._own / f"{name}{_SUFFIX}", text)
         return list(wanted)
 
     def remove(self, name: str) -> None:
@@ -179,7 +180,7 @@ class Library:
                 facts = file.stat()
                 state = (facts.st_mtime_ns, facts.st_size, facts.st_ino)
                 if known is None or known.state != state or known.path != file.path:
-                    known = _Entry(name, file.path, state, read(Path(file.path)))
+                    known = _Entry(name, file.path, state, parse(load(Path(file.path)), file.path))
             except FileNotFoundError:
                 continue  # another process has removed it since
             found[name] = known

@@ -47,6 +47,11 @@ class Passage:
         """The document's title."""
         return self.document.title
 
+    def to_json(self) -> dict[str, Any]:
+        """What `knowledge search --json` prints of it."""
+        found = {"heading": self.heading, "score": round(self.score, 3), "text": self.text}
+        return {"name": self.name, "title": self.title, "kind": self.document.kind, **found}
+
 
 def sections(name: str, document: Document) -> tuple[Section, ...]:
     """A document split at its headings. Each is found by the document's title and operations too."""
