@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -15,6 +15,7 @@ from kernelwright.errors import UsageError
 
 Kind = Literal["constraint", "guidance", "hardware", "win", "lesson"]
 """The kinds of KernelEvolve (arXiv 2512.23236), and what past runs add to them."""
+KINDS: tuple[Kind, ...] = get_args(Kind)
 LARGEST = 64 << 10
 """Bytes of a document: it goes into prompts."""
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")

@@ -6,7 +6,7 @@ import difflib
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +15,7 @@ from kernelwright import registry
 from kernelwright.errors import MachineError, UsageError
 from kernelwright.home import home
 from kernelwright.knowledge import learning
-from kernelwright.knowledge.document import Document, Kind, load, parse
+from kernelwright.knowledge.document import KINDS, Document, Kind, load, parse
 from kernelwright.knowledge.passages import Index, Passage, Section, sections
 
 _SHIPPED = Path(__file__).with_name("documents")
@@ -92,7 +92,13 @@ class Library:
         return [each for kind in ("constraint", "hardware") for each in fitting if each.kind == kind]
 
     def search(
-        self, query: str, *, language: str | None = None, target: str | None = None, k: int = 8
+        self,
+        query: str,
+        *,
+        language: str | None = None,
+        target: str | None = None,
+        kinds: Collection[Kind] = KINDS,
+        k: int = 8,
     ) -> list[Passage]:
         """The k sections that fit the query best, best first. Names of operations may be in the query.
 
@@ -103,7 +109,7 @@ class Library:
         if self._index is None or self._index[0] is not entries:
             everything = [section for _, entry in sorted(entries.items()) for section in entry.sections]
             self._index = entries, Index(everything)
-        return self._index[1].search(query, language, target, k)
+        return self._index[1].search(query, language, target, kinds, k)
 
     def learn(self, document: Document) -> bool:
         """Keeps a win or lesson; False where it is known already: a win of the same candidate, a lesson of the same

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from kernelwright.errors import UsageError
-from kernelwright.knowledge.document import Document
+from kernelwright.knowledge.document import Document, Kind
 
 _HEADING = re.compile(r"#{1,6} +(.*)")
-_WORD = re.compile(r"[a-z0-9]+")
+_IDENTIFIER = re.compile(r"\w+")
+_ATEN = re.compile(r"\baten\.(\w+)(\.\w+)?")
 _STOP_WORDS_TEXT = """
     a an and are as at be but by can do does each for from has have how if in into is it its no not of on one or over so
-    than that the them then there they this to use used was what when where which with aten default tensor
+    than that the them then there they this to use used was what when where which with
 """
 _STOP_WORDS = frozenset(_STOP_WORDS_TEXT.split())
-"""Words that say nothing here; the last three stand in every name of an ATen operation."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,14 @@ def _split(markdown: str) -> Iterator[tuple[str, str]]:
 
 
 def _words(text: str) -> list[str]:
-    """Words without plural endings; parts of identifiers (`_mm256_stream_ps`) are words of their own."""
-    return [_singular(word) for word in _WORD.findall(text.lower()) if word not in _STOP_WORDS]
+    """Words without plural endings; identifiers (`index_add`, `_mm256_stream_ps`) whole and their parts. Of ATen
+    operations only the name counts."""
+    words = list[str]()
+    for identifier in _IDENTIFIER.findall(_ATEN.sub(r"\1", text).lower()):
+        parts = [part for part in identifier.split("_") if part]
+        words += ["_".join(parts)] if len(parts) > 1 else []
+        words += [_singular(part) for part in parts if part not in _STOP_WORDS]
+    return words
 
 
 def _singular(word: str) -> str:
@@ -101,28 +107,33 @@ class Index:
             remedy = "pip install 'kernelwright[llm]'"
             raise UsageError("searching documents needs the package bm25s", remedy=remedy) from error
         self._sections = tuple(all_sections)
-        self._masks: dict[tuple[str | None, str | None], Any] = {}
-        self._ranking = BM25()
+        self._masks: dict[tuple[str | None, str | None, frozenset[Kind]], Any] = {}
+        # A section is about one thing; where it is long that is because of its code, so length counts for nothing (b).
+        self._ranking = BM25(b=0.0)
         if self._sections:
             self._ranking.index([list(section.words) for section in self._sections], show_progress=False)
 
-    def search(self, query: str, language: str | None, target: str | None, k: int) -> list[Passage]:
+    def search(
+        self, query: str, language: str | None, target: str | None, kinds: Collection[Kind], k: int
+    ) -> list[Passage]:
         """The k best sections of documents that fit, best first; those that share no word with the query are left
-        out."""
+        out. Equally good ones come in the order of names and sections."""
         import numpy as np
 
         known = self._ranking.get_tokens_ids(_words(query)) if self._sections else []
         if not known or k < 1:
             return []
-        scores = self._ranking.get_scores_from_ids(known, weight_mask=self._mask(language, target))
+        scores = self._ranking.get_scores_from_ids(known, weight_mask=self._mask(language, target, frozenset(kinds)))
         best = np.argsort(-scores, kind="stable")[:k]
         found = [(self._sections[at], float(scores[at])) for at in best if scores[at] > 0]
         return [Passage(each.name, each.document, each.heading, each.text, score) for each, score in found]
 
-    def _mask(self, language: str | None, target: str | None) -> Any:
+    def _mask(self, language: str | None, target: str | None, kinds: frozenset[Kind]) -> Any:
         import numpy as np
 
-        if (language, target) not in self._masks:
-            fitting = [section.document.fits(language, target) for section in self._sections]
-            self._masks[language, target] = np.array(fitting, dtype=np.float32)
-        return self._masks[language, target]
+        key = (language, target, kinds)
+        if key not in self._masks:
+            documents = (section.document for section in self._sections)
+            fitting = [each.kind in kinds and each.fits(language, target) for each in documents]
+            self._masks[key] = np.array(fitting, dtype=np.float32)
+        return self._masks[key]
