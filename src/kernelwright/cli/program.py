@@ -9,7 +9,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from kernelwright.cli import doctor, evaluate, export, optimize, resume, runs, show, task
+from kernelwright.cli import doctor, evaluate, export, knowledge, optimize, resume, runs, show, task
 from kernelwright.errors import EXIT_ENVIRONMENT, EXIT_USAGE, KernelwrightError
 
 EXIT_CODES = (
@@ -56,6 +56,10 @@ app = typer.Typer(
 )
 for _module in (optimize, evaluate, task, runs, show, resume, export, doctor):
     app.command(_module.__name__.rpartition(".")[2], epilog=EXIT_CODES)(_module.command)
+_knowledge = typer.Typer(help="The documents that proposers are given.", epilog=EXIT_CODES)
+for _name, _command in knowledge.COMMANDS.items():
+    _knowledge.command(_name, epilog=EXIT_CODES)(_command)
+app.add_typer(_knowledge, name="knowledge")
 
 
 def _print_version(wanted: bool) -> None:
