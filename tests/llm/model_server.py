@@ -151,6 +151,7 @@ class _Server(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     owner: ModelServer
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     timeout = 120
 
     def do_POST(self) -> None:

@@ -82,7 +82,11 @@ def test_a_table_in_the_working_folder_replaces_the_users(user: Path) -> None:
         ('[[models]]\nspec = "openai:x"\nbase_url = "localhost:80"\n', ": models.0.base_url", "write an address"),
         ('[[models]]\nspec = "openai:x"\nbase_url = "http://u:s3cret@h/"\n', ": models.0.base_url", "holds no key"),
         ('[[models]]\nspec = "openai:x"\nbase_url = "http://[::1/"\n', ": models.0.base_url", "Invalid IPv6"),
-        ('[[models]]\nspec = "openai:x"\nsettings = { timeout = 1 }\n', ": models.0.settings", "timeout_s into"),
+        (
+            '[[models]]\nspec = "openai:x"\nsettings = { timeout = 1 }\n',
+            ": models.0.settings",
+            r"in \[call\]",
+        ),
         ('[[models]]\nspec = "openai:x"\nsettings = { extra_headers = {} }\n', ": models.0.settings", "hold keys"),
         ('[[models]]\nspec = "openai:x"\nmax_tokens = 0\n', ": models.0.max_tokens", "greater than"),
         ('[[models]]\nspec = "openai:x"\nprice = { input = -1, output = 2 }\n', ": models.0.price.input", "greater"),

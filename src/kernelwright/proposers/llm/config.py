@@ -16,7 +16,7 @@ from kernelwright.proposers.llm.limits import Limits
 
 FILE = "kernelwright.toml"
 PROVIDER_NAMES = ("openai", "anthropic", "google", "openrouter", "deepseek", "ollama")
-_OWN_SETTINGS = {"max_tokens", "timeout"}
+_OWN_SETTINGS = {"max_tokens", "max_retries", "timeout", "request_timeout", "first_event_timeout"}
 _KEY_SETTINGS = {"extra_headers"}
 
 
@@ -73,7 +73,9 @@ class ModelConfig(BaseModel):
     @classmethod
     def _passed_on(cls, settings: dict[str, Any]) -> dict[str, Any]:
         if own := _OWN_SETTINGS & settings.keys():
-            raise ValueError(f"{min(own)} is no setting; max_tokens belongs beside settings, timeout_s into [call]")
+            raise ValueError(
+                f"{min(own)} is no setting; max_tokens stands beside settings, timeout_s and tries in [call]"
+            )
         if keys := _KEY_SETTINGS & settings.keys():
             raise ValueError(f"{min(keys)} could hold keys, which come from the environment only")
         return settings

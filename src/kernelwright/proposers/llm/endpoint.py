@@ -80,7 +80,7 @@ class Endpoint:
         texts = (prompt.system, *prompt.turns)
         tokens = sum(len(text.encode()) + _TOKENS_A_MESSAGE for text in texts)
         cost = self._cost(RequestUsage(input_tokens=tokens, output_tokens=self._config.max_tokens))
-        return Amount(tokens + self._config.max_tokens, cost or 0.0, self._settings["request_timeout"])
+        return Amount(tokens + self._config.max_tokens, cost or 0.0)
 
     async def request(self, prompt: Prompt) -> Answer:
         """Asks once.
@@ -120,7 +120,7 @@ class Endpoint:
         ):
             sent = sum(len(each.encode()) for each in (prompt.system, *prompt.turns))
             used = RequestUsage(input_tokens=sent // _BYTES_A_TOKEN, output_tokens=len(text.encode()) // _BYTES_A_TOKEN)
-        return Usage(used.input_tokens, used.output_tokens, self._cost(used))
+        return Usage(int(used.input_tokens), int(used.output_tokens), self._cost(used))
 
     def _cost(self, usage: RequestUsage) -> float | None:
         """USD; None where nobody knows. What somebody else's endpoint asks for a well-known name is not known."""

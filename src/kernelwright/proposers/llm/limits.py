@@ -16,7 +16,8 @@ class Limits(BaseModel):
     """What a run's calls may take together; None: no bound.
 
     `calls` counts requests that are sent, repeated ones too; `tokens` those of prompts and replies; `usd` money, for
-    models with a known price; `seconds` the time spent waiting for replies, of all calls added up.
+    models with a known price; `seconds` the time spent waiting for replies, of all calls added up, after which no
+    further call begins.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -59,14 +60,13 @@ class Spent:
 
 @dataclass(frozen=True)
 class Amount:
-    """Tokens, money and time that count against the limits."""
+    """Tokens and money that count against the limits."""
 
     tokens: int = 0
     usd: float = 0.0
-    seconds: float = 0.0
 
     def __add__(self, other: Amount) -> Amount:
-        return Amount(self.tokens + other.tokens, self.usd + other.usd, self.seconds + other.seconds)
+        return Amount(self.tokens + other.tokens, self.usd + other.usd)
 
 
 class Reservation:
@@ -78,10 +78,10 @@ class Reservation:
         self._spent = spent
 
     def ended(self, usage: Usage | None, seconds: float, *, failed: bool) -> None:
-        """What the call took. Of a call that may have been charged for without saying so, tokens and money stay
-        charged at the most."""
+        """What the call took; None stays charged at the most, since the endpoint may have charged that."""
         self._spent.ended(usage, seconds, failed=failed)
-        self.charged = _amount(usage, seconds) if usage else Amount(self.most.tokens, self.most.usd, seconds)
+        if usage:
+            self.charged = _amount(usage)
 
 
 class Budget:
@@ -101,7 +101,8 @@ class Budget:
         """Counts a call of an earlier sitting."""
         self.spent.calls += 1
         self.spent.ended(call.usage, call.seconds, failed=call.failure is not None)
-        self._charged += _amount(call.usage, call.seconds)
+        if call.usage:
+            self._charged += _amount(call.usage)
 
     @asynccontextmanager
     async def room(self, most: Amount) -> AsyncIterator[Reservation]:
@@ -110,10 +111,9 @@ class Budget:
         Raises:
             BudgetSpent: there is no room and there will be none.
         """
-        while reached := self._reached(most, *(reservation.most for reservation in self._open)):
-            if final := self._reached(most):
-                raise BudgetSpent(final)
-            assert self._open, reached
+        while self._reached(most, *(reservation.most for reservation in self._open)):
+            if reached := self._reached(most):
+                raise BudgetSpent(reached)
             await self._changed.wait()
         reservation = Reservation(most, self.spent)
         self.spent.calls += 1
@@ -130,18 +130,15 @@ class Budget:
         """The limit that would be broken by so much more, in words."""
         if self.limits.calls is not None and self.spent.calls >= self.limits.calls:
             return f"all {self.limits.calls} calls are made"
+        if self.limits.seconds is not None and self.spent.seconds >= self.limits.seconds:
+            return f"the {self.limits.seconds:g} s for waiting are over"
         total = sum(more, self._charged)
-        for limit, needed, unit in (
-            (self.limits.tokens, total.tokens, "tokens"),
-            (self.limits.usd, total.usd, "USD"),
-            (self.limits.seconds, total.seconds, "seconds of waiting"),
-        ):
-            if limit is not None and needed > limit:
-                return f"one more call could go beyond the limit of {limit:,} {unit}"
+        if self.limits.tokens is not None and total.tokens > self.limits.tokens:
+            return f"one more call could go beyond the limit of {self.limits.tokens:,} tokens"
+        if self.limits.usd is not None and total.usd > self.limits.usd:
+            return f"one more call could go beyond the limit of {self.limits.usd:g} USD"
         return None
 
 
-def _amount(usage: Usage | None, seconds: float) -> Amount:
-    if usage is None:
-        return Amount(seconds=seconds)
-    return Amount(usage.input_tokens + usage.output_tokens, usage.cost_usd or 0.0, seconds)
+def _amount(usage: Usage) -> Amount:
+    return Amount(usage.input_tokens + usage.output_tokens, usage.cost_usd or 0.0)

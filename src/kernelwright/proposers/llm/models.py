@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 import time
 from collections.abc import Sequence
@@ -24,11 +25,9 @@ _HOPELESS: frozenset[Reason] = frozenset({"auth", "quota"})
 
 @dataclass
 class _Arm:
-    """A model and what is known of it at the moment: `failures` in a row, when it may be asked again (on the clock of
-    `time.monotonic`), and why it never will be."""
+    """A model, when it may be asked again (on the clock of `time.monotonic`), and why it never will be."""
 
     endpoint: Endpoint
-    failures: int = 0
     not_before: float = 0.0
     out: CallFailed | None = None
 
@@ -60,13 +59,13 @@ class Models(Answerer):
         """See `Answerer`. A reply that arrived in an earlier sitting and was not used is handed out first."""
         if found := self._log.unused(prompt.key):
             return found
-        for left in reversed(range(self._settings.tries)):
+        for tried in itertools.count(1):
             arm = await self._choose()
             try:
                 return await self._call(arm, prompt)
             except CallFailed as failure:
-                self._note(arm, failure)
-                if failure.reason not in _WORTH_REPEATING or not left:
+                self._note(arm, failure, tried)
+                if failure.reason not in _WORTH_REPEATING or tried == self._settings.tries:
                     raise
         raise AssertionError("there is at least one try")
 
@@ -122,21 +121,20 @@ class Models(Answerer):
                 surprisal=answer.surprisal,
             )
             self._log.arrived(reply)
-        arm.failures = 0
         self._learn(spec, usage)
         return reply
 
-    def _note(self, arm: _Arm, failure: CallFailed) -> None:
-        """What the failure of a call says about the next ones."""
+    def _note(self, arm: _Arm, failure: CallFailed, tried: int) -> None:
+        """What it says about the next calls that this one failed, at the so-many-th try."""
         self._learn(arm.endpoint.spec, failure.usage, gain=0.0)
-        arm.failures += 1
         if failure.reason in _HOPELESS:
             arm.out = failure
         if failure.reason in _WORTH_REPEATING:
-            wait = self._settings.backoff_s * 2.0 ** min(arm.failures - 1, 30) * random.uniform(0.5, 1.0)
-            if failure.retry_after is not None:
-                wait = failure.retry_after
-            arm.not_before = time.monotonic() + min(wait, self._settings.longest_wait_s)
+            wait = failure.retry_after
+            if wait is None:
+                wait = self._settings.backoff_s * 2.0 ** min(tried - 1, 30) * random.uniform(0.5, 1.0)
+            again = time.monotonic() + min(wait, self._settings.longest_wait_s)
+            arm.not_before = max(arm.not_before, again)
 
     def _learn(self, model: str, usage: Usage | None, gain: float | None = None) -> None:
         if usage and usage != NOTHING and usage.cost_usd is not None:
