@@ -22,5 +22,5 @@ async def judged(path: Path) -> AsyncIterator[tuple[Judge, Candidate | None]]:
     target.ceilings()
     async with Judge(task, target) as judge:
         graph = await judge.graph(judge.info.tune_case.name)
-        context = Context(task.id, "", judge.info.shown, graph, target.info(), "cpp", judge.compiled)
+        context = Context(task.id, "", judge.info.shown, graph, target.info(), target.ceilings(), "cpp", judge.compiled)
         yield judge, await anext(registry.load("proposers", "catalogue")().propose(context), None)

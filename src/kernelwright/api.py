@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import difflib
 import math
-import re
 from collections.abc import Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -14,9 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pydantic import ValidationError
-
-from kernelwright import registry
+from kernelwright import choices, registry
 from kernelwright.errors import UsageError
 from kernelwright.judge.verdict import Comparison, Verdict
 from kernelwright.proposers.base import Candidate
@@ -30,12 +27,12 @@ from kernelwright.tasks import Fairness, Task, TaskInfo, Tolerance
 if TYPE_CHECKING:
     from torch import nn
 
+    from kernelwright.proposers.llm.limits import Limits
     from kernelwright.search.events import Listener
     from kernelwright.targets.base import Target
 
 _T = TypeVar("_T")
 
-_UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 DEFAULT_OUT = Path("kernels")
 
 
@@ -161,6 +158,9 @@ def optimize(
     seed: int | None = None,
     evaluations: int | None = None,
     tolerance: Tolerance | None = None,
+    models: Sequence[str] = (),
+    base_url: str | None = None,
+    limits: Limits | None = None,
     listener: Listener | None = None,
 ) -> Result:
     """Searches for a kernel that computes the same as the task, and faster.
@@ -171,6 +171,10 @@ def optimize(
         budget: seconds, or a text such as `60s`, `5m`, `1h`.
         out: the folder that gets the kernel and the report; None writes neither.
         tolerance: how far from float64 an output may be; None for the judge's own bound.
+        models: language models to ask as well, `provider:name`; `all` for those that the configuration names. Keys come
+            from the environment.
+        base_url: the endpoint of `models`, where it is not their provider's.
+        limits: what their calls may take together; these go before the configuration's.
         listener: called with each event of the search, in this process.
 
     Raises:
@@ -181,13 +185,14 @@ def optimize(
         KeyboardInterrupt: Ctrl-C; what was evaluated is kept, and `resume` goes on.
     """
     made, model = _task(model_or_path, example_inputs, tolerance)
-    settings = _settings(
+    settings = choices.settings(
         target=target,
         language=language,
-        budget_s=parse_budget(budget),
+        budget_s=choices.parse_budget(budget),
         policy=policy,
         evaluations=evaluations,
         seed=seed,
+        **choices.models(models, base_url, limits),
     )
     return _search(made, settings, out, listener, resume=None, model=model)
 
@@ -222,7 +227,7 @@ def evaluate(
 
     made, _ = _task(task, None, tolerance)
     registry.load("languages", language)
-    candidate = Candidate(source=read_source(source), language=language)
+    candidate = Candidate(source=choices.read_source(source), language=language)
 
     async def judged() -> Verdict:
         async with Judge(made, _target(target), language=language) as judge:
@@ -337,55 +342,9 @@ def _task(
     return Task.from_module(task, inputs, tolerance=tolerance), task
 
 
-def _settings(**chosen: Any) -> Settings:
-    """The search's own defaults where nothing (None) was chosen."""
-    try:
-        settings = Settings(**{name: value for name, value in chosen.items() if value is not None})
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise UsageError(first["msg"], where=str(first["loc"][0])) from error
-    registry.load("targets", settings.target)
-    registry.load("languages", settings.language)
-    registry.load("policies", settings.policy)
-    return settings
-
-
-def parse_budget(budget: str | float) -> float:
-    """Seconds from a number, or from a text such as `60`, `60s`, `5m`, `1.5h`.
-
-    Raises:
-        UsageError: it is no time above 0.
-    """
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", str(budget))
-    seconds = float(match[1]) * _UNITS.get(match[2], 0.0) if match else 0.0
-    if seconds <= 0:
-        raise UsageError(f"{str(budget)!r} is no time", where="budget", remedy="write e.g. 60s, 5m or 1h")
-    return seconds
-
-
 def _target(name: str) -> Target:
     made: Target = registry.load("targets", name)()
     return made
-
-
-def read_source(source: str | Path) -> str:
-    """A candidate's text: the file's, or the argument itself where it has several lines.
-
-    Raises:
-        UsageError: the file cannot be read.
-    """
-    if isinstance(source, str) and "\n" in source:
-        return source
-    try:
-        return Path(source).read_text(encoding="utf-8")
-    except OSError as error:
-        raise UsageError(
-            f"cannot read the candidate: {error.strerror}",
-            where=str(source),
-            remedy="name a Python file that defines ModelNew",
-        ) from error
-    except UnicodeDecodeError as error:
-        raise UsageError("the candidate is no UTF-8 text", where=str(source), remedy="save it as UTF-8") from error
 
 
 def _run(work: Coroutine[Any, Any, _T]) -> _T:

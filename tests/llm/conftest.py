@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "search" / "plugin"))
+
 import pytest
 from llm_helpers import KEY, new_run
 from model_server import ModelServer, Script

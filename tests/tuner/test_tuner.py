@@ -12,10 +12,11 @@ from kernelwright.judge.verdict import Verdict
 from kernelwright.proposers import params
 from kernelwright.proposers.base import Attempt, Candidate, Context
 from kernelwright.proposers.tuner import Tuner
-from kernelwright.targets.base import TargetInfo
+from kernelwright.targets.base import Ceilings, TargetInfo
 from kernelwright.tasks import Task, TaskInfo, TaskSource
 
 TASK = Task(name="t", source=TaskSource(kind="kernelbench", text="t", filename="t.py"))
+CEILINGS = Ceilings(bandwidth={}, flops={})
 TARGET = TargetInfo(
     name="cpu",
     model="m",
@@ -74,7 +75,8 @@ class Tuning:
         async def first() -> list[Candidate]:
             context = Context(
                 task_id=TASK.id, reference="",
-                info=TaskInfo(init_inputs=[], cases=(), state=()), graph=None, target=TARGET, language="cpp",
+                info=TaskInfo(init_inputs=[], cases=(), state=()), graph=None, target=TARGET, ceilings=CEILINGS,
+                language="cpp",
                 compiled=nothing, parents=self.parents, history=tuple(self.history), past=lambda: self.past,
                 random=random.Random(f"{self.seed} {len(self.proposed)}"),
             )  # fmt: skip

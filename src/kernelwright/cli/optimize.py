@@ -35,6 +35,27 @@ def command(
     evaluations: Annotated[
         int | None, typer.Option(metavar="N", help="Stop after this many candidates.", min=1, show_default=False)
     ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PROVIDER:NAME",
+            help="A model to ask as well, of openai, anthropic, google, openrouter, deepseek or ollama; or all: "
+            "those in kernelwright.toml. May be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    base_url: Annotated[
+        str | None, typer.Option(metavar="URL", help="The models' endpoint, where it is another.", show_default=False)
+    ] = None,
+    max_calls: Annotated[
+        int | None, typer.Option(metavar="N", help="Most calls of models.", min=1, show_default=False)
+    ] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option(metavar="N", help="Most tokens of all calls.", min=1, show_default=False)
+    ] = None,
+    max_usd: Annotated[
+        float | None, typer.Option(metavar="X", help="Most money for all calls.", show_default=False)
+    ] = None,
     inputs: InputOption = None,
     allow_tf32: AllowTf32Option = False,
     tolerance: ToleranceOption = None,
@@ -42,7 +63,7 @@ def command(
     json: JsonOption = False,
 ) -> int:
     """Search for a faster kernel; write the best one and a report."""
-    from kernelwright import api
+    from kernelwright import api, choices
 
     with watch(quiet=json) as listener:
         result = api.optimize(
@@ -54,6 +75,9 @@ def command(
             policy=policy,
             seed=seed,
             evaluations=evaluations,
+            models=model or (),
+            base_url=base_url,
+            limits=choices.limits(calls=max_calls, tokens=max_tokens, usd=max_usd),
             listener=listener,
         )
     return present(result, json=json)

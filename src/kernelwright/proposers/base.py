@@ -7,12 +7,17 @@ import random
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
 from kernelwright.judge.verdict import Verdict
-from kernelwright.targets.base import TargetInfo
+from kernelwright.targets.base import Ceilings, TargetInfo
 from kernelwright.tasks import Graph, TaskInfo
+
+if TYPE_CHECKING:
+    from kernelwright.knowledge.library import Library
+    from kernelwright.proposers.llm.call import Answerer
 
 
 class Candidate(BaseModel):
@@ -48,7 +53,8 @@ class Context:
     `task_id` is the task's and `reference` its source without the cases; `compiled` gives what torch.compile makes of
     it as a candidate's source, or None where it cannot be captured. `history` are all attempts of this run so far,
     oldest first; `parents` the ones the policy chose to build on; `past` finds attempts of earlier runs on like tasks
-    (best first), for warm starts.
+    (best first), for warm starts. For language models, where the user has named some: `guide` says how candidates are
+    written in the language, `library` what else is known, and `models` answers prompts.
     """
 
     task_id: str
@@ -56,11 +62,15 @@ class Context:
     info: TaskInfo
     graph: Graph | None
     target: TargetInfo
+    ceilings: Ceilings
     language: str
     compiled: Callable[[], Awaitable[str | None]]
     parents: Sequence[Attempt] = ()
     history: Sequence[Attempt] = ()
     past: Callable[[], Sequence[Attempt]] = tuple
+    guide: str = ""
+    library: Library | None = None
+    models: Answerer | None = None
     random: random.Random = field(default_factory=lambda: random.Random(0))
 
 

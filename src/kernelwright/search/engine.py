@@ -7,7 +7,7 @@ import platform
 import random
 import secrets
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
-from contextlib import aclosing, asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, nullcontext
 from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from kernelwright.judge.judge import Judge
+    from kernelwright.knowledge.library import Library
+    from kernelwright.proposers.llm.call import Answerer
     from kernelwright.search.policies import Policy
     from kernelwright.targets.base import Target
     from kernelwright.tasks import Graph, Task
@@ -87,7 +89,7 @@ async def search(
         _check_resumable(record, task, target)
         sitting = Sitting(record, settings, policy(random.Random(f"{record.seed} policy")), store, listener)
         judge = judge_factory(task, target, language=settings.language, seed=settings.seed)
-        body = asyncio.ensure_future(_search(sitting, target, judge, feeds))
+        body = asyncio.ensure_future(_search(sitting, target, judge, feeds, _models(settings, store, run)))
         with Interrupts(body) as interrupts:
             try:
                 return await body
@@ -117,8 +119,29 @@ def _check_resumable(record: RunRecord, task: Task, target: Target) -> None:
         )
 
 
-async def _search(sitting: Sitting, target: Target, judge: Judge, feeds: Sequence[Feed]) -> SearchResult:
-    async with judge:
+def _models(settings: Settings, store: Store, run: str) -> AbstractAsyncContextManager[Answerer | None]:
+    """The language models of the settings, their calls recorded in the run; None where there are none."""
+    if settings.models is None:
+        return nullcontext()
+    from kernelwright.proposers.llm.models import make
+
+    return make(settings.models, store.call_log(run))
+
+
+def _library() -> Library:
+    from kernelwright.knowledge.library import open_library
+
+    return open_library()
+
+
+async def _search(
+    sitting: Sitting,
+    target: Target,
+    judge: Judge,
+    feeds: Sequence[Feed],
+    opened: AbstractAsyncContextManager[Answerer | None],
+) -> SearchResult:
+    async with opened as models, judge:
         case = judge.info.tune_case
         graph = await judge.graph(case.name, limit=_limit(sitting.budget.search_left))
         versions = {name: version(name) for name in ("kernelwright", "torch")}
@@ -132,7 +155,7 @@ async def _search(sitting: Sitting, target: Target, judge: Judge, feeds: Sequenc
         sitting.store.describe(sitting.run, signature(graph), report)
         sitting.emit(events.Started, run=sitting.run, resumed=len(sitting.graph))
         async with _working(_check_fairness(sitting, judge, signature(graph), report)):
-            stopped = await _Engine(sitting, target, judge, graph, feeds).explore()
+            stopped = await _Engine(sitting, target, judge, graph, feeds, models).explore()
             return await _conclude(sitting, judge, stopped)
 
 
@@ -175,9 +198,17 @@ class _Engine:
     nothing is left to try: no feed is worth asking and nothing is in flight."""
 
     def __init__(
-        self, sitting: Sitting, target: Target, judge: Judge, exported: Graph | None, feeds: Sequence[Feed]
+        self,
+        sitting: Sitting,
+        target: Target,
+        judge: Judge,
+        exported: Graph | None,
+        feeds: Sequence[Feed],
+        models: Answerer | None,
     ) -> None:
         self.sitting, self.target, self.judge, self.exported, self.feeds = sitting, target, judge, exported, feeds
+        self.models, self.library = models, _library() if models else None
+        self.guide = registry.load("languages", sitting.settings.language)().guide()
         self.reference, self.info = sitting.task.reference, judge.info.shown
         self.signature = signature(exported)
         self.stop = AnyOf((Evaluations(), WallTime(), NearFloor(), NoProgress(sitting.settings.patience)))
@@ -260,11 +291,15 @@ class _Engine:
             info=self.info,
             graph=self.exported,
             target=self.target.info(),
+            ceilings=self.target.ceilings(),
             language=language,
             compiled=self.judge.compiled,
             parents=[_shown(node.attempt) for node in sitting.policy.select(sitting.graph)],
             history=[_shown(node.attempt) for node in sitting.graph],
             past=partial(sitting.store.past, sitting.task.id, self.signature, language, besides=sitting.run),
+            guide=self.guide,
+            library=self.library,
+            models=self.models,
             random=random.Random(f"{sitting.seed} {feed.name} {feed.calls}"),
         )
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from kernelwright.proposers.llm.config import Configuration
+
 
 class Settings(BaseModel):
     """The settings of a search. They are stored with the run, so that it can be resumed.
 
     `budget_s` bounds the wall time of search and final comparison together (None: no bound), `evaluations` the number
-    of candidates, `patience` the verdicts in a row without a new best. `proposers` start in this order. The same `seed`
-    with the same verdicts in the same order gives the same candidates; None draws one.
+    of candidates, `patience` the verdicts in a row without a new best. `proposers` start in this order. `models` are
+    the language models that the proposer `llm` asks. The same `seed` with the same verdicts and replies in the same
+    order gives the same candidates; None draws one.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -18,6 +21,7 @@ class Settings(BaseModel):
     target: str = "cpu"
     language: str = "cpp"
     proposers: tuple[str, ...] = ("catalogue", "compiler", "tuner")
+    models: Configuration | None = None
     policy: str = "evolve"
     budget_s: float | None = Field(default=60.0, gt=0)
     evaluations: int | None = Field(default=None, ge=1)

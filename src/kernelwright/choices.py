@@ -1,0 +1,96 @@
+"""What users say, as the search and the judge take it: budgets, settings, models, sources."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from kernelwright import registry
+from kernelwright.errors import UsageError
+from kernelwright.search import Settings
+
+if TYPE_CHECKING:
+    from kernelwright.proposers.llm.limits import Limits
+
+_UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+ALL_MODELS = "all"
+"""Named instead of a model: those that the configuration names."""
+
+
+def settings(**chosen: Any) -> Settings:
+    """The search's own defaults where nothing (None) was chosen."""
+    try:
+        made = Settings(**{name: value for name, value in chosen.items() if value is not None})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UsageError(first["msg"], where=str(first["loc"][0])) from error
+    registry.load("targets", made.target)
+    registry.load("languages", made.language)
+    registry.load("policies", made.policy)
+    return made
+
+
+def limits(**most: float | None) -> Limits | None:
+    """What calls of language models may take: `calls`, `tokens`, `usd`, `seconds`; None where nothing is said.
+
+    Raises:
+        UsageError: a limit is not above 0.
+    """
+    from kernelwright.proposers.llm.limits import Limits
+
+    said = {name: value for name, value in most.items() if value is not None}
+    try:
+        return Limits.model_validate(said) if said else None
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UsageError(first["msg"], where=str(first["loc"][0])) from error
+
+
+def models(specs: Sequence[str], base_url: str | None, limits: Limits | None) -> dict[str, Any]:
+    """The settings that have language models asked; none where no model is named."""
+    if not specs:
+        if base_url is not None or limits is not None:
+            raise UsageError("no language model is named", remedy="add --model PROVIDER:NAME, or --model all")
+        return {}
+    from kernelwright.proposers.llm.config import configure
+
+    named = () if list(specs) == [ALL_MODELS] else specs
+    proposers = (*Settings.model_fields["proposers"].default, "llm")
+    return {"models": configure(named, base_url=base_url, limits=limits), "proposers": proposers}
+
+
+def parse_budget(budget: str | float) -> float:
+    """Seconds from a number, or from a text such as `60`, `60s`, `5m`, `1.5h`.
+
+    Raises:
+        UsageError: it is no time above 0.
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", str(budget))
+    seconds = float(match[1]) * _UNITS.get(match[2], 0.0) if match else 0.0
+    if seconds <= 0:
+        raise UsageError(f"{str(budget)!r} is no time", where="budget", remedy="write e.g. 60s, 5m or 1h")
+    return seconds
+
+
+def read_source(source: str | Path) -> str:
+    """A candidate's text: the file's, or the argument itself where it has several lines.
+
+    Raises:
+        UsageError: the file cannot be read.
+    """
+    if isinstance(source, str) and "\n" in source:
+        return source
+    try:
+        return Path(source).read_text(encoding="utf-8")
+    except OSError as error:
+        raise UsageError(
+            f"cannot read the candidate: {error.strerror}",
+            where=str(source),
+            remedy="name a Python file that defines ModelNew",
+        ) from error
+    except UnicodeDecodeError as error:
+        raise UsageError("the candidate is no UTF-8 text", where=str(source), remedy="save it as UTF-8") from error

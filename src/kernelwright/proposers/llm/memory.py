@@ -1,0 +1,90 @@
+"""What of a search's past a model is shown: KernelEvolve's four kinds of memory, chosen anew at each step.
+
+Source: KernelEvolve (Meta, arXiv 2512.23236), where a memory operator per node inherits from the parent, compares
+siblings, combines, or starts from a clean slate. Which one is not said there; here it is drawn, with a version that
+failed coming first, since its repair is the cheapest gain.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from kernelwright.proposers.base import Attempt, Context
+
+Kind = Literal["repair", "inherit", "siblings", "combine", "clean_slate"]
+
+_REPAIR = 0.6
+"""How often a version that failed is mended where there is one that nobody has taken up."""
+_REPAIRS = 3
+"""Failures in a row after which a line is given up."""
+_WEIGHTS: dict[Kind, float] = {"inherit": 0.4, "siblings": 0.25, "combine": 0.2, "clean_slate": 0.15}
+_HOPELESS = ("tampering", "implausible")
+_SIBLINGS = 3
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What one step builds on: the version to change (None: the task alone), and others to learn from."""
+
+    kind: Kind
+    parent: Attempt | None = None
+    others: tuple[Attempt, ...] = ()
+
+
+def choose(context: Context, proposer: str) -> Memory:
+    """The memory for the next step of this proposer, from the parents that the policy has chosen and the history."""
+    failed = _broken(context.history, proposer)
+    if failed and (not context.parents or context.random.random() < _REPAIR):
+        return Memory("repair", failed[-1])
+    if not context.parents:
+        return Memory("clean_slate")
+    parent = context.parents[0]
+    siblings = _siblings(context.history, parent)
+    mates = [one for one in context.parents[1:] if one.candidate.id != parent.candidate.id]
+    possible: dict[Kind, tuple[Attempt, ...]] = {"inherit": (), "clean_slate": ()}
+    possible |= {"siblings": siblings} if siblings else {}
+    possible |= {"combine": (mates[0],)} if mates else {}
+    kinds = list(possible)
+    kind = context.random.choices(kinds, [_WEIGHTS[each] for each in kinds])[0]
+    return Memory(kind, None if kind == "clean_slate" else parent, possible[kind])
+
+
+def _broken(history: Sequence[Attempt], proposer: str) -> list[Attempt]:
+    """Rejected versions of this proposer that nobody has taken up and that are worth mending, oldest first."""
+    known = {attempt.candidate.id: attempt for attempt in history}
+    taken = Counter(parent for attempt in history for parent in attempt.candidate.parents)
+    return [
+        attempt
+        for attempt in history
+        if attempt.candidate.proposer == proposer
+        and not attempt.verdict.accepted
+        and attempt.verdict.reason not in _HOPELESS
+        and not taken[attempt.candidate.id]
+        and _failures(attempt, known) < _REPAIRS
+    ]
+
+
+def _failures(attempt: Attempt, known: dict[str, Attempt]) -> int:
+    """How many rejected versions end in this one, itself included."""
+    count = 0
+    here: Attempt | None = attempt
+    while here is not None and not here.verdict.accepted:
+        count += 1
+        parents = here.candidate.parents
+        here = known.get(parents[0]) if parents else None
+    return count
+
+
+def _siblings(history: Sequence[Attempt], parent: Attempt) -> tuple[Attempt, ...]:
+    """Other attempts on the same parent, or the parent's own siblings: the best and the worst tell most."""
+    families = (parent.candidate.id, *parent.candidate.parents[:1])
+    found = [
+        attempt
+        for attempt in history
+        if attempt.candidate.id != parent.candidate.id and set(attempt.candidate.parents[:1]) & set(families)
+    ]
+    found.sort(key=lambda attempt: attempt.verdict.speedup or 0.0, reverse=True)
+    return tuple(found if len(found) <= _SIBLINGS else [*found[: _SIBLINGS - 1], found[-1]])

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, get_args
+
+import pytest
+from llm_attempts import accepted, rejected
+
+from kernelwright.judge.verdict import Reason
+from kernelwright.proposers.base import Attempt
+from kernelwright.proposers.llm import feedback, memory
+
+
+def test_a_compilers_complaint_comes_with_the_lines_around_it() -> None:
+    attempt = rejected("build_failed", message="'y' was not declared", evidence={"line": 6, "output": "error: y"})
+    told = feedback.told(attempt)
+    assert ">    6 |   x[0] = y;" in told
+    assert "     5 | void add(float* x) {" in told
+    assert "'y' was not declared" in told
+    assert "error: y" in told
+
+
+def test_a_picture_of_what_is_wrong_keeps_its_lines() -> None:
+    attempt = rejected("wrong_values", evidence={"map": ["..##", "...."], "map_legend": "rows down"})
+    assert "..##\n....\n" in feedback.told(attempt) + "\n"
+
+
+def test_an_accepted_one_is_told_with_its_distance_from_the_floor() -> None:
+    told = feedback.told(accepted(4.0))
+    assert "4.00x" in told
+    assert "20% of the floor" in told
+
+
+@pytest.mark.parametrize("reason", get_args(Reason))
+def test_every_reason_has_a_meaning_for_who_is_to_mend_it(reason: str) -> None:
+    assert len(feedback.told(rejected(reason)).splitlines()[0]) > len(f"Rejected: {reason}. ")
+    assert reason in feedback.summary(rejected(reason))
+
+
+def test_floods_are_cut() -> None:
+    attempt = rejected(
+        "crashed", message="m" * 10**6, evidence={"output": "o" * 10**6, "trace": "t" * 10**6, "x": ["y"] * 10**5}
+    )
+    assert len(feedback.told(attempt)) < 10_000
+
+
+class Situation:
+    """As much of a context as choosing a memory needs."""
+
+    def __init__(self, parents: Sequence[Attempt] = (), history: Sequence[Attempt] = (), seed: int = 0) -> None:
+        self.parents, self.history, self.random = parents, history, random.Random(seed)
+
+
+def kinds(count: int = 300, **situation: Any) -> Counter[str]:
+    made = Situation(**situation)
+    return Counter(memory.choose(made, "llm").kind for _ in range(count))
+
+
+def test_with_nothing_there_is_nothing_to_remember() -> None:
+    assert set(kinds()) == {"clean_slate"}
+
+
+def test_with_failures_only_the_latest_is_mended() -> None:
+    history = [rejected("build_failed", "one"), rejected("wrong_values", "two")]
+    chosen = memory.choose(Situation(history=history), "llm")
+    assert (chosen.kind, chosen.parent) == ("repair", history[1])
+
+
+def test_all_kinds_come_up_where_they_can() -> None:
+    parent, mate = accepted(2.0, "p"), accepted(1.5, "m")
+    child = accepted(1.8, "c", parents=(parent.candidate.id,))
+    broken = rejected("crashed", "b")
+    found = kinds(parents=[parent, mate], history=[parent, mate, child, broken])
+    assert set(found) == set(get_args(memory.Kind))
+    assert found["repair"] > 100
+
+
+def test_no_sibling_and_no_mate_where_there_is_none() -> None:
+    parent = accepted(2.0)
+    assert set(kinds(parents=[parent], history=[parent])) == {"inherit", "clean_slate"}
+
+
+def test_what_has_been_taken_up_or_failed_too_often_or_is_not_ours_is_not_mended() -> None:
+    parent = accepted(2.0, "p")
+    first = rejected("crashed", "1")
+    line = [first]
+    for number in range(2, 4):
+        line.append(rejected("crashed", str(number), parents=(line[-1].candidate.id,)))
+    others = [rejected("crashed", "x", proposer="catalogue"), rejected("tampering", "y")]
+    assert "repair" not in kinds(parents=[parent], history=[parent, *line, *others])
+    assert "repair" in kinds(parents=[parent], history=[parent, *line[:2]])
+
+
+def test_siblings_are_few_and_the_best_and_the_worst_are_among_them() -> None:
+    parent = accepted(2.0, "p")
+    children = [
+        accepted(speedup, str(speedup), parents=(parent.candidate.id,)) for speedup in (1.0, 2.5, 3.0, 1.5, 0.5)
+    ]
+    for seed in range(100):
+        chosen = memory.choose(Situation([parent], [parent, *children], seed), "llm")
+        if chosen.kind == "siblings":
+            assert [one.verdict.speedup for one in chosen.others] == [3.0, 2.5, 0.5]
+            return
+    pytest.fail("siblings never came up")

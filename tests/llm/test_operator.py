@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable
+from typing import Any
+
+from kw_scripted import ScriptedJudge, make_task
+from model_server import Fault, ModelServer, Request, Say
+
+from kernelwright.proposers.llm.config import CallSettings, Configuration, ModelConfig
+from kernelwright.proposers.llm.limits import Limits
+from kernelwright.search import SearchResult, Settings, events, search
+from kernelwright.store import Store
+
+QUICK = CallSettings(timeout_s=10, tries=3, backoff_s=0.01, longest_wait_s=0.05)
+Script = Callable[[Request], Any]
+
+
+def module(speedup: float, more: str = "") -> str:
+    return f"SPEEDUP = {speedup}\n{more}\nclass ModelNew:\n    pass\n"
+
+
+def whole(speedup: float, more: str = "") -> Say:
+    return Say(f"Idea: {speedup} times\n```python\n{module(speedup, more)}```")
+
+
+def run(store: Store, server: ModelServer, *, calls: int = 20, **options: Any) -> SearchResult:
+    models = Configuration(
+        models=(ModelConfig(spec="openai:scripted", base_url=server.url),), limits=Limits(calls=calls), call=QUICK
+    )
+    values: dict[str, Any] = {"target": "scripted", "proposers": ("llm",), "seed": 1, "budget_s": 30.0, **options}
+    heard = values.pop("listener", None)
+    settings = Settings(models=models, **values)
+    return asyncio.run(search(make_task(), settings, store, judge_factory=ScriptedJudge, listener=heard))
+
+
+def test_models_write_kernels_and_the_best_one_wins(store: Store) -> None:
+    numbers = iter(range(2, 1000))
+    with ModelServer(lambda _: whole(next(numbers))) as server:
+        result = run(store, server, calls=12)
+    assert result.outcome == "faster"
+    assert result.best is not None
+    assert result.best.verdict.speedup == 13
+    assert result.best.candidate.proposer == "llm"
+    assert result.best.candidate.note == "13 times"
+    assert len(server.requests) == 12
+    calls = store.calls(result.run)
+    assert len(calls) == 12
+    assert all(call.used for call in calls)
+    assert sum(call.reply.input_tokens for call in calls if call.reply) == server.input_tokens
+
+
+def test_what_was_rejected_is_mended_with_the_judges_words(store: Store) -> None:
+    def answer(request: Request) -> Say:
+        return whole(7) if "wrong_values" in request.turns[-1] else whole(0, f"# {len(server.requests)}")
+
+    with ModelServer(answer) as server:
+        result = run(store, server, calls=10)
+    assert result.best is not None
+    assert result.best.verdict.speedup == 7
+    (parent,) = result.best.candidate.parents
+    assert result.graph[parent].verdict.reason == "wrong_values"
+
+
+def test_changes_apply_to_the_version_that_was_shown(store: Store) -> None:
+    def answer(request: Request) -> Say:
+        shown = re.search(r"# The version to start from.*?SPEEDUP = (\d+)", request.turns[0], re.DOTALL)
+        if shown is None:
+            return whole(2)
+        old = int(shown[1])
+        return Say(f"Idea: more\n<<<<<<< SEARCH\nSPEEDUP = {old}\n=======\nSPEEDUP = {old + 1}\n>>>>>>> REPLACE\n")
+
+    with ModelServer(answer) as server:
+        result = run(store, server, calls=30, policy="greedy")
+    assert result.best is not None
+    assert (result.best.verdict.speedup or 0) >= 5
+    assert result.best.candidate.source == module(int(result.best.verdict.speedup or 0)).replace(".0", "")
+
+
+def test_a_reply_that_cannot_be_used_is_asked_for_once_more(store: Store) -> None:
+    def answer(request: Request) -> Say:
+        return whole(len(server.requests) + 2) if "cannot be used" in request.turns[-1] else Say("I would rather not.")
+
+    with ModelServer(answer) as server:
+        result = run(store, server, calls=8)
+    assert result.evaluated == 4
+    assert all(call.used for call in store.calls(result.run))
+
+
+def test_faults_cost_calls_and_not_the_run(store: Store) -> None:
+    numbers = iter(range(2, 1000))
+
+    def answer(_: Request) -> Say | Fault:
+        number = next(numbers)
+        return Fault(status=(429, 500, 503)[number % 3]) if number % 2 else whole(number)
+
+    with ModelServer(answer) as server:
+        result = run(store, server, calls=20)
+    assert result.outcome == "faster"
+    calls = store.calls(result.run)
+    assert len(calls) == len(server.requests) == 20
+    assert result.evaluated == sum(call.reply is not None for call in calls)
+
+
+def test_models_that_only_fail_are_told_of_and_the_others_go_on(store: Store) -> None:
+    heard: list[events.Event] = []
+    with ModelServer(lambda _: Fault(status=401)) as server:
+        result = run(store, server, proposers=("numbers", "llm"), listener=heard.append)
+    assert result.outcome == "faster"
+    (failed,) = [event for event in heard if isinstance(event, events.ProposerFailed)]
+    assert failed.proposer == "llm"
+    assert "auth" in failed.message
+
+
+def test_a_search_that_ends_does_not_wait_for_its_models(store: Store) -> None:
+    with ModelServer(lambda _: Say("late", after_s=60)) as server:
+        result = run(store, server, proposers=("endless", "llm"), evaluations=5)
+    assert result.evaluated == 5
+    assert {call.failure for call in store.calls(result.run)} <= {"cancelled", None}
+
+
+def test_the_prompt_knows_the_language_the_judge_and_the_device(store: Store) -> None:
+    with ModelServer(lambda _: whole(2)) as server:
+        run(store, server, calls=1)
+    (request,) = server.requests
+    assert "tvm_ffi" in request.system
+    assert "What the judge accepts" in request.system
+    assert "Scripted 1" in request.turns[0]
