@@ -13,7 +13,7 @@ from llm_helpers import KEY, finish, new_run
 from model_server import Fault, ModelServer, Request, Say, Script, Stall
 
 from kernelwright.errors import UsageError
-from kernelwright.proposers.llm.call import CallFailed, Prompt
+from kernelwright.proposers.llm.call import BudgetSpent, CallFailed, Prompt
 from kernelwright.proposers.llm.config import Configuration
 from kernelwright.proposers.llm.models import Models, make
 from kernelwright.proposers.llm.replay import Replay
@@ -66,12 +66,15 @@ def test_a_killed_run_does_not_pay_twice(serve: Serve, tmp_path: Path) -> None:
     models = make(Configuration.model_validate(configuration), store.call_log(run))
     assert (models.spent.calls, models.spent.input_tokens, models.spent.unreported) == (4, 33, 1)
 
-    async def work(models: Models) -> list[str]:
-        return [(await models.ask(Prompt("system", (text,), "operator"))).text for text in "aabc"]
+    async def work(models: Models) -> list[tuple[str, str]]:
+        left = [(prompt.turns[0], reply.text) for prompt, reply in models.unused()]
+        models.used(models.unused()[0][1])
+        return left
 
     # The reply to "a" that was used is not handed out again, the one that was not is, and so is "b"'s.
-    assert finish(models, work) == ["re a", "new a", "re b", "new c"]
-    assert [request.turns[0] for request in again.requests] == ["a", "c"]
+    assert finish(models, work) == [("a", "re a"), ("b", "re b")]
+    assert not again.requests
+    assert [prompt.turns[0] for prompt, _ in store.call_log(run).unused()] == ["b"]
     store.close()
     assert all(KEY.encode() not in path.read_bytes() for path in (tmp_path / "home").rglob("*") if path.is_file())
 
@@ -84,8 +87,10 @@ def test_limits_go_on_where_they_were(serve: Serve, connect: Connect) -> None:
 
     assert finish(connect(server, limits={"calls": 2}), ask) == 1
     models = connect(server, limits={"calls": 2})
-    assert finish(models, ask) == 1  # unused, so handed out again
-    assert (models.spent.calls, models.spent.input_tokens) == (1, 11)
+    assert finish(models, ask) == 2
+    assert (models.spent.calls, models.spent.input_tokens) == (2, 22)
+    with pytest.raises(BudgetSpent):
+        finish(connect(server, limits={"calls": 2}), ask)
 
 
 def test_a_replay_answers_as_the_run_did(serve: Serve, connect: Connect, store: Store, run: str) -> None:

@@ -5,9 +5,14 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from kw_scripted import ScriptedJudge, make_task
+import pytest
+from kw_scripted import ScriptedJudge, make_task, source
 from model_server import Fault, ModelServer, Request, Say
 
+from kernelwright.errors import StoreError
+from kernelwright.judge.verdict import Verdict
+from kernelwright.proposers.base import Candidate
+from kernelwright.proposers.llm.call import Prompt, Reply
 from kernelwright.proposers.llm.config import CallSettings, Configuration, ModelConfig
 from kernelwright.proposers.llm.limits import Limits
 from kernelwright.search import SearchResult, Settings, events, search
@@ -30,9 +35,10 @@ def run(store: Store, server: ModelServer, *, calls: int = 20, **options: Any) -
         models=(ModelConfig(spec="openai:scripted", base_url=server.url),), limits=Limits(calls=calls), call=QUICK
     )
     values: dict[str, Any] = {"target": "scripted", "proposers": ("llm",), "seed": 1, "budget_s": 30.0, **options}
-    heard = values.pop("listener", None)
+    given = {name: values.pop(name, None) for name in ("listener", "resume")}
+    judge = values.pop("judge_factory", ScriptedJudge)
     settings = Settings(models=models, **values)
-    return asyncio.run(search(make_task(), settings, store, judge_factory=ScriptedJudge, listener=heard))
+    return asyncio.run(search(make_task(), settings, store, judge_factory=judge, **given))
 
 
 def test_models_write_kernels_and_the_best_one_wins(store: Store) -> None:
@@ -127,3 +133,33 @@ def test_the_prompt_knows_the_language_the_judge_and_the_device(store: Store) ->
     assert "tvm_ffi" in request.system
     assert "What the judge accepts" in request.system
     assert "Scripted 1" in request.turns[0]
+
+
+def test_a_reply_that_was_paid_for_is_used_when_the_run_goes_on(store: Store) -> None:
+    """The process ends between a reply's arrival and its candidate."""
+
+    class Failing(ScriptedJudge):
+        async def evaluate(self, candidate: Candidate, *, best: Verdict | None = None, brief: bool = False) -> Verdict:
+            if candidate.source == source(5):
+                raise StoreError("the disk is full")
+            return await super().evaluate(candidate, best=best, brief=brief)
+
+    with ModelServer(lambda _: Fault(status=400)) as server:
+        with pytest.raises(StoreError):
+            run(store, server, proposers=("numbers",), judge_factory=Failing)
+        interrupted = store.runs()[0].id
+        first = next(node.candidate for node in store.nodes(interrupted) if node.candidate.source == source(2))
+        log = store.call_log(interrupted)
+        call = log.begin(Prompt("", ("faster",), "operator", base=(first.id,)), "openai:scripted")
+        changes = "<<<<<<< SEARCH\nSPEEDUP = 2\n=======\nSPEEDUP = 9\nclass ModelNew: pass\n>>>>>>> REPLACE"
+        log.arrived(Reply(call, f"Idea: nine\n{changes}", "openai:scripted", 1, 1, 0.0, 0.1, "stop", None))
+        result = run(store, server, proposers=("llm",), resume=interrupted, calls=3)
+    assert result.best is not None
+    assert (result.best.verdict.speedup, result.best.candidate.parents) == (9, (first.id,))
+    assert not store.call_log(interrupted).unused()
+
+
+def test_prompts_that_are_asked_at_once_differ(store: Store) -> None:
+    with ModelServer(lambda _: whole(2)) as server:
+        run(store, server, calls=4)
+    assert len({request.turns for request in server.requests}) == len(server.requests) == 4

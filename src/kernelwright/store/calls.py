@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict, deque
 from collections.abc import Sequence
 from typing import cast
 
@@ -23,15 +22,7 @@ class StoredCalls:
 
     def __init__(self, database: Database, run: str) -> None:
         self._database, self._run = database, run
-        self._unused: defaultdict[str, deque[int]] = defaultdict(deque)
         with database.reading() as session:
-            waiting = (
-                select(CallRow.prompt_key, CallRow.number)
-                .where(CallRow.run_id == run, CallRow.used.is_(False), CallRow.ended, CallRow.failure.is_(None))
-                .order_by(CallRow.number)
-            )
-            for key, number in session.execute(waiting):
-                self._unused[key].append(number)
             self._last = session.scalar(select(func.max(CallRow.number)).where(CallRow.run_id == run)) or 0
 
     def past(self) -> Sequence[PastCall]:
@@ -52,7 +43,7 @@ class StoredCalls:
         """See `CallLog`."""
         with self._database.writing() as session:
             last = session.scalar(select(func.max(CallRow.number)).where(CallRow.run_id == self._run)) or 0
-            row = CallRow(run_id=self._run, number=last + 1, prompt_key=prompt.key, purpose=prompt.purpose)
+            row = CallRow(run_id=self._run, number=last + 1, purpose=prompt.purpose, base=list(prompt.base))
             row.template, row.model = prompt.template, model
             row.prompt = self._text_ids(session, (prompt.system, *prompt.turns))
             session.add(row)
@@ -83,13 +74,20 @@ class StoredCalls:
                 row.input_tokens, row.output_tokens = failure.usage.input_tokens, failure.usage.output_tokens
                 row.cost_usd = failure.usage.cost_usd
 
-    def unused(self, key: str) -> Reply | None:
+    def unused(self) -> list[tuple[Prompt, Reply]]:
         """See `CallLog`."""
-        numbers = self._unused.get(key)
-        if not numbers:
-            return None
+        waiting = (
+            select(CallRow)
+            .where(CallRow.run_id == self._run, CallRow.used.is_(False), CallRow.ended, CallRow.failure.is_(None))
+            .where(CallRow.number <= self._last)
+            .order_by(CallRow.number)
+        )
         with self._database.reading() as session:
-            return _reply(self._row(session, numbers.popleft()))
+            rows = list(session.scalars(waiting))
+            ids = {text for row in rows for text in row.prompt}
+            wanted = select(TextRow).where(TextRow.run_id == self._run, TextRow.id.in_(ids))
+            texts = {row.id: row.text for row in session.scalars(wanted)}
+            return [(_prompt(row, texts), _reply(row)) for row in rows]
 
     def used(self, call: int) -> None:
         """See `CallLog`."""
@@ -114,10 +112,9 @@ def records(database: Database, run: str) -> list[CallRecord]:
 
 
 def _record(row: CallRow, texts: dict[str, str]) -> CallRecord:
-    system, *turns = (texts[text] for text in row.prompt)
     return CallRecord(
         number=row.number,
-        prompt=Prompt(system, tuple(turns), row.purpose, row.template),
+        prompt=_prompt(row, texts),
         model=row.model,
         reply=None if _failure(row) else _reply(row),
         failure=_failure(row),
@@ -127,6 +124,11 @@ def _record(row: CallRow, texts: dict[str, str]) -> CallRecord:
         used=row.used,
         gain=row.gain,
     )
+
+
+def _prompt(row: CallRow, texts: dict[str, str]) -> Prompt:
+    system, *turns = (texts[text] for text in row.prompt)
+    return Prompt(system, tuple(turns), row.purpose, row.template, tuple(row.base))
 
 
 def _reply(row: CallRow) -> Reply:

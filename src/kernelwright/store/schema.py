@@ -129,7 +129,7 @@ class NodeRow(Base):
 class CallRow(Base):
     """A call of a language model; `number` counts from 1 in the order in which calls began.
 
-    `prompt_key` tells prompts that the same reply may answer. `ended` is false while nobody knows how it went, and in a
+    `ended` is false while nobody knows how it went, and in a
     call that was under way when its process ended. Empty tokens: the endpoint may have charged and did not say how
     much. `prompt` lists the `TextRow`s of system text and turns. Long texts come last, so that the rest is read without
     them.
@@ -139,7 +139,6 @@ class CallRow(Base):
     __table_args__ = (Index("calls_unused", "run_id", "used"),)
     run_id: Mapped[str] = mapped_column(ForeignKey("runs.id"), primary_key=True)
     number: Mapped[int] = mapped_column(primary_key=True)
-    prompt_key: Mapped[str]
     purpose: Mapped[str]
     template: Mapped[str]
     model: Mapped[str]
@@ -154,6 +153,7 @@ class CallRow(Base):
     surprisal: Mapped[float | None]
     used: Mapped[bool] = mapped_column(default=False)
     gain: Mapped[float | None]
+    base: Mapped[list[str]]
     prompt: Mapped[list[str]]
     reply: Mapped[str | None]
 

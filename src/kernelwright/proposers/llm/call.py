@@ -39,13 +39,15 @@ def clean(text: str) -> str:
 class Prompt:
     """What is sent: the system text, then user and assistant texts in turn, a user's first and last.
 
-    `purpose` names the role that asks, `template` the hash of the template files that the texts were made from.
+    `purpose` names the role that asks, `template` the hash of the template files that the texts were made from, `base`
+    the candidates that the reply builds on: what it changes, it changes in the first.
     """
 
     system: str
     turns: tuple[str, ...]
     purpose: str
     template: str = ""
+    base: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.turns) % 2 == 0:
@@ -157,8 +159,8 @@ class CallLog(Protocol):
     def failed(self, call: int, failure: CallFailed, seconds: float) -> None:
         """The call failed after so many seconds."""
 
-    def unused(self, key: str) -> Reply | None:
-        """A reply to this prompt that arrived before this process began and that nobody has used; each only once."""
+    def unused(self) -> Sequence[tuple[Prompt, Reply]]:
+        """Replies that arrived before this process began and that nobody has used, with what was asked, in order."""
 
     def used(self, call: int) -> None:
         """What the reply said was taken over: it need not be handed out again."""
@@ -170,10 +172,15 @@ class CallLog(Protocol):
 class Answerer(ABC):
     """Who answers prompts: models, or the record of an earlier run.
 
-    Life cycle: made once a run; `ask` as often and as concurrently as you like; `used` once what a reply said is stored
-    elsewhere, so that a resumed run does not get it again; `reward` at most once a reply; `close` at the end, or
-    `async with`.
+    Life cycle: made once a run; `unused` first, what an earlier sitting paid for and did not use; then `ask` as often
+    and as concurrently as you like; `used` once what a reply said is stored elsewhere, so that a resumed run does not
+    get it again; `reward` at most once a reply; `close` at the end, or `async with`.
     """
+
+    def unused(self) -> Sequence[tuple[Prompt, Reply]]:
+        """Replies that arrived in an earlier sitting and that nobody has used, with what was asked. Raises
+        `StoreError`."""
+        return ()
 
     @abstractmethod
     async def ask(self, prompt: Prompt) -> Reply:

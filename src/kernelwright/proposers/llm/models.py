@@ -55,10 +55,12 @@ class Models(Answerer):
         """What the run's calls took so far, those of earlier sittings included."""
         return self._budget.spent
 
+    def unused(self) -> Sequence[tuple[Prompt, Reply]]:
+        """See `Answerer`."""
+        return self._log.unused()
+
     async def ask(self, prompt: Prompt) -> Reply:
-        """See `Answerer`. A reply that arrived in an earlier sitting and was not used is handed out first."""
-        if found := self._log.unused(prompt.key):
-            return found
+        """See `Answerer`."""
         for tried in itertools.count(1):
             arm = await self._choose()
             try:

@@ -6,13 +6,14 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 from kernelwright.errors import MachineError
 from kernelwright.proposers.base import Candidate, Context, Proposer
 from kernelwright.proposers.llm import memory, prompts, reply
 from kernelwright.proposers.llm.call import Answerer, BudgetSpent, CallFailed, Prompt, Reply
-from kernelwright.proposers.llm.memory import Memory
+from kernelwright.proposers.llm.reply import ReplyProblem
 
 AT_ONCE = 4
 """Calls in flight at a time: a model takes far longer to write a kernel than the judge to judge it."""
@@ -24,24 +25,26 @@ _FAILURES = 5
 
 @dataclass(frozen=True)
 class _Step:
-    """What came of one step: a candidate, and the replies that it was read from."""
+    """What came of one step: a candidate, and the replies that it took."""
 
     candidate: Candidate | None
-    replies: tuple[Reply, ...]
+    replies: tuple[Reply, ...] = ()
     failed: str = ""
 
 
 class LanguageModel(Proposer):
     """Yields the candidates of `AT_ONCE` steps, each as its reply comes, until the limits on calls, tokens or money are
-    reached. A reply counts as used when its candidate has been taken, so that none is paid twice when a run is resumed.
+    reached; first of all those of replies that an earlier sitting paid for and did not use. A reply counts as used when
+    its candidate has been taken, so that none is paid twice when a run is resumed.
     """
 
     name = "llm"
 
     def __init__(self) -> None:
-        self._waiting: dict[str, tuple[Reply, float]] = {}
-        """Replies whose candidates have no verdict yet, with the parent's speedup."""
+        self._waiting: dict[str, Reply] = {}
+        """Replies whose candidates have no verdict yet."""
         self._failures = 0
+        self._resumed = False
 
     async def propose(self, context: Context) -> AsyncIterator[Candidate]:
         """Candidates for these parents.
@@ -53,10 +56,15 @@ class LanguageModel(Proposer):
         if models is None:
             return
         self._learn(context, models)
-        steps = [
-            asyncio.ensure_future(self._step(models, prompts.operator(context, chosen), chosen, context.language))
-            for chosen in (memory.choose(context, self.name) for _ in range(AT_ONCE))
-        ]
+        if not self._resumed:
+            self._resumed = True
+            for prompt, answer in models.unused():
+                with suppress(ReplyProblem):
+                    yield self._candidate(answer, prompt, context)
+                models.used(answer)
+        chosen = [memory.choose(context, self.name) for _ in range(AT_ONCE)]
+        asked = [prompts.operator(context, one, chosen[:number].count(one)) for number, one in enumerate(chosen)]
+        steps = [asyncio.ensure_future(self._step(models, prompt, context)) for prompt in asked]
         try:
             for done in asyncio.as_completed(steps):
                 step = await done
@@ -70,10 +78,9 @@ class LanguageModel(Proposer):
                 pending.cancel()
             await asyncio.gather(*steps, return_exceptions=True)
 
-    async def _step(self, models: Answerer, prompt: Prompt, chosen: Memory, language: str) -> _Step:
+    async def _step(self, models: Answerer, prompt: Prompt, context: Context) -> _Step:
         """Asks until a reply is a candidate."""
         replies: list[Reply] = []
-        parents = tuple(one.candidate for one in (chosen.parent, *chosen.others) if one is not None)
         for _ in range(_TRIES):
             try:
                 answer = await models.ask(prompt)
@@ -83,21 +90,24 @@ class LanguageModel(Proposer):
                 break  # others may still be on their way
             replies.append(answer)
             try:
-                written = reply.read(answer.text, parents[0].source if chosen.parent else "")
-            except reply.ReplyProblem as problem:
+                return _Step(self._candidate(answer, prompt, context), tuple(replies))
+            except ReplyProblem as problem:
                 prompt = prompts.again(prompt, answer.text, str(problem))
-                continue
-            candidate = Candidate(
-                source=written.source,
-                language=language,
-                proposer=self.name,
-                parents=tuple(parent.id for parent in parents) if chosen.parent else (),
-                note=written.idea,
-            )
-            speedup = chosen.parent.verdict.speedup if chosen.parent else None
-            self._waiting[candidate.id] = (answer, speedup or 1.0)
-            return _Step(candidate, tuple(replies))
         return _Step(None, tuple(replies))
+
+    def _candidate(self, answer: Reply, prompt: Prompt, context: Context) -> Candidate:
+        """What the reply to the prompt says. Raises `ReplyProblem`."""
+        known = {attempt.candidate.id: attempt.candidate.source for attempt in (*context.history, *context.parents)}
+        written = reply.read(answer.text, known.get(prompt.base[0], "") if prompt.base else "")
+        candidate = Candidate(
+            source=written.source,
+            language=context.language,
+            proposer=self.name,
+            parents=prompt.base,
+            note=written.idea,
+        )
+        self._waiting[candidate.id] = answer
+        return candidate
 
     def _note(self, step: _Step) -> None:
         self._failures = self._failures + 1 if step.failed else 0
@@ -105,10 +115,10 @@ class LanguageModel(Proposer):
             raise MachineError(f"{self._failures} calls in a row failed: {step.failed}", where="language model")
 
     def _learn(self, context: Context, models: Answerer) -> None:
-        """Tells which model wrote what was better than its parent: the logarithm of the gain, at least 0."""
+        """Tells which model wrote what was faster than its parent: the logarithm of the gain, 0 where it was not."""
+        speedups = {attempt.candidate.id: attempt.verdict.speedup or 0.0 for attempt in context.history}
         for attempt in context.history:
-            waiting = self._waiting.pop(attempt.candidate.id, None)
-            if waiting is not None:
-                answer, before = waiting
-                speedup = attempt.verdict.speedup or 0.0
-                models.reward(answer, max(0.0, math.log(speedup / before)) if speedup > 0 else 0.0)
+            answer = self._waiting.pop(attempt.candidate.id, None)
+            if answer is not None:
+                before = max([1.0, *(speedups.get(parent, 0.0) for parent in attempt.candidate.parents)])
+                models.reward(answer, math.log(max(1.0, speedups[attempt.candidate.id] / before)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -41,8 +42,8 @@ _INSTRUCTIONS: dict[memories.Kind, str] = {
 }
 
 
-def operator(context: Context, memory: Memory) -> Prompt:
-    """The universal operator's prompt, for one step."""
+def operator(context: Context, memory: Memory, before: int = 0) -> Prompt:
+    """The universal operator's prompt, for one step; `before` says how many were built on the same memory just now."""
     values = {
         "reference": context.reference.strip(),
         "graph": _graph(context),
@@ -57,6 +58,7 @@ def operator(context: Context, memory: Memory) -> Prompt:
         "parent": _version(memory.parent) if memory.parent else None,
         "others": [_other(one, memory) for one in memory.others],
         "instruction": _INSTRUCTIONS[memory.kind],
+        "before": before,
     }
     system = _template("system.md.j2").render(
         language=_NAMES.get(context.language, context.language),
@@ -64,7 +66,8 @@ def operator(context: Context, memory: Memory) -> Prompt:
         documents=context.library.always(context.language, context.target.name) if context.library else [],
     )
     text = _template("operator.md.j2").render(values)
-    return Prompt(system=system, turns=(text,), purpose="operator", template=version())
+    base = tuple(one.candidate.id for one in (memory.parent, *memory.others) if memory.parent and one)
+    return Prompt(system=system, turns=(text,), purpose="operator", template=version(), base=base)
 
 
 _NAMES = {"cpp": "C++"}
@@ -73,7 +76,7 @@ _NAMES = {"cpp": "C++"}
 def again(prompt: Prompt, reply: str, problem: str) -> Prompt:
     """The same prompt with a reply that could not be used, and why."""
     turns = (*prompt.turns, reply[-_SOURCE_CHARACTERS:], f"That cannot be used: {problem}\n\nAnswer again, complete.")
-    return Prompt(system=prompt.system, turns=turns, purpose=prompt.purpose, template=prompt.template)
+    return replace(prompt, turns=turns)
 
 
 @cache
