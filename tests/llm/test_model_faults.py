@@ -167,7 +167,8 @@ def test_the_google_protocol_fails_by_the_same_reasons(serve: Serve, connect: Co
     faults = {"rate_limited": Fault(429), "garbled": Raw(b"{not json"), "disconnected": Disconnect(), "flood": Flood()}
     faults |= {"server": Fault(503), "auth": Fault(403), "refused": Say("no", finish="refusal"), "timeout": Stall()}
     for reason, fault in faults.items():
-        models = connect(serve([fault]), protocol="google", call={**ONCE, "timeout_s": 0.5, "reply_bytes": 1 << 16})
+        limits = {"timeout_s": 0.3 if reason == "timeout" else 20, "reply_bytes": 1 << 16}
+        models = connect(serve([fault]), protocol="google", call={**ONCE, **limits})
         with pytest.raises(CallFailed) as caught:
             finish(models, lambda models: models.ask(PROMPT))
         assert caught.value.reason == reason

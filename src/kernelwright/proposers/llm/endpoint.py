@@ -136,12 +136,14 @@ class Endpoint:
 
 def _key(config: ModelConfig, provider_keys: tuple[str, ...]) -> str | None:
     """The key for the endpoint. A provider's own is never sent to another address."""
-    if config.key_env or config.base_url:
-        return os.environ.get(config.key_env or "KERNELWRIGHT_API_KEY") or None
-    for name in provider_keys:
-        if key := os.environ.get(name):
+    own_address = config.key_env or config.base_url
+    for name in (config.key_env or "KERNELWRIGHT_API_KEY",) if own_address else provider_keys:
+        if key := os.environ.get(name, "").strip():
+            # Libraries quote a header that they cannot send, key and all.
+            if not (key.isascii() and key.isprintable()):
+                raise UsageError("the key holds characters that no key has", where=name, remedy="set it anew")
             return key
-    if provider_keys:
+    if provider_keys and not own_address:
         raise UsageError(
             f"{config.spec} needs a key", where=provider_keys[0], remedy="set this environment variable to it"
         )
