@@ -193,7 +193,7 @@ def test_settings_with_a_wrong_name_are_named(store: Store, run: str) -> None:
 
 
 def test_names_that_a_provider_does_not_take_are_named(store: Store, run: str) -> None:
-    with pytest.raises(UsageError, match="^openrouter:gpt-4o: OpenRouter model names must be prefixed"):
+    with pytest.raises(UsageError, match=r"^openrouter:gpt-4o: OpenRouter model names must be prefixed"):
         make(configure(["openrouter:gpt-4o"], base_url="http://127.0.0.1:1/v1"), store.call_log(run))
 
 
