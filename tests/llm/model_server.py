@@ -166,7 +166,7 @@ class _Handler(BaseHTTPRequestHandler):
     def answer(self, request: Request, answer: Answer) -> None:
         if isinstance(answer, Say):
             self.owner.closing.wait(answer.after_s)
-            self.send(200, json.dumps(_FORMS[_protocol(request.path)](request, answer)).encode())
+            self.send(200, json.dumps(reply_body(request, answer)).encode())
         elif isinstance(answer, Fault):
             headers = dict(answer.headers)
             if answer.retry_after is not None:
@@ -249,6 +249,11 @@ def _text(content: Any) -> str:
     return content if isinstance(content, str) else "".join(part.get("text", "") for part in content)
 
 
+def reply_body(request: Request, say: Say) -> dict[str, Any]:
+    """A reply in the form of the protocol that the request came in."""
+    return {"openai": _openai, "anthropic": _anthropic, "google": _google}[_protocol(request.path)](request, say)
+
+
 def _openai(request: Request, say: Say) -> dict[str, Any]:
     message: dict[str, Any] = {"role": "assistant", "content": say.text}
     if say.finish == "refusal":
@@ -295,10 +300,3 @@ def _google(request: Request, say: Say) -> dict[str, Any]:
     counts = {"promptTokenCount": say.input_tokens, "candidatesTokenCount": say.output_tokens}
     counts["totalTokenCount"] = say.input_tokens + say.output_tokens
     return {"candidates": [candidate], "usageMetadata": counts if say.usage else {}, "modelVersion": request.model}
-
-
-_FORMS: Mapping[str, Callable[[Request, Say], dict[str, Any]]] = {
-    "openai": _openai,
-    "anthropic": _anthropic,
-    "google": _google,
-}

@@ -176,10 +176,25 @@ def test_a_key_goes_to_no_other_address_than_its_providers(
     assert set(sent.values()) == {KEY}
 
 
+@pytest.mark.parametrize("key", ["sk-secret-0123456789\nmore", "sk-secret-0123456789–0", "\x1bsk-secret-0123456789"])
+def test_a_key_that_no_header_takes_is_named_and_not_shown(
+    store: Store, run: str, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    with pytest.raises(UsageError, match="OPENAI_API_KEY: the key holds characters") as caught:
+        make(configure(["openai:gpt-4o"]), store.call_log(run))
+    assert "secret" not in str(caught.value)
+
+
 def test_settings_with_a_wrong_name_are_named(store: Store, run: str) -> None:
     WORK.write_text('[[models]]\nspec = "ollama:x"\nsettings = { temprature = 0.5 }\n')
     with pytest.raises(UsageError, match="ollama:x: there is no setting 'temprature'; pydantic-ai's OpenAI"):
         make(configure(), store.call_log(run))
+
+
+def test_names_that_a_provider_does_not_take_are_named(store: Store, run: str) -> None:
+    with pytest.raises(UsageError, match=r"^openrouter:gpt-4o: OpenRouter model names must be prefixed"):
+        make(configure(["openrouter:gpt-4o"], base_url="http://127.0.0.1:1/v1"), store.call_log(run))
 
 
 def test_without_the_packages_it_says_what_to_install() -> None:

@@ -6,11 +6,26 @@ import asyncio
 import gzip
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from llm_helpers import KEY, finish
-from model_server import Disconnect, Fault, Flood, ModelServer, Raw, Say, Script, Stall
+from model_server import (
+    Answer,
+    Disconnect,
+    Fault,
+    Flood,
+    ModelServer,
+    Raw,
+    Request,
+    Say,
+    Script,
+    Stall,
+    reply_body,
+)
 
 from kernelwright.proposers.llm.call import BudgetSpent, CallFailed, Prompt
 from kernelwright.proposers.llm.models import Models
@@ -94,11 +109,66 @@ def test_each_fault_is_a_failed_call_with_a_reason(
     assert (models.spent.input_tokens, models.spent.output_tokens) == (server.input_tokens, server.output_tokens)
 
 
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@pytest.mark.parametrize("protocol", ["openai", "anthropic", "google"])
+@pytest.mark.filterwarnings("ignore")
+def test_no_form_of_reply_ends_a_run(serve: Serve, connect: Connect, store: Store, run: str, protocol: str) -> None:
+    """Any JSON in the place of any part of a reply: text arrives or the call fails, nothing else."""
+    script: list[Answer] = [Say()]
+    server = serve(lambda _: script[0])
+    models = connect(server, protocol=protocol, call=ONCE)
+
+    async def ask(body: bytes) -> None:
+        script[0] = Raw(body)
+        try:
+            assert (await models.ask(PROMPT)).text
+        except CallFailed as failure:
+            assert failure.reason in ("garbled", "empty", "refused", "server", "bad_request")
+
+    with asyncio.Runner() as runner:
+
+        @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+        @given(st.data())
+        def law(data: st.DataObject) -> None:
+            reply = reply_of(protocol, data.draw(st.sampled_from(["stop", "length", "tool", "refusal"])))
+            places = list(leaves(reply))
+            *way, last = data.draw(st.sampled_from(places))
+            inner = reply
+            for step in way:
+                inner = inner[step]
+            inner[last] = data.draw(JSON)
+            runner.run(ask(json.dumps(reply).encode()))
+
+        law()
+        runner.run(models.close())
+    assert len(store.calls(run)) == len(server.requests)
+
+
+def reply_of(protocol: str, finish: str) -> Any:
+    path = {"openai": "/chat/completions", "anthropic": "/messages", "google": ":generateContent"}[protocol]
+    request = Request(path, "", {}, {"model": "m"}, "", ("x",))
+    return reply_body(request, Say("text", finish=finish, logprobs=[-1.0]))
+
+
+def leaves(value: Any, *way: Any) -> Iterator[tuple[Any, ...]]:
+    """The ways to all parts of a reply."""
+    for step in value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ():
+        yield (*way, step)
+        yield from leaves(value[step], *way, step)
+
+
 def test_the_google_protocol_fails_by_the_same_reasons(serve: Serve, connect: Connect) -> None:
     faults = {"rate_limited": Fault(429), "garbled": Raw(b"{not json"), "disconnected": Disconnect(), "flood": Flood()}
     faults |= {"server": Fault(503), "auth": Fault(403), "refused": Say("no", finish="refusal"), "timeout": Stall()}
     for reason, fault in faults.items():
-        models = connect(serve([fault]), protocol="google", call={**ONCE, "timeout_s": 0.5, "reply_bytes": 1 << 16})
+        limits = {"timeout_s": 0.3 if reason == "timeout" else 20, "reply_bytes": 1 << 16}
+        models = connect(serve([fault]), protocol="google", call={**ONCE, **limits})
         with pytest.raises(CallFailed) as caught:
             finish(models, lambda models: models.ask(PROMPT))
         assert caught.value.reason == reason

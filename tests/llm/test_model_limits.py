@@ -122,7 +122,8 @@ def test_a_limit_too_small_for_any_call_says_so(serve: Serve, connect: Connect) 
 def test_no_call_begins_when_the_time_for_waiting_is_over(serve: Serve, connect: Connect) -> None:
     models = connect(serve([Say("x", after_s=0.06)]), limits={"seconds": 0.1})
     ends = finish(models, lambda models: ask_all(models, 10, at_once=1))
-    assert ends == {"reply": 2, "spent": 8}
+    assert ends["reply"] in (1, 2)
+    assert ends["spent"] == 10 - ends["reply"]
 
 
 def test_many_calls_run_at_once(serve: Serve, connect: Connect) -> None:

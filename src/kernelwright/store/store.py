@@ -18,7 +18,7 @@ from kernelwright.errors import StoreError, UsageError
 from kernelwright.home import home
 from kernelwright.judge.verdict import Verdict
 from kernelwright.proposers.base import Attempt, Candidate
-from kernelwright.proposers.llm.call import CallRecord
+from kernelwright.proposers.llm.call import CallLog, CallRecord
 from kernelwright.store.calls import StoredCalls, records
 from kernelwright.store.database import Database
 from kernelwright.store.locks import FileLocks, Locks, PostgresLocks
@@ -166,7 +166,7 @@ class Store:
             if all(session.scalar(row) is None for row in rows):
                 session.execute(delete(RunRow).where(RunRow.id == run))
 
-    def call_log(self, run: str) -> StoredCalls:
+    def call_log(self, run: str) -> CallLog:
         """The record of the run's calls of language models; to be made anew when the run is resumed."""
         return StoredCalls(self._database, run)
 

@@ -109,7 +109,7 @@ class CallFailed(Exception):
 
 
 class BudgetSpent(Exception):
-    """The next call might go beyond a limit; the text names the limit. Nothing was sent."""
+    """One more call could go beyond a limit, which the text names. Nothing was sent."""
 
 
 @dataclass(frozen=True)
@@ -188,7 +188,7 @@ class Answerer(ABC):
 
         Raises:
             CallFailed: there is none; the run can go on.
-            BudgetSpent: a limit is reached; asking again is of no use.
+            BudgetSpent: the limits have no room for one more call.
             StoreError: the record cannot be written.
         """
 

@@ -15,6 +15,7 @@ from typing import Any, cast
 import httpx2
 from genai_prices import calc_price
 from pydantic_ai.direct import model_request
+from pydantic_ai.exceptions import UserError
 from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, SystemPromptPart, TextPart, UserPromptPart
 from pydantic_ai.settings import ModelSettings
 from pydantic_ai.usage import RequestUsage
@@ -46,7 +47,7 @@ class Endpoint:
     """Life cycle: made once a run; `request` as often and as concurrently as you like; `close` at the end.
 
     Raises:
-        UsageError: the key is missing or a setting has a wrong name.
+        UsageError: the key is missing, or a setting or the model has an impossible name.
     """
 
     def __init__(self, config: ModelConfig, call: CallSettings) -> None:
@@ -66,7 +67,10 @@ class Endpoint:
             headers={"Accept-Encoding": "identity"},
             event_hooks={"response": [_bounded(call.reply_bytes)]},
         )
-        self._model = provider.build(config.name, config.base_url, key, self._http)
+        try:
+            self._model = provider.build(config.name, config.base_url, key, self._http)
+        except UserError as error:
+            raise UsageError(str(error), where=config.spec) from error
         own = {"max_tokens": config.max_tokens, "timeout": call.timeout_s, "request_timeout": call.timeout_s}
         self._settings = cast("ModelSettings", {**config.settings, **own})
 
@@ -136,12 +140,14 @@ class Endpoint:
 
 def _key(config: ModelConfig, provider_keys: tuple[str, ...]) -> str | None:
     """The key for the endpoint. A provider's own is never sent to another address."""
-    if config.key_env or config.base_url:
-        return os.environ.get(config.key_env or "KERNELWRIGHT_API_KEY") or None
-    for name in provider_keys:
-        if key := os.environ.get(name):
+    own_address = config.key_env or config.base_url
+    for name in (config.key_env or "KERNELWRIGHT_API_KEY",) if own_address else provider_keys:
+        if key := os.environ.get(name, "").strip():
+            # Libraries quote a header that they cannot send, key and all.
+            if not (key.isascii() and key.isprintable()):
+                raise UsageError("the key holds characters that no key has", where=name, remedy="set it anew")
             return key
-    if provider_keys:
+    if provider_keys and not own_address:
         raise UsageError(
             f"{config.spec} needs a key", where=provider_keys[0], remedy="set this environment variable to it"
         )

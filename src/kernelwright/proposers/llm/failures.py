@@ -12,19 +12,17 @@ from kernelwright.proposers.llm.call import NOTHING, CallFailed, Reason, clean
 _LONGEST_DETAIL = 300
 
 ERRORS = (
-    errors.AgentRunError,
-    errors.UserError,
     httpx2.HTTPError,
-    # What the libraries raise where a reply is JSON, but not of the form that they expect.
+    RuntimeError,  # pydantic-ai's own errors are of this class
     ArithmeticError,
     AssertionError,
     AttributeError,
     LookupError,
-    RecursionError,
     TypeError,
     ValueError,
 )
-"""What a request may raise: errors that have a name, and those that strange replies cause inside the libraries."""
+"""What a request may raise: errors that have a name, and those that replies of a strange form cause inside the
+libraries."""
 
 
 class Flood(httpx2.ReadError):

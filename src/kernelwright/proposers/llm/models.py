@@ -149,8 +149,8 @@ def make(configuration: Configuration, log: CallLog) -> Models:
     """The models of a configuration.
 
     Raises:
-        UsageError: the packages for models are not installed, a key is missing, a setting has a wrong name, or there
-            is a limit in USD for a model whose price nobody knows.
+        UsageError: the packages for models are not installed, a key is missing, a setting or a model has an impossible
+            name, or there is a limit in USD for a model whose price nobody knows.
     """
     try:
         from kernelwright.proposers.llm.endpoint import Endpoint
