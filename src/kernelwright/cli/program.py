@@ -9,7 +9,21 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from kernelwright.cli import doctor, evaluate, export, optimize, resume, runs, show, task
+from kernelwright.cli import (
+    agent,
+    doctor,
+    evaluate,
+    export,
+    guide,
+    mcp,
+    node,
+    optimize,
+    relay,
+    resume,
+    runs,
+    show,
+    task,
+)
 from kernelwright.errors import EXIT_ENVIRONMENT, EXIT_USAGE, KernelwrightError
 
 EXIT_CODES = (
@@ -54,8 +68,9 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
-for _module in (optimize, evaluate, task, runs, show, resume, export, doctor):
+for _module in (optimize, evaluate, task, guide, runs, show, node, resume, export, doctor, relay, mcp):
     app.command(_module.__name__.rpartition(".")[2], epilog=EXIT_CODES)(_module.command)
+app.add_typer(agent.app, name="agent", epilog=EXIT_CODES)
 
 
 def _print_version(wanted: bool) -> None:
