@@ -8,7 +8,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +128,23 @@ def test_http(home: Path, tasks: Path, server: Running, mode: str) -> None:
     assert server.program.end(signal.SIGINT) == 0
 
 
+def test_held_out_cases_stay_hidden(home: Path, tasks: Path) -> None:
+    view = make_view(12)
+    failed = next(node for node in view.nodes if not node.verdict.accepted)
+    hint = {"reason": "fails_held_out", "message": "wrong on secret", "evidence": {"case": "secret"}}
+    node = replace(failed, verdict=failed.verdict.model_copy(update=hint))
+    run = store_run(replace(view, nodes=[node]), finished=False)
+
+    async def scene() -> None:
+        async with Client(stdio(tasks)) as client:
+            for tool, more in (("nodes", {}), ("node", {"number": 1})):
+                text = await said(client, tool, run=run, **more)
+                assert "fails_held_out" in text
+                assert "secret" not in text
+
+    asyncio.run(scene())
+
+
 def test_tricks_reach_nothing_outside_the_folder(tasks: Path, server: Running) -> None:
     async def scene() -> None:
         async with server.client("bad") as client:
@@ -183,9 +200,6 @@ def test_an_honest_client_is_served_beside_a_hostile_one(tasks: Path, server: Ru
             verdict = (await good.call_tool("evaluate", {"task": "relu.py", "source": KERNEL})).structured_content
             assert verdict["outcome"] == "accepted", verdict
             assert verdict["floor_us"] > 0
-            wrong = KERNEL.replace("* 2 + 1", "* 2 + (n == 7 * 333 ? 2 : 1)")
-            hidden = (await good.call_tool("evaluate", {"task": "relu.py", "source": wrong})).structured_content
-            assert (hidden["reason"], hidden["evidence"]) == ("fails_held_out", {})
             told = await flooding
             assert len(told) >= 2 * CALLS_A_CLIENT
             assert all("of your calls are under way" in text for text in told)

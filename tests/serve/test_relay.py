@@ -244,6 +244,18 @@ def test_the_token_is_in_a_file_of_the_owners_alone(relay: Running) -> None:
     assert file.stat().st_mode & 0o777 == 0o600
 
 
+def test_a_reply_that_cannot_be_sent_is_told_to_both_sides(relay: Running) -> None:
+    with pytest.raises(httpx.ReadTimeout):
+        relay.ask("too much", timeout=0.3)
+    number = relay.prompt("too much").name[:4]
+    with (relay.folder / f"{number}.reply.md").open("w") as file:
+        file.truncate(1 << 40)
+    response = relay.ask("too much")
+    assert response.status_code == 500
+    assert f"{number}.reply.md: the reply is larger than" in response.json()["error"]["message"]
+    relay.program.expect(f"{number} cannot be answered: its reply is too large")
+
+
 def test_a_restart_changes_nothing_for_who_asks_again(tmp_path: Path) -> None:
     with program("relay", tmp_path, "--port", "0") as first:
         relay = started(first, tmp_path)

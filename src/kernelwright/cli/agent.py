@@ -24,4 +24,3 @@ def init(
     print("\n".join(f"wrote  {path}" for path in written) or "everything is there already")
     if shutil.which("kernelwright") is None:
         print("note   `kernelwright` is not on PATH: start the agent from a shell where it is")
-    print("Codex reads its MCP servers elsewhere: codex mcp add kernelwright -- kernelwright mcp")

@@ -12,6 +12,7 @@ FILES = {
     ".claude/skills/kernelwright/SKILL.md": "skill.md.j2",
     ".mcp.json": "mcp.json.j2",
     "AGENTS.md": "agents.md.j2",
+    ".codex/config.toml": "codex.toml.j2",
     "GEMINI.md": "agents.md.j2",
     ".gemini/settings.json": "mcp.json.j2",
 }

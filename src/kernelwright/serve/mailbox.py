@@ -61,7 +61,7 @@ class Mailbox:
         path = self.prompt_file(number)
         try:
             if not path.exists():
-                unfinished = self.folder / f".{path.name}"
+                unfinished = path.with_suffix(".unfinished")  # what looks for *.prompt.md must not find it yet
                 unfinished.write_bytes(content)
                 unfinished.rename(path)
         except OSError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import signal
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -44,7 +45,11 @@ class Tokens:
 
 
 async def serve_stdio(root: TaskFolder, target: str) -> None:
-    """Serves the program that started this one, over stdin and stdout, until it closes them."""
+    """Serves the program that started this one, over stdin and stdout, until it closes them.
+
+    Ctrl-C ends the process at once: the SDK's reader cannot be interrupted, and the judges end with this process.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     async with Bench(target) as bench:
         await _server(Tools(root, bench)).run_stdio_async()
 
@@ -66,7 +71,7 @@ def _server(tools: Tools, **auth: Any) -> MCPServer[Any]:
     server: MCPServer[Any] = MCPServer(
         "kernelwright", version=version("kernelwright"), instructions=_INSTRUCTIONS, log_level="WARNING", **auth
     )
-    for tool in tools.all:
+    for tool in tools.offered:
         server.add_tool(_explained(tool))
     return server
 

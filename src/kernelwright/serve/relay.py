@@ -26,13 +26,15 @@ from kernelwright.serve.mailbox import Mailbox
 LARGEST_REQUEST = 8 << 20
 MOST_WAITING = 1000
 _BEAT_S = 10.0
-Outcome = Literal["waits", "answered", "left"]
+Outcome = Literal["waits", "answered", "failed", "left"]
 
 
 @dataclass(frozen=True)
 class Event:
-    """What became of a prompt: it waits, was answered, or its asker went away. `waiting` are the prompts that do
-    wait."""
+    """What became of a prompt: it waits, was answered, has a reply that cannot be sent, or its asker went away.
+
+    `characters` are those of the prompt, of an answer those of the reply; `waiting` are the prompts that do wait.
+    """
 
     kind: Outcome
     number: int
@@ -103,11 +105,15 @@ class Relay:
                     yield reply.result()
                     return
                 yield None
+        except KernelwrightError:
+            outcome = "failed"
+            raise
         finally:
             for task in (reply, gone, stop):
                 task.cancel()
             self._waiting -= Counter([number])
-            self._tell(outcome, number, size, time.monotonic() - begun)
+            if outcome != "left" or not self._stopping.is_set():
+                self._tell(outcome, number, size, time.monotonic() - begun)
 
     def _tell(self, kind: Outcome, number: int, characters: int, seconds: float) -> None:
         self._listener(Event(kind, number, characters, seconds, tuple(sorted(self._waiting))))

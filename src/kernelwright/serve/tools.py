@@ -28,7 +28,7 @@ Language = Annotated[str, Field(description="What candidates are written in.")]
 
 
 class Tools:
-    """The tools: every method that `all` names, under its own name; its docstring is what the agent reads.
+    """The tools: every method that `offered` names, under its own name; its docstring is what the agent reads.
 
     Raises `KernelwrightError`s, whose text the agent gets. What needs a judge takes turns among clients.
     """
@@ -37,7 +37,7 @@ class Tools:
         self._folder, self._bench, self._turns = folder, bench, Turns(CALLS_A_CLIENT)
 
     @property
-    def all(self) -> tuple[Callable[..., Any | Awaitable[Any]], ...]:
+    def offered(self) -> tuple[Callable[..., Any | Awaitable[Any]], ...]:
         """What is offered: to add a tool, write a method and name it here."""
         return (self.task, self.guide, self.evaluate, self.runs, self.nodes, self.node, self.best)
 

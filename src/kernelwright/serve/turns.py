@@ -11,8 +11,8 @@ from kernelwright.errors import UsageError
 
 
 class Turns:
-    """Round-robin over clients, first come first served within one. Life cycle: made in a running event loop's
-    program; `async with turns.of(client)` around each piece of work, as concurrently as clients like."""
+    """Round-robin over clients, first come first served within one. Life cycle: made once;
+    `async with turns.of(client)` around each piece of work, as concurrently as clients like, in one event loop."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
