@@ -43,8 +43,8 @@ class Tools:
 
     async def task(self, task: TaskName, language: Language = "cpp") -> dict[str, Any]:
         """Read a task: the reference's source, its cases (shapes, dtypes, FLOPs, bytes), the floor of each case in µs
-        (the time that no kernel can beat on this machine), and whether it is a fair test. Held-out cases exist that
-        are not shown."""
+        (the time that no kernel can beat on this machine), and whether it is a fair test. There may be
+        held-out cases, which are not shown."""
         made = self._load(task)
         async with self._turns.of(_client()):
             description = await self._bench.describe(made, language)
