@@ -28,8 +28,8 @@ from rich.table import Table
 from rich.text import Text
 
 import kernelwright
+from kernelwright import format as fmt
 from kernelwright import registry
-from kernelwright.report import format as fmt
 
 ROOT = Path(__file__).resolve().parent.parent
 TASKS = ROOT / "benchmarks" / "tasks"

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from kernelwright.errors import UsageError
 
-Group = Literal["languages", "targets", "proposers", "policies"]
+Group = Literal["languages", "targets", "proposers", "policies", "knowledge"]
 
 
 def names(group: Group) -> list[str]:
@@ -16,7 +16,7 @@ def names(group: Group) -> list[str]:
 
 
 def load(group: Group, name: str) -> Any:
-    """The class registered under `name`.
+    """The class (in `knowledge`: the package of documents) registered under `name`.
 
     Raises:
         UsageError: nothing is registered under that name.

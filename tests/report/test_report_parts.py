@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_up_run import HOSTILE
 
+from kernelwright import format as fmt
 from kernelwright.errors import MachineError
 from kernelwright.report import files
-from kernelwright.report import format as fmt
 from kernelwright.report.layout import places
 from kernelwright.report.source import difference
 

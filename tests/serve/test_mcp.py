@@ -26,7 +26,7 @@ from kernelwright.serve.mcp_server import LARGEST_REQUEST
 from kernelwright.serve.tools import CALLS_A_CLIENT, LARGEST_SOURCE
 
 MODES = ("legacy", "auto")  # with a handshake and a session, as agents of 2025 do, and without
-NAMES = {"task", "guide", "evaluate", "runs", "nodes", "node", "best"}
+NAMES = {"task", "guide", "evaluate", "runs", "nodes", "node", "best", "search_knowledge"}
 
 
 @dataclass
@@ -90,6 +90,7 @@ async def tour(client: Client, run: str) -> None:
     assert {tool.name for tool in (await client.list_tools()).tools} == NAMES
     assert "tvm_ffi" in await said(client, "guide")
     assert "choose one of: cpp" in await refused(client, "guide", language="fortran")
+    assert "softmax" in await said(client, "search_knowledge", query="softmax over rows", count=2)
     runs = (await client.call_tool("runs", {})).structured_content["runs"]
     assert [each["run"] for each in runs] == [run]
     nodes = (await client.call_tool("nodes", {"run": run, "first": 2, "count": 3})).structured_content

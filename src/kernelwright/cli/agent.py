@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Set up coding agents.", no_args_is_help=True)
 
-
-@app.command()
 def init(
     folder: Annotated[
         Path, typer.Argument(metavar="DIR", help="The folder the agent works in.", file_okay=False, show_default=False)
@@ -24,3 +22,7 @@ def init(
     print("\n".join(f"wrote  {path}" for path in written) or "everything is there already")
     if shutil.which("kernelwright") is None:
         print("note   `kernelwright` is not on PATH: start the agent from a shell where it is")
+
+
+COMMANDS: dict[str, Callable[..., None]] = {"init": init}
+HELP = "Set up coding agents."

@@ -15,6 +15,7 @@ from kernelwright.cli import (
     evaluate,
     export,
     guide,
+    knowledge,
     mcp,
     node,
     optimize,
@@ -70,7 +71,11 @@ app = typer.Typer(
 )
 for _module in (optimize, evaluate, task, guide, runs, show, node, resume, export, doctor, relay, mcp):
     app.command(_module.__name__.rpartition(".")[2], epilog=EXIT_CODES)(_module.command)
-app.add_typer(agent.app, name="agent", epilog=EXIT_CODES)
+for _module in (knowledge, agent):
+    _group = typer.Typer(help=_module.HELP, epilog=EXIT_CODES)
+    for _name, _command in _module.COMMANDS.items():
+        _group.command(_name, epilog=EXIT_CODES)(_command)
+    app.add_typer(_group, name=_module.__name__.rpartition(".")[2])
 
 
 def _print_version(wanted: bool) -> None:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from kernelwright import format as fmt
 from kernelwright.cli.output import stdout_reserved
 from kernelwright.errors import EXIT_INTERRUPTED
-from kernelwright.report import format as fmt
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

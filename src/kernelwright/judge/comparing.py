@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from kernelwright.judge import numerics
+from kernelwright.judge.picture import LEGEND, picture
 from kernelwright.judge.reference import Expected
 from kernelwright.judge.rejection import Rejection
 from kernelwright.judge.tensors import Array, BadTensor, Claim, UnknownDtype, widen
-from kernelwright.judge.verdict import Reason
+from kernelwright.judge.verdict import WRONG_MAP, Reason
 
 _PART = 1 << 18
 
@@ -76,9 +78,15 @@ def compare_output(fetch: numerics.Fetch, want: Expected, what: str) -> numerics
     if want.bound.admits(found):
         return found
     found = numerics.errors(fetch, want.dtype, want.exact, want.magnitude, alternative=want.alternative, locate=True)
+    wrong = numerics.beyond(fetch, want.dtype, want.exact, want.magnitude, want.bound.max, want.alternative)
     if found.non_finite >= 0:
         raise _wrong(
-            fetch, want, found.non_finite, "non_finite", f"{what}: NaN or infinity where the reference is finite"
+            fetch,
+            want,
+            found.non_finite,
+            "non_finite",
+            f"{what}: NaN or infinity where the reference is finite",
+            **_where(wrong),
         )
     message = (
         f"{what}: error {found.max:.2e} (mean {found.mean:.2e}) relative to float64, allowed {want.bound.max:.2e} "
@@ -95,28 +103,34 @@ def compare_output(fetch: numerics.Fetch, want: Expected, what: str) -> numerics
         mean_error=found.mean,
         allowed_max=want.bound.max,
         allowed_mean=want.bound.mean,
+        **_where(wrong),
     )
+
+
+def _where(wrong: npt.NDArray[np.bool_]) -> dict[str, Any]:
+    """How many elements are wrong, and a picture of where; nothing where only the mean is."""
+    count = int(np.count_nonzero(wrong))
+    return {"wrong": count, "elements": wrong.size, WRONG_MAP: picture(wrong), "map_legend": LEGEND} if count else {}
 
 
 def _equal(fetch: numerics.Fetch, want: Expected, exact: Array, what: str) -> None:
     """Exact comparison, for integers and booleans; another right answer counts too."""
-    flat = exact.reshape(-1)
+    flat, wrong = exact.reshape(-1), np.zeros(exact.size, np.bool_)
     other = want.alternative.reshape(-1) if want.alternative is not None else None
-    first, count = -1, 0
     for start in range(0, flat.size, _PART):
         stop = min(start + _PART, flat.size)
         got = fetch(start, stop)
         right = got == flat[start:stop]
         if other is not None:
             right |= got == other[start:stop]
-        if not right.all():
-            wrong = np.flatnonzero(~right)
-            first, count = (start + int(wrong[0]) if first < 0 else first), count + wrong.size
-    if count:
-        raise _wrong(fetch, want, first, "wrong_values", f"{what}: {count} of {flat.size} elements differ")
+        wrong[start:stop] = ~right
+    if wrong.any():
+        message = f"{what}: {np.count_nonzero(wrong)} of {flat.size} elements differ"
+        first = int(np.argmax(wrong))
+        raise _wrong(fetch, want, first, "wrong_values", message, **_where(wrong.reshape(exact.shape)))
 
 
-def _wrong(fetch: numerics.Fetch, want: Expected, flat: int, reason: Reason, message: str, **more: float) -> Rejection:
+def _wrong(fetch: numerics.Fetch, want: Expected, flat: int, reason: Reason, message: str, **more: Any) -> Rejection:
     assert want.exact is not None
     index = [int(i) for i in np.unravel_index(flat, want.exact.shape)] if want.exact.ndim else []
     got, right = fetch(flat, flat + 1), want.exact.reshape(-1)[flat : flat + 1]

@@ -161,6 +161,23 @@ def errors(
     return Errors(top[0], sum(found[1] for found in parts) / exact.size, top[2], min(bad) if bad else -1)
 
 
+def beyond(
+    fetch: Fetch, dtype: str, exact: Array, magnitude: Float64, limit: float, alternative: Array | None = None
+) -> npt.NDArray[np.bool_]:
+    """Which elements are further off than `limit`; the other arguments are those of `errors`."""
+    flat, sizes = exact.reshape(-1), magnitude.reshape(-1)
+    row = exact.size // sizes.size
+    wrong = np.empty(exact.size, np.bool_)
+    for first in range(0, sizes.size, max(1, _CHUNK // row)):
+        start, stop = first * row, min(first * row + max(_CHUNK // row, 1) * row, exact.size)
+        value, size = widen(fetch(start, stop), dtype), sizes[first : -(-stop // row)]
+        off = _relative(value, flat[start:stop], size) > limit
+        if alternative is not None:
+            off &= _relative(value, alternative.reshape(-1)[start:stop], size) > limit
+        wrong[start:stop] = off
+    return wrong.reshape(exact.shape)
+
+
 def _part(
     got: Array, dtype: str, want: Array, other: Array | None, size: Float64, start: int
 ) -> tuple[float, float, int, int]:

@@ -15,7 +15,7 @@ from kernelwright.judge.pairs import MIN_PAIRS, Pairs
 from kernelwright.judge.pools import Pool, Pools, prepare
 from kernelwright.judge.reference import Expected, Inputs
 from kernelwright.judge.rejection import Rejection
-from kernelwright.judge.verdict import CaseTiming
+from kernelwright.judge.verdict import WRONG_MAP, CaseTiming
 from kernelwright.tasks import CaseInfo
 
 SECONDS, GLANCE = 2.0, 0.4
@@ -132,7 +132,9 @@ class Stopwatch:
             side.unchanged(answer, inputs[slot], slot, SAMPLE)
         except Rejection as rejection:
             # No values: the same inputs are timed again for others, and what is said here is read by who writes those.
-            told = {key: value for key, value in rejection.evidence.items() if key not in ("got", "expected")}
+            told = {
+                key: value for key, value in rejection.evidence.items() if key not in ("got", "expected", WRONG_MAP)
+            }
             message = str(rejection).partition("; at ")[0]
             raise Rejection(
                 rejection.reason, f"a timed call: {message}", **{"case": pool.case.name, **told}

@@ -30,6 +30,8 @@ _OF_THE_MOMENT = ("timed_out", "over_limit", "implausible", "unstable_timing")
 """Reasons that may be the machine's fault: what else ran there, how much memory was free, a ceiling that was off."""
 HELD_OUT_REASON = "inner_reason"
 """Where the evidence of `fails_held_out` says why."""
+WRONG_MAP = "map"
+"""Where the evidence of wrong results has a picture of where they are: lines of text."""
 STAGES = ("build", "run", "compare", "hold_out", "audit", "time")
 
 

@@ -11,10 +11,10 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
 
+from kernelwright import format as fmt
 from kernelwright import registry, toolchain
 from kernelwright.errors import KernelwrightError, MachineError
 from kernelwright.home import home
-from kernelwright.report import format as fmt
 
 
 @dataclass(frozen=True)

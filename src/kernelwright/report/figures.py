@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from kernelwright.report import format as fmt
+from kernelwright import format as fmt
 from kernelwright.report.layout import places
 from kernelwright.report.view import Node, RunView
 from kernelwright.targets.roofline import bandwidth_at, bandwidth_of, written_share

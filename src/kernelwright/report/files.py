@@ -7,8 +7,8 @@ import re
 import tempfile
 from pathlib import Path
 
+from kernelwright import format as fmt
 from kernelwright.errors import MachineError
-from kernelwright.report import format as fmt
 from kernelwright.report.view import RunView
 
 _WIDTH = 110

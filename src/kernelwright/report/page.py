@@ -9,8 +9,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from kernelwright import format as fmt
 from kernelwright.report import figures, source
-from kernelwright.report import format as fmt
 from kernelwright.report.view import Node, RunView
 from kernelwright.targets.roofline import bandwidth_of
 

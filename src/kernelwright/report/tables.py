@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from kernelwright.report import format as fmt
+from kernelwright import format as fmt
 
 if TYPE_CHECKING:
     from kernelwright.judge.verdict import Comparison, StageReport, Verdict
+    from kernelwright.knowledge import Document, Passage
     from kernelwright.report.doctor import Check
     from kernelwright.report.view import RunView
     from kernelwright.store import RunRecord
@@ -230,6 +231,29 @@ def runs(records: Sequence[RunRecord]) -> RenderableType:
             started,
         )
     return made
+
+
+def documents(found: Mapping[str, Document]) -> RenderableType:
+    """Documents by name: what each is about and where it comes from."""
+    made = table("name", "kind", "languages", "targets", "title", "from")
+    for column in made.columns:
+        column.justify = "left"
+    for name, each in found.items():
+        source = f"{each.source.run}, {each.source.date}" if each.source else ""
+        about = (", ".join(each.languages) or "all", ", ".join(each.targets) or "all", each.title, source)
+        made.add_row(Text(name), each.kind, *map(Text, about))
+    return made
+
+
+def passages(found: Sequence[Passage]) -> RenderableType:
+    """Sections of documents, the best first."""
+    if not found:
+        return Text("nothing fits; `kernelwright knowledge list` shows all documents")
+    parts: list[RenderableType] = []
+    for each in found:
+        head = " · ".join(filter(None, (each.title, each.heading)))
+        parts += [Text.assemble((head, "bold"), (f"  {each.name}", "dim")), Text(each.text), Text("")]
+    return Group(*parts[:-1])
 
 
 def doctor(checks: Sequence[Check]) -> RenderableType:

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from kernelwright import api
 from kernelwright.errors import UsageError
+from kernelwright.knowledge import open_library
 from kernelwright.proposers.base import Candidate
 from kernelwright.report.view import Node, as_json
 from kernelwright.serve.bench import Bench
@@ -35,11 +36,21 @@ class Tools:
 
     def __init__(self, folder: TaskFolder, bench: Bench) -> None:
         self._folder, self._bench, self._turns = folder, bench, Turns(CALLS_A_CLIENT)
+        self._library = open_library()
 
     @property
     def offered(self) -> tuple[Callable[..., Any | Awaitable[Any]], ...]:
         """What is offered: to add a tool, write a method and name it here."""
-        return (self.task, self.guide, self.evaluate, self.runs, self.nodes, self.node, self.best)
+        return (
+            self.task,
+            self.guide,
+            self.evaluate,
+            self.runs,
+            self.nodes,
+            self.node,
+            self.best,
+            self.search_knowledge,
+        )
 
     async def task(self, task: TaskName, language: Language = "cpp") -> dict[str, Any]:
         """Read a task: the reference's source, its cases (shapes, dtypes, FLOPs, bytes), the floor of each case in µs
@@ -103,6 +114,17 @@ class Tools:
         if view.best_node is None:
             raise UsageError("no candidate was accepted", where=view.run, remedy="`nodes` says why each was rejected")
         return _shown(view.best_node).in_full()
+
+    def search_knowledge(
+        self,
+        query: Annotated[str, Field(max_length=1000, description="Words; names of operations help, e.g. softmax.")],
+        count: Annotated[int, Field(ge=1, le=20, description="How many sections at most.")] = 5,
+        language: Language = "cpp",
+    ) -> dict[str, Any]:
+        """Search what is known about writing kernels: constraints, guidance, hardware, and what past runs found to
+        work. The sections that fit the words best, best first."""
+        found = self._library.search(query, language=language, k=count)
+        return {"sections": [passage.to_json() for passage in found]}
 
     def _load(self, name: str) -> Task:
         return api.load_task(self._folder.file(name))

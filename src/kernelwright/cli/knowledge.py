@@ -1,0 +1,79 @@
+"""`kernelwright knowledge`: the documents that proposers are given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kernelwright.cli.options import JsonOption
+from kernelwright.cli.output import print_json, show
+
+LanguageFilter = Annotated[
+    str | None, typer.Option("--language", help="Only what speaks of this language.", show_default=False)
+]
+TargetFilter = Annotated[
+    str | None, typer.Option("--target", help="Only what speaks of this target.", show_default=False)
+]
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="As `list` prints it.", show_default=False)]
+
+
+def add(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Markdown files.", show_default=False)],
+    json: JsonOption = False,
+) -> None:
+    """Check documents and copy them into your folder; one of the same name is replaced."""
+    from kernelwright.knowledge import open_library
+
+    names = open_library().add(files)
+    if json:
+        print_json(names)
+    else:
+        print("\n".join(f"added  {name}" for name in names))
+
+
+def list_(language: LanguageFilter = None, target: TargetFilter = None, json: JsonOption = False) -> None:
+    """List all documents: Kernelwright's, those of other packages, yours, and what runs have taught."""
+    from kernelwright.knowledge import open_library
+    from kernelwright.report import tables
+
+    found = open_library().documents(language=language, target=target)
+    if json:
+        print_json([{"name": name, **document.to_json()} for name, document in found.items()])
+    else:
+        show(tables.documents(found))
+
+
+def search(
+    words: Annotated[list[str], typer.Argument(metavar="WORDS...", help="What to look for.", show_default=False)],
+    language: LanguageFilter = None,
+    target: TargetFilter = None,
+    limit: Annotated[int, typer.Option("--limit", metavar="N", help="At most so many.", min=1)] = 5,
+    json: JsonOption = False,
+) -> None:
+    """Show the sections that fit the words best."""
+    from kernelwright.knowledge import open_library
+    from kernelwright.report import tables
+
+    found = open_library().search(" ".join(words), language=language, target=target, k=limit)
+    if json:
+        print_json([each.to_json() for each in found])
+    else:
+        show(tables.passages(found))
+
+
+def remove(name: NameArgument, json: JsonOption = False) -> None:
+    """Remove one of your documents, a win or a lesson."""
+    from kernelwright.knowledge import open_library
+
+    open_library().remove(name)
+    if json:
+        print_json(name)
+    else:
+        print(f"removed  {name}")
+
+
+COMMANDS: dict[str, Callable[..., None]] = {"add": add, "list": list_, "search": search, "remove": remove}
+HELP = "The documents that proposers are given."

@@ -1,0 +1,102 @@
+"""The documents that ship with Kernelwright: short, found by what one would ask, and no snippet of them is wrong."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from kernelwright import toolchain
+from kernelwright.knowledge import open_library
+
+FIRST = ["cpp/vectors", "cpp/exp", "cpp/reductions"]
+"""What the snippets of other documents build on."""
+
+
+def blocks(language: str) -> list[str]:
+    documents = open_library().documents()
+    names = FIRST + [name for name in documents if name not in FIRST]
+    fence = re.compile(rf"```{language}\n(.*?)```", re.DOTALL)
+    return [block for name in names for block in fence.findall(documents[name].text)]
+
+
+@pytest.fixture
+def snippets(tmp_path: Path) -> Path:
+    (tmp_path / "snippets.h").write_text("\n".join(blocks("cpp")))
+    return tmp_path
+
+
+def compile_snippets(folder: Path, *flags: str) -> None:
+    source = Path(__file__).with_name("snippets.cpp")
+    command = [*toolchain.compiler(), "-std=c++17", "-fopenmp", "-Wall", "-Wno-unused-function", "-Wno-psabi"]
+    done = subprocess.run([*command, f"-I{folder}", str(source), *flags], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("arch", ["native", "x86-64"])
+def test_all_snippets_compile_without_a_warning(snippets: Path, arch: str) -> None:
+    compile_snippets(snippets, f"-march={arch}", "-fsyntax-only")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("arch", ["native", "x86-64-v3", "x86-64"])
+def test_all_snippets_compute_what_they_say(snippets: Path, arch: str) -> None:
+    program = snippets / "program"
+    compile_snippets(snippets, "-O3", f"-march={arch}", "-o", str(program))
+    done = subprocess.run([program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_python_snippets_are_python() -> None:
+    for block in blocks("python"):
+        ast.parse(textwrap.dedent(block))
+
+
+def test_documents_are_short() -> None:
+    for name, document in open_library().documents().items():
+        assert 25 <= document.text.count("\n") <= 100, name
+
+
+def test_what_every_prompt_holds_is_short() -> None:
+    documents = open_library().always("cpp", "cpu")
+    assert {document.kind for document in documents} == {"constraint", "hardware"}
+    assert sum(len(document.text) for document in documents) < 20_000
+    assert len(open_library().always("triton", "cuda")) == 2
+
+
+@pytest.mark.parametrize(
+    ("query", "heading"),
+    [
+        ("aten.addmm.default aten.relu.default", "Product or linear layer"),
+        ("aten._scaled_dot_product_flash_attention_for_cpu.default", "Attention"),
+        ("attention with a mask", "Masks and biases"),
+        ("aten.convolution.default aten.relu.default", "Direct convolution"),
+        ("aten._softmax.default", "Softmax of a row that fits into L2"),
+        ("aten.native_layer_norm.default", "Layer norm and RMS norm"),
+        ("aten.native_group_norm.default", "Group and instance norm"),
+        ("aten.gelu.default", "erf and GELU"),
+        ("aten.cumsum.default", "cumsum of one long row"),
+        ("aten.gru.input", "GRU and LSTM"),
+        ("aten.index_add.default", "Scattering sums"),
+        ("aten.embedding.default aten.sum.dim_IntList", "Gathering rows"),
+        ("aten.permute.default aten.clone.default", "Transpose or permute"),
+        ("top-k gate", "Top-k"),
+        ("2-D stencil", "Stencils"),
+        ("segmented sum", "Segmented sums"),
+        ("sum over columns", "Sums of columns"),
+        ("cross-entropy with label smoothing", "Cross-entropy"),
+        ("bfloat16 rounding", "bfloat16"),
+        ("false sharing between threads", "False sharing"),
+        ("denormals are slow", "Denormals"),
+        ("small tensors overhead of a call", "Where the time goes"),
+        ("streaming stores", "Streaming stores"),
+    ],
+)
+def test_questions_lead_to_the_section(query: str, heading: str) -> None:
+    found = open_library().search(query, language="cpp", target="cpu", kinds=("guidance",), k=3)
+    assert [passage for passage in found if passage.heading.startswith(heading)]
