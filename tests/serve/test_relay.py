@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from serve_helpers import Program, program
 
@@ -32,8 +32,8 @@ class Running:
     def headers(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.token}"}
 
-    def ask(self, text: str, timeout: float = 20, **more: Any) -> httpx.Response:
-        return httpx.post(self.url + PATH, json=asked(text, **more), headers=self.headers, timeout=timeout)
+    def ask(self, text: str, timeout: float = 20, **more: Any) -> httpx2.Response:
+        return httpx2.post(self.url + PATH, json=asked(text, **more), headers=self.headers, timeout=timeout)
 
     def prompt(self, text: str) -> Path | None:
         found = [path for path in self.folder.glob("*.prompt.md") if text in path.read_text()]
@@ -100,7 +100,7 @@ def test_the_same_prompt_again_has_its_reply_already(relay: Running) -> None:
 
 def test_seeds_and_models_make_prompts_of_their_own(relay: Running) -> None:
     for more in ({"seed": 1}, {"seed": 2}, {"model": "other"}):
-        with pytest.raises(httpx.ReadTimeout):
+        with pytest.raises(httpx2.ReadTimeout):
             relay.ask("sampled", timeout=0.3, **more)
     written = [path.read_text() for path in relay.folder.glob("*.prompt.md")]
     heads = sorted(text.splitlines()[0] for text in written if "sampled" in text)
@@ -127,7 +127,7 @@ def test_a_stream(relay: Running) -> None:
 
 
 def test_models(relay: Running) -> None:
-    listed = httpx.get(f"{relay.url}/v1/models", headers=relay.headers).json()
+    listed = httpx2.get(f"{relay.url}/v1/models", headers=relay.headers).json()
     assert [model["id"] for model in listed["data"]] == ["relay"]
 
 
@@ -145,8 +145,8 @@ def test_the_openai_client(relay: Running) -> None:
 
 def test_many_wait_at_once_and_each_gets_its_own(relay: Running) -> None:
     async def all_of_them() -> list[str]:
-        limits = httpx.Limits(max_connections=200)
-        async with httpx.AsyncClient(headers=relay.headers, timeout=60, limits=limits) as client:
+        limits = httpx2.Limits(max_connections=200)
+        async with httpx2.AsyncClient(headers=relay.headers, timeout=60, limits=limits) as client:
             posts = [client.post(relay.url + PATH, json=asked(f"crowd {n:03}.")) for n in range(100)]
             waiting = asyncio.gather(*posts)
             while (
@@ -162,7 +162,7 @@ def test_many_wait_at_once_and_each_gets_its_own(relay: Running) -> None:
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_an_asker_that_goes_away_is_noticed_and_its_reply_kept(relay: Running, stream: bool) -> None:
-    with pytest.raises(httpx.ReadTimeout):
+    with pytest.raises(httpx2.ReadTimeout):
         relay.ask(f"impatient {stream}", timeout=0.3, stream=stream)
     number = relay.prompt(f"impatient {stream}").name[:4]
     relay.program.expect(f"{number} its asker went away")
@@ -176,7 +176,7 @@ def test_an_asker_that_goes_away_is_noticed_and_its_reply_kept(relay: Running, s
 @pytest.mark.parametrize("path", [PATH, "/v1/models", "/openapi.json", "/"])
 def test_without_the_token_there_is_nothing(relay: Running, given: str | None, path: str) -> None:
     headers = {"Authorization": given.format(token=relay.token).encode()} if given else {}
-    response = httpx.post(relay.url + path, json=asked("uninvited"), headers=headers)
+    response = httpx2.post(relay.url + path, json=asked("uninvited"), headers=headers)
     assert response.status_code == 401
     assert "token" in response.json()["error"]["message"]
     assert relay.prompt("uninvited") is None
@@ -184,7 +184,7 @@ def test_without_the_token_there_is_nothing(relay: Running, given: str | None, p
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example:80", "evil.example:8450", ""])
 def test_another_sites_name_is_refused(relay: Running, host: str) -> None:
-    response = httpx.post(relay.url + PATH, json=asked("rebound"), headers={**relay.headers, "Host": host})
+    response = httpx2.post(relay.url + PATH, json=asked("rebound"), headers={**relay.headers, "Host": host})
     assert response.status_code == 400
     assert relay.prompt("rebound") is None
 
@@ -197,10 +197,10 @@ def chunks() -> Iterator[bytes]:
 @pytest.mark.parametrize("body", [b"x" * (9 << 20), chunks], ids=["told", "chunked"])
 def test_huge_bodies_are_refused(relay: Running, body: Any) -> None:
     try:
-        status = httpx.post(
+        status = httpx2.post(
             relay.url + PATH, content=body() if callable(body) else body, headers=relay.headers
         ).status_code
-    except httpx.TransportError:  # the connection was closed while the rest was still being sent
+    except httpx2.TransportError:  # the connection was closed while the rest was still being sent
         status = 413
     assert status == 413
 
@@ -224,14 +224,14 @@ def test_huge_bodies_are_refused(relay: Running, body: Any) -> None:
 )
 def test_what_is_no_request_is_told_so(relay: Running, body: bytes, named: str) -> None:
     headers = {**relay.headers, "Content-Type": "application/json"}
-    response = httpx.post(relay.url + PATH, content=body, headers=headers)
+    response = httpx2.post(relay.url + PATH, content=body, headers=headers)
     assert response.status_code == 400
     assert named in response.json()["error"]["message"]
 
 
 def test_names_in_a_request_name_no_files(relay: Running) -> None:
     before = set(relay.folder.parent.rglob("*"))
-    with pytest.raises(httpx.ReadTimeout):
+    with pytest.raises(httpx2.ReadTimeout):
         relay.ask("somewhere else", timeout=0.3, model="../../outside\n/etc/passwd")
     new = set(relay.folder.parent.rglob("*")) - before
     assert {path.name.partition(".")[2] for path in new} == {"prompt.md"}
@@ -245,7 +245,7 @@ def test_the_token_is_in_a_file_of_the_owners_alone(relay: Running) -> None:
 
 
 def test_a_reply_that_cannot_be_sent_is_told_to_both_sides(relay: Running) -> None:
-    with pytest.raises(httpx.ReadTimeout):
+    with pytest.raises(httpx2.ReadTimeout):
         relay.ask("too much", timeout=0.3)
     number = relay.prompt("too much").name[:4]
     with (relay.folder / f"{number}.reply.md").open("w") as file:
@@ -259,7 +259,7 @@ def test_a_reply_that_cannot_be_sent_is_told_to_both_sides(relay: Running) -> No
 def test_a_restart_changes_nothing_for_who_asks_again(tmp_path: Path) -> None:
     with program("relay", tmp_path, "--port", "0") as first:
         relay = started(first, tmp_path)
-        with pytest.raises(httpx.ReadTimeout):
+        with pytest.raises(httpx2.ReadTimeout):
             relay.ask("interrupted", timeout=0.3)
         first.end(signal.SIGKILL)
     relay.answer("interrupted", "it was kept")
@@ -273,7 +273,7 @@ def test_a_restart_changes_nothing_for_who_asks_again(tmp_path: Path) -> None:
 def test_ctrl_c_tells_those_who_wait(tmp_path: Path) -> None:
     with program("relay", tmp_path, "--port", "0") as running:
         relay = started(running, tmp_path)
-        asking: list[httpx.Response] = []
+        asking: list[httpx2.Response] = []
         thread = threading.Thread(target=lambda: asking.append(relay.ask("too late")))
         thread.start()
         running.expect("0001 waits")

@@ -51,7 +51,8 @@ class Library:
     Life cycle: made of folders, of which the last is the one that is written to; then asked and taught in any order,
     for as long as wanted. Each question first looks for files that have changed, since other processes teach too, and
     reads those alone. The index is built by the first search, and again by the first one after a change. Files appear
-    whole or not at all. Every question raises `UsageError` for a file that is not a document, with file and line.
+    whole or not at all. Several threads may ask at once. Every question raises `UsageError` for a file that is not a
+    document, with file and line.
     """
 
     def __init__(self, folders: Sequence[Path]) -> None:

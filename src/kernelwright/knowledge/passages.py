@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from kernelwright.errors import UsageError
@@ -80,12 +81,16 @@ def _split(markdown: str) -> Iterator[tuple[str, str]]:
 def _words(text: str) -> list[str]:
     """Words without plural endings; identifiers (`index_add`, `_mm256_stream_ps`) whole and their parts. Of ATen
     operations only the name counts."""
-    words = list[str]()
-    for identifier in _IDENTIFIER.findall(_ATEN.sub(r"\1", text).lower()):
-        parts = [part for part in identifier.split("_") if part]
-        words += ["_".join(parts)] if len(parts) > 1 else []
-        words += [_singular(part) for part in parts if part not in _STOP_WORDS]
-    return words
+    return [
+        word for identifier in _IDENTIFIER.findall(_ATEN.sub(r"\1", text).lower()) for word in _words_of(identifier)
+    ]
+
+
+@lru_cache(maxsize=1 << 16)
+def _words_of(identifier: str) -> tuple[str, ...]:
+    parts = [part for part in identifier.split("_") if part]
+    whole = ["_".join(parts)] if len(parts) > 1 else []
+    return (*whole, *(_singular(part) for part in parts if part not in _STOP_WORDS))
 
 
 def _singular(word: str) -> str:

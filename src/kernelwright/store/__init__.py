@@ -1,4 +1,4 @@
-"""Every run, candidate and verdict, in one database."""
+"""Every run, candidate, verdict and call of a model, in one database."""
 
 from kernelwright.store.records import NodeRecord, RunRecord, Status, signature
 from kernelwright.store.schema import Outcome

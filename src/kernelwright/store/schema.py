@@ -6,10 +6,10 @@ import json
 from datetime import datetime, timezone
 from typing import Any, Literal
 
-from sqlalchemy import DateTime, Dialect, ForeignKey, Index, Text, TypeDecorator, UniqueConstraint
+from sqlalchemy import BigInteger, DateTime, Dialect, ForeignKey, Index, Text, TypeDecorator, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 class Json(TypeDecorator[Any]):
@@ -124,3 +124,44 @@ class NodeRow(Base):
     place: Mapped[int | None]
     at: Mapped[float | None]
     verdict_id: Mapped[int | None] = mapped_column(ForeignKey("verdicts.id"))
+
+
+class CallRow(Base):
+    """A call of a language model; `number` counts from 1 in the order in which calls began.
+
+    `prompt_key` tells prompts that the same reply may answer. `ended` is false while nobody knows how it went, and in a
+    call that was under way when its process ended. Empty tokens: the endpoint may have charged and did not say how
+    much. `prompt` lists the `TextRow`s of system text and turns. Long texts come last, so that the rest is read without
+    them.
+    """
+
+    __tablename__ = "calls"
+    __table_args__ = (Index("calls_unused", "run_id", "used"),)
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    prompt_key: Mapped[str]
+    purpose: Mapped[str]
+    template: Mapped[str]
+    model: Mapped[str]
+    ended: Mapped[bool] = mapped_column(default=False)
+    failure: Mapped[str | None]
+    detail: Mapped[str] = mapped_column(default="")
+    input_tokens: Mapped[int | None] = mapped_column(BigInteger)
+    output_tokens: Mapped[int | None] = mapped_column(BigInteger)
+    cost_usd: Mapped[float | None]
+    seconds: Mapped[float] = mapped_column(default=0.0)
+    finish: Mapped[str | None]
+    surprisal: Mapped[float | None]
+    used: Mapped[bool] = mapped_column(default=False)
+    gain: Mapped[float | None]
+    prompt: Mapped[list[str]]
+    reply: Mapped[str | None]
+
+
+class TextRow(Base):
+    """A text of a run's prompts, stored once a run: system texts and earlier turns come again and again."""
+
+    __tablename__ = "texts"
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id"), primary_key=True)
+    id: Mapped[str] = mapped_column(primary_key=True)
+    text: Mapped[str]

@@ -1,4 +1,4 @@
-"""Every run, candidate and verdict, in one database."""
+"""Every run, candidate, verdict and call of a model, in one database."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ from kernelwright.errors import StoreError, UsageError
 from kernelwright.home import home
 from kernelwright.judge.verdict import Verdict
 from kernelwright.proposers.base import Attempt, Candidate
+from kernelwright.proposers.llm.call import CallRecord
+from kernelwright.store.calls import StoredCalls, records
 from kernelwright.store.database import Database
 from kernelwright.store.locks import FileLocks, Locks, PostgresLocks
 from kernelwright.store.records import NodeRecord, RunRecord, Status
-from kernelwright.store.schema import CandidateRow, NodeRow, Outcome, RunRow, VerdictRow
+from kernelwright.store.schema import CallRow, CandidateRow, NodeRow, Outcome, RunRow, VerdictRow
 from kernelwright.targets.base import TargetInfo
 from kernelwright.tasks import Task
 
@@ -157,10 +159,20 @@ class Store:
             row.comparison, row.finished = dict(comparison) if comparison else None, datetime.now(timezone.utc)
 
     def discard_empty(self, run: str) -> None:
-        """Removes a run that failed before its first candidate: there is nothing to resume or to show."""
+        """Removes a run that failed before its first candidate and its first call of a model: there is nothing to
+        resume or to show."""
         with self._database.writing() as session:
-            if session.scalar(select(NodeRow.number).where(NodeRow.run_id == run).limit(1)) is None:
+            rows = (select(table.number).where(table.run_id == run).limit(1) for table in (NodeRow, CallRow))
+            if all(session.scalar(row) is None for row in rows):
                 session.execute(delete(RunRow).where(RunRow.id == run))
+
+    def call_log(self, run: str) -> StoredCalls:
+        """The record of the run's calls of language models; to be made anew when the run is resumed."""
+        return StoredCalls(self._database, run)
+
+    def calls(self, run: str) -> list[CallRecord]:
+        """The run's calls of language models, in the order in which they began."""
+        return records(self._database, run)
 
     def run(self, run: str) -> RunRecord:
         """One run."""

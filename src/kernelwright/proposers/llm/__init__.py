@@ -1,0 +1,1 @@
+"""Language models as proposers: how they are called, what calls may cost, and what is kept of them."""
