@@ -19,7 +19,7 @@ from kernelwright.judge.verdict import Comparison, Verdict
 from kernelwright.proposers.base import Candidate
 from kernelwright.report import files, module
 from kernelwright.report import view as views
-from kernelwright.report.view import RunView, as_json
+from kernelwright.report.view import Node, RunView, as_json
 from kernelwright.search import INTERRUPTED, Settings, search
 from kernelwright.store import RunRecord, Store
 from kernelwright.tasks import Fairness, Task, TaskInfo, Tolerance
@@ -269,6 +269,24 @@ def view(run: str) -> RunView:
     """All about a run. Raises `UsageError` when there is no such run, or it has nothing to show."""
     with closing(Store()) as store:
         return views.load(store, find_run(store, run).id)
+
+
+def node(run: str, number: int) -> Node:
+    """One evaluated candidate of a run, by its number in the order of verdicts, from 1.
+
+    Raises:
+        UsageError: there is no such run or node.
+    """
+    shown = view(run)
+    if not 1 <= number <= len(shown.nodes):
+        raise UsageError(f"there is no node {number}", where=shown.run, remedy=f"it has {len(shown.nodes)}, from 1")
+    return shown.nodes[number - 1]
+
+
+def guide(language: str = "cpp") -> str:
+    """How to write a candidate in a language, for people and models. Raises `UsageError` for an unknown language."""
+    text: str = registry.load("languages", language)().guide()
+    return text
 
 
 def runs() -> list[RunRecord]:

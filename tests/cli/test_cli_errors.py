@@ -13,7 +13,10 @@ from kernelwright.cli.program import EXIT_CODES
 from kernelwright.errors import EXIT_ENVIRONMENT, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE
 from kernelwright.search import Settings
 
-COMMANDS = ("optimize", "evaluate", "task", "runs", "show", "resume", "export", "doctor")
+COMMANDS = (
+    "optimize", "evaluate", "task", "guide", "runs", "show", "node", "resume", "export", "doctor",
+    "relay", "mcp", "agent",
+)  # fmt: skip
 
 
 def test_no_command_shows_help(invoke):
@@ -53,6 +56,12 @@ def test_version(invoke):
         (["show", "nothing"], "kernelwright runs"),
         (["resume", "nothing"], "kernelwright runs"),
         (["export", "nothing"], "kernelwright runs"),
+        (["node", "nothing", "1"], "kernelwright runs"),
+        (["guide", "--language", "fortran"], "cpp"),
+        (["mcp", "--root", "missing"], "missing"),
+        (["mcp", "--client", "one"], "--http"),
+        (["mcp", "--http", "0", "--client", "../one"], "--client"),
+        (["relay"], "DIR"),
     ],
 )
 def test_wrong_usage_is_one_line(invoke, tmp_path, arguments, wanted):

@@ -7,7 +7,7 @@ import dataclasses
 
 from cli_helpers import make_view, parsed, store_run
 
-from kernelwright.errors import EXIT_NEGATIVE, EXIT_OK
+from kernelwright.errors import EXIT_NEGATIVE, EXIT_OK, EXIT_USAGE
 
 
 def test_runs_of_an_empty_store(invoke):
@@ -42,6 +42,21 @@ def test_show_has_comparison_and_candidates(invoke, made_up):
     text = invoke("show", run[:-1]).stdout
     assert "torch.compile" in text
     assert "7.20×" in text
+
+
+def test_node_has_source_and_verdict(invoke, made_up):
+    run = store_run(made_up)
+    found = parsed(invoke("node", run, 1, "--json"))
+    assert found["source"] == made_up.nodes[0].candidate.source
+    assert found["verdict"]["candidate"] == found["candidate"] == made_up.nodes[0].candidate.id
+    assert "class ModelNew" in invoke("node", run, 1).stdout
+    missing = invoke("node", run, 99)
+    assert missing.exit_code == EXIT_USAGE
+    assert "it has 12, from 1" in missing.stderr
+
+
+def test_guide_is_the_languages(invoke):
+    assert "class ModelNew" in invoke("guide").stdout
 
 
 def test_export_writes_kernel_and_report(invoke, made_up, tmp_path):

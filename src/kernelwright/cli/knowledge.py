@@ -76,3 +76,4 @@ def remove(name: NameArgument, json: JsonOption = False) -> None:
 
 
 COMMANDS: dict[str, Callable[..., None]] = {"add": add, "list": list_, "search": search, "remove": remove}
+HELP = "The documents that proposers are given."

@@ -9,7 +9,22 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from kernelwright.cli import doctor, evaluate, export, knowledge, optimize, resume, runs, show, task
+from kernelwright.cli import (
+    agent,
+    doctor,
+    evaluate,
+    export,
+    guide,
+    knowledge,
+    mcp,
+    node,
+    optimize,
+    relay,
+    resume,
+    runs,
+    show,
+    task,
+)
 from kernelwright.errors import EXIT_ENVIRONMENT, EXIT_USAGE, KernelwrightError
 
 EXIT_CODES = (
@@ -54,12 +69,13 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
-for _module in (optimize, evaluate, task, runs, show, resume, export, doctor):
+for _module in (optimize, evaluate, task, guide, runs, show, node, resume, export, doctor, relay, mcp):
     app.command(_module.__name__.rpartition(".")[2], epilog=EXIT_CODES)(_module.command)
-_knowledge = typer.Typer(help="The documents that proposers are given.", epilog=EXIT_CODES)
-for _name, _command in knowledge.COMMANDS.items():
-    _knowledge.command(_name, epilog=EXIT_CODES)(_command)
-app.add_typer(_knowledge, name="knowledge")
+for _module in (knowledge, agent):
+    _group = typer.Typer(help=_module.HELP, epilog=EXIT_CODES)
+    for _name, _command in _module.COMMANDS.items():
+        _group.command(_name, epilog=EXIT_CODES)(_command)
+    app.add_typer(_group, name=_module.__name__.rpartition(".")[2])
 
 
 def _print_version(wanted: bool) -> None:

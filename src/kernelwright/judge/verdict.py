@@ -129,6 +129,13 @@ class Verdict(BaseModel):
         return reason not in _OF_THE_MOMENT
 
     @property
+    def shown(self) -> Verdict:
+        """The same as proposers may see it: that a held-out case failed, but nothing about the case."""
+        if self.reason != "fails_held_out":
+            return self
+        return self.model_copy(update={"evidence": {}, "message": "it is wrong on a case that is not shown"})
+
+    @property
     def floor_share(self) -> float | None:
         """The floor's time over the candidate's: 1 means as fast as the hardware allows."""
         return self.floor_us / self.time_us if self.floor_us and self.time_us else None

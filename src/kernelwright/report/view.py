@@ -41,6 +41,10 @@ class Node:
             "speedup": self.verdict.speedup,
         }
 
+    def in_full(self) -> dict[str, Any]:
+        """What `node --json` prints."""
+        return {**self.to_json(), "source": self.candidate.source, "verdict": as_json(self.verdict)}
+
 
 @dataclass(frozen=True)
 class RunView:

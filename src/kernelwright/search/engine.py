@@ -334,11 +334,8 @@ class _Engine:
 
 
 def _shown(attempt: Attempt) -> Attempt:
-    """An attempt as proposers see it: that a candidate failed on a held-out case, but nothing about the case."""
-    if attempt.verdict.reason != "fails_held_out":
-        return attempt
-    nothing = {"evidence": {}, "message": "it is wrong on a case that is not shown"}
-    return Attempt(attempt.candidate, attempt.verdict.model_copy(update=nothing))
+    """An attempt as proposers see it."""
+    return Attempt(attempt.candidate, attempt.verdict.shown)
 
 
 @asynccontextmanager

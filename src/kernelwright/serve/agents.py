@@ -1,0 +1,55 @@
+"""Instructions that let a coding agent optimise a task with Kernelwright."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from kernelwright.errors import MachineError, UsageError
+
+FILES = {
+    ".claude/skills/kernelwright/SKILL.md": "skill.md.j2",
+    ".mcp.json": "mcp.json.j2",
+    "AGENTS.md": "agents.md.j2",
+    ".codex/config.toml": "codex.toml.j2",
+    "GEMINI.md": "agents.md.j2",
+    ".gemini/settings.json": "mcp.json.j2",
+}
+"""What Claude Code, Codex and Gemini CLI read in a project's folder, and the template each is made from."""
+
+
+def init(folder: Path) -> list[Path]:
+    """Writes the files for coding agents into a folder, all or none; returns those that were not there yet.
+
+    Raises:
+        UsageError: a file is there with another content; names each such file.
+        MachineError: a file cannot be read or written.
+    """
+    templates = Environment(
+        loader=PackageLoader("kernelwright.serve"),
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+        autoescape=False,
+    )
+    wanted = {folder / name: templates.get_template(template).render() for name, template in FILES.items()}
+    try:
+        missing = [path for path in wanted if not path.exists()]
+        others = [str(path) for path in wanted if path not in missing and path.read_bytes() != wanted[path].encode()]
+        if others:
+            raise UsageError(
+                "there is something else already",
+                where=", ".join(others),
+                remedy="move it away, run this again, and put back by hand what you need of it; nothing was written",
+            )
+        for path in missing:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("x", encoding="utf-8") as file:
+                file.write(wanted[path])
+    except OSError as error:
+        raise MachineError(
+            f"cannot set up the folder: {error.strerror}",
+            where=str(error.filename or folder),
+            remedy="name a folder that you can write",
+        ) from error
+    return missing

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from kernelwright.cli import app
+from kernelwright.errors import EXIT_ENVIRONMENT, EXIT_OK, EXIT_USAGE
+from kernelwright.serve.agents import FILES
+
+
+def init(folder: Path) -> Result:
+    return CliRunner().invoke(app, ["agent", "init", str(folder)])
+
+
+def contents(folder: Path) -> dict[str, str]:
+    return {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_it_writes_what_each_agent_reads(tmp_path: Path) -> None:
+    result = init(tmp_path / "new")
+    assert result.exit_code == EXIT_OK
+    written = contents(tmp_path / "new")
+    assert set(written) == set(FILES)
+    assert all(name in result.stdout.replace("\n", "") for name in written)
+    for name in (".mcp.json", ".gemini/settings.json"):
+        server = json.loads(written[name])["mcpServers"]["kernelwright"]
+        assert [server["command"], *server["args"]] == ["kernelwright", "mcp"]
+    skill = written[".claude/skills/kernelwright/SKILL.md"]
+    assert skill.startswith("---\nname: kernelwright\ndescription: ")
+    assert all("## The loop" in written[name] for name in FILES if name.endswith(".md"))
+    assert not any(mark in text for text in written.values() for mark in ("{%", "{{"))
+
+
+def test_it_names_only_commands_and_tools_that_exist(tmp_path: Path) -> None:
+    tools = pytest.importorskip("kernelwright.serve.tools")
+    init(tmp_path)
+    rows = [row for row in (tmp_path / "AGENTS.md").read_text().splitlines() if row.startswith("| `")]
+    named = {row.split("`")[1]: row.split("`")[3].split()[1] for row in rows}
+    assert all(callable(getattr(tools.Tools, tool, None)) for tool in named)
+    for command in set(named.values()):
+        assert CliRunner().invoke(app, [command, "--help"]).exit_code == EXIT_OK
+
+
+def test_again_changes_nothing(tmp_path: Path) -> None:
+    init(tmp_path)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    result = init(tmp_path)
+    assert result.exit_code == EXIT_OK
+    assert "wrote" not in result.stdout
+    assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+
+
+def test_what_is_missing_is_added(tmp_path: Path) -> None:
+    init(tmp_path)
+    whole = contents(tmp_path)
+    (tmp_path / "GEMINI.md").unlink()
+    assert init(tmp_path).exit_code == EXIT_OK
+    assert contents(tmp_path) == whole
+
+
+def test_a_file_of_the_users_is_never_touched_and_then_nothing_is_written(tmp_path: Path) -> None:
+    (tmp_path / "AGENTS.md").write_text("mine\n")
+    (tmp_path / ".mcp.json").write_text("{}\n")
+    result = init(tmp_path)
+    assert result.exit_code == EXIT_USAGE
+    assert all(name in result.stderr for name in ("AGENTS.md", ".mcp.json", "move it away"))
+    assert contents(tmp_path) == {"AGENTS.md": "mine\n", ".mcp.json": "{}\n"}
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    result = init(tmp_path / "file" / "inside")
+    assert result.exit_code == EXIT_ENVIRONMENT
+    assert result.stderr.startswith("error: ")
