@@ -8,7 +8,7 @@ import pytest
 from cli_helpers import TASK
 
 import kernelwright
-from kernelwright import api
+from kernelwright import api, choices
 from kernelwright.report.module import build
 from kernelwright.search.result import INTERRUPTED
 from kernelwright.tasks import TaskInfo
@@ -18,13 +18,13 @@ from kernelwright.tasks import TaskInfo
     ("text", "seconds"), [("60s", 60), ("60", 60), (90, 90), (1.5, 1.5), ("5m", 300), ("2 min", 120), ("1.5h", 5400)]
 )
 def test_budgets(text, seconds):
-    assert api.parse_budget(text) == seconds
+    assert choices.parse_budget(text) == seconds
 
 
 @pytest.mark.parametrize("text", ["", "soon", "-5s", "0", "0m", "5 s s", "1e3s", "nan", float("inf"), -1])
 def test_budgets_that_are_no_time(text):
     with pytest.raises(kernelwright.UsageError, match="60s"):
-        api.parse_budget(text)
+        choices.parse_budget(text)
 
 
 def test_live_module_needs_its_inputs(home):
@@ -71,10 +71,15 @@ def test_works_inside_a_running_loop_as_notebooks_have(home, monkeypatch):
 
 def test_source_may_be_text_or_a_file(home, tmp_path):
     (tmp_path / "kernel.py").write_text(TASK)
-    assert api.read_source("kernel.py") == api.read_source(tmp_path / "kernel.py") == api.read_source(TASK) == TASK
+    assert (
+        choices.read_source("kernel.py")
+        == choices.read_source(tmp_path / "kernel.py")
+        == choices.read_source(TASK)
+        == TASK
+    )
     (tmp_path / "binary.py").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(kernelwright.UsageError, match="UTF-8"):
-        api.read_source("binary.py")
+        choices.read_source("binary.py")
 
 
 def test_kernel_gets_the_weights_of_the_module_by_name_then_by_order():
