@@ -8,7 +8,7 @@ import math
 from collections.abc import Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -95,6 +95,7 @@ class Result:
             "seconds": round(self.view.seconds, 2),
             "fair": self.view.fairness.verdict,
             "comparison": as_json(self.comparison),
+            "models": asdict(self.view.spent),
         }
 
 

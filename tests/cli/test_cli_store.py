@@ -66,6 +66,7 @@ def test_export_writes_kernel_and_report(invoke, made_up, tmp_path):
     found = parsed(result)
     assert set(found) == {
         "outcome", "best", "source_path", "report_path", "run", "evaluated", "seconds", "fair", "comparison",
+        "models",
     }  # fmt: skip
     kernel = tmp_path / "there" / found["source_path"].rpartition("/")[2]
     ast.parse(kernel.read_text())

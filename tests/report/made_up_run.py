@@ -8,6 +8,7 @@ from typing import Any
 
 from kernelwright.judge.verdict import CaseTiming, Comparison, ComparisonRow, ErrorReport, Proof, StageReport, Verdict
 from kernelwright.proposers.base import Candidate
+from kernelwright.proposers.llm.limits import Spent
 from kernelwright.report.view import Node, RunView
 from kernelwright.targets.base import Ceilings, TargetInfo
 from kernelwright.tasks import Argument, CaseInfo, Fairness, Task, TaskInfo, TaskSource, TensorInfo
@@ -177,4 +178,5 @@ def make_view(count: int = 60, *, flops: int = 0, comparison: bool = True) -> Ru
         best=best,
         comparison=Comparison(case="default", floor_us=3900, rows=rows) if comparison and best else None,
         fairness=Fairness(),
+        spent=Spent(),
     )

@@ -97,6 +97,15 @@ def read(source: str) -> Parameters | None:
     return Parameters(values, space, texts, conditions)
 
 
+def values(source: str) -> dict[str, Value] | None:
+    """The values of the parameters that a candidate declares, if it declares any, and declares them rightly."""
+    try:
+        declared = read(source)
+    except ParametersError:
+        return None
+    return dict(declared.values) if declared else None
+
+
 def rewrite(source: str, values: Mapping[str, Value]) -> str:
     """The source with its PARAMS literal replaced by one that holds `values`; every other character stays.
 

@@ -161,7 +161,7 @@ def _inputs(case: CaseInfo) -> str:
 def result(view: RunView) -> RenderableType:
     """How a search ended: the comparison, or why there is none."""
     best = view.best_node
-    summary = f"{fmt.plural(len(view.nodes), 'candidate')} in {fmt.seconds(view.seconds)}, run {view.run}"
+    summary = f"{fmt.plural(len(view.nodes), 'candidate')} in {fmt.seconds(view.seconds)}, run {view.run}{_spent(view)}"
     if best is None:
         return Group(Text("no kernel", "bold red"), *_reasons(view), Text(summary, "dim"))
     parts: list[RenderableType] = []
@@ -174,6 +174,17 @@ def result(view: RunView) -> RenderableType:
     if not view.fairness.fair:
         parts += _fair(view.fairness)
     return Group(*parts, Text(summary, "dim"))
+
+
+def _spent(view: RunView) -> str:
+    """What language models were asked, and for how much; empty where none was."""
+    spent = view.spent
+    if not spent.calls:
+        return ""
+    failed = f" ({spent.failed} failed)" if spent.failed else ""
+    price = "" if spent.unpriced else f", {spent.usd:.2f} USD"
+    tokens = fmt.count(spent.input_tokens + spent.output_tokens)
+    return f"; {fmt.plural(spent.calls, 'call')} of language models{failed}, {tokens} tokens{price}"
 
 
 def _reasons(view: RunView) -> list[Text]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from kernelwright.errors import UsageError
 from kernelwright.judge.verdict import Comparison, ComparisonRow, Verdict
 from kernelwright.proposers.base import Candidate
+from kernelwright.proposers.llm.limits import Spent
 from kernelwright.store import NodeRecord, RunRecord, Store
 from kernelwright.targets.base import Ceilings, TargetInfo
 from kernelwright.tasks import CaseInfo, Fairness, Task, TaskInfo
@@ -68,6 +69,8 @@ class RunView:
     best: str | None
     comparison: Comparison | None
     fairness: Fairness
+    spent: Spent
+    """What calls of language models took."""
 
     @property
     def case(self) -> CaseInfo:
@@ -109,6 +112,7 @@ class RunView:
             "problems": as_json(self.fairness)["problems"],
             "best": as_json(self.best_node.verdict if self.best_node else None),
             "comparison": as_json(self.comparison),
+            "models": asdict(self.spent),
             "candidates": [node.to_json() for node in self.nodes],
         }
 
@@ -146,6 +150,7 @@ def load(store: Store, run: str) -> RunView:
         best=_best(record, nodes),
         comparison=comparison,
         fairness=Fairness.model_validate({"problems": record.report.get("problems", [])}),
+        spent=store.spent(run),
     )
 
 

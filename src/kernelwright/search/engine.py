@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from kernelwright import registry
 from kernelwright.errors import KernelwrightError, StoreError, TaskError, UsageError
 from kernelwright.proposers.base import Attempt, Candidate, Context
-from kernelwright.search import events
+from kernelwright.search import events, wins
 from kernelwright.search.feed import Feed
 from kernelwright.search.interrupts import Interrupts
 from kernelwright.search.result import INTERRUPTED, SearchResult
@@ -156,7 +156,9 @@ async def _search(
         sitting.emit(events.Started, run=sitting.run, resumed=len(sitting.graph))
         async with _working(_check_fairness(sitting, judge, signature(graph), report)):
             stopped = await _Engine(sitting, target, judge, graph, feeds, models).explore()
-            return await _conclude(sitting, judge, stopped)
+            result = await _conclude(sitting, judge, stopped)
+        wins.keep(result, sitting.task, target.info(), graph)
+        return result
 
 
 async def _check_fairness(sitting: Sitting, judge: Judge, like: str | None, report: dict[str, Any]) -> None:

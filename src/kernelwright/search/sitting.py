@@ -48,7 +48,7 @@ class Sitting:
         """Stores and shows a new candidate; returns its number."""
         self._seen.add(candidate.id)
         self.budget.start()
-        number = self.store.propose(self.run, candidate, _values(candidate))
+        number = self.store.propose(self.run, candidate, params.values(candidate.source))
         self.emit(events.Proposed, candidate=candidate)
         return number
 
@@ -113,12 +113,3 @@ class Sitting:
         node = self.graph.add(attempt.candidate, attempt.verdict, island=island, at=at)
         self.policy.observe(self.graph, node)
         return node
-
-
-def _values(candidate: Candidate) -> dict[str, Any] | None:
-    """The values of the parameters that the candidate declares, if any."""
-    try:
-        declared = params.read(candidate.source)
-    except params.ParametersError:
-        return None
-    return dict(declared.values) if declared else None

@@ -19,6 +19,7 @@ from kernelwright.home import home
 from kernelwright.judge.verdict import Verdict
 from kernelwright.proposers.base import Attempt, Candidate
 from kernelwright.proposers.llm.call import CallLog, CallRecord
+from kernelwright.proposers.llm.limits import Budget, Limits, Spent
 from kernelwright.store.calls import StoredCalls, records
 from kernelwright.store.database import Database
 from kernelwright.store.locks import FileLocks, Locks, PostgresLocks
@@ -169,6 +170,13 @@ class Store:
     def call_log(self, run: str) -> CallLog:
         """The record of the run's calls of language models; to be made anew when the run is resumed."""
         return StoredCalls(self._database, run)
+
+    def spent(self, run: str) -> Spent:
+        """What the run's calls of language models took together."""
+        budget = Budget(Limits())
+        for call in self.call_log(run).past():
+            budget.recall(call)
+        return budget.spent
 
     def calls(self, run: str) -> list[CallRecord]:
         """The run's calls of language models, in the order in which they began."""
