@@ -68,6 +68,18 @@ def test_with_failures_only_the_latest_is_mended() -> None:
     assert (chosen.kind, chosen.parent) == ("repair", history[1])
 
 
+def test_what_is_being_mended_is_left_to_that_step() -> None:
+    history = [rejected("build_failed", "one"), rejected("wrong_values", "two")]
+    taken = {history[1].candidate.id}
+    assert memory.choose(Situation(history=history), "llm", taken).parent == history[0]
+    taken |= {history[0].candidate.id}
+    assert memory.choose(Situation(history=history), "llm", taken).kind == "clean_slate"
+
+
+def test_a_policy_that_starts_from_the_task_alone_gets_that() -> None:
+    assert set(kinds(history=[accepted(2.0), rejected("crashed")])) == {"clean_slate"}
+
+
 def test_all_kinds_come_up_where_they_can() -> None:
     parent, mate = accepted(2.0, "p"), accepted(1.5, "m")
     child = accepted(1.8, "c", parents=(parent.candidate.id,))

@@ -9,7 +9,7 @@ from llm_attempts import accepted, rejected
 from kernelwright.proposers.base import Context
 from kernelwright.proposers.llm import prompts
 from kernelwright.proposers.llm.memory import Memory
-from kernelwright.tasks import Argument, CaseInfo, StateInfo, TensorInfo
+from kernelwright.tasks import Argument, CaseInfo, GraphNode, StateInfo, TensorInfo
 
 ROWS = TensorInfo(shape=(64, 32), dtype="float32", strides=(32, 1))
 
@@ -54,8 +54,18 @@ def test_a_step_from_the_task_alone_says_all_that_is_known_of_it() -> None:
 
 
 def test_a_task_without_a_text_is_shown_as_its_graph() -> None:
-    (text,) = prompts.operator(context(reference=""), Memory("clean_slate")).turns
-    assert "y = aten.mul.Tensor" in text
+    nodes = (
+        GraphNode(name="x", op="input", outputs=(ROWS,)),
+        GraphNode(name="w", op="state", target="scale"),
+        GraphNode(name="m", op="call", target="aten.max.dim", args=({"node": "x"}, -1), kwargs={"keepdim": True}),
+        GraphNode(name="v", op="call", target="getitem", args=({"node": "m"}, 0)),
+        GraphNode(name="out", op="output", args=([{"node": "v"}],)),
+    )
+    graph = GRAPH.model_copy(update={"nodes": nodes})
+    (text,) = prompts.operator(context(reference="", graph=graph), Memory("clean_slate")).turns
+    for line in ("x = input()  # float32[64, 32]", "w = state scale()", "m = aten.max.dim(x, -1, keepdim=True)",
+                 "v = getitem(m, 0)", "out = output([v])", "arguments are `[]`"):  # fmt: skip
+        assert line in text
 
 
 def test_held_out_cases_are_mentioned_and_nothing_else() -> None:
@@ -72,7 +82,7 @@ def test_a_parent_comes_whole_with_its_verdict_and_its_siblings_as_differences()
     assert parent.candidate.source.strip() in text
     assert sibling.candidate.source.strip() not in text
     assert "-# p\n+# s" in text
-    assert "20% of the floor's speed" in text or "10% of the floor's speed" in text
+    assert "5.0 us (10% of the floor's speed)" in text
     assert ">    6 |   x[0] = y;" in text
 
 

@@ -51,6 +51,17 @@ def test_blanks_and_a_shift_of_all_lines_do_not_matter_and_what_comes_in_is_shif
     assert "        if x.ndim > 1:\n            y = x - 1\n        return y\n" in written.source
 
 
+def test_one_line_without_its_blanks_is_found_as_a_line_and_not_within_another() -> None:
+    text = changes(("y = x + 1\n", "if x.numel():\n    y = x + 2\n"))
+    written = reply.read(text, MODULE + "# y = x + 1 or so\n")
+    assert "            if x.numel():\n                y = x + 2\n" in written.source
+
+
+def test_blocks_may_be_indented_and_end_with_the_bare_sign() -> None:
+    text = "1. do it\n   <<<<<<< SEARCH\n            y = x + 1\n   =======\n            y = x + 2\n   >>>>>>>\n"
+    assert "            y = x + 2\n" in reply.read(text, MODULE).source
+
+
 def test_windows_line_ends_are_no_obstacle() -> None:
     assert reply.read(f"```python\n{MODULE}```".replace("\n", "\r\n")).source == MODULE
 
@@ -60,7 +71,12 @@ def test_windows_line_ends_are_no_obstacle() -> None:
     [
         ("I cannot help with that.", MODULE, "neither a block"),
         (f"```python\n{MODULE}", "", "cut off"),
-        ("<<<<<<< SEARCH\n    y = x + 1\n=======\n    y =", MODULE, "cut off"),
+        ("<<<<<<< SEARCH\n    y = x + 1\n=======\n    y =", MODULE, "does not end"),
+        (
+            "<<<<<<< SEARCH\na\n=======\nb\n" + changes(("        return y\n", "        return x\n")),
+            MODULE,
+            "does not end",
+        ),
         (changes(("y = x + 1\n", "y = x\n")), "", "whole module"),
         (changes(("y = x * 1\n", "y = x\n")), MODULE, r"y = x \+ 1"),
         (changes(("        return y\n", "        return x\n")), MODULE + MODULE, "stands 2 times"),

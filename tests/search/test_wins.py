@@ -4,6 +4,7 @@ import asyncio
 
 from kw_scripted import ScriptedJudge, make_task
 
+from kernelwright.home import home
 from kernelwright.knowledge.library import open_library
 from kernelwright.search import Settings, search
 from kernelwright.store import Store
@@ -20,6 +21,14 @@ def test_a_winner_joins_the_documents_once(store: Store) -> None:
     assert win.source.speedup == 5.0
     assert set(win.operations) == {"mul", "add"}
     assert "number 5" in win.text
+
+
+def test_a_damaged_document_is_no_obstacle(store: Store) -> None:
+    folder = home() / "knowledge"
+    folder.mkdir(parents=True)
+    (folder / "mine.md").write_text("no front matter")
+    settings = Settings(target="scripted", proposers=("numbers",), seed=1)
+    assert asyncio.run(search(make_task(), settings, store, judge_factory=ScriptedJudge)).outcome == "faster"
 
 
 def test_what_is_not_faster_teaches_nothing(store: Store) -> None:

@@ -61,7 +61,7 @@ def asked(text: str, **more: Any) -> dict[str, Any]:
 
 def started(running: Program, folder: Path) -> Running:
     url = running.expect(r"--base-url (http://127\.0\.0\.1:\d+)/v1")[1]
-    return Running(running, folder, url, running.expect("OPENAI_API_KEY=(.+)")[1])
+    return Running(running, folder, url, running.expect("KERNELWRIGHT_API_KEY=(.+)")[1])
 
 
 @pytest.fixture(scope="module")

@@ -35,7 +35,7 @@ def command(
             token = tokens.read_or_make(mailbox.folder / "token")
             _say(
                 f"the relay listens; prompts go to {mailbox.folder}, the token is in {mailbox.folder / 'token'}\n"
-                f"  export OPENAI_API_KEY={token}\n"
+                f"  export KERNELWRIGHT_API_KEY={token}\n"
                 f"  kernelwright optimize TASK --model openai:{MODEL} "
                 f"--base-url http://{http.HOST}:{listening.getsockname()[1]}/v1\n"
                 "save a reply and it is sent; Ctrl-C ends the relay"

@@ -144,7 +144,7 @@ def errors(
     flat, sizes = exact.reshape(-1), magnitude.reshape(-1)
     others = None if alternative is None else alternative.reshape(-1)
     row = exact.size // sizes.size
-    step = max(1, _CHUNK // row) * row if row < _CHUNK else _CHUNK
+    step = _step(row)
 
     def part(start: int) -> tuple[float, float, int, int]:
         stop = min(start + step, exact.size)
@@ -161,6 +161,11 @@ def errors(
     return Errors(top[0], sum(found[1] for found in parts) / exact.size, top[2], min(bad) if bad else -1)
 
 
+def _step(row: int) -> int:
+    """Elements that are looked at together: whole rows, or a part of one where it is long."""
+    return max(1, _CHUNK // row) * row if row < _CHUNK else _CHUNK
+
+
 def beyond(
     fetch: Fetch, dtype: str, exact: Array, magnitude: Float64, limit: float, alternative: Array | None = None
 ) -> npt.NDArray[np.bool_]:
@@ -168,9 +173,9 @@ def beyond(
     flat, sizes = exact.reshape(-1), magnitude.reshape(-1)
     row = exact.size // sizes.size
     wrong = np.empty(exact.size, np.bool_)
-    for first in range(0, sizes.size, max(1, _CHUNK // row)):
-        start, stop = first * row, min(first * row + max(_CHUNK // row, 1) * row, exact.size)
-        value, size = widen(fetch(start, stop), dtype), sizes[first : -(-stop // row)]
+    for start in range(0, exact.size, step := _step(row)):
+        stop = min(start + step, exact.size)
+        value, size = widen(fetch(start, stop), dtype), sizes[start // row : -(-stop // row)]
         off = _relative(value, flat[start:stop], size) > limit
         if alternative is not None:
             off &= _relative(value, alternative.reshape(-1)[start:stop], size) > limit

@@ -19,19 +19,18 @@ def picture(wrong: npt.NDArray[np.bool_]) -> list[str]:
     """
     columns = wrong.shape[-1] if wrong.ndim else 1
     flat = wrong.reshape(-1, columns)
-    counts = np.add.reduceat(flat, _starts(flat.shape[0], _ROWS), axis=0, dtype=np.int64)
-    counts = np.add.reduceat(counts, _starts(columns, _COLUMNS), axis=1)
-    sizes = np.outer(_lengths(flat.shape[0], _ROWS), _lengths(columns, _COLUMNS))
-    return ["".join(map(_mark, line)) for line in counts / sizes]
+    return [
+        "".join(
+            _mark(int(np.count_nonzero(part)), part.size) for part in np.split(line, _cuts(columns, _COLUMNS), axis=1)
+        )
+        for line in np.split(flat, _cuts(flat.shape[0], _ROWS))
+    ]
 
 
-def _mark(share: float) -> str:
-    return "." if share == 0 else "#" if share == 1 else str(min(9, max(1, round(10 * share))))
+def _mark(wrong: int, size: int) -> str:
+    return "." if not wrong else "#" if wrong == size else str(min(9, max(1, round(10 * wrong / size))))
 
 
-def _starts(size: int, parts: int) -> npt.NDArray[np.int64]:
-    return np.arange(min(size, parts), dtype=np.int64) * size // min(size, parts)
-
-
-def _lengths(size: int, parts: int) -> npt.NDArray[np.int64]:
-    return np.diff(np.append(_starts(size, parts), size))
+def _cuts(size: int, most: int) -> list[int]:
+    parts = min(size, most)
+    return [part * size // parts for part in range(1, parts)]

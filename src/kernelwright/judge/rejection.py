@@ -6,10 +6,12 @@ from __future__ import annotations
 from typing import Any
 
 from kernelwright.judge.endings import WorkerBroken, WorkerGone, WorkerRefused, WorkerTimeout
-from kernelwright.judge.verdict import Reason
+from kernelwright.judge.verdict import WRONG_MAP, Reason
 
 _WORDS = 8000
 """Characters of what a worker says that are kept."""
+_OF_THE_INPUTS = ("got", "expected", "wrong", "elements", WRONG_MAP, "map_legend")
+"""Evidence that can say what inputs were."""
 
 
 class Rejection(Exception):
@@ -19,6 +21,14 @@ class Rejection(Exception):
         super().__init__(message)
         self.reason: Reason = reason
         self.evidence = evidence
+
+
+def withheld(rejection: Rejection, prefix: str, case: str) -> Rejection:
+    """The rejection without anything that says what was in the inputs: the same ones are timed again for others, and
+    what is said here is read by who writes those."""
+    told = {key: value for key, value in rejection.evidence.items() if key not in _OF_THE_INPUTS}
+    message = str(rejection).partition("; at ")[0]
+    return Rejection(rejection.reason, f"{prefix}: {message}", **{"case": case, **told})
 
 
 WorkerFailure = (WorkerGone, WorkerTimeout, WorkerBroken, WorkerRefused)

@@ -14,8 +14,8 @@ from kernelwright.judge.halfway import Look, Pace, late
 from kernelwright.judge.pairs import MIN_PAIRS, Pairs
 from kernelwright.judge.pools import Pool, Pools, prepare
 from kernelwright.judge.reference import Expected, Inputs
-from kernelwright.judge.rejection import Rejection
-from kernelwright.judge.verdict import WRONG_MAP, CaseTiming
+from kernelwright.judge.rejection import Rejection, withheld
+from kernelwright.judge.verdict import CaseTiming
 from kernelwright.tasks import CaseInfo
 
 SECONDS, GLANCE = 2.0, 0.4
@@ -131,14 +131,7 @@ class Stopwatch:
             side.apart(answer, inputs[0])
             side.unchanged(answer, inputs[slot], slot, SAMPLE)
         except Rejection as rejection:
-            # No values: the same inputs are timed again for others, and what is said here is read by who writes those.
-            told = {
-                key: value for key, value in rejection.evidence.items() if key not in ("got", "expected", WRONG_MAP)
-            }
-            message = str(rejection).partition("; at ")[0]
-            raise Rejection(
-                rejection.reason, f"a timed call: {message}", **{"case": pool.case.name, **told}
-            ) from rejection
+            raise withheld(rejection, "a timed call", pool.case.name) from rejection
         side.poison()
 
     def look_into(self, side: CandidateSide, pool: Pool, batch: int, seconds: float | None, pace: Pace | None) -> int:

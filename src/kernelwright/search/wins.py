@@ -5,7 +5,9 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from kernelwright.errors import MachineError
+from pydantic import ValidationError
+
+from kernelwright.errors import KernelwrightError
 from kernelwright.knowledge.learning import win
 from kernelwright.knowledge.library import open_library
 from kernelwright.proposers import params
@@ -20,26 +22,27 @@ _KEPT = 5
 
 
 def keep(result: SearchResult, task: Task, target: TargetInfo, graph: Graph | None) -> None:
-    """Keeps the winner of a search that found something faster. What cannot be written is no reason to fail: the run
-    has its result."""
+    """Keeps the winner of a search that found something faster. What cannot be kept is no reason to fail: the run has
+    its result."""
     row = result.comparison.row(result.best.candidate.id) if result.comparison and result.best else None
     if result.outcome != "faster" or result.best is None or row is None:
         return
     candidate = result.best.candidate
-    document = win(
-        run=result.run,
-        task=task.name,
-        candidate=candidate.id,
-        language=candidate.language,
-        target=target.name,
-        operations=[node.target for node in graph.nodes if node.op == "call"] if graph else [],
-        speedup=row.speedup,
-        floor_share=row.floor_share,
-        note=candidate.note,
-        params=params.values(candidate.source),
-        source=candidate.source,
-    )
-    with suppress(MachineError):
+    with suppress(KernelwrightError, OSError, ValidationError):
         library = open_library()
-        library.learn(document)
+        library.learn(
+            win(
+                run=result.run,
+                task=task.name,
+                candidate=candidate.id,
+                language=candidate.language,
+                target=target.name,
+                operations=[node.target for node in graph.nodes if node.op == "call"] if graph else [],
+                speedup=row.speedup,
+                floor_share=row.floor_share,
+                note=candidate.note,
+                params=params.values(candidate.source),
+                source=candidate.source,
+            )
+        )
         library.prune(_KEPT)

@@ -4,7 +4,7 @@ may know of."""
 from __future__ import annotations
 
 from kernelwright.judge.evaluation import Evaluation
-from kernelwright.judge.rejection import Rejection
+from kernelwright.judge.rejection import Rejection, withheld
 
 
 def compare(evaluation: Evaluation) -> None:
@@ -44,8 +44,7 @@ def _outlasts(evaluation: Evaluation) -> None:
     try:
         side.compare(outputs, pool.expected[0])
     except Rejection as rejection:
-        message = f"case {case.name}, {len(inputs)} calls in a row: {rejection}"
-        raise Rejection(rejection.reason, message, case=case.name, **rejection.evidence) from rejection
+        raise withheld(rejection, f"case {case.name}, {len(inputs)} calls in a row", case.name) from rejection
     side.poison()
     evaluation.checked += len(inputs) * len(outputs[0])
 

@@ -8,7 +8,7 @@ failed coming first, since its repair is the cheapest gain.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -21,7 +21,7 @@ _REPAIR = 0.6
 _REPAIRS = 3
 """Failures in a row after which a line is given up."""
 _WEIGHTS: dict[Kind, float] = {"inherit": 0.4, "siblings": 0.25, "combine": 0.2, "clean_slate": 0.15}
-_HOPELESS = ("tampering", "implausible")
+_HOPELESS = ("tampering", "implausible", "unstable_timing")
 _SIBLINGS = 3
 
 
@@ -34,10 +34,12 @@ class Memory:
     others: tuple[Attempt, ...] = ()
 
 
-def choose(context: Context, proposer: str) -> Memory:
-    """The memory for the next step of this proposer, from the parents that the policy has chosen and the history."""
-    failed = _broken(context.history, proposer)
-    if failed and (not context.parents or context.random.random() < _REPAIR):
+def choose(context: Context, proposer: str, taken: Collection[str] = ()) -> Memory:
+    """The memory for the next step of this proposer, from the parents that the policy has chosen and the history. The
+    versions in `taken` are being mended already, or it was of no use."""
+    failed = [one for one in _broken(context.history, proposer) if one.candidate.id not in taken]
+    started = any(attempt.verdict.accepted for attempt in context.history)
+    if failed and (context.random.random() < _REPAIR if context.parents else not started):
         return Memory("repair", failed[-1])
     if not context.parents:
         return Memory("clean_slate")

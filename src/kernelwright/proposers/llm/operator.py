@@ -19,8 +19,8 @@ AT_ONCE = 4
 """Calls in flight at a time: a model takes far longer to write a kernel than the judge to judge it."""
 _TRIES = 2
 """Replies that could not be used before a step is given up."""
-_FAILURES = 5
-"""Calls in a row that fail before the proposer gives up."""
+_FAILURES = 2 * AT_ONCE
+"""Steps in a row that fail before the proposer gives up; each has been repeated by then where that is worth it."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,8 @@ class LanguageModel(Proposer):
     def __init__(self) -> None:
         self._waiting: dict[str, Reply] = {}
         """Replies whose candidates have no verdict yet."""
+        self._mended: set[str] = set()
+        """Versions that a step was to mend."""
         self._failures = 0
         self._resumed = False
 
@@ -53,7 +55,7 @@ class LanguageModel(Proposer):
             MachineError: no call has succeeded for a while.
         """
         models = context.models
-        if models is None:
+        if models is None or not (context.reference or context.graph):
             return
         self._learn(context, models)
         if not self._resumed:
@@ -62,21 +64,30 @@ class LanguageModel(Proposer):
                 with suppress(ReplyProblem):
                     yield self._candidate(answer, prompt, context)
                 models.used(answer)
-        chosen = [memory.choose(context, self.name) for _ in range(AT_ONCE)]
+        chosen = [self._chosen(context) for _ in range(AT_ONCE)]
         asked = [prompts.operator(context, one, chosen[:number].count(one)) for number, one in enumerate(chosen)]
         steps = [asyncio.ensure_future(self._step(models, prompt, context)) for prompt in asked]
         try:
             for done in asyncio.as_completed(steps):
                 step = await done
-                self._note(step)
+                self._failures = self._failures + 1 if step.failed else 0
                 if step.candidate is not None:
                     yield step.candidate
                 for used in step.replies:
                     models.used(used)
+                if self._failures >= _FAILURES:
+                    what = f"{self._failures} times in a row there was no reply: {step.failed}"
+                    raise MachineError(what, where="language model")
         finally:
             for pending in steps:
                 pending.cancel()
             await asyncio.gather(*steps, return_exceptions=True)
+
+    def _chosen(self, context: Context) -> memory.Memory:
+        chosen = memory.choose(context, self.name, self._mended)
+        if chosen.kind == "repair" and chosen.parent is not None:
+            self._mended.add(chosen.parent.candidate.id)
+        return chosen
 
     async def _step(self, models: Answerer, prompt: Prompt, context: Context) -> _Step:
         """Asks until a reply is a candidate."""
@@ -92,6 +103,7 @@ class LanguageModel(Proposer):
             try:
                 return _Step(self._candidate(answer, prompt, context), tuple(replies))
             except ReplyProblem as problem:
+                models.reward(answer, 0.0)
                 prompt = prompts.again(prompt, answer.text, str(problem))
         return _Step(None, tuple(replies))
 
@@ -106,13 +118,9 @@ class LanguageModel(Proposer):
             parents=prompt.base,
             note=written.idea,
         )
-        self._waiting[candidate.id] = answer
+        if candidate.id not in known:
+            self._waiting.setdefault(candidate.id, answer)
         return candidate
-
-    def _note(self, step: _Step) -> None:
-        self._failures = self._failures + 1 if step.failed else 0
-        if self._failures >= _FAILURES:
-            raise MachineError(f"{self._failures} calls in a row failed: {step.failed}", where="language model")
 
     def _learn(self, context: Context, models: Answerer) -> None:
         """Tells which model wrote what was faster than its parent: the logarithm of the gain, 0 where it was not."""

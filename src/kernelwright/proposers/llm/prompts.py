@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
@@ -30,6 +31,9 @@ _PASSAGES = 4
 _LOOKED_UP: tuple[Kind, ...] = ("guidance", "win", "lesson")
 """The other kinds are in every prompt."""
 _SOURCE_CHARACTERS, _DIFFERENCE_CHARACTERS = 60_000, 6_000
+_AGAIN = (
+    "Nothing of it was taken over. Send the whole module, or all blocks again, against the version that you were shown."
+)
 _INSTRUCTIONS: dict[memories.Kind, str] = {
     "repair": "Mend that version: say what is wrong with it, and change as little as it takes.",
     "inherit": "Make that version faster. Name what bounds it now, pick the one change that should help most, and make "
@@ -47,6 +51,7 @@ def operator(context: Context, memory: Memory, before: int = 0) -> Prompt:
     values = {
         "reference": context.reference.strip(),
         "graph": _graph(context),
+        "init_inputs": json.dumps(context.info.init_inputs),
         "cases": [_case(case, context.ceilings) for case in context.info.cases],
         "hides": context.info.hides,
         "state": [
@@ -66,7 +71,8 @@ def operator(context: Context, memory: Memory, before: int = 0) -> Prompt:
         documents=context.library.always(context.language, context.target.name) if context.library else [],
     )
     text = _template("operator.md.j2").render(values)
-    base = tuple(one.candidate.id for one in (memory.parent, *memory.others) if memory.parent and one)
+    joined = (memory.parent, *memory.others) if memory.kind == "combine" else (memory.parent,)
+    base = tuple(one.candidate.id for one in joined if one is not None)
     return Prompt(system=system, turns=(text,), purpose="operator", template=version(), base=base)
 
 
@@ -75,7 +81,7 @@ _NAMES = {"cpp": "C++"}
 
 def again(prompt: Prompt, reply: str, problem: str) -> Prompt:
     """The same prompt with a reply that could not be used, and why."""
-    turns = (*prompt.turns, reply[-_SOURCE_CHARACTERS:], f"That cannot be used: {problem}\n\nAnswer again, complete.")
+    turns = (*prompt.turns, reply[-_SOURCE_CHARACTERS:], f"That cannot be used: {problem}\n\n{_AGAIN}")
     return replace(prompt, turns=turns)
 
 
@@ -138,10 +144,21 @@ def _device(info: TargetInfo, ceilings: Ceilings) -> str:
 
 
 def _graph(context: Context) -> str:
-    if context.graph is None:
-        return ""
-    calls = [node for node in context.graph.nodes if node.op == "call"]
-    return "\n".join(f"{node.name} = {node.target}{node.args} -> {list(map(_tensor, node.outputs))}" for node in calls)
+    """The graph as lines of assignments, for tasks that have no text."""
+    lines = []
+    for node in context.graph.nodes if context.graph else ():
+        given = [*map(_named_nodes, node.args), *(f"{key}={_named_nodes(each)}" for key, each in node.kwargs.items())]
+        made = f"{node.op} {node.target}".strip() if node.op != "call" else node.target
+        shapes = ", ".join(map(_tensor, node.outputs))
+        lines.append(f"{node.name} = {made}({', '.join(given)}){f'  # {shapes}' if shapes else ''}")
+    return "\n".join(lines)[:_SOURCE_CHARACTERS]
+
+
+def _named_nodes(value: Any) -> str:
+    """An argument of a node, other nodes by their names."""
+    if isinstance(value, dict):
+        return str(value["node"] if "node" in value else next(iter(value.values()), value))
+    return f"[{', '.join(map(_named_nodes, value))}]" if isinstance(value, list | tuple) else repr(value)
 
 
 def _passages(context: Context, memory: Memory) -> Sequence[Passage]:
@@ -155,9 +172,8 @@ def _passages(context: Context, memory: Memory) -> Sequence[Passage]:
 
 def _question(context: Context, memory: Memory) -> str:
     """What to look up: the task's operations, and what is wrong or slow."""
-    operations = (
-        {node.target.split(".")[1] for node in context.graph.nodes if node.op == "call"} if context.graph else ()
-    )
+    targets = [node.target for node in context.graph.nodes if node.op == "call"] if context.graph else []
+    operations = {target.removeprefix("aten.").partition(".")[0] for target in targets}
     verdict = memory.parent.verdict if memory.parent else None
     trouble = f"{verdict.reason} {verdict.message[:200]}" if verdict and not verdict.accepted else "faster"
     return f"{' '.join(sorted(operations))} {trouble}"
@@ -180,7 +196,7 @@ def _named(attempt: Attempt) -> str:
 def _version(attempt: Attempt) -> dict[str, str]:
     return {
         "note": _named(attempt),
-        "source": attempt.candidate.source[:_SOURCE_CHARACTERS].strip("\n"),
+        "source": attempt.candidate.source.strip("\n"),
         "told": feedback.told(attempt),
     }
 
@@ -189,7 +205,7 @@ def _other(attempt: Attempt, memory: Memory) -> dict[str, str]:
     """Another version: whole where two are to be joined, else as the difference from the parent."""
     whole = memory.kind == "combine" or memory.parent is None
     if whole:
-        text = f"```python\n{attempt.candidate.source[:_SOURCE_CHARACTERS].strip()}\n```"
+        text = f"```python\n{attempt.candidate.source.strip()}\n```"
     else:
         assert memory.parent is not None
         text = f"```diff\n{_difference(memory.parent.candidate.source, attempt.candidate.source)}\n```"
@@ -202,6 +218,8 @@ def _other(attempt: Attempt, memory: Memory) -> dict[str, str]:
 
 
 def _difference(old: str, new: str) -> str:
+    if len(old) + len(new) > 2 * _SOURCE_CHARACTERS:
+        return "(too long to compare)"
     lines = list(difflib.unified_diff(old.splitlines(), new.splitlines(), lineterm="", n=1))[2:]
     text = "\n".join(lines)
     return text if len(text) <= _DIFFERENCE_CHARACTERS else f"{text[:_DIFFERENCE_CHARACTERS]}\n... (cut)"

@@ -16,7 +16,10 @@ from kernelwright import syntax
 MOST_CHARACTERS = 400_000
 """A longer source is no kernel."""
 _FENCE = re.compile(r"(`{3,}|~{3,})")
-_SEARCH, _DIVIDE, _REPLACE = (re.compile(text) for text in (r"<{5,} *SEARCH\b", r"={5,}\s*$", r">{5,} *REPLACE\b"))
+_SEARCH, _DIVIDE, _REPLACE = (
+    re.compile(text) for text in (r"\s*<{5,} *SEARCH\b", r"\s*={5,}\s*$", r"\s*>{5,}( *REPLACE\b|\s*$)")
+)
+_MOST_BLOCKS = 100
 _IDEA = re.compile(r"^[ \t]*[*_#> ]*idea[*_ ]*:[*_ ]*(?P<idea>\S.*)$", re.MULTILINE | re.IGNORECASE)
 _IDEA_WITHIN, _NOTE_CHARACTERS = 4000, 200
 _CLASS = re.compile(r"^class ModelNew\b", re.MULTILINE)
@@ -101,6 +104,8 @@ def _blocks(lines: list[str]) -> Iterator[tuple[str, str]]:
     begin = middle = -1
     for number, line in enumerate(lines):
         if _SEARCH.match(line):
+            if begin >= 0:
+                raise ReplyProblem("a search and replace block does not end with a line `>>>>>>> REPLACE`")
             begin, middle = number + 1, -1
         elif begin >= 0 and middle < 0 and _DIVIDE.match(line):
             middle = number
@@ -108,13 +113,15 @@ def _blocks(lines: list[str]) -> Iterator[tuple[str, str]]:
             yield "".join(lines[begin:middle]), "".join(lines[middle + 1 : number])
             begin = middle = -1
     if begin >= 0:
-        raise ReplyProblem("the last search and replace block does not end: the reply was cut off")
+        raise ReplyProblem("the last search and replace block does not end with a line `>>>>>>> REPLACE`")
 
 
 def _changed(base: str, blocks: list[tuple[str, str]]) -> str:
     """The base after all changes, made one after the other."""
     if not base:
         raise ReplyProblem("there is nothing to change yet: write the whole module")
+    if len(blocks) > _MOST_BLOCKS:
+        raise ReplyProblem(f"{len(blocks)} blocks: write the whole module instead")
     for number, (old, new) in enumerate(blocks, 1):
         base = _replaced(base, old, new, f"block {number} of {len(blocks)}")
     return base
@@ -123,16 +130,17 @@ def _changed(base: str, blocks: list[tuple[str, str]]) -> str:
 def _replaced(base: str, old: str, new: str, which: str) -> str:
     if not old.strip():
         raise ReplyProblem(f"{which}: nothing to search for")
-    count = base.count(old)
-    if count == 1:
-        return base.replace(old, new)
-    if count > 1:
-        raise ReplyProblem(f"{which}: the text to search for stands {count} times in the module; take more lines")
     places = list(_alike(base, old))
-    if len(places) == 1:
-        start, stop, indent = places[0]
+    exact = [place for place in places if not place[2]]
+    if len(exact or places) == 1:
+        start, stop, indent = (exact or places)[0]
         lines = base.splitlines(keepends=True)
         return "".join([*lines[:start], *_indented(new, indent), *lines[stop:]])
+    count = len(places) or base.count(old)
+    if count == 1:
+        return base.replace(old, new)  # part of a line
+    if count > 1:
+        raise ReplyProblem(f"{which}: the text to search for stands {count} times in the module; take more lines")
     raise ReplyProblem(f"{which}: the text to search for is not in the module. {_closest(base, old)}")
 
 
