@@ -43,19 +43,18 @@ def test_calls_come_back_as_they_went(store: Store, run: str) -> None:
     assert (fourth.failure, fourth.usage) == ("cancelled", None)
 
 
-def test_only_replies_of_earlier_sittings_are_handed_out_and_each_once(store: Store, run: str) -> None:
+def test_replies_of_earlier_sittings_that_nobody_used_are_handed_out(store: Store, run: str) -> None:
     log = store.call_log(run)
     numbers = [log.begin(PROMPT, "m") for _ in range(5)]
     for number in numbers[:3]:
         log.arrived(reply(number))
     log.failed(numbers[3], CallFailed("server"), 1.0)
     log.used(numbers[1])
-    assert log.unused(PROMPT.key) is None
+    assert not log.unused()
     resumed = store.call_log(run)
-    assert resumed.unused(Prompt("system", PROMPT.turns, "coder").key) is None
-    assert [resumed.unused(PROMPT.key) for _ in range(3)] == [reply(1), reply(3), None]
+    assert resumed.unused() == [(PROMPT, reply(1)), (PROMPT, reply(3))]
     resumed.used(1)
-    assert store.call_log(run).unused(PROMPT.key) == reply(3)
+    assert store.call_log(run).unused() == [(PROMPT, reply(3))]
 
 
 def test_what_is_past_does_not_grow_with_the_sitting(store: Store, run: str) -> None:
@@ -101,7 +100,7 @@ def test_ten_thousand_calls_do_not_slow_the_next(store: Store, run: str) -> None
         return time.perf_counter() - started
 
     first = sorted(write(number) for number in range(40))[20]
-    row = {"run_id": run, "prompt_key": "k", "purpose": "operator", "template": "", "model": "m", "prompt": []}
+    row = {"run_id": run, "purpose": "operator", "template": "", "model": "m", "base": [], "prompt": []}
     row |= {"ended": True, "input_tokens": 1, "output_tokens": 1, "reply": "kernel " * 500, "used": True}
     with store._database.writing() as session:
         session.execute(insert(CallRow), [{**row, "number": number} for number in range(41, 10_001)])
