@@ -13,7 +13,7 @@ INSTALL := $(RUN)/python -m pip install --quiet --disable-pip-version-check -c c
 
 demo: $(VENV)/installed
 	$(RUN)/kernelwright doctor
-	$(RUN)/kernelwright optimize examples/rmsnorm.py --budget 50s
+	$(RUN)/kernelwright optimize examples/rmsnorm.py --budget 58s
 
 test: $(VENV)/installed-dev
 	$(RUN)/python -m pytest

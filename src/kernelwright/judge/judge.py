@@ -234,8 +234,15 @@ class Judge:
         if self._warming is None:
             self._reference.admit()
             self._warming = asyncio.create_task(self._prepare_answers())
-            prepare = self._later(self._prepare_builds) if more else asyncio.to_thread(self._prepare_builds)
+            prepare = self._prepare_later() if more else asyncio.to_thread(self._prepare_builds)
             self._preparing = asyncio.create_task(prepare)
+
+    async def _prepare_later(self) -> None:
+        """After torch.compile, which a short search on a new machine has to wait for at its end."""
+        await self._after_the_first()
+        if self._compiling is not None:
+            await asyncio.wait([self._compiling])
+        await asyncio.to_thread(self._prepare_builds)
 
     async def _later(self, work: Callable[[], T]) -> T:
         """Runs something in a thread that nobody waits for before the first candidate has its verdict."""
