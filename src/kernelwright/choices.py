@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from kernelwright import registry
 from kernelwright.errors import UsageError
@@ -16,6 +16,7 @@ from kernelwright.search import Settings
 if TYPE_CHECKING:
     from kernelwright.proposers.llm.limits import Limits
 
+_M = TypeVar("_M", bound=BaseModel)
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 ALL_MODELS = "all"
 """Named instead of a model: those that the configuration names."""
@@ -23,11 +24,7 @@ ALL_MODELS = "all"
 
 def settings(**chosen: Any) -> Settings:
     """The search's own defaults where nothing (None) was chosen."""
-    try:
-        made = Settings(**{name: value for name, value in chosen.items() if value is not None})
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise UsageError(first["msg"], where=str(first["loc"][0])) from error
+    made = _checked(Settings, chosen)
     registry.load("targets", made.target)
     registry.load("languages", made.language)
     registry.load("policies", made.policy)
@@ -42,9 +39,13 @@ def limits(**most: float | None) -> Limits | None:
     """
     from kernelwright.proposers.llm.limits import Limits
 
-    said = {name: value for name, value in most.items() if value is not None}
+    return _checked(Limits, most) if any(value is not None for value in most.values()) else None
+
+
+def _checked(kind: type[_M], chosen: Mapping[str, Any]) -> _M:
+    """A model of what was chosen, its own defaults where that is None. Raises `UsageError`."""
     try:
-        return Limits.model_validate(said) if said else None
+        return kind(**{name: value for name, value in chosen.items() if value is not None})
     except ValidationError as error:
         first = error.errors()[0]
         raise UsageError(first["msg"], where=str(first["loc"][0])) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 from kernelwright.errors import MachineError
@@ -24,3 +25,22 @@ def home() -> Path:
             remedy="set KERNELWRIGHT_HOME to a writable folder",
         ) from error
     return path
+
+
+def keep(path: Path, text: str, what: str) -> None:
+    """Writes a file that appears whole or not at all, as others read the folder meanwhile; makes the folder.
+
+    Raises:
+        MachineError: it cannot be written; names `what` it was to hold.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".", delete=False, encoding="utf-8") as draft:
+            draft.write(text)
+        Path(draft.name).replace(path)
+    except OSError as error:
+        raise MachineError(
+            f"cannot keep {what}: {error.strerror}",
+            where=str(path),
+            remedy="free some space, or set KERNELWRIGHT_HOME",
+        ) from error

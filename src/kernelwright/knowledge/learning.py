@@ -52,7 +52,7 @@ def win(
         kind="win",
         languages=(language,),
         targets=(target,),
-        operations=_plain_names(operations),
+        operations=plain_names(operations),
         source=Source(
             run=run, task=_one_line(task), candidate=candidate, speedup=speedup, floor_share=floor_share, date=_today()
         ),
@@ -83,7 +83,7 @@ def lesson(
         kind="lesson",
         languages=(language,),
         targets=(target,),
-        operations=_plain_names(operations),
+        operations=plain_names(operations),
         source=Source(run=run, task=_one_line(task), candidate=candidate, date=_today()),
         text=_cleaned(text, _LONGEST_NOTE),
     )
@@ -131,7 +131,7 @@ def _outdone(learned: Mapping[str, Document], names: list[str], keep: int) -> It
     return (name for name in names[keep:] if name != newest)
 
 
-def _plain_names(operations: Sequence[str]) -> tuple[str, ...]:
+def plain_names(operations: Sequence[str]) -> tuple[str, ...]:
     """`aten._softmax.default` is `_softmax`; each once, sorted."""
     names = (_one_line(name.removeprefix("aten.").partition(".")[0]) for name in operations)
     return tuple(sorted({name for name in names if name and name != "getitem"}))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import os
 import re
-import tempfile
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,13 +12,14 @@ from pathlib import Path
 
 from kernelwright import registry
 from kernelwright.errors import MachineError, UsageError
-from kernelwright.home import home
+from kernelwright.home import home, keep
 from kernelwright.knowledge import learning
 from kernelwright.knowledge.document import KINDS, Document, Kind, load, parse
 from kernelwright.knowledge.passages import Index, Passage, Section, sections
 
 _SHIPPED = Path(__file__).with_name("documents")
 _SUFFIX = ".md"
+_WHAT = "a document"
 
 
 def open_library() -> Library:
@@ -122,7 +122,7 @@ class Library:
         path = self._own / f"{learning.name_of(document)}{_SUFFIX}"
         if path.exists():
             return False
-        _write(path, document.markdown())
+        keep(path, document.markdown(), _WHAT)
         return True
 
     def prune(self, keep: int) -> list[str]:
@@ -155,7 +155,7 @@ class Library:
             wanted[name] = load(file)
             parse(wanted[name], str(file))
         for name, text in wanted.items():
-            _write(self._own / f"{name}{_SUFFIX}", text)
+            keep(self._own / f"{name}{_SUFFIX}", text, _WHAT)
         return list(wanted)
 
     def remove(self, name: str) -> None:
@@ -220,18 +220,3 @@ def _files(folder: Path, prefix: str = "") -> Iterator[tuple[str, os.DirEntry[st
             yield from _files(Path(entry.path), f"{prefix}{entry.name}/")
         elif entry.is_file() and entry.name.endswith(_SUFFIX) and not entry.name.startswith("."):
             yield prefix + entry.name.removesuffix(_SUFFIX), entry
-
-
-def _write(path: Path, text: str) -> None:
-    """Writes a file that appears whole or not at all: others read the folder meanwhile."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".", delete=False, encoding="utf-8") as draft:
-            draft.write(text)
-        Path(draft.name).replace(path)
-    except OSError as error:
-        raise MachineError(
-            f"cannot keep a document: {error.strerror}",
-            where=str(path),
-            remedy="free some space, or set KERNELWRIGHT_HOME",
-        ) from error

@@ -37,7 +37,7 @@ def keep(result: SearchResult, task: Task, target: TargetInfo, graph: Graph | No
                 candidate=candidate.id,
                 language=candidate.language,
                 target=target.name,
-                operations=[node.target for node in graph.nodes if node.op == "call"] if graph else [],
+                operations=graph.operations if graph else [],
                 speedup=row.speedup,
                 floor_share=row.floor_share,
                 note=candidate.note,

@@ -80,5 +80,4 @@ def signature(graph: Graph | None) -> str | None:
     """
     if graph is None:
         return None
-    calls = sorted(node.target for node in graph.nodes if node.op == "call")
-    return hashlib.sha256(json.dumps(calls).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(sorted(graph.operations)).encode()).hexdigest()[:16]

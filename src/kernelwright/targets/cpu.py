@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,8 +13,7 @@ from typing import TYPE_CHECKING, get_args
 
 from pydantic import ValidationError
 
-from kernelwright.errors import MachineError
-from kernelwright.home import home
+from kernelwright.home import home, keep
 from kernelwright.targets.base import Ceilings, Target, TargetInfo, Traffic
 from kernelwright.targets.cpu_ceilings import PROGRAM, highest, measure, meter
 from kernelwright.targets.cpu_facts import CpuFacts, read_facts
@@ -59,7 +57,7 @@ class Cpu(Target):
         if self._ceilings is None:
             self._ceilings, calm = self._measured()
             if calm:
-                _write(self._kept, self._ceilings)
+                _keep(self._kept, self._ceilings)
         return self._ceilings
 
     def measure_again(self) -> None:
@@ -68,7 +66,7 @@ class Cpu(Target):
             known = self.ceilings()
             self._ceilings = highest(known, self._measured()[0])
             if self._ceilings != known:
-                _write(self._kept, self._ceilings)
+                _keep(self._kept, self._ceilings)
 
     @cached_property
     def _facts(self) -> CpuFacts:
@@ -126,14 +124,5 @@ def _read(path: Path) -> Ceilings | None:
     return ceilings if complete and plausible and increasing else None
 
 
-def _write(path: Path, ceilings: Ceilings) -> None:
-    try:
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=path.name, delete=False) as draft:
-            draft.write(ceilings.model_dump_json(indent=2) + "\n")
-        Path(draft.name).replace(path)
-    except OSError as error:
-        raise MachineError(
-            f"cannot keep the measured ceilings: {error.strerror}",
-            where=str(path),
-            remedy="free some space, or set KERNELWRIGHT_HOME",
-        ) from error
+def _keep(path: Path, ceilings: Ceilings) -> None:
+    keep(path, ceilings.model_dump_json(indent=2) + "\n", "the measured ceilings")

@@ -126,6 +126,11 @@ class Graph(Data):
     case: str
     nodes: tuple[GraphNode, ...]
 
+    @property
+    def operations(self) -> list[str]:
+        """The targets of all calls, in order."""
+        return [node.target for node in self.nodes if node.op == "call"]
+
 
 class Problem(Data):
     """One reason why a task is no fair test: `constant`, `ignores_inputs`, `not_repeatable`, `overflows`,

@@ -15,6 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from kernelwright import format as fmt
 from kernelwright.knowledge.document import Kind
+from kernelwright.knowledge.learning import plain_names
 from kernelwright.knowledge.passages import Passage
 from kernelwright.proposers.base import Attempt, Context
 from kernelwright.proposers.llm import feedback
@@ -172,11 +173,10 @@ def _passages(context: Context, memory: Memory) -> Sequence[Passage]:
 
 def _question(context: Context, memory: Memory) -> str:
     """What to look up: the task's operations, and what is wrong or slow."""
-    targets = [node.target for node in context.graph.nodes if node.op == "call"] if context.graph else []
-    operations = {target.removeprefix("aten.").partition(".")[0] for target in targets}
+    operations = plain_names(context.graph.operations if context.graph else [])
     verdict = memory.parent.verdict if memory.parent else None
     trouble = f"{verdict.reason} {verdict.message[:200]}" if verdict and not verdict.accepted else "faster"
-    return f"{' '.join(sorted(operations))} {trouble}"
+    return f"{' '.join(operations)} {trouble}"
 
 
 def _tried(history: Sequence[Attempt]) -> list[str]:
