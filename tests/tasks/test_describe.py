@@ -110,6 +110,11 @@ def test_code_that_asks_for_values_is_described_on_small_data(make: Make) -> Non
     assert info(reference).tune_case.outputs[0].shape == (4, 8)
 
 
+def test_compiled_code_that_takes_an_address_gets_real_data(make: Make) -> None:
+    body = "from ctypes import c_float; return x * c_float.from_address(x.data_ptr()).value"
+    assert info(make(body, "torch.rand(4, 8)")).tune_case.outputs[0].shape == (4, 8)
+
+
 def test_code_that_asks_for_values_of_huge_data_is_refused_with_the_reason(make: Make) -> None:
     with pytest.raises(host.HostError, match="asks for the values of a tensor") as refused:
         make("return x * x.sum().item()", "torch.rand(1 << 15, 1 << 14)").describe()

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeCopyMode, FakeTensor, FakeTensorMode
 
 from kernelwright.tasks.host_json import HostError, argument, encode, flatten_outputs, tensor_info
-from kernelwright.tasks.host_memory import MemoryGuard
+from kernelwright.tasks.host_memory import MemoryGuard, fake_mode
 from kernelwright.tasks.host_recurrent import Whole
 from kernelwright.tasks.host_trace import Trace, flop_counter, storage
 
@@ -60,7 +60,7 @@ def describe(reference: Reference) -> dict[str, Any]:
 
 def trace_case(reference: Reference, case: str) -> CaseTrace:
     """Watches the forward of one case under fake tensors; on real ones, if small, where it needs values."""
-    mode = FakeTensorMode(allow_non_fake_inputs=True)
+    mode = fake_mode()
     try:
         model, inputs = fake_world(reference, case, mode)
         with mode, Whole():

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, fx
-from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch._subclasses.fake_tensor import FakeTensor
 from torch.export import ExportedProgram
 from torch.export.graph_signature import ConstantArgument, InputKind, OutputKind, TensorArgument
 
 from kernelwright.tasks.host_blame import blame
 from kernelwright.tasks.host_describe import fake_world, state
 from kernelwright.tasks.host_json import HostError, encode, tensor_info
+from kernelwright.tasks.host_memory import fake_mode
 from kernelwright.tasks.host_recurrent import NAMESPACE, Whole
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def export(reference: Reference, case: str) -> dict[str, Any]:
         ExportProblem: torch cannot export the forward, or the graph cannot be written down.
         HostError: the task's inputs or constructor raise.
     """
-    mode = FakeTensorMode(allow_non_fake_inputs=True)
+    mode = fake_mode()
     model, inputs = fake_world(reference, case, mode)
     attributes = {name for name, kind, _ in state(model) if kind == "attribute"}
     try:

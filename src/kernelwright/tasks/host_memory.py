@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch._functorch import config
 from torch._guards import active_fake_mode
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -58,6 +59,12 @@ def _number(path: Path) -> int | None:
     return int(text) if text.isdigit() else None
 
 
+def fake_mode() -> FakeTensorMode:
+    """A mode whose tensors have no data, and raise where compiled code asks for their address, which would be null."""
+    with config.patch(fake_tensor_allow_unsafe_data_ptr_access=False):
+        return FakeTensorMode(allow_non_fake_inputs=True)
+
+
 class MemoryGuard(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Works out each result's size with fake tensors first, and raises `HostError("memory")` where it cannot fit.
 
@@ -68,7 +75,7 @@ class MemoryGuard(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self, limit: int | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._limit = limit
-        self._fake = FakeTensorMode(allow_non_fake_inputs=True)
+        self._fake = fake_mode()
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
