@@ -160,6 +160,7 @@ def optimize(
     evaluations: int | None = None,
     tolerance: Tolerance | None = None,
     models: Sequence[str] = (),
+    scaffold: str | None = None,
     base_url: str | None = None,
     limits: Limits | None = None,
     listener: Listener | None = None,
@@ -174,6 +175,7 @@ def optimize(
         tolerance: how far from float64 an output may be; None for the judge's own bound.
         models: language models to ask as well, `provider:name`; `all` for those that the configuration names. Keys come
             from the environment.
+        scaffold: how models are asked, `operator` by default.
         base_url: the endpoint of `models`, where it is not their provider's.
         limits: what their calls may take together; these go before the configuration's.
         listener: called with each event of the search, in this process.
@@ -193,7 +195,7 @@ def optimize(
         policy=policy,
         evaluations=evaluations,
         seed=seed,
-        **choices.models(models, base_url, limits),
+        **choices.models(models, base_url, limits, scaffold),
     )
     return _search(made, settings, out, listener, resume=None, model=model)
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 _M = TypeVar("_M", bound=BaseModel)
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 ALL_MODELS = "all"
+SCAFFOLD = "operator"
+"""How models are asked where nothing else is said."""
 """Named instead of a model: those that the configuration names."""
 
 
@@ -51,16 +53,29 @@ def _checked(kind: type[_M], chosen: Mapping[str, Any]) -> _M:
         raise UsageError(first["msg"], where=str(first["loc"][0])) from error
 
 
-def models(specs: Sequence[str], base_url: str | None, limits: Limits | None) -> dict[str, Any]:
+def scaffolds() -> list[str]:
+    """The proposers that ask language models."""
+    return [name for name in registry.names("proposers") if registry.load("proposers", name).asks_models]
+
+
+def _scaffold(name: str) -> str:
+    if name not in (known := scaffolds()):
+        raise UsageError(f"{name} is no scaffold", where="scaffold", remedy=f"choose one of {', '.join(known)}")
+    return name
+
+
+def models(
+    specs: Sequence[str], base_url: str | None, limits: Limits | None, scaffold: str | None = None
+) -> dict[str, Any]:
     """The settings that have language models asked; none where no model is named."""
     if not specs:
-        if base_url is not None or limits is not None:
+        if any(said is not None for said in (base_url, limits, scaffold)):
             raise UsageError("no language model is named", remedy="add --model PROVIDER:NAME, or --model all")
         return {}
     from kernelwright.proposers.llm.config import configure
 
     named = () if list(specs) == [ALL_MODELS] else specs
-    proposers = (*Settings.model_fields["proposers"].default, "llm")
+    proposers = (*Settings.model_fields["proposers"].default, _scaffold(scaffold or SCAFFOLD))
     return {"models": configure(named, base_url=base_url, limits=limits), "proposers": proposers}
 
 

@@ -46,7 +46,7 @@ def rejected(
 
 
 def _candidate(name: str, **more: Any) -> Candidate:
-    return Candidate(source=f"{SOURCE}# {name}\n", language="cpp", **{"proposer": "llm", "note": name, **more})
+    return Candidate(source=f"{SOURCE}# {name}\n", language="cpp", **{"proposer": "operator", "note": name, **more})
 
 
 def _verdict(candidate: Candidate, **more: Any) -> Verdict:

@@ -55,7 +55,7 @@ class Situation:
 
 def kinds(count: int = 300, **situation: Any) -> Counter[str]:
     made = Situation(**situation)
-    return Counter(memory.choose(made, "llm").kind for _ in range(count))
+    return Counter(memory.choose(made, "operator").kind for _ in range(count))
 
 
 def test_with_nothing_there_is_nothing_to_remember() -> None:
@@ -64,16 +64,16 @@ def test_with_nothing_there_is_nothing_to_remember() -> None:
 
 def test_with_failures_only_the_latest_is_mended() -> None:
     history = [rejected("build_failed", "one"), rejected("wrong_values", "two")]
-    chosen = memory.choose(Situation(history=history), "llm")
+    chosen = memory.choose(Situation(history=history), "operator")
     assert (chosen.kind, chosen.parent) == ("repair", history[1])
 
 
 def test_what_is_being_mended_is_left_to_that_step() -> None:
     history = [rejected("build_failed", "one"), rejected("wrong_values", "two")]
     taken = {history[1].candidate.id}
-    assert memory.choose(Situation(history=history), "llm", taken).parent == history[0]
+    assert memory.choose(Situation(history=history), "operator", taken).parent == history[0]
     taken |= {history[0].candidate.id}
-    assert memory.choose(Situation(history=history), "llm", taken).kind == "clean_slate"
+    assert memory.choose(Situation(history=history), "operator", taken).kind == "clean_slate"
 
 
 def test_a_policy_that_starts_from_the_task_alone_gets_that() -> None:
@@ -111,7 +111,7 @@ def test_siblings_are_few_and_the_best_and_the_worst_are_among_them() -> None:
         accepted(speedup, str(speedup), parents=(parent.candidate.id,)) for speedup in (1.0, 2.5, 3.0, 1.5, 0.5)
     ]
     for seed in range(100):
-        chosen = memory.choose(Situation([parent], [parent, *children], seed), "llm")
+        chosen = memory.choose(Situation([parent], [parent, *children], seed), "operator")
         if chosen.kind == "siblings":
             assert [one.verdict.speedup for one in chosen.others] == [3.0, 2.5, 0.5]
             return

@@ -34,7 +34,7 @@ def run(store: Store, server: ModelServer, *, calls: int = 20, **options: Any) -
     models = Configuration(
         models=(ModelConfig(spec="openai:scripted", base_url=server.url),), limits=Limits(calls=calls), call=QUICK
     )
-    values: dict[str, Any] = {"target": "scripted", "proposers": ("llm",), "seed": 1, "budget_s": 30.0, **options}
+    values: dict[str, Any] = {"target": "scripted", "proposers": ("operator",), "seed": 1, "budget_s": 30.0, **options}
     given = {name: values.pop(name, None) for name in ("listener", "resume")}
     judge = values.pop("judge_factory", ScriptedJudge)
     settings = Settings(models=models, **values)
@@ -48,7 +48,7 @@ def test_models_write_kernels_and_the_best_one_wins(store: Store) -> None:
     assert result.outcome == "faster"
     assert result.best is not None
     assert result.best.verdict.speedup == 13
-    assert result.best.candidate.proposer == "llm"
+    assert result.best.candidate.proposer == "operator"
     assert result.best.candidate.note == "13 times"
     assert len(server.requests) == 12
     calls = store.calls(result.run)
@@ -112,17 +112,17 @@ def test_faults_cost_calls_and_not_the_run(store: Store) -> None:
 def test_models_that_only_fail_are_told_of_and_the_others_go_on(store: Store) -> None:
     heard: list[events.Event] = []
     with ModelServer(lambda _: Fault(status=401)) as server:
-        result = run(store, server, proposers=("numbers", "llm"), listener=heard.append)
+        result = run(store, server, proposers=("numbers", "operator"), listener=heard.append)
     assert result.outcome == "faster"
     (failed,) = [event for event in heard if isinstance(event, events.ProposerFailed)]
-    assert failed.proposer == "llm"
+    assert failed.proposer == "operator"
     assert "auth" in failed.message
 
 
 def test_a_search_that_ends_does_not_wait_for_its_models(store: Store) -> None:
     with ModelServer(lambda _: Say("late", after_s=60)) as server:
         ScriptedSlow = type("ScriptedSlow", (ScriptedJudge,), {"delay": 0.3})
-        result = run(store, server, proposers=("endless", "llm"), evaluations=5, judge_factory=ScriptedSlow)
+        result = run(store, server, proposers=("endless", "operator"), evaluations=5, judge_factory=ScriptedSlow)
     assert result.evaluated == 5
     assert result.seconds < 50
     assert {call.failure for call in store.calls(result.run)} == {"cancelled"}
@@ -155,7 +155,7 @@ def test_a_reply_that_was_paid_for_is_used_when_the_run_goes_on(store: Store) ->
         call = log.begin(Prompt("", ("faster",), "operator", base=(first.id,)), "openai:scripted")
         changes = "<<<<<<< SEARCH\nSPEEDUP = 2\n=======\nSPEEDUP = 9\nclass ModelNew: pass\n>>>>>>> REPLACE"
         log.arrived(Reply(call, f"Idea: nine\n{changes}", "openai:scripted", 1, 1, 0.0, 0.1, "stop", None))
-        result = run(store, server, proposers=("llm",), resume=interrupted, calls=3)
+        result = run(store, server, proposers=("operator",), resume=interrupted, calls=3)
     assert result.best is not None
     assert (result.best.verdict.speedup, result.best.candidate.parents) == (9, (first.id,))
     assert not store.call_log(interrupted).unused()

@@ -23,6 +23,12 @@ from kernelwright.cli.output import present
 from kernelwright.cli.progress import watch
 
 
+def _scaffolds(incomplete: str) -> list[str]:
+    from kernelwright import choices
+
+    return [name for name in choices.scaffolds() if name.startswith(incomplete)]
+
+
 def command(
     task: TaskArgument,
     *,
@@ -43,6 +49,10 @@ def command(
             "those in kernelwright.toml. May be repeated.",
             show_default=False,
         ),
+    ] = None,
+    scaffold: Annotated[
+        str | None,
+        typer.Option(help="How models are asked.", autocompletion=_scaffolds, show_default="operator"),
     ] = None,
     base_url: Annotated[
         str | None, typer.Option(metavar="URL", help="The models' endpoint, where it is another.", show_default=False)
@@ -76,6 +86,7 @@ def command(
             seed=seed,
             evaluations=evaluations,
             models=model or (),
+            scaffold=scaffold,
             base_url=base_url,
             limits=choices.limits(calls=max_calls, tokens=max_tokens, usd=max_usd),
             listener=listener,

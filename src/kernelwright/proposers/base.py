@@ -84,6 +84,8 @@ class Proposer(ABC):
     name: str
     needs_parents: bool = False
     """Whether it improves on parents (a tuner) or makes candidates from the task alone (the catalogue)."""
+    asks_models: bool = False
+    """Whether it is a scaffold: it has language models write candidates, and takes part where there are any."""
 
     @abstractmethod
     def propose(self, context: Context) -> AsyncIterator[Candidate]:

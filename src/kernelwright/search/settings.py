@@ -11,9 +11,9 @@ class Settings(BaseModel):
     """The settings of a search. They are stored with the run, so that it can be resumed.
 
     `budget_s` bounds the wall time of search and final comparison together (None: no bound), `evaluations` the number
-    of candidates, `patience` the verdicts in a row without a new best. `proposers` start in this order. `models` are
-    the language models that the proposer `llm` asks. The same `seed` with the same verdicts and replies in the same
-    order gives the same candidates; None draws one.
+    of candidates, `patience` the verdicts in a row without a new best. `proposers` start in this order; those that are
+    scaffolds ask the language models `models`. The same `seed` with the same verdicts and replies in the same order
+    gives the same candidates; None draws one.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

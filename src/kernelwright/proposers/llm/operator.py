@@ -32,13 +32,14 @@ class _Step:
     failed: str = ""
 
 
-class LanguageModel(Proposer):
+class Operator(Proposer):
     """Yields the candidates of `AT_ONCE` steps, each as its reply comes, until the limits on calls, tokens or money are
     reached; first of all those of replies that an earlier sitting paid for and did not use. A reply counts as used when
     its candidate has been taken, so that none is paid twice when a run is resumed.
     """
 
-    name = "llm"
+    name = "operator"
+    asks_models = True
 
     def __init__(self) -> None:
         self._waiting: dict[str, Reply] = {}
