@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from kernelwright.judge import memory, numerics, tensors
-from kernelwright.judge.comparing import check_form, compare_output
+from kernelwright.judge.comparing import check_form, compare_output, is_list_of_objects, spelt_out
 from kernelwright.judge.memory import BadAddress, Forbidden, Gone
 from kernelwright.judge.process import Worker
 from kernelwright.judge.reference import Answer, Expected, Inputs, ReferenceSide
@@ -231,8 +231,8 @@ class CandidateSide:
             count=count,
             state=changes,
         )
-        outputs = reply.get("outputs")
-        if not isinstance(outputs, list) or len(outputs) != count or not all(map(_is_list_of_objects, outputs)):
+        outputs = spelt_out(reply.get("outputs"))
+        if outputs is None or len(outputs) != count:
             raise Rejection("tampering", "its process broke the protocol: not one list of outputs a call")
         self.left = _state(reply) if changes else []
         return outputs, seconds
@@ -371,13 +371,9 @@ def _address(value: Any) -> int:
 def _state(reply: dict[str, Any]) -> list[dict[str, Any]]:
     """The parameters and buffers in a reply. Raises `Rejection`."""
     entries = reply.get("state")
-    if not _is_list_of_objects(entries) or not all(isinstance(entry.get("name"), str) for entry in entries or ()):
+    if not is_list_of_objects(entries) or not all(isinstance(entry.get("name"), str) for entry in entries or ()):
         raise Rejection("tampering", "its process broke the protocol: no list of parameters and buffers")
     return list(entries or ())
-
-
-def _is_list_of_objects(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(entry, dict) for entry in value)
 
 
 def same_memory(claims: list[Claim]) -> bool:

@@ -150,3 +150,22 @@ def _number(array: Array) -> float | int | str:
     number = array.reshape(-1)[0].item()
     finite = isinstance(number, (int, float)) and np.isfinite(number)
     return number if finite else str(number)
+
+
+def spelt_out(calls: Any) -> list[list[dict[str, Any]]] | None:
+    """What each call returned, from what a worker says: of a call that returned a tensor like the first one's, only
+    where that lies. None where it does not say that."""
+    if not isinstance(calls, list):
+        return None
+    first = calls[0] if calls else []
+    outputs = [[{**first[0], "pointer": call}] if type(call) is int and _is_one(first) else call for call in calls]
+    return outputs if all(map(is_list_of_objects, outputs)) else None
+
+
+def _is_one(call: Any) -> bool:
+    return is_list_of_objects(call) and len(call) == 1 and "pointer" in call[0]
+
+
+def is_list_of_objects(value: Any) -> bool:
+    """Whether it is one, as a worker's list of outputs or state must be."""
+    return isinstance(value, list) and all(isinstance(entry, dict) for entry in value)

@@ -24,6 +24,7 @@ from typing import Any
 import torch
 
 from kernelwright.judge import wire
+from kernelwright.judge.described import describe_calls, describe_output, describe_tensor, leaves
 from kernelwright.judge.wire import PROBE
 from kernelwright.languages import inductor
 from kernelwright.tasks import host, host_memory
@@ -181,11 +182,11 @@ class Subject:
             output = self._task().forward(model, inputs)
         self.kept.append([output, inputs])
         changed = [i for i, (then, now) in enumerate(zip(versions, _versions(inputs), strict=True)) if then != now]
-        mutated = [{"argument": index, **_tensor(inputs[index])} for index in changed]
-        results = _leaves(output)
+        mutated = [{"argument": index, **describe_tensor(inputs[index])} for index in changed]
+        results = leaves(output)
         given = {_storage(value) for value in (*inputs, *(tensor for _, _, tensor in host.state(model)))} - {0}
         aliases = any(_storage(leaf) in given for leaf in results)
-        return {"outputs": [_describe_output(leaf) for leaf in results], "mutated": mutated, "aliases": aliases}
+        return {"outputs": [describe_output(leaf) for leaf in results], "mutated": mutated, "aliases": aliases}
 
     def do_state_of_exact(self) -> dict[str, Any]:
         """The float64 model's state after its last answer."""
@@ -279,9 +280,9 @@ class Subject:
                 if type(output) is torch.Tensor:
                     progress[1 + wire.PLACES * index] = output.data_ptr()
                 else:
-                    for place, leaf in enumerate(_leaves(output)[: wire.PLACES]):
+                    for place, leaf in enumerate(leaves(output)[: wire.PLACES]):
                         progress[1 + wire.PLACES * index + place] = _pointer(leaf) or 0
-        reply = {"outputs": [[_describe_output(leaf) for leaf in _leaves(output)] for output in outputs]}
+        reply = {"outputs": describe_calls(outputs)}
         return {**reply, "state": _state(model)} if state else reply
 
     def do_census(self, slot: int) -> dict[str, Any]:
@@ -331,20 +332,11 @@ _LOADERS = {torch.nn.Module._load_from_state_dict, torch.nn.modules.batchnorm._N
 
 def _state(model: torch.nn.Module | None) -> list[dict[str, Any]]:
     entries = [] if model is None else host.state(model)
-    return [{"name": name, "kind": kind, **_tensor(tensor)} for name, kind, tensor in entries]
-
-
-def _tensor(tensor: torch.Tensor) -> dict[str, Any]:
-    return {
-        "shape": list(tensor.shape),
-        "strides": list(tensor.stride()),
-        "dtype": str(tensor.dtype).removeprefix("torch."),
-        "pointer": tensor.data_ptr(),
-    }
+    return [{"name": name, "kind": kind, **describe_tensor(tensor)} for name, kind, tensor in entries]
 
 
 def _argument(value: Any) -> dict[str, Any]:
-    return {"tensor": _tensor(value)} if isinstance(value, torch.Tensor) else {"value": host.encode(value)}
+    return {"tensor": describe_tensor(value)} if isinstance(value, torch.Tensor) else {"value": host.encode(value)}
 
 
 def _room(argument: dict[str, Any]) -> Any:
@@ -369,24 +361,3 @@ def _storage(value: Any) -> int:
 
 def _double(value: Any) -> Any:
     return value.double() if isinstance(value, torch.Tensor) and value.is_floating_point() else value
-
-
-def _leaves(output: Any) -> list[Any]:
-    """The tensors and plain values of an output, in the order of its tuples and lists; a dictionary's by key."""
-    if isinstance(output, (tuple, list)):
-        return [leaf for item in output for leaf in _leaves(item)]
-    if isinstance(output, dict):
-        return [leaf for key in sorted(output, key=str) for leaf in _leaves(output[key])]
-    return [output]
-
-
-def _describe_output(leaf: Any) -> dict[str, Any]:
-    """What an output is and where it lies. A subclass of Tensor may compute when looked at, so only Tensor itself is
-    one."""
-    if type(leaf) is torch.Tensor or type(leaf) is torch.nn.Parameter:
-        if leaf.layout is not torch.strided or leaf.device.type != "cpu":
-            return {"other": f"tensor on {leaf.device} with layout {leaf.layout}"}
-        return _tensor(leaf)
-    if leaf is None or isinstance(leaf, (bool, int, float, str)):
-        return {"value": host.encode(leaf)}
-    return {"other": type(leaf).__name__}
