@@ -14,6 +14,7 @@ import fnmatch
 import json
 import sys
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -56,6 +57,7 @@ class Report:
     cheats: list[Result] = field(default_factory=list)
     honest: list[Result] = field(default_factory=list)
     rounds: int = 0
+    """Rounds that were finished."""
     load: int = 0
     left: dict[str, Any] = field(default_factory=dict)
     rss_mb: tuple[float, float] = (0.0, 0.0)
@@ -108,7 +110,7 @@ def judge_honest(arena: Arena, name: str, task: Path, source: str) -> Result:
 
 def measure(rounds: int, load: int, only: str, console: Console) -> Report:
     """Runs the corpus."""
-    report = Report(rounds=rounds, load=load)
+    report = Report(load=load)
     tasks = corpus.tasks()
     cheats = [cheat for cheat in corpus.cheats() if fnmatch.fnmatch(cheat.id, only)]
     honest = [one for one in honest_corpus.corpus() if fnmatch.fnmatch(one.name, only)]
@@ -119,13 +121,15 @@ def measure(rounds: int, load: int, only: str, console: Console) -> Report:
         before = Traces.now()
         arena = Arena()
         total = rounds * (len(cheats) + len(honest))
-        for _ in range(rounds):
-            for cheat in cheats:
-                report.cheats.append(judge_cheat(arena, cheat, tasks[cheat.task]))
-                _progress(console, report, total, report.cheats[-1])
-            for one in honest:
-                report.honest.append(judge_honest(arena, one.name, one.task_path, one.source))
-                _progress(console, report, total, report.honest[-1])
+        with suppress(KeyboardInterrupt):  # what was judged until then is told
+            for _ in range(rounds):
+                for cheat in cheats:
+                    report.cheats.append(judge_cheat(arena, cheat, tasks[cheat.task]))
+                    _progress(console, report, total, report.cheats[-1])
+                for one in honest:
+                    report.honest.append(judge_honest(arena, one.name, one.task_path, one.source))
+                    _progress(console, report, total, report.honest[-1])
+                report.rounds += 1
         arena.close()
         report.left = settled(before)
         report.rss_mb = before.rss_mb, Traces.now().rss_mb
@@ -158,6 +162,7 @@ def show(report: Report, console: Console) -> None:
         console.print(f"{one.outcome}: {one.name} {one.reason} {one.message} {one.speedup or ''}", markup=False)
     if report.honest:
         console.print(f"honest: {len(report.honest) - len(report.refused)} of {len(report.honest)} accepted")
+    console.print(f"{report.rounds} whole rounds, {report.load} busy loops")
     console.print(
         f"left behind: {report.left or 'nothing'}; {report.rss_mb[0]:.0f} MB before, {report.rss_mb[1]:.0f} after"
     )

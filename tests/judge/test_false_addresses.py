@@ -13,13 +13,14 @@ from kernelwright.judge import memory
 
 LIES = """
 import ctypes, mmap
-from kernelwright.judge import worker
+from kernelwright.judge import described, worker
 
 libc = ctypes.CDLL(None)
 
 def lie(name, change):
-    honest = getattr(worker, name)
-    setattr(worker, name, lambda value: change(honest(value)))
+    for module in (described, worker):
+        if honest := getattr(module, name, None):
+            setattr(module, name, lambda value, honest=honest: change(honest(value)))
 
 def read_only(described):
     if described.get("shape"):
@@ -46,7 +47,7 @@ def judged(bench: Bench, before: str, *body: str) -> str:
 
 
 def test_an_output_that_cannot_be_overwritten(bench: Bench) -> None:
-    assert judged(bench, "lie('_describe_output', read_only)\n") == "tampering"
+    assert judged(bench, "lie('describe_output', read_only)\n") == "tampering"
 
 
 def test_an_input_that_is_not_there_any_more(bench: Bench) -> None:
@@ -76,6 +77,20 @@ def test_parameters_that_are_none(bench: Bench, state: str) -> None:
     assert judged(bench, f"lie('_state', lambda _: {state})\n") == "tampering"
 
 
+@pytest.mark.parametrize(
+    "later", ["1", "-8", "2**70", "True", "1e300", "None", "'x'", "{}", "[]", "calls[0][0]['pointer']"]
+)
+def test_addresses_of_later_calls_that_are_none(bench: Bench, later: str) -> None:
+    lies = f"lie('describe_calls', lambda calls: [*calls[:1], *({later} for _ in calls[1:])])\n"
+    assert judged(bench, lies) in ("tampering", "reuses_outputs", "wrong_shape")
+
+
+def test_an_address_with_nothing_said_of_it(bench: Bench) -> None:
+    assert (
+        judged(bench, "lie('describe_calls', lambda calls: [calls[0][0]['pointer'] for _ in calls])\n") == "tampering"
+    )
+
+
 PLAIN = AFFINE.replace("return torch.relu(x * self.weight + self.bias)", "return torch.relu(x * self.weight), None")
 
 
@@ -83,7 +98,7 @@ def test_a_plain_value_with_an_address_is_left_alone(bench: Bench) -> None:
     source = HONEST.replace("self.bias.detach(), y)", "torch.zeros_like(self.bias), y)").replace(
         "return y", "return y, None"
     )
-    forged = "lie('_describe_output', lambda d: {**d, 'pointer': 1, 'dtype': 'x'} if 'value' in d else d)\n"
+    forged = "lie('describe_output', lambda d: {**d, 'pointer': 1, 'dtype': 'x'} if 'value' in d else d)\n"
 
     verdict = bench.evaluate(PLAIN, LIES + forged + source)
 

@@ -100,6 +100,7 @@ class Judge:
         await asyncio.to_thread(self._zygote.close)
         await asyncio.gather(*running, return_exceptions=True)
         self._zygote.release()
+        del self._reference, self._stopwatch  # inputs and answers, up to a gigabyte: nobody waits for the collector
 
     @property
     def sandbox(self) -> str:

@@ -232,6 +232,7 @@ class ReferenceSide:
                 if self.answer(case, name) is not None:
                     chosen.append(name)
             self._distributions[case.name] = chosen
+            self.call("forget", LOAD_TIMEOUT)
         return self._distributions[case.name]
 
     def _order(self, names: Iterable[str]) -> list[str]:

@@ -133,6 +133,16 @@ void* realloc(void* p, size_t size) {
   return moved;
 }
 
+int malloc_trim(size_t pad) {
+  pthread_mutex_lock(&lock);
+  for (Header* block : free_blocks) {
+    for (; block; block = block->next) madvise(reinterpret_cast<char*>(block) + kHeader, block->size, MADV_DONTNEED);
+  }
+  pthread_mutex_unlock(&lock);
+  static const auto theirs = reinterpret_cast<int (*)(size_t)>(dlsym(RTLD_NEXT, "malloc_trim"));
+  return theirs(pad);
+}
+
 size_t malloc_usable_size(void* p) {
   if (ours(p)) return header(p)->size;
   static const auto theirs = reinterpret_cast<size_t (*)(void*)>(dlsym(RTLD_NEXT, "malloc_usable_size"));

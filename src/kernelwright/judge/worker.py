@@ -188,6 +188,12 @@ class Subject:
         aliases = any(_storage(leaf) in given for leaf in results)
         return {"outputs": [describe_output(leaf) for leaf in results], "mutated": mutated, "aliases": aliases}
 
+    def do_forget(self) -> dict[str, Any]:
+        """Gives back what was drawn and answered, which the judge has read."""
+        self.slots, self.outputs, self.kept, self.exact, self.base = [], [], [], None, None
+        ctypes.CDLL(None).malloc_trim(0)
+        return {}
+
     def do_state_of_exact(self) -> dict[str, Any]:
         """The float64 model's state after its last answer."""
         return {"state": _state(self.exact)} if self.exact is not None else {"state": []}

@@ -65,7 +65,7 @@ def install():
             cache.clear()
             ys = [torch.empty(512, 1024, dtype=torch.int32) for _ in range(count)]
             pointers = [y.data_ptr() for y in ys]
-            reply = {"outputs": [[worker._describe_output(y)] for y in ys]}
+            reply = {"outputs": [[worker.describe_output(y)] for y in ys]}
             cache[key] = slots, ys, pointers, reply, wire.pack(reply), self.model.step
         _, ys, pointers, reply, packed, step = cache[key]
         progress = self.progress

@@ -51,7 +51,7 @@ def do_go(self, count, **options):
     if self.turn <= 2 or not self.outputs or len(self.outputs) != count:
         return real(self, count, **options)
     self.ready()
-    return {"outputs": [[worker._describe_output(y)] for y in self.outputs]}
+    return {"outputs": [[worker.describe_output(y)] for y in self.outputs]}
 
 
 worker.Subject.do_go = do_go
