@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 
 from kernelwright.judge import memory, numerics, tensors
+from kernelwright.judge.answer import Answer, Expected, Inputs
 from kernelwright.judge.comparing import check_form, compare_output, is_list_of_objects, spelt_out
 from kernelwright.judge.memory import BadAddress, Forbidden, Gone
 from kernelwright.judge.process import Worker
-from kernelwright.judge.reference import Answer, Expected, Inputs, ReferenceSide
+from kernelwright.judge.reference import ReferenceSide
 from kernelwright.judge.rejection import Rejection, WorkerFailure, rejection
 from kernelwright.judge.tensors import BadTensor, Claim
 from kernelwright.tasks import CaseInfo

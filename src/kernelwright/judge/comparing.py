@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from kernelwright.judge import numerics
+from kernelwright.judge.answer import Expected
 from kernelwright.judge.picture import LEGEND, picture
-from kernelwright.judge.reference import Expected
 from kernelwright.judge.rejection import Rejection
 from kernelwright.judge.tensors import Array, BadTensor, Claim, UnknownDtype, widen
 from kernelwright.judge.verdict import WRONG_MAP, Reason

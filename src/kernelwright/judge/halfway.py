@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from kernelwright.judge import memory, tensors, wire
+from kernelwright.judge.answer import Answer, Inputs
 from kernelwright.judge.candidate import CandidateSide
 from kernelwright.judge.memory import Bytes
-from kernelwright.judge.reference import Answer, Inputs
 from kernelwright.judge.rejection import Rejection
 from kernelwright.judge.tensors import Claim
 

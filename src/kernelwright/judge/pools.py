@@ -15,8 +15,9 @@ import numpy as np
 
 from kernelwright.errors import TaskError
 from kernelwright.judge import numerics, tensors
+from kernelwright.judge.answer import Expected, Inputs
 from kernelwright.judge.candidate import CandidateSide, same_memory
-from kernelwright.judge.reference import Expected, Inputs, ReferenceSide, leaves
+from kernelwright.judge.reference import ReferenceSide, leaves
 from kernelwright.judge.rejection import Rejection
 from kernelwright.judge.tensors import Array, BadTensor, Claim
 from kernelwright.tasks import CaseInfo
@@ -150,7 +151,7 @@ class Pools:
         seconds = self._call_seconds(one, max(1, min(CALIBRATION_CALLS, share // held)))
         calls = max(1, min(math.ceil(BATCH_SECONDS / max(seconds, 1e-7)), MAX_CALLS, share // held // BATCHES))
         count = max(3, min(BATCHES, share // (held * calls)))
-        batches = [[self.reference.inputs(case, worker=worker) for _ in range(calls)] for _ in range(count)]
+        batches = [list(self.reference.draws(case, calls, worker=worker)) for _ in range(count)]
         if any(_tensors(inputs) != _tensors(one) for batch in batches for inputs in batch):
             raise TaskError(
                 "two draws of its inputs differ in shape or dtype",

@@ -9,13 +9,13 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from kernelwright.errors import TaskError
 from kernelwright.judge import numerics, tensors
+from kernelwright.judge.answer import Answer, Expected, Inputs
 from kernelwright.judge.endings import WorkerBroken, WorkerGone, WorkerRefused, WorkerTimeout
 from kernelwright.judge.memory import BadAddress, Bytes, Forbidden, Gone
 from kernelwright.judge.process import Worker
@@ -33,74 +33,10 @@ FIRST = "signed"
 """The distribution that gives most away: used wherever it can be."""
 ANSWERS_SECONDS, DISTRIBUTIONS_BYTES = 2.0, 3 << 28
 """Time for the answers on further distributions of one case, and bytes that their calls move; one is always used."""
+DRAWN_BYTES = 16 << 20
+"""Inputs that are drawn at a time."""
 ANSWERS_BYTES = 3 << 30
 """Memory for answers kept between candidates; the oldest are computed again when it is exceeded."""
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """One set of inputs: `arguments` as the wire describes them, and the bytes of each tensor among them."""
-
-    arguments: tuple[dict[str, Any], ...]
-    data: tuple[Bytes | None, ...]
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all tensors."""
-        return sum(item.nbytes for item in self.data if item is not None)
-
-
-@dataclass(frozen=True)
-class Expected:
-    """One output leaf of the reference, or an argument that it updates in place: what it must be, how exact, and how
-    far off a candidate may be.
-
-    `exact` is float64 (the answer computed in it) for floating outputs, else the reference's own value; `alternative`
-    is another right answer: for outputs that are not floating the float64 run's choice between near ties, for floating
-    ones float64's where the reference overflows (there, `exact` is what the reference gives). `value` is set for a
-    plain value, `argument` to the position of an argument that forward leaves changed.
-    """
-
-    shape: tuple[int, ...] = ()
-    dtype: str = ""
-    exact: Array | None = None
-    alternative: Array | None = None
-    magnitude: Array | None = None
-    bound: numerics.Bound | None = None
-    value: Any = None
-    argument: int | None = None
-
-    @property
-    def name(self) -> str:
-        """What to call it, `{}` being the position of an output."""
-        return "output {}" if self.argument is None else f"argument {self.argument}, which forward updates in place"
-
-
-@dataclass(frozen=True)
-class Answer:
-    """The reference's answer to one set of inputs, and the float64 state after it (only what forward changes).
-
-    `outputs` ends with the arguments that forward updates in place.
-    """
-
-    case: CaseInfo
-    name: str
-    inputs: Inputs
-    outputs: tuple[Expected, ...]
-    state: dict[str, Expected] = field(default_factory=dict)
-    aliases: bool = False
-    """Whether the reference's outputs lie in the memory of its inputs or state; then a candidate's may, too."""
-
-    @property
-    def mutated_inputs(self) -> frozenset[int]:
-        """The positions of the arguments that forward updates in place."""
-        return frozenset(out.argument for out in self.outputs if out.argument is not None)
-
-    @property
-    def nbytes(self) -> int:
-        """Memory it holds."""
-        held = [array for out in self.outputs for array in (out.exact, out.alternative) if array is not None]
-        return self.inputs.nbytes + sum(array.nbytes for array in held)
 
 
 class ReferenceSide:
@@ -198,22 +134,37 @@ class ReferenceSide:
     def inputs(self, case: CaseInfo, distribution: str = "", worker: Worker | None = None) -> Inputs:
         """Draws one set of inputs under a seed that nobody else knows, in the task worker or another one of this
         task."""
+        return next(self.draws(case, 1, distribution, worker))
+
+    def draws(
+        self, case: CaseInfo, count: int, distribution: str = "", worker: Worker | None = None
+    ) -> Iterator[Inputs]:
+        """As `inputs`, several sets, as many at a time as are no load on memory."""
         worker = worker or self.worker
-        arguments: list[dict[str, Any]] = []
+        at_once = max(1, DRAWN_BYTES // (case.read_bytes + 1))
+        while count > 0:
+            seeds = [self._seed() for _ in range(min(count, at_once))]
+            count -= len(seeds)
+            drawn = self.call(
+                "draw", FORWARD_TIMEOUT, worker=worker, case=case.name, seeds=seeds, distribution=distribution
+            )
+            for arguments in drawn["draws"]:
+                yield self._taken(arguments, worker)
+
+    def _taken(self, arguments: list[dict[str, Any]], worker: Worker) -> Inputs:
+        """One set of inputs, out of the memory of the worker that drew it."""
+        described: list[dict[str, Any]] = []
         data: list[Bytes | None] = []
-        drawn = self.call(
-            "draw", FORWARD_TIMEOUT, worker=worker, case=case.name, seed=self._seed(), distribution=distribution
-        )
-        for argument in drawn["arguments"]:
+        for argument in arguments:
             if "tensor" in argument:
                 with self._touching():
                     claim = Claim.parse(argument["tensor"])
                     data.append(tensors.raw(worker, claim))
-                arguments.append({"tensor": {**claim.info.model_dump(mode="json")}})
+                described.append({"tensor": {**claim.info.model_dump(mode="json")}})
             else:
                 data.append(None)
-                arguments.append({"value": argument["value"]})
-        return Inputs(tuple(arguments), tuple(data))
+                described.append({"value": argument["value"]})
+        return Inputs(tuple(described), tuple(data))
 
     def distributions(self, case: CaseInfo) -> list[str]:
         """Further ways to draw inputs for a case, besides the task's own, with their answers known by then.

@@ -9,11 +9,11 @@ import statistics
 from collections.abc import Callable
 from typing import Any
 
+from kernelwright.judge.answer import Expected, Inputs
 from kernelwright.judge.candidate import SAMPLE, CandidateSide
 from kernelwright.judge.halfway import Look, Pace, late
 from kernelwright.judge.pairs import MIN_PAIRS, Pairs
 from kernelwright.judge.pools import Pool, Pools, prepare
-from kernelwright.judge.reference import Expected, Inputs
 from kernelwright.judge.rejection import Rejection, withheld
 from kernelwright.judge.verdict import CaseTiming
 from kernelwright.tasks import CaseInfo

@@ -141,18 +141,19 @@ class Subject:
         source, problem = host_compile.written(model, inputs, others, niceness)
         return {"source": source, "problem": problem}
 
-    def do_draw(self, case: str, seed: int, distribution: str = "") -> dict[str, Any]:
-        """Draws inputs and says where they lie; they are kept until the next draw.
+    def do_draw(self, case: str, seeds: list[int], distribution: str = "") -> dict[str, Any]:
+        """Draws inputs, once a seed, and says where they lie; they are kept until the next draw.
 
         A distribution is made from the case's first draw: drawing takes longer than most forwards.
         """
         if not distribution:
-            self.kept = self._task().draw(case, seed)
+            self.kept = [self._task().draw(case, seed) for seed in seeds]
         else:
             if self.base is None or self.base[0] != case:
-                self.base = case, self._task().draw(case, seed)
-            self.kept = host.distributions(self.base[1], seed)[distribution](self.base[1])
-        return {"arguments": [_argument(value) for value in self.kept]}
+                self.base = case, self._task().draw(case, seeds[0])
+            base = self.base[1]
+            self.kept = [host.distributions(base, seed)[distribution](base) for seed in seeds]
+        return {"draws": [[_argument(value) for value in values] for values in self.kept]}
 
     def do_distributions(self, case: str, seed: int) -> dict[str, Any]:
         """The names of further distributions that a case can be drawn from."""

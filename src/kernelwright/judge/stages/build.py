@@ -8,9 +8,9 @@ import shutil
 
 import numpy as np
 
+from kernelwright.judge.answer import Inputs
 from kernelwright.judge.candidate import CandidateSide
 from kernelwright.judge.evaluation import Evaluation
-from kernelwright.judge.reference import Inputs
 from kernelwright.judge.rejection import Rejection
 from kernelwright.judge.tensors import Claim
 from kernelwright.tasks import CaseInfo

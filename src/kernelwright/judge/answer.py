@@ -1,0 +1,77 @@
+"""Inputs, and what the reference makes of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from kernelwright.judge import numerics
+from kernelwright.judge.memory import Bytes
+from kernelwright.judge.tensors import Array
+from kernelwright.tasks import CaseInfo
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """One set of inputs: `arguments` as the wire describes them, and the bytes of each tensor among them."""
+
+    arguments: tuple[dict[str, Any], ...]
+    data: tuple[Bytes | None, ...]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all tensors."""
+        return sum(item.nbytes for item in self.data if item is not None)
+
+
+@dataclass(frozen=True)
+class Expected:
+    """One output leaf of the reference, or an argument that it updates in place: what it must be, how exact, and how
+    far off a candidate may be.
+
+    `exact` is float64 (the answer computed in it) for floating outputs, else the reference's own value; `alternative`
+    is another right answer: for outputs that are not floating the float64 run's choice between near ties, for floating
+    ones float64's where the reference overflows (there, `exact` is what the reference gives). `value` is set for a
+    plain value, `argument` to the position of an argument that forward leaves changed.
+    """
+
+    shape: tuple[int, ...] = ()
+    dtype: str = ""
+    exact: Array | None = None
+    alternative: Array | None = None
+    magnitude: Array | None = None
+    bound: numerics.Bound | None = None
+    value: Any = None
+    argument: int | None = None
+
+    @property
+    def name(self) -> str:
+        """What to call it, `{}` being the position of an output."""
+        return "output {}" if self.argument is None else f"argument {self.argument}, which forward updates in place"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The reference's answer to one set of inputs, and the float64 state after it (only what forward changes).
+
+    `outputs` ends with the arguments that forward updates in place.
+    """
+
+    case: CaseInfo
+    name: str
+    inputs: Inputs
+    outputs: tuple[Expected, ...]
+    state: dict[str, Expected] = field(default_factory=dict)
+    aliases: bool = False
+    """Whether the reference's outputs lie in the memory of its inputs or state; then a candidate's may, too."""
+
+    @property
+    def mutated_inputs(self) -> frozenset[int]:
+        """The positions of the arguments that forward updates in place."""
+        return frozenset(out.argument for out in self.outputs if out.argument is not None)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory it holds."""
+        held = [array for out in self.outputs for array in (out.exact, out.alternative) if array is not None]
+        return self.inputs.nbytes + sum(array.nbytes for array in held)
