@@ -14,7 +14,7 @@ from kernelwright.errors import EXIT_ENVIRONMENT, EXIT_INTERRUPTED, EXIT_OK, EXI
 from kernelwright.search import Settings
 
 COMMANDS = (
-    "optimize", "evaluate", "task", "guide", "runs", "show", "node", "resume", "export", "doctor",
+    "optimize", "evaluate", "task", "guide", "runs", "show", "node", "calls", "resume", "export", "doctor",
     "relay", "mcp", "agent",
 )  # fmt: skip
 

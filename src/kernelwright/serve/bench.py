@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from types import TracebackType
 
 from kernelwright import registry
-from kernelwright.api import Description
+from kernelwright.description import Description
 from kernelwright.errors import KernelwrightError
 from kernelwright.judge.judge import Judge
 from kernelwright.judge.verdict import Verdict
