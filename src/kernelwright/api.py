@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import difflib
 import math
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -28,6 +28,7 @@ from kernelwright.tasks import Task, Tolerance
 if TYPE_CHECKING:
     from torch import nn
 
+    from kernelwright.drafting import Draft
     from kernelwright.proposers.llm.limits import Limits
     from kernelwright.proposers.llm.record import Record
     from kernelwright.search.events import Listener
@@ -225,6 +226,22 @@ def evaluate(
 def describe(task: Task, *, target: str = "cpu") -> Description:
     """What a task computes, what its floor is, and whether it is a fair test; see `description.describe`."""
     return _run(description.describe(task, target))
+
+
+def draft(
+    words: str,
+    *,
+    models: Sequence[str] = (),
+    base_url: str | None = None,
+    limits: Limits | None = None,
+    target: str = "cpu",
+    tell: Callable[[str], None] = print,
+) -> Draft:
+    """Has a language model write a task's file; see `drafting.draft`. Models and limits as `optimize` has them; without
+    models those that the configuration names."""
+    from kernelwright import drafting
+
+    return _run(drafting.draft(words, choices.configuration(models, base_url, limits), target, tell))
 
 
 def export(run: str, *, out: str | Path = DEFAULT_OUT) -> Result:

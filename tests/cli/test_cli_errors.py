@@ -62,6 +62,8 @@ def test_version(invoke):
         (["mcp", "--client", "one"], "--http"),
         (["mcp", "--http", "0", "--client", "../one"], "--client"),
         (["relay"], "DIR"),
+        (["task", "show", "missing.py"], "missing.py"),
+        (["task", "new"], "WORDS"),
     ],
 )
 def test_wrong_usage_is_one_line(invoke, tmp_path, arguments, wanted):
