@@ -286,8 +286,8 @@ def documents(found: Mapping[str, Document]) -> RenderableType:
     for column in made.columns:
         column.justify = "left"
     for name, each in found.items():
-        source = f"{each.source.run}, {each.source.date}" if each.source else ""
-        about = (", ".join(each.languages) or "all", ", ".join(each.targets) or "all", each.title, source)
+        source = each.source or ""
+        about = (", ".join(each.languages) or "all", ", ".join(each.targets) or "all", each.title, str(source))
         made.add_row(Text(name), each.kind, *map(Text, about))
     return made
 

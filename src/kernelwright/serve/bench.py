@@ -27,6 +27,7 @@ class Bench:
     """
 
     def __init__(self, target: str) -> None:
+        self.target = target
         self._target: Target = registry.load("targets", target)()
         self._judges: dict[tuple[str, str], Judge] = {}
 
