@@ -86,7 +86,7 @@ async def draft(words: str, configuration: Configuration, target: str, tell: Tel
     async with models:
         drafting = _Drafting(models, name, target, tell)
         try:
-            await drafting.go(prompts.task(words))
+            await drafting.go(prompts.draft(words))
         except (BudgetSpent, CallFailed) as stopped:
             if drafting.usable is None:
                 raise _nothing(drafting, stopped, record) from stopped

@@ -73,7 +73,7 @@ def test_what_cannot_be_used_goes_back_and_then_nothing_is_written(serve: Serve,
     assert not list(Path().iterdir())
     record = done.stderr.partition("`kernelwright calls ")[2].split()[0]
     kept = json.loads(CliRunner().invoke(app, ["calls", record, "--json"]).stdout)
-    assert [call["purpose"] for call in (call["prompt"] for call in kept["calls"])] == ["task"] * 4
+    assert [call["purpose"] for call in (call["prompt"] for call in kept["calls"])] == ["draft"] * 4
     assert sum(call["usage"]["input_tokens"] for call in kept["calls"]) == server.input_tokens
 
 

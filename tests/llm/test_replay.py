@@ -171,6 +171,25 @@ def test_what_cannot_be_replayed_is_named(tmp_path: Path, content: str, said: st
         api.optimize(make_task(), replay=file, out=None)
 
 
+@pytest.mark.parametrize(("options", "seed"), [((), 1), (("--seed", "5"), 5)])
+def test_a_replay_searches_as_the_recorded_run_did_unless_told(
+    recorded: SearchResult, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], seed: int
+) -> None:
+    asked: list[Settings] = []
+
+    async def begun(_task: Any, settings: Settings, *_: Any, **__: Any) -> SearchResult:
+        asked.append(settings)
+        raise UsageError("that is all")
+
+    monkeypatch.setattr(api, "search", begun)
+    Path("task.py").write_text("class Model: ...\ndef get_inputs(): ...\n")
+    done = CliRunner().invoke(app, ["optimize", "task.py", "--replay", recorded.run[:-1], *options])
+    assert "that is all" in done.stderr
+    (settings,) = asked
+    assert (settings.replay, settings.seed, settings.models) == (recorded.run, seed, None)
+    assert settings.proposers[-1] == "operator"
+
+
 def test_a_replay_asks_nobody_else(tmp_path: Path) -> None:
     (tmp_path / "task.py").write_text("class Model: ...\ndef get_inputs(): ...\n")
     done = CliRunner().invoke(

@@ -77,9 +77,9 @@ def operator(context: Context, memory: Memory, before: int = 0) -> Prompt:
     return Prompt(system=system, turns=(text,), purpose="operator", template=version(), base=base)
 
 
-def task(words: str) -> Prompt:
+def draft(words: str) -> Prompt:
     """The prompt that has a task's file written from a description in words."""
-    return Prompt(system=_template("task.md.j2").render(), turns=(words,), purpose="task", template=version())
+    return Prompt(system=_template("draft.md.j2").render(), turns=(words,), purpose="draft", template=version())
 
 
 _NAMES = {"cpp": "C++"}
