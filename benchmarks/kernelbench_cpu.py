@@ -37,7 +37,7 @@ def files(path: Path) -> list[Path]:
 
 
 def load(zygote: Zygote, file: Path) -> Row:
-    """Describes a file in a sandboxed process of its own, as `kernelwright task` does."""
+    """Describes a file in a sandboxed process of its own, as `kernelwright task show` does."""
     row: Row = {"file": f"{file.parent.name}/{file.name}", "outcome": "refused"}
     start = time.monotonic()
     try:

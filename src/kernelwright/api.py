@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import difflib
 import math
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from kernelwright import choices, registry
+from kernelwright import choices, description, registry
+from kernelwright.description import Description
 from kernelwright.errors import UsageError
 from kernelwright.judge.verdict import Comparison, Verdict
 from kernelwright.proposers.base import Candidate
@@ -22,12 +23,14 @@ from kernelwright.report import view as views
 from kernelwright.report.view import Node, RunView, as_json
 from kernelwright.search import INTERRUPTED, Settings, search
 from kernelwright.store import RunRecord, Store
-from kernelwright.tasks import Fairness, Task, TaskInfo, Tolerance
+from kernelwright.tasks import Task, Tolerance
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from kernelwright.drafting import Draft
     from kernelwright.proposers.llm.limits import Limits
+    from kernelwright.proposers.llm.record import Record
     from kernelwright.search.events import Listener
     from kernelwright.targets.base import Target
 
@@ -95,32 +98,7 @@ class Result:
             "seconds": round(self.view.seconds, 2),
             "fair": self.view.fairness.verdict,
             "comparison": as_json(self.comparison),
-            "models": asdict(self.view.spent),
-        }
-
-
-@dataclass(frozen=True)
-class Description:
-    """A task as the judge sees it; `floors_us` has a floor for each case of `info`."""
-
-    task: Task
-    info: TaskInfo
-    fairness: Fairness
-    floors_us: tuple[float, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """What `task --json` prints."""
-        return {
-            "task": self.task.name,
-            "id": self.task.id,
-            "fair": self.fairness.verdict,
-            "problems": as_json(self.fairness)["problems"],
-            "cases": [
-                {**as_json(case), "bytes": case.bytes, "floor_us": floor}
-                for case, floor in zip(self.info.cases, self.floors_us, strict=True)
-            ],
-            "state": as_json(self.info)["state"],
-            "init_inputs": self.info.init_inputs,
+            "models": self.view.models,
         }
 
 
@@ -163,6 +141,7 @@ def optimize(
     scaffold: str | None = None,
     base_url: str | None = None,
     limits: Limits | None = None,
+    replay: str | Path | None = None,
     listener: Listener | None = None,
 ) -> Result:
     """Searches for a kernel that computes the same as the task, and faster.
@@ -178,6 +157,7 @@ def optimize(
         scaffold: how models are asked, `operator` by default.
         base_url: the endpoint of `models`, where it is not their provider's.
         limits: what their calls may take together; these go before the configuration's.
+        replay: a run, or a file that `calls --json` wrote, whose recorded replies take the place of `models`.
         listener: called with each event of the search, in this process.
 
     Raises:
@@ -188,14 +168,18 @@ def optimize(
         KeyboardInterrupt: Ctrl-C; what was evaluated is kept, and `resume` goes on.
     """
     made, model = _task(model_or_path, example_inputs, tolerance)
+    asked = (
+        choices.models(models, base_url, limits, scaffold)
+        if replay is None
+        else _replayed(replay, scaffold, asks=bool(models or base_url or limits))
+    )
     settings = choices.settings(
         target=target,
         language=language,
         budget_s=choices.parse_budget(budget),
         policy=policy,
         evaluations=evaluations,
-        seed=seed,
-        **choices.models(models, base_url, limits, scaffold),
+        **{**asked, "seed": asked.get("seed") if seed is None else seed},
     )
     return _search(made, settings, out, listener, resume=None, model=model)
 
@@ -240,22 +224,24 @@ def evaluate(
 
 
 def describe(task: Task, *, target: str = "cpu") -> Description:
-    """Loads a task in the sandbox and says what it computes, what its floor is, and whether it is a fair test.
+    """What a task computes, what its floor is, and whether it is a fair test; see `description.describe`."""
+    return _run(description.describe(task, target))
 
-    Raises:
-        TaskError: the task cannot be used.
-        MachineError: the machine lacks something.
-    """
-    from kernelwright.judge.judge import Judge
 
-    device = _target(target)
+def draft(
+    words: str,
+    *,
+    models: Sequence[str] = (),
+    base_url: str | None = None,
+    limits: Limits | None = None,
+    target: str = "cpu",
+    tell: Callable[[str], None] = print,
+) -> Draft:
+    """Has a language model write a task's file; see `drafting.draft`. Models and limits as `optimize` has them; without
+    models those that the configuration names."""
+    from kernelwright import drafting
 
-    async def described() -> tuple[TaskInfo, Fairness]:
-        async with Judge(task, device) as judge:
-            return judge.info, await judge.fairness()
-
-    info, fairness = _run(described())
-    return Description(task, info, fairness, tuple(device.floor_us(case) for case in info.cases))
+    return _run(drafting.draft(words, choices.configuration(models, base_url, limits), target, tell))
 
 
 def export(run: str, *, out: str | Path = DEFAULT_OUT) -> Result:
@@ -266,6 +252,25 @@ def export(run: str, *, out: str | Path = DEFAULT_OUT) -> Result:
         MachineError: `out` cannot be written.
     """
     return _result(view(run), out)
+
+
+def record(source: str | Path) -> Record:
+    """The calls of language models of a run, with all prompts and replies; or those in a file that `calls --json` or
+    `task new` wrote. Where both exist the file is meant.
+
+    Raises:
+        UsageError: there is no such run or file, or the file is no record.
+    """
+    from kernelwright.proposers.llm.record import Record, read
+
+    if Path(source).is_file():
+        return read(Path(source))
+    with closing(Store()) as store:
+        run = find_run(store, str(source))
+        scaffold = next((name for name in run.settings.get("proposers", ()) if name in choices.scaffolds()), None)
+        return Record(
+            name=run.id, task=run.task.name, scaffold=scaffold, seed=run.seed, calls=tuple(store.calls(run.id))
+        )
 
 
 def view(run: str) -> RunView:
@@ -324,6 +329,16 @@ def find_run(store: Store, name: str) -> RunRecord:
     close = begun[:3] or difflib.get_close_matches(name, known, n=3)
     what = f"{len(begun)} runs begin with {name!r}" if begun else f"there is no run {name!r}"
     raise UsageError(what, remedy=f"did you mean {' or '.join(close)}?" if close else "`kernelwright runs` lists them")
+
+
+def _replayed(source: str | Path, scaffold: str | None, *, asks: bool) -> dict[str, Any]:
+    if asks:
+        raise UsageError("a replay asks no models", where="replay", remedy="leave out models, base_url and limits")
+    found = record(source)
+    if not found.calls:
+        raise UsageError("no language model was asked there, so there is nothing to replay", where=found.name)
+    name = str(Path(source).absolute()) if Path(source).is_file() else found.name
+    return choices.replay(name, found, scaffold)
 
 
 def _search(

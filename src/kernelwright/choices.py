@@ -14,7 +14,9 @@ from kernelwright.errors import UsageError
 from kernelwright.search import Settings
 
 if TYPE_CHECKING:
+    from kernelwright.proposers.llm.config import Configuration
     from kernelwright.proposers.llm.limits import Limits
+    from kernelwright.proposers.llm.record import Record
 
 _M = TypeVar("_M", bound=BaseModel)
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
@@ -72,11 +74,22 @@ def models(
         if any(said is not None for said in (base_url, limits, scaffold)):
             raise UsageError("no language model is named", remedy="add --model PROVIDER:NAME, or --model all")
         return {}
+    proposers = (*Settings.model_fields["proposers"].default, _scaffold(scaffold or SCAFFOLD))
+    return {"models": configuration(specs, base_url, limits), "proposers": proposers}
+
+
+def configuration(specs: Sequence[str], base_url: str | None, limits: Limits | None) -> Configuration:
+    """The models that are named; those of the files for `all` or where none is."""
     from kernelwright.proposers.llm.config import configure
 
-    named = () if list(specs) == [ALL_MODELS] else specs
-    proposers = (*Settings.model_fields["proposers"].default, _scaffold(scaffold or SCAFFOLD))
-    return {"models": configure(named, base_url=base_url, limits=limits), "proposers": proposers}
+    return configure(() if list(specs) == [ALL_MODELS] else specs, base_url=base_url, limits=limits)
+
+
+def replay(source: str, record: Record, scaffold: str | None = None) -> dict[str, Any]:
+    """The settings that have prompts answered from a record: a run, or a file. Scaffold and seed are those of the
+    recorded run where nothing else is said."""
+    proposers = (*Settings.model_fields["proposers"].default, _scaffold(scaffold or record.scaffold or SCAFFOLD))
+    return {"replay": source, "proposers": proposers, "seed": record.seed}
 
 
 def parse_budget(budget: str | float) -> float:

@@ -14,7 +14,7 @@ from kernelwright.errors import EXIT_ENVIRONMENT, EXIT_INTERRUPTED, EXIT_OK, EXI
 from kernelwright.search import Settings
 
 COMMANDS = (
-    "optimize", "evaluate", "task", "guide", "runs", "show", "node", "resume", "export", "doctor",
+    "optimize", "evaluate", "task", "guide", "runs", "show", "node", "calls", "resume", "export", "doctor",
     "relay", "mcp", "agent",
 )  # fmt: skip
 
@@ -62,6 +62,8 @@ def test_version(invoke):
         (["mcp", "--client", "one"], "--http"),
         (["mcp", "--http", "0", "--client", "../one"], "--client"),
         (["relay"], "DIR"),
+        (["task", "show", "missing.py"], "missing.py"),
+        (["task", "new"], "WORDS"),
     ],
 )
 def test_wrong_usage_is_one_line(invoke, tmp_path, arguments, wanted):

@@ -52,7 +52,7 @@ RESULT_FIELDS = {
 
 
 def test_task_is_described_with_its_floor(program):
-    described = parsed(program("task", "task.py", "--json"))
+    described = parsed(program("task", "show", "task.py", "--json"))
     assert described["fair"]
     assert described["cases"][0]["bytes"] == 2 * 4 * 512 * 1024
     assert described["cases"][0]["floor_us"] > 0
@@ -84,7 +84,7 @@ def test_compiler_message_reaches_the_user(program, tmp_path):
 
 def test_task_that_raises_is_one_line_with_its_place(program, tmp_path):
     (tmp_path / "task.py").write_text(TASK.replace("return torch.relu(x) * 2 + 1", "return x.no_such_method()"))
-    done = program("task", "task.py")
+    done = program("task", "show", "task.py")
     assert done.returncode == EXIT_USAGE
     assert "task.py:7" in one_line(done.stderr)
 

@@ -1,4 +1,4 @@
-"""What was paid for is not asked for again: after a kill, and in a replay."""
+"""What was paid for is not asked for again: after a kill."""
 
 from __future__ import annotations
 
@@ -10,13 +10,11 @@ from pathlib import Path
 
 import pytest
 from llm_helpers import KEY, finish, new_run
-from model_server import Fault, ModelServer, Request, Say, Script, Stall
+from model_server import ModelServer, Request, Say, Script, Stall
 
-from kernelwright.errors import UsageError
-from kernelwright.proposers.llm.call import BudgetSpent, CallFailed, Prompt
+from kernelwright.proposers.llm.call import BudgetSpent, Prompt
 from kernelwright.proposers.llm.config import Configuration
 from kernelwright.proposers.llm.models import Models, make
-from kernelwright.proposers.llm.replay import Replay
 from kernelwright.store import Store
 
 Serve = Callable[[Script], ModelServer]
@@ -91,38 +89,6 @@ def test_limits_go_on_where_they_were(serve: Serve, connect: Connect) -> None:
     assert (models.spent.calls, models.spent.input_tokens) == (2, 22)
     with pytest.raises(BudgetSpent):
         finish(connect(server, limits={"calls": 2}), ask)
-
-
-def test_a_replay_answers_as_the_run_did(serve: Serve, connect: Connect, store: Store, run: str) -> None:
-    answers = [Say("a1"), Fault(500), Say("a2"), Fault(400, "bad"), Say("b1")]
-    server = serve(answers)
-
-    async def record(models: Models) -> list[str]:
-        texts = [(await models.ask(A)).text, (await models.ask(A)).text]
-        with pytest.raises(CallFailed):
-            await models.ask(A)
-        return [*texts, (await models.ask(B)).text]
-
-    recorded = finish(connect(server), record)
-    assert recorded == ["a1", "a2", "b1"]
-    asked = len(server.requests)
-    assert finish(Replay(store.calls(run)), record) == recorded
-    assert len(server.requests) == asked
-
-
-def test_a_replay_says_what_was_not_recorded(serve: Serve, connect: Connect, store: Store, run: str) -> None:
-    finish(connect(serve([Say("a1")])), lambda models: models.ask(A))
-
-    async def beyond(replay: Replay) -> None:
-        reply = await replay.ask(A)
-        replay.used(reply)
-        replay.reward(reply, 1.0)
-        with pytest.raises(UsageError, match="did not ask this operator's prompt as often; replay it with the same"):
-            await replay.ask(A)
-        with pytest.raises(UsageError, match="did not ask this operator's prompt at all"):
-            await replay.ask(B)
-
-    finish(Replay(store.calls(run)), beyond)
 
 
 def test_the_bandit_remembers_what_earlier_sittings_taught(serve: Serve, connect: Connect) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -38,10 +39,13 @@ def test_it_names_only_commands_and_tools_that_exist(tmp_path: Path) -> None:
     tools = pytest.importorskip("kernelwright.serve.tools")
     init(tmp_path)
     rows = [row for row in (tmp_path / "AGENTS.md").read_text().splitlines() if row.startswith("| `")]
-    named = {row.split("`")[1]: row.split("`")[3].split()[1] for row in rows}
+    # A command is one or two words in lower case, before its arguments.
+    named = {
+        row.split("`")[1]: tuple(re.findall(r"\b[a-z]+", re.split("[A-Z-]", row.split("`")[3])[0]))[1:] for row in rows
+    }
     assert all(callable(getattr(tools.Tools, tool, None)) for tool in named)
     for command in set(named.values()):
-        assert CliRunner().invoke(app, [command, "--help"]).exit_code == EXIT_OK
+        assert CliRunner().invoke(app, [*command, "--help"]).exit_code == EXIT_OK
 
 
 def test_again_changes_nothing(tmp_path: Path) -> None:

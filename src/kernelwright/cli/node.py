@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from kernelwright.cli.options import JsonOption, RunArgument
-from kernelwright.cli.output import print_json, show, stdout_reserved
+from kernelwright.cli.output import plain, print_json, show, stdout_reserved
 
 
 def command(
@@ -24,5 +24,5 @@ def command(
     if json:
         print_json(found.in_full())
     else:
-        print(found.candidate.source.rstrip())
+        print(plain(found.candidate.source.rstrip()))
         show(tables.verdict(found.verdict))

@@ -9,9 +9,14 @@ import typer
 
 from kernelwright.cli.options import (
     AllowTf32Option,
+    BaseUrlOption,
     InputOption,
     JsonOption,
     LanguageOption,
+    MaxCallsOption,
+    MaxTokensOption,
+    MaxUsdOption,
+    ModelOption,
     OutOption,
     PolicyOption,
     StrictOption,
@@ -41,30 +46,22 @@ def command(
     evaluations: Annotated[
         int | None, typer.Option(metavar="N", help="Stop after this many candidates.", min=1, show_default=False)
     ] = None,
-    model: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="PROVIDER:NAME",
-            help="A model to ask as well, of openai, anthropic, google, openrouter, deepseek or ollama; or all: "
-            "those in kernelwright.toml. May be repeated.",
-            show_default=False,
-        ),
-    ] = None,
+    model: ModelOption = None,
     scaffold: Annotated[
         str | None,
         typer.Option(help="How models are asked.", autocompletion=_scaffolds, show_default="operator"),
     ] = None,
-    base_url: Annotated[
-        str | None, typer.Option(metavar="URL", help="The models' endpoint, where it is another.", show_default=False)
-    ] = None,
-    max_calls: Annotated[
-        int | None, typer.Option(metavar="N", help="Most calls of models.", min=1, show_default=False)
-    ] = None,
-    max_tokens: Annotated[
-        int | None, typer.Option(metavar="N", help="Most tokens of all calls.", min=1, show_default=False)
-    ] = None,
-    max_usd: Annotated[
-        float | None, typer.Option(metavar="X", help="Most money for all calls.", show_default=False)
+    base_url: BaseUrlOption = None,
+    max_calls: MaxCallsOption = None,
+    max_tokens: MaxTokensOption = None,
+    max_usd: MaxUsdOption = None,
+    replay: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RUN",
+            help="Answer prompts from the record of a run, or a file that `calls --json` wrote, instead of models.",
+            show_default=False,
+        ),
     ] = None,
     inputs: InputOption = None,
     allow_tf32: AllowTf32Option = False,
@@ -89,6 +86,7 @@ def command(
             scaffold=scaffold,
             base_url=base_url,
             limits=choices.limits(calls=max_calls, tokens=max_tokens, usd=max_usd),
+            replay=replay,
             listener=listener,
         )
     return present(result, json=json)

@@ -65,3 +65,22 @@ PolicyOption = Annotated[
     str | None,
     typer.Option(help="Which candidates to build on next.", autocompletion=_registered("policies"), show_default=False),
 ]
+ModelOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="PROVIDER:NAME",
+        help="A language model to ask, of openai, anthropic, google, openrouter, deepseek or ollama; or all: those in "
+        "kernelwright.toml. May be repeated.",
+        show_default=False,
+    ),
+]
+BaseUrlOption = Annotated[
+    str | None, typer.Option(metavar="URL", help="The models' endpoint, where it is another.", show_default=False)
+]
+MaxCallsOption = Annotated[
+    int | None, typer.Option(metavar="N", help="Most calls of models.", min=1, show_default=False)
+]
+MaxTokensOption = Annotated[
+    int | None, typer.Option(metavar="N", help="Most tokens of all calls.", min=1, show_default=False)
+]
+MaxUsdOption = Annotated[float | None, typer.Option(metavar="X", help="Most money for all calls.", show_default=False)]

@@ -7,12 +7,14 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kernelwright.errors import EXIT_NEGATIVE, EXIT_OK
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console, ConsoleOptions, RenderableType
+    from rich.segment import Segment
 
     from kernelwright.api import Result
 
@@ -36,14 +38,34 @@ def print_json(value: Any) -> None:
     print(json_module.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
 
 
-def show(what: RenderableType) -> None:
-    """A table on stdout, as wide as the terminal; where there is none, wide enough not to break lines."""
+def plain(text: str) -> str:
+    """The text with a mark in the place of each character that a terminal would obey: models may have written it."""
+    from kernelwright.knowledge.document import CONTROL
+
+    return CONTROL.sub("�", text.replace("\r\n", "\n"))
+
+
+@dataclass(frozen=True)
+class _Plain:
+    """What rich shows, every text of it plain."""
+
+    what: RenderableType
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
+        from rich.segment import Segment
+
+        for text, style, control in console.render(self.what, options):
+            yield Segment(text if control else plain(text), style, control)
+
+
+def show(what: RenderableType, *, stderr: bool = False) -> None:
+    """A table on stdout or stderr, as wide as the terminal; where there is none, wide enough not to break lines."""
     from rich.console import Console
 
-    console = Console()
+    console = Console(stderr=stderr)
     if not console.is_terminal:
-        console = Console(width=160)
-    console.print(what)
+        console = Console(width=160, stderr=stderr)
+    console.print(_Plain(what))
 
 
 def present(result: Result, *, json: bool) -> int:

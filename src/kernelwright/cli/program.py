@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 
 from kernelwright.cli import (
     agent,
+    calls,
     doctor,
     evaluate,
     export,
@@ -69,9 +70,9 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
-for _module in (optimize, evaluate, task, guide, runs, show, node, resume, export, doctor, relay, mcp):
+for _module in (optimize, evaluate, guide, runs, show, node, calls, resume, export, doctor, relay, mcp):
     app.command(_module.__name__.rpartition(".")[2], epilog=EXIT_CODES)(_module.command)
-for _module in (knowledge, agent):
+for _module in (task, knowledge, agent):
     _group = typer.Typer(help=_module.HELP, epilog=EXIT_CODES)
     for _name, _command in _module.COMMANDS.items():
         _group.command(_name, epilog=EXIT_CODES)(_command)

@@ -1,12 +1,34 @@
-"""`kernelwright task TASK`."""
+"""`kernelwright task`: what a task computes, and a new one from words."""
 
 from __future__ import annotations
 
-from kernelwright.cli.options import InputOption, JsonOption, TargetOption, TaskArgument
-from kernelwright.cli.output import print_json, show, stdout_reserved
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kernelwright.cli.options import (
+    BaseUrlOption,
+    InputOption,
+    JsonOption,
+    MaxCallsOption,
+    MaxTokensOption,
+    MaxUsdOption,
+    ModelOption,
+    TargetOption,
+    TaskArgument,
+)
+from kernelwright.cli.output import plain, print_json, stdout_reserved
+from kernelwright.cli.output import show as put
+from kernelwright.errors import EXIT_NEGATIVE, EXIT_OK, MachineError, UsageError
+
+if TYPE_CHECKING:
+    from kernelwright.drafting import Draft
 
 
-def command(
+def show(
     task: TaskArgument, *, target: TargetOption = "cpu", inputs: InputOption = None, json: JsonOption = False
 ) -> None:
     """Show what a task computes: shapes, dtypes, FLOPs, bytes, floor; and whether it is a fair test."""
@@ -18,4 +40,96 @@ def command(
     if json:
         print_json(description.to_json())
     else:
-        show(tables.task(description.task.name, description.info, description.fairness, description.floors_us))
+        put(tables.task(description.task.name, description.info, description.fairness, description.floors_us))
+
+
+def new(
+    words: Annotated[list[str], typer.Argument(metavar="WORDS...", help="What it is to compute.", show_default=False)],
+    *,
+    model: ModelOption = None,
+    base_url: BaseUrlOption = None,
+    max_calls: MaxCallsOption = None,
+    max_tokens: MaxTokensOption = None,
+    max_usd: MaxUsdOption = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", "-o", metavar="FILE", help="The file to write.", dir_okay=False, show_default="from the words"
+        ),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Write it without asking, if it is a fair test.")] = False,
+    target: TargetOption = "cpu",
+    json: JsonOption = False,
+) -> int:
+    """Have a language model write a task; it is checked and shown, and written if you say so."""
+    from kernelwright import api, choices
+    from kernelwright.drafting import file_name
+
+    file = out or Path(f"{file_name(' '.join(words))}.py")
+    _check(file, yes=yes)
+    with stdout_reserved():
+        draft = api.draft(
+            " ".join(words),
+            models=model or (),
+            base_url=base_url,
+            limits=choices.limits(calls=max_calls, tokens=max_tokens, usd=max_usd),
+            target=target,
+            tell=lambda line: print(plain(line), file=sys.stderr),
+        )
+    if not (json and yes):
+        _show(draft, stderr=json)
+    wanted = draft.description.fairness.fair if yes else _agreed(file, json=json)
+    if wanted:
+        _write(file, draft.text)
+    if json:
+        print_json({"file": str(file) if wanted else None, **draft.to_json()})
+    else:
+        why = ": it is no fair test" if yes else ""
+        print(f"task   {file}" if wanted else f"not written{why}")
+        print(f"calls  {draft.record}")
+    return EXIT_OK if wanted else EXIT_NEGATIVE
+
+
+def _check(file: Path, *, yes: bool) -> None:
+    """What would be in vain to pay for."""
+    if file.exists():
+        raise UsageError("the file exists", where=str(file), remedy="name another one with --out")
+    if not file.absolute().parent.is_dir():
+        raise UsageError(
+            "there is no such folder", where=str(file.absolute().parent), remedy="make it, or change --out"
+        )
+    if not yes and not sys.stdin.isatty():
+        raise UsageError(
+            "there is no terminal to ask whether the task is what you want",
+            remedy="add --yes to write it unseen, if it is a fair test",
+        )
+
+
+def _agreed(file: Path, *, json: bool) -> bool:
+    try:
+        return typer.confirm(f"write it to {file}?", err=json)
+    except typer.Abort:  # Ctrl-C, or the end of the input
+        return False
+
+
+def _show(draft: Draft, *, stderr: bool) -> None:
+    from rich.text import Text
+
+    from kernelwright.report import tables
+
+    described = draft.description
+    print(f"{draft.text.rstrip()}\n", file=sys.stderr if stderr else sys.stdout)
+    put(tables.task(described.task.name, described.info, described.fairness, described.floors_us), stderr=stderr)
+    put(Text(""), stderr=stderr)
+
+
+def _write(file: Path, text: str) -> None:
+    try:
+        with file.open("x", encoding="utf-8") as opened:
+            opened.write(text)
+    except OSError as error:
+        raise MachineError(f"cannot write the task: {error.strerror}", where=str(file)) from error
+
+
+COMMANDS: dict[str, Callable[..., int | None]] = {"show": show, "new": new}
+HELP = "Tasks: what they compute, and new ones from words."

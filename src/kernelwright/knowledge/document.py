@@ -41,20 +41,30 @@ def _plain(text: str) -> str:
 
 
 Plain = Annotated[str, AfterValidator(_plain)]
+Name = Annotated[str, Field(max_length=200, pattern=r"^[^\n]*$"), AfterValidator(_plain)]
 Word = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\n]*$"), AfterValidator(_plain)]
 
 
 class Source(BaseModel):
-    """Where a win or lesson comes from. `speedup` is over eager, `floor_share` the floor's time over the kernel's."""
+    """Where a win or lesson comes from. `speedup` is over eager, `floor_share` the floor's time over the kernel's.
+
+    `run` is empty for what is about a task alone. `noted_by` names the client or model whose words it is in.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    run: Word
+    run: Name = ""
     task: Word
+    noted_by: Name = ""
     candidate: str = Field(default="", pattern=r"^[0-9a-f]*$", max_length=64)
     speedup: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     floor_share: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     date: dt.date
+
+    def __str__(self) -> str:
+        """In a line, for people."""
+        by = f" by {self.noted_by}" if self.noted_by else ""
+        return f"{self.run or self.task}{by}, {self.date}"
 
 
 class Document(BaseModel):

@@ -127,7 +127,7 @@ class Library:
 
     def prune(self, keep: int) -> list[str]:
         """Removes wins and lessons that others outdo, and names them. Of those with the same operations, languages and
-        targets the `keep` best stay, and the newest."""
+        targets (and, for lessons, of the same client about the same task) the `keep` best stay, and the newest."""
         learned = {
             name: entry.document for name, entry in self._read().items()
             if self._is_own(entry) and entry.document.source is not None

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import islice
 from typing import Any
 
 from kernelwright.errors import UsageError
 from kernelwright.knowledge.document import Document, Kind
 
+_LESSONS = 4
+"""One place in so many, at least one, is left to lessons: whoever notes them can put in every word there is."""
 _HEADING = re.compile(r"#{1,6} +(.*)")
 _IDENTIFIER = re.compile(r"\w+")
 _ATEN = re.compile(r"\baten\.(\w+)(\.\w+)?")
@@ -122,16 +125,17 @@ class Index:
         self, query: str, language: str | None, target: str | None, kinds: Collection[Kind], k: int
     ) -> list[Passage]:
         """The k best sections of documents that fit, best first; those that share no word with the query are left
-        out. Equally good ones come in the order of names and sections."""
+        out, and lessons beyond a few. Equally good ones come in the order of names and sections."""
         import numpy as np
 
         known = self._ranking.get_tokens_ids(_words(query)) if self._sections else []
         if not known or k < 1:
             return []
         scores = self._ranking.get_scores_from_ids(known, weight_mask=self._mask(language, target, frozenset(kinds)))
-        best = np.argsort(-scores, kind="stable")[:k]
-        found = [(self._sections[at], float(scores[at])) for at in best if scores[at] > 0]
-        return [Passage(each.name, each.document, each.heading, each.text, score) for each, score in found]
+        best = np.argsort(-scores, kind="stable")
+        ranked = ((self._sections[at], float(scores[at])) for at in best if scores[at] > 0)
+        chosen = islice(_few_lessons(ranked, max(1, k // _LESSONS)), k)
+        return [Passage(each.name, each.document, each.heading, each.text, score) for each, score in chosen]
 
     def _mask(self, language: str | None, target: str | None, kinds: frozenset[Kind]) -> Any:
         import numpy as np
@@ -142,3 +146,12 @@ class Index:
             fitting = [each.kind in kinds and each.fits(language, target) for each in documents]
             self._masks[key] = np.array(fitting, dtype=np.float32)
         return self._masks[key]
+
+
+def _few_lessons(ranked: Iterable[tuple[Section, float]], most: int) -> Iterator[tuple[Section, float]]:
+    for section, score in ranked:
+        if section.document.kind == "lesson":
+            most -= 1
+            if most < 0:
+                continue
+        yield section, score

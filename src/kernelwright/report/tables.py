@@ -11,10 +11,13 @@ from rich.table import Table
 from rich.text import Text
 
 from kernelwright import format as fmt
+from kernelwright.proposers.llm.replay import PROVIDER
 
 if TYPE_CHECKING:
     from kernelwright.judge.verdict import Comparison, StageReport, Verdict
     from kernelwright.knowledge import Document, Passage
+    from kernelwright.proposers.llm.call import CallRecord
+    from kernelwright.proposers.llm.record import Record
     from kernelwright.report.doctor import Check
     from kernelwright.report.view import RunView
     from kernelwright.store import RunRecord
@@ -181,6 +184,10 @@ def _spent(view: RunView) -> str:
     spent = view.spent
     if not spent.calls:
         return ""
+    by_provider = [(*model.partition(":"), calls) for model, calls in view.asked.items()]
+    if replayed := [f"{calls} {how}" for provider, _, how, calls in by_provider if provider == PROVIDER]:
+        found = ", ".join(replayed)
+        return f"; {fmt.plural(spent.calls, 'call')} replayed ({found})"
     failed = f" ({spent.failed} failed)" if spent.failed else ""
     price = "" if spent.unpriced else f", {spent.usd:.2f} USD"
     tokens = fmt.count(spent.input_tokens + spent.output_tokens)
@@ -244,14 +251,43 @@ def runs(records: Sequence[RunRecord]) -> RenderableType:
     return made
 
 
+def calls(record: Record) -> RenderableType:
+    """The calls of language models: what each took and what came of it."""
+    if not record.calls:
+        return Text(f"no language model was asked in {record.name}")
+    made = table("#", "purpose", "model", "tokens in", "out", "USD", "time", "outcome", "gain")
+    for column in (*made.columns[1:3], made.columns[7]):
+        column.justify = "left"
+    for call in record.calls:
+        usage = call.usage
+        made.add_row(
+            str(call.number),
+            Text(call.prompt.purpose),
+            Text(call.model),
+            f"{usage.input_tokens:,}" if usage else "–",
+            f"{usage.output_tokens:,}" if usage else "–",
+            f"{usage.cost_usd:.4f}" if usage and usage.cost_usd is not None else "–",
+            fmt.seconds(call.seconds),
+            Text(_outcome(call)),
+            "–" if call.gain is None else f"{call.gain:.2f}",
+        )
+    return made
+
+
+def _outcome(call: CallRecord) -> str:
+    if call.failure is not None:
+        return f"{call.failure.replace('_', ' ')}{f': {call.detail}' if call.detail else ''}"
+    return "used" if call.used else "not used"
+
+
 def documents(found: Mapping[str, Document]) -> RenderableType:
     """Documents by name: what each is about and where it comes from."""
     made = table("name", "kind", "languages", "targets", "title", "from")
     for column in made.columns:
         column.justify = "left"
     for name, each in found.items():
-        source = f"{each.source.run}, {each.source.date}" if each.source else ""
-        about = (", ".join(each.languages) or "all", ", ".join(each.targets) or "all", each.title, source)
+        source = each.source or ""
+        about = (", ".join(each.languages) or "all", ", ".join(each.targets) or "all", each.title, str(source))
         made.add_row(Text(name), each.kind, *map(Text, about))
     return made
 

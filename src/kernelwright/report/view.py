@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -71,6 +71,8 @@ class RunView:
     fairness: Fairness
     spent: Spent
     """What calls of language models took."""
+    asked: Mapping[str, int] = field(default_factory=dict)
+    """How many calls each of them got."""
 
     @property
     def case(self) -> CaseInfo:
@@ -87,6 +89,11 @@ class RunView:
         """The headline numbers: of the final side-by-side comparison, else of the best candidate's own verdict."""
         row = self.comparison.row(self.best) if self.comparison and self.best else None
         return row or (self.best_node.verdict if self.best_node else None)
+
+    @property
+    def models(self) -> dict[str, Any]:
+        """What language models were asked, as JSON."""
+        return {**asdict(self.spent), "asked": dict(self.asked)}
 
     @property
     def reference_us(self) -> float | None:
@@ -112,7 +119,7 @@ class RunView:
             "problems": as_json(self.fairness)["problems"],
             "best": as_json(self.best_node.verdict if self.best_node else None),
             "comparison": as_json(self.comparison),
-            "models": asdict(self.spent),
+            "models": self.models,
             "candidates": [node.to_json() for node in self.nodes],
         }
 
@@ -151,6 +158,7 @@ def load(store: Store, run: str) -> RunView:
         comparison=comparison,
         fairness=Fairness.model_validate({"problems": record.report.get("problems", [])}),
         spent=store.spent(run),
+        asked=store.asked(run),
     )
 
 

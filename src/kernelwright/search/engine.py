@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, nullcontext
 from functools import partial
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kernelwright import registry
@@ -120,7 +121,14 @@ def _check_resumable(record: RunRecord, task: Task, target: Target) -> None:
 
 
 def _models(settings: Settings, store: Store, run: str) -> AbstractAsyncContextManager[Answerer | None]:
-    """The language models of the settings, their calls recorded in the run; None where there are none."""
+    """The language models of the settings, or the record in their place, their calls recorded in the run; None where
+    there are none."""
+    if settings.replay is not None:
+        from kernelwright.proposers.llm import record, replay
+
+        path = Path(settings.replay)
+        calls = record.read(path).calls if path.is_absolute() else store.calls(settings.replay)
+        return replay.Replay(calls, store.call_log(run), store.calls(run))
     if settings.models is None:
         return nullcontext()
     from kernelwright.proposers.llm.models import make

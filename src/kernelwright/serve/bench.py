@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from types import TracebackType
 
 from kernelwright import registry
-from kernelwright.api import Description
+from kernelwright.description import Description
 from kernelwright.errors import KernelwrightError
 from kernelwright.judge.judge import Judge
 from kernelwright.judge.verdict import Verdict
@@ -27,6 +27,7 @@ class Bench:
     """
 
     def __init__(self, target: str) -> None:
+        self.target = target
         self._target: Target = registry.load("targets", target)()
         self._judges: dict[tuple[str, str], Judge] = {}
 

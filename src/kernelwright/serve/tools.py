@@ -9,9 +9,10 @@ from typing import Annotated, Any
 from mcp.server.auth.middleware.auth_context import get_access_token
 from pydantic import Field
 
-from kernelwright import api
+from kernelwright import api, registry
 from kernelwright.errors import UsageError
-from kernelwright.knowledge import open_library
+from kernelwright.knowledge import lesson, open_library
+from kernelwright.knowledge.learning import LONGEST_LESSON, name_of
 from kernelwright.proposers.base import Candidate
 from kernelwright.report.view import Node, as_json
 from kernelwright.serve.bench import Bench
@@ -21,6 +22,8 @@ from kernelwright.tasks import Task
 
 LARGEST_SOURCE = 256 << 10
 CALLS_A_CLIENT = 4
+LESSONS_A_CLIENT = 20
+"""Kept at a time, whenever they were noted."""
 _LONGEST_MESSAGE = 300
 
 TaskName = Annotated[str, Field(description="A task file's path relative to the folder that is served, e.g. relu.py.")]
@@ -50,6 +53,7 @@ class Tools:
             self.node,
             self.best,
             self.search_knowledge,
+            self.note_lesson,
         )
 
     async def task(self, task: TaskName, language: Language = "cpp") -> dict[str, Any]:
@@ -125,6 +129,39 @@ class Tools:
         work. The sections that fit the words best, best first."""
         found = self._library.search(query, language=language, k=count)
         return {"sections": [passage.to_json() for passage in found]}
+
+    async def note_lesson(
+        self,
+        title: Annotated[str, Field(min_length=1, max_length=100, description="What it is about, in a line.")],
+        text: Annotated[str, Field(min_length=1, max_length=LONGEST_LESSON, description="What, why, with numbers.")],
+        task: Annotated[str, Field(description="The task file that it is about; or name a run.")] = "",
+        run: Annotated[str, Field(description="The run that it is about; or name a task.")] = "",
+        language: Language = "cpp",
+    ) -> dict[str, Any]:
+        """Keep one thing that you found out, for later work on like tasks: what helped or did not, by how much, and
+        why. Name the task or the run that taught it. Others are told whose note it is and that nobody has checked it.
+        Only few are kept, so note what would have saved you time."""
+        if bool(task) == bool(run):
+            raise UsageError("a lesson is about a task or about a run", remedy="name one of them")
+        registry.load("languages", language)
+        # There is nothing to wait for from here on, so that two calls at once cannot both be the last one.
+        client, library = _client() or "stdio", self._library
+        about = api.view(run) if run else None
+        lessons = [each.source for each in library.documents(kind="lesson").values()]
+        if sum(source is not None and source.noted_by == client for source in lessons) >= LESSONS_A_CLIENT:
+            raise UsageError(
+                f"{LESSONS_A_CLIENT} of your lessons are kept", remedy="the user can remove some: knowledge remove NAME"
+            )
+        noted = lesson(
+            title,
+            text,
+            noted_by=client,
+            task=about.task.name if about else self._load(task).name,
+            language=language,
+            target=about.target.name if about else self._bench.target,
+            run=about.run if about else "",
+        )
+        return {"name": name_of(noted), "new": library.learn(noted)}
 
     def _load(self, name: str) -> Task:
         return api.load_task(self._folder.file(name))

@@ -178,6 +178,12 @@ class Store:
             budget.recall(call)
         return budget.spent
 
+    def asked(self, run: str) -> dict[str, int]:
+        """How many of the run's calls each model got, most first."""
+        counted = select(CallRow.model, func.count()).where(CallRow.run_id == run).group_by(CallRow.model)
+        with self._database.reading() as session:
+            return {row[0]: row[1] for row in session.execute(counted.order_by(func.count().desc(), CallRow.model))}
+
     def calls(self, run: str) -> list[CallRecord]:
         """The run's calls of language models, in the order in which they began."""
         return records(self._database, run)

@@ -77,6 +77,11 @@ def operator(context: Context, memory: Memory, before: int = 0) -> Prompt:
     return Prompt(system=system, turns=(text,), purpose="operator", template=version(), base=base)
 
 
+def draft(words: str) -> Prompt:
+    """The prompt that has a task's file written from a description in words."""
+    return Prompt(system=_template("draft.md.j2").render(), turns=(words,), purpose="draft", template=version())
+
+
 _NAMES = {"cpp": "C++"}
 
 

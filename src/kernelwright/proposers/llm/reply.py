@@ -23,6 +23,7 @@ _MOST_BLOCKS = 100
 _IDEA = re.compile(r"^[ \t]*[*_#> ]*idea[*_ ]*:[*_ ]*(?P<idea>\S.*)$", re.MULTILINE | re.IGNORECASE)
 _IDEA_WITHIN, _NOTE_CHARACTERS = 4000, 200
 _CLASS = re.compile(r"^class ModelNew\b", re.MULTILINE)
+_TASK_CLASS = re.compile(r"^class Model\b", re.MULTILINE)
 _CONTEXT_LINES = 2
 _MOST_COMPARED, _LINE_CHARACTERS = 4_000_000, 200
 """Replies may be malicious: pairs of lines that are compared at most, and characters of a line."""
@@ -67,6 +68,27 @@ def read(text: str, base: str = "") -> Written:
         raise ReplyProblem("the module defines no `class ModelNew`")
     idea = _IDEA.search(text[:_IDEA_WITHIN])
     return Written(source, idea["idea"].strip(" *_")[:_NOTE_CHARACTERS] if idea else "")
+
+
+def task(text: str) -> str:
+    """The task's file in a reply: the last fenced block with a `Model`.
+
+    What is shown to the user must be what is written, so there is no character in it that cannot be seen.
+
+    Raises:
+        ReplyProblem: there is none.
+    """
+    if len(text) > MOST_CHARACTERS:
+        raise ReplyProblem(f"the reply has {len(text):,} characters; {MOST_CHARACTERS:,} are allowed")
+    bodies, unfinished = _fenced(text.replace("\r\n", "\n").splitlines(keepends=True))
+    files = [body for body in bodies if _TASK_CLASS.search(body)]
+    if not files:
+        cut = "the last block of code does not end: the reply was cut off"
+        raise ReplyProblem(cut if unfinished else "the reply has no block of code with `class Model`")
+    for number, line in enumerate(files[-1].split("\n"), 1):
+        if hidden := [each for each in line if not (each.isprintable() or each == "\t")]:
+            raise ReplyProblem(f"line {number} holds the character U+{ord(hidden[0]):04X}, which cannot be seen")
+    return files[-1]
 
 
 def _module(lines: list[str]) -> str:
