@@ -120,10 +120,10 @@ class Prompt:
     def texts(self) -> list[str]:
         """All texts that are sent, for whoever counts them."""
         tools = [json.dumps([asdict(tool) for tool in self.tools])] if self.tools else []
-        return [self.system, *(text for turn in self.turns for text in _texts_of(turn)), *tools]
+        return [self.system, *(text for turn in self.turns for text in texts_of(turn)), *tools]
 
 
-def _texts_of(turn: Turn) -> Iterator[str]:
+def texts_of(turn: Turn) -> Iterator[str]:
     """The texts of a turn."""
     if isinstance(turn, str):
         yield turn
