@@ -41,8 +41,10 @@ class Request:
     @property
     def tools(self) -> tuple[str, ...]:
         """The names of the tools that are offered."""
-        functions = (tool.get("function", tool) for tool in self.body.get("tools") or ())
-        return tuple(function["name"] for function in functions if "name" in function)
+        found = (
+            tool.get("functionDeclarations") or [tool.get("function", tool)] for tool in self.body.get("tools") or ()
+        )
+        return tuple(function["name"] for functions in found for function in functions if "name" in function)
 
     @property
     def model(self) -> str:
@@ -267,6 +269,9 @@ def _results(body: dict[str, Any]) -> Iterator[str]:
             yield _text(message["content"])
         elif isinstance(message.get("content"), list):
             yield from (_text(part["content"]) for part in message["content"] if part.get("type") == "tool_result")
+    for part in (part for content in body.get("contents", ()) for part in content["parts"]):
+        if "functionResponse" in part:
+            yield "".join(part["functionResponse"]["response"].values())
 
 
 def reply_body(request: Request, say: Say) -> dict[str, Any]:
@@ -329,7 +334,11 @@ def _anthropic(request: Request, say: Say) -> dict[str, Any]:
 
 def _google(request: Request, say: Say) -> dict[str, Any]:
     finish = {"stop": "STOP", "length": "MAX_TOKENS", "refusal": "SAFETY"}.get(say.finish, say.finish)
-    candidate = {"content": {"role": "model", "parts": [{"text": say.text}]}, "finishReason": finish}
+    # The first call of a reply is signed, and is refused without its signature later.
+    parts: list[dict[str, Any]] = [{"functionCall": {"name": name, "args": given}} for name, given in _calls(say)]
+    parts = [{**part, "thoughtSignature": "c2lnbmVk"} if at == 0 else part for at, part in enumerate(parts)]
+    parts = [*([{"text": say.text}] if say.text or not parts else []), *parts]
+    candidate = {"content": {"role": "model", "parts": parts}, "finishReason": "STOP" if finish == "tool" else finish}
     counts = {"promptTokenCount": say.input_tokens, "candidatesTokenCount": say.output_tokens}
     counts["totalTokenCount"] = say.input_tokens + say.output_tokens
     return {"candidates": [candidate], "usageMetadata": counts if say.usage else {}, "modelVersion": request.model}

@@ -40,7 +40,7 @@ def in_messages(request: Request) -> tuple[list[str], list[str]]:
     return calls, results
 
 
-@pytest.mark.parametrize("protocol", ["openai", "anthropic"])
+@pytest.mark.parametrize("protocol", ["openai", "anthropic", "google"])
 def test_calls_and_results_travel(serve: Serve, connect: Connect, store: Store, run: str, protocol: str) -> None:
     server = serve(
         [Say("two", calls=[("look", {"n": 1}), ("look", {"n": 2})]), Say("", calls=[("stop", {})]), Say("x")]
@@ -59,11 +59,14 @@ def test_calls_and_results_travel(serve: Serve, connect: Connect, store: Store, 
     last = server.requests[2]
     assert last.results == ("one λ", "two", "stopped")
     assert "and now?" in last.turns
-    calls, results = in_messages(last)
-    assert calls == results
-    assert len(set(calls)) == 3
+    if protocol == "google":
+        assert json.dumps(last.body).count("c2lnbmVk") == 2
+    else:
+        calls, results = in_messages(last)
+        assert calls == results
+        assert len(set(calls)) == 3
     assert [record.reply for record in store.calls(run)] == replies
-    assert store.calls(run)[2].prompt.turns[1] == Calling("two", first.calls)
+    assert store.calls(run)[2].prompt.turns[1] == Calling("two", first.calls, first.private)
     assert store.calls(run)[0].prompt == PROMPT
 
 

@@ -19,7 +19,7 @@ Nothing is done but by calls of tools, as many in a reply as you like. A call is
 `call` and the tool's name, with more backticks where the text holds three. In it are the arguments as JSON; or nothing,
 where there are none; or, where the tool needs a text and nothing else, that text as it is:
 
-```call {name}
+```call NAME
 ...
 ```
 """
@@ -75,7 +75,7 @@ def shown(offers: Sequence[Offer]) -> str:
     """The tools as whoever answers reads of them."""
     tools = (each.function for each in offers)
     listed = (f"## {each.name}\n\n{each.description}\n\nArguments: `{json.dumps(each.parameters)}`" for each in tools)
-    return "\n\n".join([_HOW.format(name=offers[0].function.name).strip(), *listed])
+    return "\n\n".join([_HOW.strip(), *listed])
 
 
 def block(called: Called, offers: Sequence[Offer]) -> str:

@@ -21,6 +21,7 @@ _MOST_SHOWN = 60_000
 """Characters of one result."""
 _MOST_WRITTEN = 100_000
 _MOST_PROBLEMS = 3
+_NOTE_CHARACTERS = 200
 _FENCE = "~" * 40
 
 Text = Annotated[str, AfterValidator(clean)]
@@ -157,12 +158,13 @@ class Evaluate(Arguments):
     and where, or its speedup over the reference and how far it is from the floor."""
 
     idea: Text = Field(
-        max_length=200, description="In one line: what this version does that the others did not, and why it is faster."
+        max_length=2000,
+        description="In one line: what this version does that the others did not, and why it is faster.",
     )
 
     def apply(self, workspace: Workspace) -> Candidate:
         """See `Arguments`."""
-        return workspace.candidate(" ".join(self.idea.split()))
+        return workspace.candidate(" ".join(self.idea.split())[:_NOTE_CHARACTERS])
 
 
 class Commit(Arguments):
