@@ -213,9 +213,12 @@ def test_a_model_that_calls_no_tools_does_not_hold_the_run(store: Store) -> None
     assert len(server.requests) < 50
 
 
-def test_an_endpoint_that_takes_no_tools_is_told_of(store: Store) -> None:
+@pytest.mark.parametrize("replies", [0, 1], ids=["none offered", "no results"])
+def test_an_endpoint_that_takes_no_tools_is_told_of(store: Store, replies: int) -> None:
     heard: list[events.Event] = []
-    with ModelServer(lambda _: Fault(400, "tools are not supported")) as server:
+    answers = [calling(("task", {}))] * replies
+    script = steps(*answers, *[Fault(400, "tools are not supported")] * 9)
+    with ModelServer(script) as server:
         result = run(store, server, proposers=("numbers", "agent"), listener=heard.append)
     assert result.outcome == "faster"
     (failed,) = [event for event in heard if isinstance(event, events.ProposerFailed)]

@@ -12,8 +12,9 @@ from kernelwright.proposers.agent.workspace import NAME, speed
 from kernelwright.proposers.base import Attempt, Candidate, Context, Proposer
 from kernelwright.proposers.llm.call import Answerer, BudgetSpent, CallFailed, Reply
 
-_FAILURES = 4
-"""Calls in a row that fail before the proposer gives up; each has been repeated by then where that is worth it."""
+_FAILURES, _REFUSALS = 4, 2
+"""Calls in a row that fail before the proposer gives up, and fewer where the endpoint does not take what it is sent;
+each has been repeated by then where that is worth it."""
 
 
 class Agent(Proposer):
@@ -86,18 +87,19 @@ class Agent(Proposer):
                 if hopeless and session.begun:
                     return None
             else:
-                self._failures = 0
+                # That tools are offered many endpoints take; that results come back, some do not.
+                self._failures = 0 if session.begun else self._failures
                 self._unrewarded.append(answer)
                 return answer
 
     def _failed(self, failed: CallFailed) -> None:
         self._failures += 1
-        if self._failures >= _FAILURES:
-            no_tools = failed.reason == "bad_request"
+        refused = failed.reason == "bad_request"
+        if self._failures >= (_REFUSALS if refused else _FAILURES):
             raise MachineError(
                 f"{self._failures} times in a row there was no reply: {failed}",
                 where="language model",
-                remedy="a model that takes no tools can be asked by --scaffold operator" if no_tools else "",
+                remedy="a model that takes no tools can be asked by --scaffold operator" if refused else "",
             ) from failed
 
     def _learn(self, models: Answerer, attempt: Attempt, before: float) -> None:
