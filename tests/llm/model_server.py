@@ -18,7 +18,7 @@ import json
 import socket
 import struct
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -35,6 +35,16 @@ class Request:
     body: dict[str, Any]
     system: str
     turns: tuple[str, ...]
+    results: tuple[str, ...] = ()
+    """What tools returned, all of the conversation's."""
+
+    @property
+    def tools(self) -> tuple[str, ...]:
+        """The names of the tools that are offered."""
+        found = (
+            tool.get("functionDeclarations") or [tool.get("function", tool)] for tool in self.body.get("tools") or ()
+        )
+        return tuple(function["name"] for functions in found for function in functions if "name" in function)
 
     @property
     def model(self) -> str:
@@ -43,11 +53,14 @@ class Request:
 
 @dataclass(frozen=True)
 class Say:
-    """A reply. `finish` is `stop`, `length` (cut off), `refusal` or `tool`; `usage` False leaves it out; `logprobs` are
-    those of the reply's tokens; `after_s` is how long it takes."""
+    """A reply. `finish` is `stop`, `length` (cut off), `refusal` or `tool`; `calls` are names and arguments of tools
+    that it calls, arguments as an object or as any text; `thinking` comes before the text (Anthropic's only); `usage`
+    False leaves it out; `logprobs` are those of the reply's tokens; `after_s` is how long it takes."""
 
     text: str = ""
     finish: str = "stop"
+    calls: Sequence[tuple[str, Any]] = ()
+    thinking: str = ""
     input_tokens: int = 11
     output_tokens: int = 7
     usage: bool = True
@@ -242,11 +255,23 @@ def _request(path: str, headers: Mapping[str, str], body: dict[str, Any]) -> Req
         system = "".join(_text(each["content"]) for each in messages if each["role"] in ("system", "developer"))
         system += _text(body.get("system", ""))
         turns = [_text(each["content"]) for each in messages if each["role"] in ("user", "assistant")]
-    return Request(path, key.removeprefix("Bearer "), headers, body, system, tuple(turns))
+    results = tuple(_results(body))
+    return Request(path, key.removeprefix("Bearer "), headers, body, system, tuple(turns), results)
 
 
 def _text(content: Any) -> str:
-    return content if isinstance(content, str) else "".join(part.get("text", "") for part in content)
+    return content if isinstance(content, str) else "".join(part.get("text", "") for part in content or ())
+
+
+def _results(body: dict[str, Any]) -> Iterator[str]:
+    for message in body.get("messages", ()):
+        if message["role"] == "tool":
+            yield _text(message["content"])
+        elif isinstance(message.get("content"), list):
+            yield from (_text(part["content"]) for part in message["content"] if part.get("type") == "tool_result")
+    for part in (part for content in body.get("contents", ()) for part in content["parts"]):
+        if "functionResponse" in part:
+            yield "".join(part["functionResponse"]["response"].values())
 
 
 def reply_body(request: Request, say: Say) -> dict[str, Any]:
@@ -258,11 +283,15 @@ def _openai(request: Request, say: Say) -> dict[str, Any]:
     message: dict[str, Any] = {"role": "assistant", "content": say.text}
     if say.finish == "refusal":
         message.update(content=None, refusal=say.text)
-    if say.finish == "tool":
-        call = {"id": "call_1", "type": "function", "function": {"name": "run", "arguments": "{}"}}
-        message.update(content=None, tool_calls=[call])
+    if calls := _calls(say):
+        made = [(name, given if isinstance(given, str) else json.dumps(given)) for name, given in calls]
+        functions = [{"name": name, "arguments": given} for name, given in made]
+        message["content"] = say.text or None
+        # Some servers give each call the same id.
+        message["tool_calls"] = [{"id": "call_1", "type": "function", "function": each} for each in functions]
     choice: dict[str, Any] = {"index": 0, "message": message, "native_finish_reason": say.finish}
-    choice["finish_reason"] = {"tool": "tool_calls", "refusal": "stop"}.get(say.finish, say.finish)
+    finish = "tool" if say.calls else say.finish
+    choice["finish_reason"] = {"tool": "tool_calls", "refusal": "stop"}.get(finish, finish)
     if say.logprobs is not None:
         choice["logprobs"] = {
             "content": [{"token": "t", "logprob": value, "top_logprobs": []} for value in say.logprobs]
@@ -276,11 +305,20 @@ def _openai(request: Request, say: Say) -> dict[str, Any]:
     return reply
 
 
+def _calls(say: Say) -> Sequence[tuple[str, Any]]:
+    return say.calls or ([("run", {})] if say.finish == "tool" else [])
+
+
 def _anthropic(request: Request, say: Say) -> dict[str, Any]:
-    content: list[dict[str, Any]] = [{"type": "text", "text": say.text}]
-    if say.finish == "tool":
-        content = [{"type": "tool_use", "id": "call_1", "name": "run", "input": {}}]
-    stop = {"stop": "end_turn", "length": "max_tokens", "tool": "tool_use"}.get(say.finish, say.finish)
+    calls = _calls(say)
+    thought = {"type": "thinking", "thinking": say.thinking, "signature": f"signed {say.thinking}"}
+    content: list[dict[str, Any]] = [thought] if say.thinking else []
+    content += [] if calls and not say.text else [{"type": "text", "text": say.text}]
+    content += [
+        {"type": "tool_use", "id": f"t{at}", "name": name, "input": made} for at, (name, made) in enumerate(calls)
+    ]
+    finish = "tool" if calls else say.finish
+    stop = {"stop": "end_turn", "length": "max_tokens", "tool": "tool_use"}.get(finish, finish)
     used = {"input_tokens": say.input_tokens, "output_tokens": say.output_tokens}
     return {
         "id": "m1",
@@ -296,7 +334,11 @@ def _anthropic(request: Request, say: Say) -> dict[str, Any]:
 
 def _google(request: Request, say: Say) -> dict[str, Any]:
     finish = {"stop": "STOP", "length": "MAX_TOKENS", "refusal": "SAFETY"}.get(say.finish, say.finish)
-    candidate = {"content": {"role": "model", "parts": [{"text": say.text}]}, "finishReason": finish}
+    # The first call of a reply is signed, and is refused without its signature later.
+    parts: list[dict[str, Any]] = [{"functionCall": {"name": name, "args": given}} for name, given in _calls(say)]
+    parts = [{**part, "thoughtSignature": "c2lnbmVk"} if at == 0 else part for at, part in enumerate(parts)]
+    parts = [*([{"text": say.text}] if say.text or not parts else []), *parts]
+    candidate = {"content": {"role": "model", "parts": parts}, "finishReason": "STOP" if finish == "tool" else finish}
     counts = {"promptTokenCount": say.input_tokens, "candidatesTokenCount": say.output_tokens}
     counts["totalTokenCount"] = say.input_tokens + say.output_tokens
     return {"candidates": [candidate], "usageMetadata": counts if say.usage else {}, "modelVersion": request.model}

@@ -7,6 +7,7 @@ import gzip
 import json
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -27,7 +28,7 @@ from model_server import (
     reply_body,
 )
 
-from kernelwright.proposers.llm.call import BudgetSpent, CallFailed, Prompt
+from kernelwright.proposers.llm.call import BudgetSpent, CallFailed, Prompt, Results, Tool
 from kernelwright.proposers.llm.models import Models
 from kernelwright.store import Store
 
@@ -35,6 +36,7 @@ Serve = Callable[[Script], ModelServer]
 Connect = Callable[..., Models]
 
 PROMPT = Prompt("You write kernels.", ("first", "answer", "second"), "operator", "t1")
+TOOLS = Prompt("You write kernels.", ("first",), "agent", tools=(Tool("run", "Run it.", {"type": "object"}),))
 ONCE = {"tries": 1}
 NESTED = b'{"choices": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
 
@@ -119,7 +121,7 @@ JSON = st.recursive(
 @pytest.mark.parametrize("protocol", ["openai", "anthropic", "google"])
 @pytest.mark.filterwarnings("ignore")
 def test_no_form_of_reply_ends_a_run(serve: Serve, connect: Connect, store: Store, run: str, protocol: str) -> None:
-    """Any JSON in the place of any part of a reply: text arrives or the call fails, nothing else."""
+    """Any JSON in the place of any part of a reply: text or calls arrive, and can be answered, or the call fails."""
     script: list[Answer] = [Say()]
     server = serve(lambda _: script[0])
     models = connect(server, protocol=protocol, call=ONCE)
@@ -127,7 +129,11 @@ def test_no_form_of_reply_ends_a_run(serve: Serve, connect: Connect, store: Stor
     async def ask(body: bytes) -> None:
         script[0] = Raw(body)
         try:
-            assert (await models.ask(PROMPT)).text
+            reply = await models.ask(TOOLS)
+            assert reply.text or reply.calls
+            if reply.calls:
+                script[0] = Say()
+                await models.ask(replace(TOOLS, turns=("x", reply.turn, Results(("y",) * len(reply.calls)))))
         except CallFailed as failure:
             assert failure.reason in ("garbled", "empty", "refused", "server", "bad_request")
 

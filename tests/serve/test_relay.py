@@ -194,6 +194,46 @@ def chunks() -> Iterator[bytes]:
         yield b"x" * (1 << 20)
 
 
+TOOL = {"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]}
+TOOLS = [
+    {"type": "function", "function": {"name": "note", "description": "Notes it.", "parameters": TOOL}},
+    {"type": "function", "function": {"name": "stop"}},
+]
+CALLS = """I note two things.
+
+```call note
+one "λ" as it is
+```
+
+````call note
+{"text": "```two```"}
+````
+
+```call stop
+```
+"""
+
+
+def test_tools_are_called_by_blocks(relay: Running) -> None:
+    relay.answer_later("use the tools", CALLS)
+    choice = relay.ask("use the tools", tools=TOOLS).json()["choices"][0]
+    assert (choice["finish_reason"], choice["message"]["content"]) == ("tool_calls", "I note two things.")
+    calls = choice["message"]["tool_calls"]
+    assert [call["function"]["name"] for call in calls] == ["note", "note", "stop"]
+    given = [json.loads(call["function"]["arguments"]) for call in calls]
+    assert given == [{"text": 'one "λ" as it is'}, {"text": "```two```"}, {}]
+    assert "Notes it." in relay.prompt("use the tools").read_text()
+
+    results = [{"role": "tool", "tool_call_id": call["id"], "content": f"done {call['id']}"} for call in calls]
+    messages = [*asked("use the tools")["messages"], choice["message"], *results]
+    relay.answer_later(f"done {calls[2]['id']}", "```call stop\nnever ended")
+    last = relay.ask("", tools=TOOLS, messages=messages).json()["choices"][0]
+    assert (last["finish_reason"], last["message"]["content"]) == ("stop", "```call stop\nnever ended")
+    shown = relay.prompt(f"done {calls[2]['id']}").read_text()
+    assert "# result of note" in shown
+    assert "````call note\n```two```\n````" in shown
+
+
 @pytest.mark.parametrize("body", [b"x" * (9 << 20), chunks], ids=["told", "chunked"])
 def test_huge_bodies_are_refused(relay: Running, body: Any) -> None:
     try:
@@ -215,7 +255,8 @@ def test_huge_bodies_are_refused(relay: Running, body: Any) -> None:
         (b"\xff\xfe", ""),
         (json.dumps({"model": "relay"}).encode(), "messages"),
         (json.dumps(asked("x", messages=[])).encode(), "messages"),
-        (json.dumps(asked("x", messages=[{"role": "tool", "content": "x"}])).encode(), "messages.0.role"),
+        (json.dumps(asked("x", messages=[{"role": "robot", "content": "x"}])).encode(), "messages.0.role"),
+        (json.dumps(asked("x", tools=[{"type": "web_search"}])).encode(), "tools.0.type"),
         (json.dumps(asked("x", messages=[{"role": "user", "content": [{"type": "image_url"}]}])).encode(), "content"),
         (json.dumps(asked("x", n=2)).encode(), "n: "),
         (json.dumps(asked("x", model="m" * 10_000)).encode(), "model"),

@@ -6,7 +6,18 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import insert
 
-from kernelwright.proposers.llm.call import NOTHING, CallFailed, PastCall, Prompt, Reply, Usage
+from kernelwright.proposers.llm.call import (
+    NOTHING,
+    CallFailed,
+    Calling,
+    PastCall,
+    Prompt,
+    Reply,
+    Results,
+    Tool,
+    ToolCall,
+    Usage,
+)
 from kernelwright.store import Store
 from kernelwright.store.schema import CallRow
 from kernelwright.targets.base import TargetInfo
@@ -41,6 +52,18 @@ def test_calls_come_back_as_they_went(store: Store, run: str) -> None:
     assert (second.failure, second.detail, second.usage, second.seconds) == ("timeout", "no reply", None, 3.0)
     assert (third.failure, third.usage, third.reply, third.prompt) == ("refused", Usage(5, 6, 0.1), None, other)
     assert (fourth.failure, fourth.usage) == ("cancelled", None)
+
+
+def test_calls_of_tools_come_back_as_they_went(store: Store, run: str) -> None:
+    tools = (Tool("run", "Runs it.", {"type": "object", "properties": {"n": {"type": "integer"}}}),)
+    called = Calling("I run", (ToolCall("c1", "run", '{"n": 1}'), ToolCall("c2", "run", '{"n": 2}')), "[signed]")
+    turns = ("ask", called, Results(("one", "two"), "and now?"), "text", "again")
+    prompt = Prompt("system", turns, "agent", tools=tools)
+    log = store.call_log(run)
+    log.arrived(reply(log.begin(prompt, "m"), text="", calls=called.calls, private="[more]"))
+    (resumed,) = store.call_log(run).unused()
+    assert resumed == (prompt, store.calls(run)[0].reply)
+    assert (resumed[1].calls, resumed[1].private) == (called.calls, "[more]")
 
 
 def test_replies_of_earlier_sittings_that_nobody_used_are_handed_out(store: Store, run: str) -> None:

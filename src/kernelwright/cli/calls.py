@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kernelwright.cli.options import JsonOption
 from kernelwright.cli.output import plain, print_json, show, stdout_reserved
+from kernelwright.proposers.llm.call import Results
 
 if TYPE_CHECKING:
-    from kernelwright.proposers.llm.call import CallRecord
+    from kernelwright.proposers.llm.call import CallRecord, ToolCall, Turn
 
 
 def command(
@@ -41,6 +43,21 @@ def _in_full(call: CallRecord) -> str:
     """The texts of a call in their order, each below a line that says whose it is."""
     speakers = ("user", "assistant")
     texts = [("system", call.prompt.system)]
-    texts += [(speakers[number % 2], text) for number, text in enumerate(call.prompt.turns)]
-    texts += [("reply", call.reply.text)] if call.reply else [("failed", f"{call.failure}: {call.detail}")]
+    texts += [(speakers[number % 2], _told(turn)) for number, turn in enumerate(call.prompt.turns)]
+    if call.reply:
+        texts.append(("reply", "\n".join([call.reply.text, *_calls(call.reply.calls)])))
+    else:
+        texts.append(("failed", f"{call.failure}: {call.detail}"))
     return "\n".join(f"\n===== call {call.number}: {who}\n{plain(text)}" for who, text in texts)
+
+
+def _told(turn: Turn) -> str:
+    if isinstance(turn, str):
+        return turn
+    if isinstance(turn, Results):
+        return "\n".join([*(f"result: {result}" for result in turn.results), turn.text])
+    return "\n".join([turn.text, *_calls(turn.calls)])
+
+
+def _calls(calls: Sequence[ToolCall]) -> list[str]:
+    return [f"calls {call.name} {call.arguments}" for call in calls]

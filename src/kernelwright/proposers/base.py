@@ -46,13 +46,18 @@ class Attempt:
     verdict: Verdict
 
 
+async def _unjudged(candidate: Candidate) -> Attempt:
+    raise LookupError(f"nobody judges {candidate.id} here")
+
+
 @dataclass
 class Context:
     """What a proposer may know. Held-out cases are in none of it.
 
     `task_id` is the task's and `reference` its source without the cases; `compiled` gives what torch.compile makes of
     it as a candidate's source, or None where it cannot be captured. `history` are all attempts of this run so far,
-    oldest first; `parents` the ones the policy chose to build on; `past` finds attempts of earlier runs on like tasks
+    oldest first, and grows while the proposer works; `parents` the ones the policy chose to build on; `verdict` waits
+    for the verdict on a candidate that was yielded; `past` finds attempts of earlier runs on like tasks
     (best first), for warm starts. For language models, where the user has named some: `guide` says how candidates are
     written in the language, `library` what else is known, and `models` answers prompts.
     """
@@ -67,6 +72,7 @@ class Context:
     compiled: Callable[[], Awaitable[str | None]]
     parents: Sequence[Attempt] = ()
     history: Sequence[Attempt] = ()
+    verdict: Callable[[Candidate], Awaitable[Attempt]] = _unjudged
     past: Callable[[], Sequence[Attempt]] = tuple
     guide: str = ""
     library: Library | None = None

@@ -221,6 +221,8 @@ class _Engine:
         self.guide = registry.load("languages", sitting.settings.language)().guide()
         self.reference, self.info = sitting.task.reference, judge.info.shown
         self.signature = signature(exported)
+        self.history = [_shown(node.attempt) for node in sitting.graph]
+        self.news = asyncio.Event()
         self.stop = AnyOf((Evaluations(), WallTime(), NearFloor(), NoProgress(sitting.settings.patience)))
         # One place: a candidate is asked for when one is taken, so that proposers know as much as they can.
         self.queue: asyncio.Queue[tuple[int, Candidate]] = asyncio.Queue(maxsize=1)
@@ -305,13 +307,20 @@ class _Engine:
             language=language,
             compiled=self.judge.compiled,
             parents=[_shown(node.attempt) for node in sitting.policy.select(sitting.graph)],
-            history=[_shown(node.attempt) for node in sitting.graph],
+            verdict=self._verdict,
+            history=self.history,
             past=partial(sitting.store.past, sitting.task.id, self.signature, language, besides=sitting.run),
             guide=self.guide,
             library=self.library,
             models=self.models,
             random=random.Random(f"{sitting.seed} {feed.name} {feed.calls}"),
         )
+
+    async def _verdict(self, candidate: Candidate) -> Attempt:
+        """Waits for the verdict on a candidate that was yielded."""
+        while candidate.id not in self.sitting.graph:
+            await self.news.wait()
+        return _shown(self.sitting.graph[candidate.id].attempt)
 
     async def _offer(self, feed: Feed, candidate: Candidate) -> None:
         """Waits until the queue has taken the candidate."""
@@ -337,6 +346,9 @@ class _Engine:
         finally:
             del sitting.trying[number]
         sitting.evaluated(number, candidate, verdict, reused=known is not None)
+        self.history.append(_shown(Attempt(candidate, verdict)))
+        self.news.set()
+        self.news = asyncio.Event()
         self._end(self.stop.reason(sitting.graph, sitting.budget))
         for feed in self.feeds:
             if feed.resting and feed.worth_asking(sitting.graph):

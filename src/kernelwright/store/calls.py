@@ -3,15 +3,32 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import cast
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, defer
 
-from kernelwright.proposers.llm.call import CallFailed, CallRecord, PastCall, Prompt, Reason, Reply, Usage
+from kernelwright.proposers.llm.call import (
+    CallFailed,
+    Calling,
+    CallRecord,
+    PastCall,
+    Prompt,
+    Reason,
+    Reply,
+    Results,
+    Tool,
+    ToolCall,
+    Turn,
+    Usage,
+)
 from kernelwright.store.database import Database
 from kernelwright.store.schema import CallRow, TextRow
+
+_LONG = (CallRow.prompt, CallRow.reply, CallRow.calls, CallRow.private)
 
 
 class StoredCalls:
@@ -29,7 +46,7 @@ class StoredCalls:
         """See `CallLog`."""
         chosen = (
             select(CallRow)
-            .options(defer(CallRow.prompt), defer(CallRow.reply))
+            .options(*map(defer, _LONG))
             .where(CallRow.run_id == self._run, CallRow.number <= self._last)
             .order_by(CallRow.number)
         )
@@ -45,7 +62,7 @@ class StoredCalls:
             last = session.scalar(select(func.max(CallRow.number)).where(CallRow.run_id == self._run)) or 0
             row = CallRow(run_id=self._run, number=last + 1, purpose=prompt.purpose, base=list(prompt.base))
             row.template, row.model = prompt.template, model
-            row.prompt = self._text_ids(session, (prompt.system, *prompt.turns))
+            row.prompt = self._text_ids(session, _texts(prompt))
             session.add(row)
         return last + 1
 
@@ -63,7 +80,8 @@ class StoredCalls:
             row = self._row(session, reply.call)
             row.ended, row.reply, row.finish, row.surprisal = True, reply.text, reply.finish, reply.surprisal
             row.input_tokens, row.output_tokens, row.cost_usd = reply.input_tokens, reply.output_tokens, reply.cost_usd
-            row.seconds = reply.seconds
+            row.seconds, row.private = reply.seconds, reply.private
+            row.calls = [[call.id, call.name, call.arguments] for call in reply.calls] or None
 
     def failed(self, call: int, failure: CallFailed, seconds: float) -> None:
         """See `CallLog`."""
@@ -100,7 +118,7 @@ class StoredCalls:
             self._row(session, call).gain = gain
 
     def _row(self, session: Session, call: int) -> CallRow:
-        return session.get_one(CallRow, (self._run, call), options=[defer(CallRow.prompt), defer(CallRow.reply)])
+        return session.get_one(CallRow, (self._run, call), options=[*map(defer, _LONG)])
 
 
 def records(database: Database, run: str) -> list[CallRecord]:
@@ -126,9 +144,31 @@ def _record(row: CallRow, texts: dict[str, str]) -> CallRecord:
     )
 
 
+def _texts(prompt: Prompt) -> list[str]:
+    """Tools, which may be empty, system text and turns."""
+    if not prompt.tools:
+        return ["", prompt.system, *map(str, prompt.turns)]
+    tools = json.dumps([asdict(tool) for tool in prompt.tools])
+    turns = (json.dumps(turn if isinstance(turn, str) else asdict(turn)) for turn in prompt.turns)
+    return [tools, prompt.system, *turns]
+
+
 def _prompt(row: CallRow, texts: dict[str, str]) -> Prompt:
-    system, *turns = (texts[text] for text in row.prompt)
-    return Prompt(system, tuple(turns), row.purpose, row.template, tuple(row.base))
+    """What `_texts` made of a prompt, as it was."""
+    tools, system, *turns = (texts[text] for text in row.prompt)
+    if not tools:
+        return Prompt(system, tuple(turns), row.purpose, row.template, tuple(row.base))
+    offered = tuple(Tool(**tool) for tool in json.loads(tools))
+    return Prompt(system, tuple(map(_turn, turns)), row.purpose, row.template, tuple(row.base), offered)
+
+
+def _turn(text: str) -> Turn:
+    turn = json.loads(text)
+    if isinstance(turn, str):
+        return turn
+    if "results" in turn:
+        return Results(tuple(turn["results"]), turn["text"])
+    return Calling(turn["text"], tuple(ToolCall(**call) for call in turn["calls"]), turn["private"])
 
 
 def _reply(row: CallRow) -> Reply:
@@ -145,6 +185,8 @@ def _reply(row: CallRow) -> Reply:
         seconds=row.seconds,
         finish=row.finish or "",
         surprisal=row.surprisal,
+        calls=tuple(ToolCall(*call) for call in row.calls or ()),
+        private=row.private,
     )
 
 

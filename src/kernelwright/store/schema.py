@@ -9,7 +9,7 @@ from typing import Any, Literal
 from sqlalchemy import BigInteger, DateTime, Dialect, ForeignKey, Index, Text, TypeDecorator, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 class Json(TypeDecorator[Any]):
@@ -44,7 +44,7 @@ Outcome = Literal["faster", "not_faster", "no_kernel"]
 class Base(DeclarativeBase):
     """All tables."""
 
-    type_annotation_map = {datetime: Utc, dict[str, Any]: Json, list[str]: Json, str: Text}  # noqa: RUF012
+    type_annotation_map = {datetime: Utc, dict[str, Any]: Json, list[str]: Json, list[Any]: Json, str: Text}  # noqa: RUF012
 
 
 class SchemaRow(Base):
@@ -129,10 +129,10 @@ class NodeRow(Base):
 class CallRow(Base):
     """A call of a language model; `number` counts from 1 in the order in which calls began.
 
-    `ended` is false while nobody knows how it went, and in a
-    call that was under way when its process ended. Empty tokens: the endpoint may have charged and did not say how
-    much. `prompt` lists the `TextRow`s of system text and turns. Long texts come last, so that the rest is read without
-    them.
+    `ended` is false while nobody knows how it went, and in a call that was under way when its process ended. Empty
+    tokens: the endpoint may have charged and did not say how much. `prompt` lists the `TextRow`s of the tools (empty
+    where there are none), the system text and the turns; with tools they and the turns are JSON. `calls` has id, name
+    and arguments of each tool that the reply calls. Long texts come last, so that the rest is read without them.
     """
 
     __tablename__ = "calls"
@@ -156,6 +156,8 @@ class CallRow(Base):
     base: Mapped[list[str]]
     prompt: Mapped[list[str]]
     reply: Mapped[str | None]
+    calls: Mapped[list[Any] | None]
+    private: Mapped[str] = mapped_column(default="")
 
 
 class TextRow(Base):

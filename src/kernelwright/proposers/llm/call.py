@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, Protocol
 
 Reason = Literal[
     "timeout",
@@ -25,9 +25,9 @@ Reason = Literal[
     "cancelled",
 ]
 """Why a call failed: no reply in time; too many requests; the account is used up; the endpoint's own error; the
-connection broke or was never made; no valid reply; a reply above the size limit; the model declined; a reply without
-text; the prompt does not fit the model; no or a wrong key; the endpoint does not take the request (say, a wrong model
-name); cancelled from our side."""
+connection broke or was never made; no valid reply; a reply above the size limit; the model declined; a reply with
+neither text nor calls of tools; the prompt does not fit the model; no or a wrong key; the endpoint does not take the
+request (say, a wrong model name); cancelled from our side."""
 
 
 def clean(text: str) -> str:
@@ -36,29 +36,111 @@ def clean(text: str) -> str:
 
 
 @dataclass(frozen=True)
-class Prompt:
-    """What is sent: the system text, then user and assistant texts in turn, a user's first and last.
+class Tool:
+    """What a model may call. `parameters` is the JSON schema of its arguments, an object."""
 
-    `purpose` names the role that asks, `template` the hash of the template files that the texts were made from, `base`
-    the candidates that the reply builds on: what it changes, it changes in the first.
+    name: str
+    description: str
+    parameters: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class ToolCall:
+    """A model's call of a tool. `arguments` is the JSON text of an object, which may hold anything."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True)
+class Calling:
+    """A model's turn that calls tools. `private` is what its endpoint wants back of it besides (thinking, signatures),
+    in a form of `Endpoint`'s; empty where there is nothing."""
+
+    text: str
+    calls: tuple[ToolCall, ...]
+    private: str = ""
+
+
+@dataclass(frozen=True)
+class Results:
+    """The user's turn after it: the result of each call, in their order, and what else there is to say."""
+
+    results: tuple[str, ...]
+    text: str = ""
+
+
+Turn = str | Calling | Results
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What is sent: the system text, then turns of user and assistant, a user's first and last, and the tools that the
+    model may call.
+
+    A turn is a text, or, where tools are called, a `Calling` and the `Results` after it. `purpose` names the role that
+    asks, `template` the hash of the template files that the texts were made from, `base` the candidates that the reply
+    builds on: what it changes, it changes in the first.
     """
 
     system: str
-    turns: tuple[str, ...]
+    turns: tuple[Turn, ...]
     purpose: str
     template: str = ""
     base: tuple[str, ...] = ()
+    tools: tuple[Tool, ...] = ()
 
     def __post_init__(self) -> None:
-        if len(self.turns) % 2 == 0:
-            raise ValueError("a prompt begins and ends with a user's turn")
+        if len(self.turns) % 2 == 0 or not isinstance(self.turns[0], str):
+            raise ValueError("a prompt begins with a user's text and ends with a user's turn")
+        if not self.tools and not all(isinstance(turn, str) for turn in self.turns):
+            raise ValueError("calls of tools need tools")
+        for said, asked in zip(self.turns[1::2], self.turns[2::2], strict=True):
+            called = len(said.calls) if isinstance(said, Calling) else None
+            if called != (len(asked.results) if isinstance(asked, Results) else None):
+                raise ValueError("each call of a tool has a result in the next turn")
         object.__setattr__(self, "system", clean(self.system))
-        object.__setattr__(self, "turns", tuple(map(clean, self.turns)))
+        object.__setattr__(self, "turns", tuple(map(_cleaned, self.turns)))
+
+    @property
+    def opening(self) -> str:
+        """The first turn, which is always a text."""
+        assert isinstance(self.turns[0], str)
+        return self.turns[0]
 
     @property
     def key(self) -> str:
-        """32 hex digits of purpose and texts: prompts with the same key may be answered by the same reply."""
-        return hashlib.sha256(json.dumps([self.purpose, self.system, *self.turns]).encode()).hexdigest()[:32]
+        """32 hex digits of all that is sent: prompts with the same key may be answered by the same reply."""
+        turns = [turn if isinstance(turn, str) else asdict(turn) for turn in self.turns]
+        sent = [self.purpose, self.system, *turns, *([asdict(tool)] for tool in self.tools)]
+        return hashlib.sha256(json.dumps(sent).encode()).hexdigest()[:32]
+
+    @property
+    def texts(self) -> list[str]:
+        """All texts that are sent, for whoever counts them."""
+        tools = [json.dumps([asdict(tool) for tool in self.tools])] if self.tools else []
+        return [self.system, *(text for turn in self.turns for text in texts_of(turn)), *tools]
+
+
+def texts_of(turn: Turn) -> Iterator[str]:
+    """The texts of a turn."""
+    if isinstance(turn, str):
+        yield turn
+        return
+    yield turn.text
+    if isinstance(turn, Results):
+        yield from turn.results
+    else:
+        yield turn.private
+        yield from (text for call in turn.calls for text in (call.name, call.arguments))
+
+
+def _cleaned(turn: Turn) -> Turn:
+    """Calls need none of it: their texts come from `Endpoint`, which has seen to it."""
+    if isinstance(turn, Results):
+        return Results(tuple(map(clean, turn.results)), clean(turn.text))
+    return clean(turn) if isinstance(turn, str) else turn
 
 
 @dataclass(frozen=True)
@@ -77,7 +159,8 @@ class Reply:
     `call` is its number in the run's log and `model` the spec of the model that was asked. Tokens are those that the
     endpoint reported, else a guess from the texts' lengths. `finish` is why the model stopped: `stop`, or `length` for
     a text that was cut off at `max_tokens`. `surprisal` is the mean negative log-likelihood of the reply's tokens in
-    nats, where the endpoint gives log-probabilities.
+    nats, where the endpoint gives log-probabilities. `calls` are those of the prompt's tools, and `private` as in
+    `Calling`.
     """
 
     call: int
@@ -89,6 +172,13 @@ class Reply:
     seconds: float
     finish: str
     surprisal: float | None
+    calls: tuple[ToolCall, ...] = ()
+    private: str = ""
+
+    @property
+    def turn(self) -> Turn:
+        """The reply as a turn of the prompts that go on from it."""
+        return Calling(self.text, self.calls, self.private) if self.calls else self.text
 
 
 NOTHING = Usage(0, 0, 0.0)

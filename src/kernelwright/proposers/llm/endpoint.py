@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+import re
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -16,12 +18,27 @@ import httpx2
 from genai_prices import calc_price
 from pydantic_ai.direct import model_request
 from pydantic_ai.exceptions import UserError
-from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, SystemPromptPart, TextPart, UserPromptPart
+from pydantic_ai.messages import (
+    ModelMessage,
+    ModelMessagesTypeAdapter,
+    ModelRequest,
+    ModelRequestPart,
+    ModelResponse,
+    ModelResponsePart,
+    SystemPromptPart,
+    TextPart,
+    ThinkingPart,
+    ToolCallPart,
+    ToolReturnPart,
+    UserPromptPart,
+)
+from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.settings import ModelSettings
+from pydantic_ai.tools import ToolDefinition
 from pydantic_ai.usage import RequestUsage
 
 from kernelwright.errors import UsageError
-from kernelwright.proposers.llm.call import CallFailed, Prompt, Usage, clean
+from kernelwright.proposers.llm.call import CallFailed, Calling, Prompt, Results, ToolCall, Turn, Usage, clean
 from kernelwright.proposers.llm.config import CallSettings, ModelConfig
 from kernelwright.proposers.llm.failures import ERRORS, Compressed, Flood, explained, redacted
 from kernelwright.proposers.llm.limits import Amount
@@ -29,6 +46,9 @@ from kernelwright.proposers.llm.providers import PROVIDERS
 
 _BYTES_A_TOKEN = 4  # for endpoints that report no tokens; a guess
 _TOKENS_A_MESSAGE = 16  # what a provider puts around a text, at most
+_TOKENS_FOR_TOOLS = 1000  # what a provider says about tools besides, at most
+_MOST_CALLS = 16  # of tools in one reply; the others are dropped
+_LONGEST_NAME = 64  # of a tool; OpenAI takes no longer one
 _CREDIBLE_TOKENS = 10**9
 _SHORTEST_SECRET = 12  # shorter "keys" are placeholders such as EMPTY, which replies may well contain
 
@@ -41,6 +61,8 @@ class Answer:
     finish: str
     usage: Usage
     surprisal: float | None
+    calls: tuple[ToolCall, ...] = ()
+    private: str = ""
 
 
 class Endpoint:
@@ -81,8 +103,8 @@ class Endpoint:
 
     def most(self, prompt: Prompt) -> Amount:
         """The most that a call may take: no token is shorter than a byte."""
-        texts = (prompt.system, *prompt.turns)
-        tokens = sum(len(text.encode()) + _TOKENS_A_MESSAGE for text in texts)
+        tokens = sum(len(text.encode()) + _TOKENS_A_MESSAGE for text in prompt.texts)
+        tokens += _TOKENS_FOR_TOOLS if prompt.tools else 0
         cost = self._cost(RequestUsage(input_tokens=tokens, output_tokens=self._config.max_tokens))
         return Amount(tokens + self._config.max_tokens, cost or 0.0)
 
@@ -90,10 +112,15 @@ class Endpoint:
         """Asks once.
 
         Raises:
-            CallFailed: no text arrived.
+            CallFailed: neither text nor a call of a tool arrived.
         """
         try:
-            response = await model_request(self._model, _messages(prompt), model_settings=self._settings)
+            response = await model_request(
+                self._model,
+                _messages(prompt),
+                model_settings=self._settings,
+                model_request_parameters=_parameters(prompt),
+            )
             return self._answer(prompt, response)
         except ERRORS as error:
             raise explained(error, self._secrets) from None
@@ -103,27 +130,38 @@ class Endpoint:
         await self._http.aclose()
 
     def _answer(self, prompt: Prompt, response: ModelResponse) -> Answer:
-        text = clean("".join(part.content for part in response.parts if isinstance(part, TextPart)))
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
-        usage, details = self._usage(prompt, response, text), response.provider_details or {}
+        text = self._without_secrets("".join(part.content for part in response.parts if isinstance(part, TextPart)))
+        parts = _renamed(response.parts) if prompt.tools else []
+        calls = tuple(
+            ToolCall(part.tool_call_id, part.tool_name, self._without_secrets(part.args_as_json_str()))
+            for part in parts
+            if isinstance(part, ToolCallPart)
+        )
+        usage, details = self._usage(prompt, response, text, calls), response.provider_details or {}
         finish = response.finish_reason or "stop"
         if finish == "content_filter":
             said = redacted(str(details.get("refusal") or text), self._secrets)
             raise CallFailed("refused", said, usage=usage)
-        if not text.strip():
+        if not text.strip() and not calls:
             what = "all of max_tokens went into thinking" if finish == "length" else f"it ended with {finish}"
             raise CallFailed("empty", what, usage=usage)
-        return Answer(text, finish, usage, _surprisal(details))
+        private = self._without_secrets(_private(parts)) if calls else ""
+        return Answer(text, finish, usage, _surprisal(details), calls, private)
 
-    def _usage(self, prompt: Prompt, response: ModelResponse, text: str) -> Usage:
+    def _without_secrets(self, text: str) -> str:
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return clean(text)
+
+    def _usage(self, prompt: Prompt, response: ModelResponse, text: str, calls: Sequence[ToolCall]) -> Usage:
         """What was reported, or a guess where that is nothing or not credible."""
         used = response.usage
         if not (used.input_tokens or used.output_tokens) or not all(
             0 <= tokens < _CREDIBLE_TOKENS for tokens in (used.input_tokens, used.output_tokens)
         ):
-            sent = sum(len(each.encode()) for each in (prompt.system, *prompt.turns))
-            used = RequestUsage(input_tokens=sent // _BYTES_A_TOKEN, output_tokens=len(text.encode()) // _BYTES_A_TOKEN)
+            sent = sum(len(each.encode()) for each in prompt.texts)
+            arrived = sum(len(each.encode()) for each in (text, *(call.arguments for call in calls)))
+            used = RequestUsage(input_tokens=sent // _BYTES_A_TOKEN, output_tokens=arrived // _BYTES_A_TOKEN)
         return Usage(int(used.input_tokens), int(used.output_tokens), self._cost(used))
 
     def _cost(self, usage: RequestUsage) -> float | None:
@@ -156,10 +194,71 @@ def _key(config: ModelConfig, provider_keys: tuple[str, ...]) -> str | None:
 
 def _messages(prompt: Prompt) -> list[ModelMessage]:
     first: list[SystemPromptPart | UserPromptPart] = [SystemPromptPart(prompt.system)] if prompt.system else []
-    messages: list[ModelMessage] = [ModelRequest(parts=[*first, UserPromptPart(prompt.turns[0])])]
+    messages: list[ModelMessage] = [ModelRequest(parts=[*first, UserPromptPart(prompt.opening)])]
     for said, asked in zip(prompt.turns[1::2], prompt.turns[2::2], strict=True):
-        messages += [ModelResponse(parts=[TextPart(said)]), ModelRequest(parts=[UserPromptPart(asked)])]
+        messages += [ModelResponse(parts=_said(said)), ModelRequest(parts=_asked(said, asked))]
     return messages
+
+
+def _said(turn: Turn) -> Sequence[ModelResponsePart]:
+    """A model's turn as it is sent back."""
+    if not isinstance(turn, Calling):
+        return [TextPart(str(turn))]
+    if turn.private:
+        (response,) = ModelMessagesTypeAdapter.validate_json(turn.private)
+        assert isinstance(response, ModelResponse)
+        return response.parts
+    text = [TextPart(turn.text)] if turn.text.strip() else []
+    return [*text, *(ToolCallPart(call.name, call.arguments, call.id) for call in turn.calls)]
+
+
+def _asked(said: Turn, turn: Turn) -> list[ModelRequestPart]:
+    """A user's turn, after what the model said."""
+    if not (isinstance(said, Calling) and isinstance(turn, Results)):
+        return [UserPromptPart(str(turn))]
+    returned = zip(said.calls, turn.results, strict=True)
+    text = [UserPromptPart(turn.text)] if turn.text.strip() else []
+    return [*(ToolReturnPart(call.name, result, call.id) for call, result in returned), *text]
+
+
+def _parameters(prompt: Prompt) -> ModelRequestParameters:
+    tools = [
+        # Not all servers know strict schemas, and arguments are checked here anyway.
+        ToolDefinition(
+            name=tool.name,
+            description=tool.description,
+            parameters_json_schema=dict(tool.parameters),
+            strict=False,
+        )
+        for tool in prompt.tools
+    ]
+    return ModelRequestParameters(function_tools=tools)
+
+
+def _renamed(parts: Sequence[ModelResponsePart]) -> list[TextPart | ThinkingPart | ToolCallPart]:
+    """What can be sent back of a reply, to any endpoint: names that all take, and ids that are there only once in a
+    conversation, whatever the endpoint made of them."""
+    kept = [part for part in parts if isinstance(part, TextPart | ThinkingPart | ToolCallPart)]
+    calls = [part for part in kept if isinstance(part, ToolCallPart)]
+    renamed = {
+        id(part): ToolCallPart(
+            tool_name=re.sub(r"[^A-Za-z0-9_-]", "_", str(part.tool_name))[:_LONGEST_NAME] or "_",
+            tool_call_id=f"call_{secrets.token_hex(12)}",
+            args=part.args_as_json_str(),
+            id=part.id,
+            provider_name=part.provider_name,
+            provider_details=part.provider_details,
+        )
+        for part in calls[:_MOST_CALLS]
+    }
+    return [renamed.get(id(part), part) for part in kept if id(part) in renamed or not isinstance(part, ToolCallPart)]
+
+
+def _private(parts: Sequence[TextPart | ThinkingPart | ToolCallPart]) -> str:
+    """The parts as JSON, where some of them hold what a text and calls cannot say."""
+    if any(isinstance(part, ThinkingPart) or part.provider_details for part in parts):
+        return ModelMessagesTypeAdapter.dump_json([ModelResponse(parts=list(parts))]).decode()
+    return ""
 
 
 def _surprisal(details: dict[str, Any]) -> float | None:

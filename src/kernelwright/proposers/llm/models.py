@@ -121,6 +121,8 @@ class Models(Answerer):
                 seconds=seconds,
                 finish=answer.finish,
                 surprisal=answer.surprisal,
+                calls=answer.calls,
+                private=answer.private,
             )
             self._log.arrived(reply)
         self._learn(spec, usage)

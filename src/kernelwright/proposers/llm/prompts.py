@@ -50,15 +50,7 @@ _INSTRUCTIONS: dict[memories.Kind, str] = {
 def operator(context: Context, memory: Memory, before: int = 0) -> Prompt:
     """The universal operator's prompt, for one step; `before` says how many were built on the same memory just now."""
     values = {
-        "reference": context.reference.strip(),
-        "graph": _graph(context),
-        "init_inputs": json.dumps(context.info.init_inputs),
-        "cases": [_case(case, context.ceilings) for case in context.info.cases],
-        "hides": context.info.hides,
-        "state": [
-            {"name": each.name, "text": _tensor(each.tensor), "mutated": each.mutated} for each in context.info.state
-        ],
-        "device": _device(context.target, context.ceilings),
+        **_task(context),
         "passages": _passages(context, memory),
         "tried": _tried(context.history),
         "parent": _version(memory.parent) if memory.parent else None,
@@ -67,7 +59,7 @@ def operator(context: Context, memory: Memory, before: int = 0) -> Prompt:
         "before": before,
     }
     system = _template("system.md.j2").render(
-        language=_NAMES.get(context.language, context.language),
+        language=language(context),
         guide=context.guide,
         documents=context.library.always(context.language, context.target.name) if context.library else [],
     )
@@ -82,7 +74,31 @@ def draft(words: str) -> Prompt:
     return Prompt(system=_template("draft.md.j2").render(), turns=(words,), purpose="draft", template=version())
 
 
+def task(context: Context) -> str:
+    """The task, its cases with their floors, and the device."""
+    return str(_template("task.md.j2").render(_task(context)))
+
+
+def _task(context: Context) -> dict[str, Any]:
+    return {
+        "reference": context.reference.strip(),
+        "graph": _graph(context),
+        "init_inputs": json.dumps(context.info.init_inputs),
+        "cases": [_case(case, context.ceilings) for case in context.info.cases],
+        "hides": context.info.hides,
+        "state": [
+            {"name": each.name, "text": _tensor(each.tensor), "mutated": each.mutated} for each in context.info.state
+        ],
+        "device": _device(context.target, context.ceilings),
+    }
+
+
 _NAMES = {"cpp": "C++"}
+
+
+def language(context: Context) -> str:
+    """What candidates are written in, as people call it."""
+    return _NAMES.get(context.language, context.language)
 
 
 def again(prompt: Prompt, reply: str, problem: str) -> Prompt:

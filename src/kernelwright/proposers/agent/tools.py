@@ -1,0 +1,231 @@
+"""The agent's tools. Their arguments come from a model: they are typed and bounded, and what is wrong with them goes
+back to it as text."""
+
+from __future__ import annotations
+
+import inspect
+from abc import abstractmethod
+from functools import cache
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from kernelwright.errors import KernelwrightError, UsageError
+from kernelwright.proposers.agent.workspace import Workspace, speed
+from kernelwright.proposers.base import Attempt, Candidate
+from kernelwright.proposers.llm import feedback, prompts
+from kernelwright.proposers.llm.call import Tool, ToolCall, clean
+from kernelwright.proposers.llm.reply import ReplyProblem
+
+_MOST_SHOWN = 60_000
+"""Characters of one result."""
+_MOST_WRITTEN = 100_000
+_MOST_PROBLEMS = 3
+_NOTE_CHARACTERS = 200
+_FENCE = "~" * 40
+
+Text = Annotated[str, AfterValidator(clean)]
+Version = Annotated[str, Field(pattern=r"^[0-9a-f]{4,16}$", description="A version's id as `nodes` lists it.")]
+
+
+class Arguments(BaseModel):
+    """The arguments of one tool. Life cycle: read from what the model sent, then `apply`, once. The docstring of each
+    class is what the model reads about the tool."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @abstractmethod
+    def apply(self, workspace: Workspace) -> str | Candidate:
+        """The result, or a candidate, whose verdict is the result.
+
+        Raises:
+            KernelwrightError: it cannot be done; the text goes to the model.
+            ReplyProblem: what the model wrote cannot be used.
+        """
+
+
+class ReadTask(Arguments):
+    """Read the task: the reference's source, its cases with the floor of each, and the device."""
+
+    def apply(self, workspace: Workspace) -> str:
+        """See `Arguments`."""
+        return prompts.task(workspace.context)
+
+
+class ReadGuide(Arguments):
+    """Read how a version is written: its contract, a complete example, what the judge accepts, what the device is good
+    at. Read it before you write the first version."""
+
+    def apply(self, workspace: Workspace) -> str:
+        """See `Arguments`."""
+        context = workspace.context
+        known = context.library.always(context.language, context.target.name) if context.library else []
+        return "\n\n".join([context.guide, *(f"# {document.title}\n\n{document.text}" for document in known)])
+
+
+class ListNodes(Arguments):
+    """List versions of this run with their verdicts, one a line: id, who proposed it, what it tries, its parents, its
+    speedup or why it was rejected. The head of your lineage is marked."""
+
+    order: Literal["best", "latest"] = Field("best", description="The fastest ones first, or the latest ones.")
+    count: int = Field(20, ge=1, le=100)
+
+    def apply(self, workspace: Workspace) -> str:
+        """See `Arguments`."""
+        attempts = list(workspace.attempts())
+        if self.order == "best":
+            attempts.sort(key=speed, reverse=True)
+        lines = [_line(attempt, workspace) for attempt in attempts[: self.count]]
+        return "\n".join([f"{len(attempts)} versions have a verdict.", *lines])
+
+
+class ReadNode(Arguments):
+    """Read one version of this run: its source and its verdict."""
+
+    version: Version
+
+    def apply(self, workspace: Workspace) -> str:
+        """See `Arguments`."""
+        attempt = workspace.find(self.version)
+        source = attempt.candidate.source.strip("\n")
+        return f"{_line(attempt, workspace)}\n\n{feedback.told(attempt)}\n\n```python\n{source}\n```"
+
+
+class SearchKnowledge(Arguments):
+    """Search what is known about fast kernels: guidance, and what past searches found to work. Gives the sections that
+    fit the words best."""
+
+    query: Text = Field(min_length=1, max_length=1000, description="Words; names of operations help, e.g. softmax.")
+    count: int = Field(4, ge=1, le=10)
+
+    def apply(self, workspace: Workspace) -> str:
+        """See `Arguments`."""
+        context = workspace.context
+        if context.library is None:
+            raise UsageError("nothing is known here")
+        found = context.library.search(self.query, language=context.language, target=context.target.name, k=self.count)
+        shown = [f"# {passage.title}: {passage.heading}\n\n{passage.text}" for passage in found]
+        return "\n\n".join(shown) or "Nothing fits these words."
+
+
+class Write(Arguments):
+    """Write the working version anew: the whole text of a Python module that defines ModelNew."""
+
+    source: Text = Field(max_length=_MOST_WRITTEN)
+
+    def apply(self, workspace: Workspace) -> str:
+        """See `Arguments`."""
+        fenced = self.source.lstrip().startswith("```")
+        workspace.change(self.source if fenced else f"{_FENCE}\n{self.source.rstrip()}\n{_FENCE}")
+        return f"The working version has {len(workspace.source.splitlines())} lines now."
+
+
+class Edit(Arguments):
+    """Change the working version by search and replace blocks, made one after the other. The text to search for must
+    stand there exactly once: take whole lines and enough of them. The form of a block:
+
+    <<<<<<< SEARCH
+    lines as they are
+    =======
+    lines that take their place
+    >>>>>>> REPLACE
+    """
+
+    blocks: Text = Field(max_length=_MOST_WRITTEN)
+
+    def apply(self, workspace: Workspace) -> str:
+        """See `Arguments`."""
+        if "<<<<<" not in self.blocks:
+            raise ReplyProblem("there is no block that begins with a line `<<<<<<< SEARCH`")
+        workspace.change(self.blocks)
+        return f"The working version has {len(workspace.source.splitlines())} lines now."
+
+
+class CheckOut(Arguments):
+    """Make a version of this run the working version, whoever wrote it."""
+
+    version: Version
+
+    def apply(self, workspace: Workspace) -> str:
+        """See `Arguments`."""
+        attempt = workspace.find(self.version)
+        workspace.check_out(attempt)
+        return f"The working version is `{attempt.verdict.candidate}` now: {feedback.summary(attempt)}."
+
+
+class Evaluate(Arguments):
+    """Have the working version judged: is it right, is it its own work, how fast is it. The verdict says what is wrong
+    and where, or its speedup over the reference and how far it is from the floor."""
+
+    idea: Text = Field(
+        max_length=2000,
+        description="In one line: what this version does that the others did not, and why it is faster.",
+    )
+
+    def apply(self, workspace: Workspace) -> Candidate:
+        """See `Arguments`."""
+        return workspace.candidate(" ".join(self.idea.split())[:_NOTE_CHARACTERS])
+
+
+class Commit(Arguments):
+    """Make the working version the head of your lineage: only where it was evaluated as it is, accepted, and is not
+    slower than the present head."""
+
+    def apply(self, workspace: Workspace) -> str:
+        """See `Arguments`."""
+        return workspace.commit()
+
+
+TOOLS: dict[str, type[Arguments]] = {
+    "task": ReadTask,
+    "guide": ReadGuide,
+    "nodes": ListNodes,
+    "node": ReadNode,
+    "search_knowledge": SearchKnowledge,
+    "write": Write,
+    "edit": Edit,
+    "check_out": CheckOut,
+    "evaluate": Evaluate,
+    "commit": Commit,
+}
+
+
+@cache
+def offered() -> tuple[Tool, ...]:
+    """The tools as models are told of them."""
+    return tuple(Tool(name, inspect.getdoc(kind) or "", _schema(kind)) for name, kind in TOOLS.items())
+
+
+def apply(call: ToolCall, workspace: Workspace) -> str | Candidate:
+    """The result of a call, or a candidate. Whatever is wrong is said in the result."""
+    if call.name not in TOOLS:
+        return f"There is no tool {call.name!r}; there are {', '.join(TOOLS)}."
+    try:
+        result = TOOLS[call.name].model_validate_json(call.arguments).apply(workspace)
+    except ValidationError as error:
+        return f"Wrong arguments: {_problems(error)}"
+    except ReplyProblem as problem:
+        return f"The working version is as before: {problem}"
+    except KernelwrightError as error:
+        return str(error)
+    if isinstance(result, str) and len(result) > _MOST_SHOWN:
+        return f"{result[:_MOST_SHOWN]}\n... ({len(result) - _MOST_SHOWN:,} characters more)"
+    return result
+
+
+def _schema(kind: type[Arguments]) -> dict[str, object]:
+    return {name: value for name, value in kind.model_json_schema().items() if name not in ("title", "description")}
+
+
+def _problems(error: ValidationError) -> str:
+    """What is wrong, without what was sent."""
+    found = error.errors(include_input=False, include_url=False, include_context=False)[:_MOST_PROBLEMS]
+    return "; ".join(f"{'.'.join(map(str, each['loc']))[:80] or 'all'}: {each['msg']}" for each in found)
+
+
+def _line(attempt: Attempt, workspace: Workspace) -> str:
+    candidate = attempt.candidate
+    parents = f", from {', '.join(parent[:6] for parent in candidate.parents)}" if candidate.parents else ""
+    note = f", {candidate.note}" if candidate.note else ""
+    mark = " (your lineage's head)" if workspace.is_head(attempt) else ""
+    return f"`{attempt.verdict.candidate}`{mark} by {candidate.proposer}{parents}{note}: {feedback.summary(attempt)}"
