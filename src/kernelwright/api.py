@@ -163,6 +163,7 @@ def optimize(
     scaffold: str | None = None,
     base_url: str | None = None,
     limits: Limits | None = None,
+    prompts: Sequence[str] = (),
     listener: Listener | None = None,
 ) -> Result:
     """Searches for a kernel that computes the same as the task, and faster.
@@ -178,6 +179,7 @@ def optimize(
         scaffold: how models are asked, `operator` by default.
         base_url: the endpoint of `models`, where it is not their provider's.
         limits: what their calls may take together; these go before the configuration's.
+        prompts: folders with templates for prompts, or `shipped`; with several, steps take turns between them.
         listener: called with each event of the search, in this process.
 
     Raises:
@@ -195,7 +197,7 @@ def optimize(
         policy=policy,
         evaluations=evaluations,
         seed=seed,
-        **choices.models(models, base_url, limits, scaffold),
+        **choices.models(models, base_url, limits, scaffold, prompts),
     )
     return _search(made, settings, out, listener, resume=None, model=model)
 

@@ -50,9 +50,7 @@ def read(text: str, base: str = "") -> Written:
     Raises:
         ReplyProblem: there is no module and no block in it, a block does not fit, or the result is no Python.
     """
-    if len(text) > MOST_CHARACTERS:
-        raise ReplyProblem(f"the reply has {len(text):,} characters; {MOST_CHARACTERS:,} are allowed")
-    lines = text.replace("\r\n", "\n").splitlines(keepends=True)
+    lines = _lines(text)
     blocks = list(_blocks(lines))
     source = _changed(base, blocks) if blocks else _module(lines)
     if len(source) > MOST_CHARACTERS:
@@ -67,6 +65,21 @@ def read(text: str, base: str = "") -> Written:
         raise ReplyProblem("the module defines no `class ModelNew`")
     idea = _IDEA.search(text[:_IDEA_WITHIN])
     return Written(source, idea["idea"].strip(" *_")[:_NOTE_CHARACTERS] if idea else "")
+
+
+def fenced(text: str) -> list[str]:
+    """The contents of all finished blocks of code in a reply.
+
+    Raises:
+        ReplyProblem: the reply is too long.
+    """
+    return _fenced(_lines(text))[0]
+
+
+def _lines(text: str) -> list[str]:
+    if len(text) > MOST_CHARACTERS:
+        raise ReplyProblem(f"the reply has {len(text):,} characters; {MOST_CHARACTERS:,} are allowed")
+    return text.replace("\r\n", "\n").splitlines(keepends=True)
 
 
 def _module(lines: list[str]) -> str:
