@@ -7,12 +7,15 @@ import pytest
 from kw_scripted import ScriptedJudge, source
 from llm_runs import module, run, whole
 from model_server import Fault, ModelServer, Request, Say
+from rich.console import Console
 
 from kernelwright.errors import StoreError
 from kernelwright.judge.verdict import Verdict
 from kernelwright.proposers.base import Candidate
 from kernelwright.proposers.llm import scaffold
 from kernelwright.proposers.llm.call import Prompt, Reply
+from kernelwright.report import tables
+from kernelwright.report.view import load
 from kernelwright.search import events
 from kernelwright.store import Store
 
@@ -189,11 +192,23 @@ def test_independent_samples_are_asked_for_without_a_history(store: Store) -> No
     assert not any(word in text for text in texts for word in ("tried", "times", "SPEEDUP"))
 
 
-def test_sets_of_prompts_take_turns(store: Store, tmp_path: Path) -> None:
+def test_sets_of_prompts_take_turns_and_are_told_apart(store: Store, tmp_path: Path) -> None:
     (tmp_path / "operator.md.j2").write_text("Be quick. {{ alike }}{% if parent %}{{ parent.source }}{% endif %}")
-    with ModelServer(lambda _: whole(len(server.requests) + 1)) as server:
+
+    def answer(request: Request) -> Say:
+        number = len(server.requests)
+        return whole(number + 1) if request.turns[0].startswith("Be quick.") else Say("No.")
+
+    with ModelServer(answer) as server:
         result = run(store, server, calls=8, prompts=(str(tmp_path), "shipped"))
-    own = [request.turns[0].startswith("Be quick.") for request in server.requests]
-    assert own.count(True) == own.count(False) == 4
-    calls = store.calls(result.run)
-    assert len({call.prompt.template for call in calls}) == 2
+    view = load(store, result.run)
+    own, ships = view.prompt_sets
+    assert (own.name, own.usable, own.accepted) == (str(tmp_path), own.calls, result.evaluated)
+    assert own.speedup == max(node.fitness for node in result.graph)
+    assert (ships.name, ships.usable, ships.accepted, ships.speedup) == ("shipped", 0, 0, None)
+    assert own.calls + ships.calls == 8
+    assert view.to_json()["prompts"][0]["template"] == own.template
+    console = Console(width=200)
+    with console.capture() as shown:
+        console.print(tables.run(view))
+    assert "usable replies" in shown.get()

@@ -8,6 +8,7 @@ import pytest
 from kw_scripted import GRAPH, INFO, ScriptedTarget
 from llm_attempts import accepted, rejected
 
+from kernelwright import choices
 from kernelwright.errors import UsageError
 from kernelwright.proposers.base import Context
 from kernelwright.proposers.llm import prompts, role
@@ -213,6 +214,17 @@ def test_a_folder_that_cannot_be_used_is_named_before_anything_is_asked(
     (tmp_path / name).write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(UsageError, match=problem):
         open_templates(str(tmp_path))
+
+
+def test_folders_are_found_again_from_elsewhere_and_checked_before_the_search(tmp_path: Path) -> None:
+    Path("mine").mkdir()
+    Path("mine", "again.md.j2").write_text("Once more.")
+    chosen = choices.models(["openai:m"], None, None, prompts=["mine", "shipped"])
+    assert chosen["prompts"] == (str(tmp_path / "work" / "mine"), "shipped")
+    with pytest.raises(UsageError, match="no such folder of prompts"):
+        choices.models(["openai:m"], None, None, prompts=["nowhere"])
+    with pytest.raises(UsageError, match="no language model is named"):
+        choices.models([], None, None, prompts=["mine"])
 
 
 @pytest.mark.parametrize(

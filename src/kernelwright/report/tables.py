@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from kernelwright.judge.verdict import Comparison, StageReport, Verdict
     from kernelwright.knowledge import Document, Passage
     from kernelwright.report.doctor import Check
+    from kernelwright.report.prompt_sets import SetTally
     from kernelwright.report.view import RunView
     from kernelwright.store import RunRecord
     from kernelwright.tasks import CaseInfo, Fairness, TaskInfo, TensorInfo
@@ -222,7 +223,17 @@ def run(view: RunView) -> RenderableType:
             Text(node.candidate.note),
             style="bold" if node.candidate.id == view.best else "",
         )
-    return Group(facts, Text(""), listing, Text(""), result(view))
+    parts: list[RenderableType] = [facts, Text(""), listing, Text("")]
+    parts += [_prompt_sets(view.prompt_sets), Text("")] if view.prompt_sets else []
+    return Group(*parts, result(view))
+
+
+def _prompt_sets(sets: Sequence[SetTally]) -> Table:
+    made = table("prompts", "templates", "calls", "usable replies", "accepted", "best speedup")
+    for each in sets:
+        counts = map(str, (each.calls, each.usable, each.accepted))
+        made.add_row(Text(each.name or "changed since"), each.template, *counts, fmt.speedup(each.speedup))
+    return made
 
 
 def runs(records: Sequence[RunRecord]) -> RenderableType:
