@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -40,9 +42,12 @@ def test_a_sketch_that_holds_has_no_problems() -> None:
     assert problems(HEAD + GOOD) == []
 
 
-def test_the_example_that_models_are_shown_holds() -> None:
+@pytest.mark.parametrize("shown", ["prompt", "docs"])
+def test_the_examples_hold(shown: str) -> None:
     values = {"sketch_dtypes": "", "sketch_hints": "", "sketch_memories": ""}
-    (example,) = fenced(shipped().render("parts/sketch_language.md.j2", values))
+    prompt = shipped().render("parts/sketch_language.md.j2", values)
+    docs = Path(__file__).parents[2] / "docs" / "sketch.md"
+    (example,) = fenced(prompt if shown == "prompt" else docs.read_text())
     assert sketch.check(parse(example), ROOM) == ()
 
 
