@@ -200,7 +200,7 @@ def _reasons(view: RunView) -> list[Text]:
 
 def run(view: RunView) -> RenderableType:
     """A run: what it was about, its outcome, and its best candidates."""
-    settings = ", ".join(f"{name} {_plain(value)}" for name, value in view.settings.items() if value is not None)
+    settings = ", ".join(f"{name} {_plain(value)}" for name, value in view.settings.items() if value not in (None, []))
     facts = pairs(
         [
             ("task", view.task.name),

@@ -46,7 +46,7 @@ def build(role: Role, context: Context, work: Work, templates: Templates, earlie
         **_of_the_device(context),
         **_of_the_search(context, work, templates),
         **vars(work.notes),
-        "language": _NAMES.get(context.language, context.language),
+        "language": language(context),
         "guide": context.guide,
         "documents": context.library.always(context.language, context.target.name) if context.library else (),
         "passages": _passages(context, work.memory),
@@ -57,6 +57,11 @@ def build(role: Role, context: Context, work: Work, templates: Templates, earlie
     }
     system, text = (templates.render(f"{role.name}.{part}", values).strip() for part in ("system.md.j2", "md.j2"))
     return Prompt(system=system, turns=(text,), purpose=role.name, template=templates.version, base=work.memory.base)
+
+
+def language(context: Context) -> str:
+    """What candidates are written in, as people call it."""
+    return _NAMES.get(context.language, context.language)
 
 
 def again(prompt: Prompt, role: Role, answer: Reply, problem: str, templates: Templates) -> Prompt:

@@ -71,7 +71,7 @@ class Scaffold(Proposer):
 
     def __init__(self) -> None:
         self._steps: list[_Step] = []
-        self._started = 0
+        self._started = self._sample = 0
         self._context: Context
         self._sets: Sequence[Templates] = ()
         self._paid: deque[tuple[Prompt, Reply]] = deque()
@@ -83,6 +83,7 @@ class Scaffold(Proposer):
         self._speedups: dict[str, float] = {}
         """Of all attempts that were learnt from."""
         self._spent = False
+        """Whether the limits had no room for a call since `propose` was called."""
         self._failures = 0
         self._heard: float | None = None
 
@@ -105,6 +106,7 @@ class Scaffold(Proposer):
             self._paid.extend(each for each in models.unused() if self._role(each[0].purpose))
         self._context = context
         self._learn(models)
+        self._spent = False
         self._top_up(models)
         while self._steps:
             step = await self._ended()
@@ -112,7 +114,7 @@ class Scaffold(Proposer):
             if candidate is not None:
                 yield candidate
             self._settle(step, models)
-            if step.failure is None:
+            if step.failure is None and not step.spent:
                 return
             self._top_up(models)
 
@@ -147,9 +149,9 @@ class Scaffold(Proposer):
         alike = sum(
             (each.work.memory.kind, each.work.memory.base) == (chosen.kind, chosen.base) for each in self._steps
         )
-        # Numbered on from an earlier sitting, so that no prompt comes again and gets the same reply.
-        sample = self._started + len(context.history) if context.independent else 0
-        return _Step(Work(chosen, alike=alike, sample=sample), templates)
+        # A number of its own, after those of earlier sittings: the same prompt might get the same reply.
+        self._sample = max(self._sample, len(context.history)) + 1
+        return _Step(Work(chosen, alike=alike, sample=self._sample if context.independent else 0), templates)
 
     async def _run(self, step: _Step, models: Answerer, pause_s: float) -> None:
         """Has one role act after the other."""
