@@ -7,29 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from kernelwright import format as fmt
-from kernelwright.proposers.llm.sketch import sizes
-from kernelwright.proposers.llm.sketch.nodes import (
-    Alloc,
-    At,
-    Compute,
-    Expression,
-    Index,
-    Load,
-    Loop,
-    Name,
-    Number,
-    Operation,
-    Problem,
-    Region,
-    Sketch,
-    Span,
-    Statement,
-    Store,
-    Symbol,
-    Tensor,
-    Type,
-    Whole,
-)
+from kernelwright.proposers.llm.sketch import nodes, sizes
 from kernelwright.proposers.llm.sketch.sizes import Size, TooComplicated, size
 from kernelwright.proposers.llm.sketch.write import expression
 from kernelwright.targets.base import TargetInfo
@@ -56,7 +34,7 @@ def memories(device: TargetInfo) -> dict[str, int]:
     }
 
 
-def check(sketch: Sketch, room: Mapping[str, int]) -> tuple[Problem, ...]:
+def check(sketch: nodes.Sketch, room: Mapping[str, int]) -> tuple[nodes.Problem, ...]:
     """What cannot be right, by line, at most `MOST_PROBLEMS`; nothing where all may be.
 
     It finds unknown names and names that are taken, buffers that are used before anything is in them, regions that do
@@ -80,11 +58,11 @@ def check(sketch: Sketch, room: Mapping[str, int]) -> tuple[Problem, ...]:
 class _Scope:
     """What is known in a block: buffers, the loops around it (the outermost first), and bytes taken of each memory."""
 
-    buffers: dict[str, Alloc] = field(default_factory=dict)
-    loops: tuple[Loop, ...] = ()
+    buffers: dict[str, nodes.Alloc] = field(default_factory=dict)
+    loops: tuple[nodes.Loop, ...] = ()
     taken: dict[str, int] = field(default_factory=dict)
 
-    def inner(self, loop: Loop) -> _Scope:
+    def inner(self, loop: nodes.Loop) -> _Scope:
         return _Scope(dict(self.buffers), (*self.loops, loop), dict(self.taken))
 
 
@@ -93,40 +71,40 @@ class _Checker:
 
     def __init__(self, room: Mapping[str, int]) -> None:
         self.room = room
-        self.problems: list[Problem] = []
-        self.symbols: dict[str, Symbol] = {}
+        self.problems: list[nodes.Problem] = []
+        self.symbols: dict[str, nodes.Symbol] = {}
         self.values: dict[str, int] = {}
-        self.tensors: dict[str, Tensor] = {}
+        self.tensors: dict[str, nodes.Tensor] = {}
         self.filled: set[str] = set()
         self.stored: set[str] = set()
 
     def wrong(self, line: int, text: str) -> None:
-        self.problems.append(Problem(line, text))
+        self.problems.append(nodes.Problem(line, text))
 
-    def block(self, statements: tuple[Statement, ...], scope: _Scope) -> None:
+    def block(self, statements: tuple[nodes.Statement, ...], scope: _Scope) -> None:
         for each in statements:
             try:
                 self._statement(each, scope)
             except TooComplicated:
                 self.wrong(each.line, "a size is too complicated; name it with `symbol NAME = NUMBER`")
 
-    def _statement(self, it: Statement, scope: _Scope) -> None:
-        if isinstance(it, Symbol | Tensor):
+    def _statement(self, it: nodes.Statement, scope: _Scope) -> None:
+        if isinstance(it, nodes.Symbol | nodes.Tensor):
             self._declared(it, scope)
-        elif isinstance(it, Alloc):
+        elif isinstance(it, nodes.Alloc):
             self._alloc(it, scope)
-        elif isinstance(it, Loop):
+        elif isinstance(it, nodes.Loop):
             self._loop(it, scope)
-        elif isinstance(it, Compute):
+        elif isinstance(it, nodes.Compute):
             self._compute(it, scope)
         else:
             self._moved(it, scope)
 
-    def _declared(self, it: Symbol | Tensor, scope: _Scope) -> None:
+    def _declared(self, it: nodes.Symbol | nodes.Tensor, scope: _Scope) -> None:
         self._new(it.line, it.name, scope)
         if scope.loops:
             self.wrong(it.line, f"{it.name} is declared in a loop; symbols, inputs and outputs come before all loops")
-        if isinstance(it, Tensor):
+        if isinstance(it, nodes.Tensor):
             self._type(it.line, it.type, scope)
             self.tensors[it.name] = it
             return
@@ -136,7 +114,7 @@ class _Checker:
             if it.value < 1:
                 self.wrong(it.line, f"the symbol {it.name} is {it.value}; sizes are 1 or more")
 
-    def _alloc(self, it: Alloc, scope: _Scope) -> None:
+    def _alloc(self, it: nodes.Alloc, scope: _Scope) -> None:
         self._new(it.line, it.name, scope)
         known = self._type(it.line, it.type, scope)
         scope.buffers[it.name] = it
@@ -149,7 +127,7 @@ class _Checker:
                 count *= size(dim, self.values)
             self._room(it, count.known or 0, scope)
 
-    def _room(self, it: Alloc, taken: int, scope: _Scope) -> None:
+    def _room(self, it: nodes.Alloc, taken: int, scope: _Scope) -> None:
         """Whether the buffers that live at the same time fit their memory."""
         before = scope.taken.get(it.memory, 0)
         scope.taken[it.memory] = before + taken
@@ -161,7 +139,7 @@ class _Checker:
                 "make the tile smaller or choose a larger memory",
             )
 
-    def _loop(self, it: Loop, scope: _Scope) -> None:
+    def _loop(self, it: nodes.Loop, scope: _Scope) -> None:
         self._new(it.line, it.variable, scope)
         for hint in it.hints:
             if hint.name not in HINTS:
@@ -173,14 +151,18 @@ class _Checker:
             self._tiles(it)
         self.block(it.body, scope.inner(it))
 
-    def _tiles(self, it: Loop) -> None:
+    def _tiles(self, it: nodes.Loop) -> None:
         extent, step = size(it.stop, self.values) - size(it.start, self.values), size(it.step, self.values)
         if step.known is not None and step.known < 1:
             self.wrong(it.line, f"the step is {step.known}; it must be 1 or more")
         elif (sizes.number(1) - extent).positive:
             self.wrong(it.line, "the range is empty; START must be below STOP")
         elif not it.tail and not extent.divided_by(step):
-            said = f"{expression(it.stop)} - {expression(it.start)}" if it.start != Number(0) else expression(it.stop)
+            said = (
+                f"{expression(it.stop)} - {expression(it.start)}"
+                if it.start != nodes.Number(0)
+                else expression(it.stop)
+            )
             sure = extent.known is not None and step.known is not None
             what = "is no multiple of" if sure else "is not surely a multiple of"
             self.wrong(
@@ -189,17 +171,17 @@ class _Checker:
                 "tile, or choose a step that divides it",
             )
 
-    def _compute(self, it: Compute, scope: _Scope) -> None:
+    def _compute(self, it: nodes.Compute, scope: _Scope) -> None:
         for name in it.sources:
             self._full(it.line, name, scope)
         for name in it.results:
             if self._buffer(it.line, name, scope):
                 self.filled.add(name)
 
-    def _moved(self, it: Load | Store, scope: _Scope) -> None:
+    def _moved(self, it: nodes.Load | nodes.Store, scope: _Scope) -> None:
         buffer, region = self._buffer(it.line, it.buffer, scope), it.region
         tensor = self.tensors.get(region.tensor)
-        if isinstance(it, Store):
+        if isinstance(it, nodes.Store):
             if buffer:
                 self._full(it.line, it.buffer, scope)
             self.stored.add(region.tensor)
@@ -210,15 +192,17 @@ class _Checker:
                 it.line, f"there is no input or output {region.tensor}; {_suggested(region.tensor, self.tensors)}"
             )
             return
-        if isinstance(it, Store) and tensor.role == "input":
+        if isinstance(it, nodes.Store) and tensor.role == "input":
             self.wrong(it.line, f"{region.tensor} is an input, which stays as it is; store to an output")
-        if isinstance(it, Load) and tensor.role == "output" and region.tensor not in self.stored:
+        if isinstance(it, nodes.Load) and tensor.role == "output" and region.tensor not in self.stored:
             self.wrong(it.line, f"the output {region.tensor} is loaded before anything is stored to it")
-        shape = self._region(it.line, region, tensor, scope, inside=isinstance(it, Store) or not it.clip)
+        shape = self._region(it.line, region, tensor, scope, inside=isinstance(it, nodes.Store) or not it.clip)
         if shape is not None and buffer is not None:
             self._fits(it.line, buffer, shape, f"{region.tensor}[...]")
 
-    def _region(self, line: int, region: Region, tensor: Tensor, scope: _Scope, *, inside: bool) -> list[Size] | None:
+    def _region(
+        self, line: int, region: nodes.Region, tensor: nodes.Tensor, scope: _Scope, *, inside: bool
+    ) -> list[Size] | None:
         """The shape of a region; None where it makes no sense."""
         dims = tensor.type.dims
         if len(region.indices) != len(dims):
@@ -229,16 +213,18 @@ class _Checker:
             bounds = _bounds(index)
             if not all(self._names(line, each, scope) for each in (*bounds, dim)):
                 return None
-            if isinstance(index, Whole):
+            if isinstance(index, nodes.Whole):
                 shape.append(size(dim, self.values))
-            elif isinstance(index, Span):
+            elif isinstance(index, nodes.Span):
                 shape.append(size(index.stop, self.values) - size(index.start, self.values))
             if inside and bounds:
                 low, high = (size(each, self.values) for each in bounds)
                 self._inside(line, tensor, (low, high), dim, scope)
         return shape
 
-    def _inside(self, line: int, tensor: Tensor, part: tuple[Size, Size], dim: Expression, scope: _Scope) -> None:
+    def _inside(
+        self, line: int, tensor: nodes.Tensor, part: tuple[Size, Size], dim: nodes.Expression, scope: _Scope
+    ) -> None:
         beyond = self._largest(part[1] - size(dim, self.values), scope)
         before = self._largest(sizes.number(0) - part[0], scope)
         remedy = "keep within it" if tensor.role == "output" else "keep within it, or write `clip` after the region"
@@ -255,7 +241,7 @@ class _Checker:
             found = found.replaced(loop.variable, low, high) if found else None
         return found
 
-    def _fits(self, line: int, buffer: Alloc, shape: list[Size], what: str) -> None:
+    def _fits(self, line: int, buffer: nodes.Alloc, shape: list[Size], what: str) -> None:
         if not self._names_of(buffer.type):
             return
         wanted = [size(dim, self.values) for dim in buffer.type.dims]
@@ -271,14 +257,14 @@ class _Checker:
         if name in self.symbols or name in self.tensors or name in scope.buffers or name in loops:
             self.wrong(line, f"{name} is there already; choose another name")
 
-    def _type(self, line: int, it: Type, scope: _Scope) -> bool:
+    def _type(self, line: int, it: nodes.Type, scope: _Scope) -> bool:
         """Whether dtype and dimensions are known; complains where they are not."""
         if it.dtype not in DTYPE_BYTES:
             self.wrong(line, f"there is no dtype {it.dtype}; {_suggested(it.dtype, DTYPE_BYTES)}")
         known = [self._names(line, dim, replace(scope, loops=())) for dim in it.dims]
         return it.dtype in DTYPE_BYTES and all(known)
 
-    def _names(self, line: int, it: Expression, scope: _Scope) -> bool:
+    def _names(self, line: int, it: nodes.Expression, scope: _Scope) -> bool:
         """Whether all names in a size are known; complains about the first that is not."""
         known = {*self.symbols, *(loop.variable for loop in scope.loops)}
         unknown = next((name for name in _used(it) if name not in known), None)
@@ -286,10 +272,10 @@ class _Checker:
             self.wrong(line, f"{unknown} is no symbol and no loop's variable here; {_suggested(unknown, known)}")
         return unknown is None
 
-    def _names_of(self, it: Type) -> bool:
+    def _names_of(self, it: nodes.Type) -> bool:
         return all(name in self.symbols for dim in it.dims for name in _used(dim))
 
-    def _buffer(self, line: int, name: str, scope: _Scope) -> Alloc | None:
+    def _buffer(self, line: int, name: str, scope: _Scope) -> nodes.Alloc | None:
         buffer = scope.buffers.get(name)
         if buffer is None:
             what = f"there is no buffer {name} here; {_suggested(name, scope.buffers)}"
@@ -303,17 +289,17 @@ class _Checker:
             self.wrong(line, f"{name} is used before anything is in it; load it or compute it first")
 
 
-def _bounds(index: Index) -> tuple[Expression, ...]:
+def _bounds(index: nodes.Index) -> tuple[nodes.Expression, ...]:
     """The first place of an index and the one after its last; nothing where the index names none."""
-    if isinstance(index, At):
-        return index.place, Operation("+", index.place, Number(1))
-    return (index.start, index.stop) if isinstance(index, Span) else ()
+    if isinstance(index, nodes.At):
+        return index.place, nodes.Operation("+", index.place, nodes.Number(1))
+    return (index.start, index.stop) if isinstance(index, nodes.Span) else ()
 
 
-def _used(it: Expression) -> Iterator[str]:
-    if isinstance(it, Name):
+def _used(it: nodes.Expression) -> Iterator[str]:
+    if isinstance(it, nodes.Name):
         yield it.id
-    elif not isinstance(it, Number):
+    elif not isinstance(it, nodes.Number):
         yield from _used(it.left)
         yield from _used(it.right)
 
