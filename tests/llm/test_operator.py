@@ -165,12 +165,12 @@ def test_an_outage_that_passes_costs_calls_and_not_the_scaffold(store: Store, mo
 
     def answer(_: Request) -> Say | Fault:
         number = len(server.requests)
-        return Fault(status=503) if 4 < number < 60 else whole(number + 1)
+        return Fault(status=503) if 4 < number < 36 else whole(number + 1)
 
     with ModelServer(answer) as server:
-        result = run(store, server, calls=70, listener=heard.append, patience=100)
+        result = run(store, server, calls=44, listener=heard.append, patience=100)
     assert result.best is not None
-    assert result.best.verdict.speedup == 71
+    assert result.best.verdict.speedup == 45
     assert not [event for event in heard if isinstance(event, events.ProposerFailed)]
 
 

@@ -119,7 +119,7 @@ MALFORMED = [
     ("sketch t\nfor i in 0..8:", "line 2: the loop is empty"),
     ("sketch t\nsymbol N\n    symbol M", "line 3: it is indented deeper than its block"),
     ("sketch t\ninput x: float32[8 / 2]", "line 2: `/` means nothing here"),
-    ("sketch t\nsymbol for = 2", "line 2: `for` stands where a name should be"),
+    ("sketch t\nsymbol for = 2", "line 2: `for` stands where a name of at most 60 letters"),
     ("sketch t\nsymbol N = 1234567890123", "line 2: `1234567890123` stands where a number of at most 12 digits"),
     ("sketch t\nalloc b: float32[8]", "line 2: the line ends where `in` should be"),
     ("sketch t\ncompute a from b:", "line 2: it does not say what is computed"),
@@ -144,6 +144,7 @@ HOSTILE = [
     "sketch t\nalloc b: float32[" + "(" * 30_000 + ") in l1",
     "sketch t\nalloc b: float32[" + "1+" * 15_000 + "1] in l1",
     "sketch t\n" + "x" * 39_000,
+    "sketch t\nsymbol " + "x" * 39_000,
     "sketch t\n" + " " * 50_000,
     "sketch " + "\n" * 39_000,
 ]
@@ -160,6 +161,12 @@ def test_sizes_that_explode_are_refused() -> None:
     product = "*".join(f"({left} + {right})" for left, right in zip(names[::2], names[1::2], strict=True))
     text = "sketch t\n" + "".join(f"symbol {name}\n" for name in names) + f"alloc b: float32[{product}] in l1\n"
     assert problems(text) == ["line 42: a size is too complicated; name it with `symbol NAME = NUMBER`"]
+
+
+def test_sizes_beyond_all_memory_are_refused() -> None:
+    huge = "*".join(["999999999999"] * 40)
+    (said,) = problems(f"sketch t\nalloc b: float32[{huge}] in l1\n")
+    assert "too complicated" in said
 
 
 def test_memories_are_those_of_the_device() -> None:

@@ -12,7 +12,6 @@ from typing import Any
 from kernelwright import format as fmt
 from kernelwright.knowledge.document import Kind
 from kernelwright.knowledge.learning import plain_names
-from kernelwright.knowledge.passages import Passage
 from kernelwright.proposers.base import Attempt, Context
 from kernelwright.proposers.llm import feedback
 from kernelwright.proposers.llm.call import Prompt, Reply
@@ -38,6 +37,8 @@ _NAMES = {"cpp": "C++"}
 def build(role: Role, context: Context, work: Work, templates: Templates, earlier_sketch: str = "") -> Prompt:
     """The prompt for a role's turn. `earlier_sketch` is the one that the parent was written from, if there was one.
 
+    Templates, which may be somebody else's, are given plain data only: methods of objects could do anything.
+
     Raises:
         UsageError: a template asks for something that there is not.
     """
@@ -48,7 +49,7 @@ def build(role: Role, context: Context, work: Work, templates: Templates, earlie
         **vars(work.notes),
         "language": language(context),
         "guide": context.guide,
-        "documents": context.library.always(context.language, context.target.name) if context.library else (),
+        "documents": _documents(context),
         "passages": _passages(context, work.memory),
         "earlier_sketch": earlier_sketch,
         "kind": work.memory.kind,
@@ -156,13 +157,19 @@ def _of_the_device(context: Context) -> dict[str, Any]:
     }
 
 
-def _passages(context: Context, memory: Memory) -> Sequence[Passage]:
+def _documents(context: Context) -> list[dict[str, str]]:
+    """Those that are in every prompt."""
+    found = context.library.always(context.language, context.target.name) if context.library else ()
+    return [{"title": each.title, "text": each.text} for each in found]
+
+
+def _passages(context: Context, memory: Memory) -> list[dict[str, str]]:
+    """What fits the task and what is wrong or slow."""
     if context.library is None:
-        return ()
-    question = _question(context, memory)
-    return context.library.search(
-        question, language=context.language, target=context.target.name, kinds=_LOOKED_UP, k=_PASSAGES
-    )
+        return []
+    where = {"language": context.language, "target": context.target.name}
+    found = context.library.search(_question(context, memory), **where, kinds=_LOOKED_UP, k=_PASSAGES)
+    return [{"title": each.title, "heading": each.heading, "text": each.text} for each in found]
 
 
 def _question(context: Context, memory: Memory) -> str:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from kernelwright.proposers.llm.sketch.nodes import Expression, Name, Number
 
-_MOST_TERMS = 64
-"""Products of sums grow fast, and sketches may be malicious."""
+_MOST_TERMS, _LARGEST = 64, 10**30
+"""Products of sums grow fast, and sketches may be malicious: terms, names in one, and a factor."""
 
 
 class TooComplicated(Exception):
@@ -76,7 +76,7 @@ def _within(names: tuple[str, ...], key: tuple[str, ...]) -> bool:
 
 def _sized(terms: Mapping[tuple[str, ...], int]) -> Size:
     kept = {key: factor for key, factor in terms.items() if factor}
-    if len(kept) > _MOST_TERMS or any(len(key) > _MOST_TERMS for key in kept):
+    if len(kept) > _MOST_TERMS or any(len(key) > _MOST_TERMS or abs(kept[key]) > _LARGEST for key in kept):
         raise TooComplicated
     return Size(kept)
 

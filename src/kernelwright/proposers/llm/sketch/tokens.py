@@ -8,8 +8,8 @@ from typing import Literal, NoReturn, TypeVar, cast
 
 from kernelwright.proposers.llm.sketch import nodes
 
-_MOST_TOKENS, _MOST_DIGITS, _MOST_DEPTH = 200, 12, 20
-"""Sketches may be malicious: tokens of a line, digits of a number, and parentheses in one another."""
+_MOST_TOKENS, _MOST_DIGITS, _MOST_LETTERS, _MOST_DEPTH = 200, 12, 60, 20
+"""Sketches may be malicious: tokens of a line, digits of a number, letters of a name, parentheses in one another."""
 _TOKEN = re.compile(r"\s*(?:(\d+|[A-Za-z_]\w*|<-|->|\.\.|[-+*()\[\]:,=@?])|(\S))", re.ASCII)
 _NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 FORMS = {
@@ -52,7 +52,7 @@ class Tokens:
 
     def fail(self, wanted: str) -> NoReturn:
         """Raises `Wrong`: something else should stand here."""
-        found = f"`{self.next}` stands" if self.next else "the line ends"
+        found = f"`{self.next[:_MOST_LETTERS]}` stands" if self.next else "the line ends"
         raise Wrong(f"{found} where {wanted} should be; write `{self.form}`")
 
     def has(self, token: str) -> bool:
@@ -69,8 +69,8 @@ class Tokens:
     def name(self) -> str:
         """Takes a name."""
         name = self.next
-        if not _NAME.fullmatch(name) or name in _RESERVED:
-            self.fail("a name")
+        if not _NAME.fullmatch(name) or name in _RESERVED or len(name) > _MOST_LETTERS:
+            self.fail(f"a name of at most {_MOST_LETTERS} letters that means nothing else")
         self.at += 1
         return name
 
