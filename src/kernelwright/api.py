@@ -142,6 +142,7 @@ def optimize(
     base_url: str | None = None,
     limits: Limits | None = None,
     replay: str | Path | None = None,
+    prompts: Sequence[str] = (),
     listener: Listener | None = None,
 ) -> Result:
     """Searches for a kernel that computes the same as the task, and faster.
@@ -158,6 +159,7 @@ def optimize(
         base_url: the endpoint of `models`, where it is not their provider's.
         limits: what their calls may take together; these go before the configuration's.
         replay: a run, or a file that `calls --json` wrote, whose recorded replies take the place of `models`.
+        prompts: folders with templates for prompts, or `shipped`; with several, steps take turns between them.
         listener: called with each event of the search, in this process.
 
     Raises:
@@ -169,7 +171,7 @@ def optimize(
     """
     made, model = _task(model_or_path, example_inputs, tolerance)
     asked = (
-        choices.models(models, base_url, limits, scaffold)
+        choices.models(models, base_url, limits, scaffold, prompts)
         if replay is None
         else _replayed(replay, scaffold, asks=bool(models or base_url or limits))
     )

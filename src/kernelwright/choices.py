@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 _M = TypeVar("_M", bound=BaseModel)
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 ALL_MODELS = "all"
+"""Named instead of a model: those that the configuration names."""
 SCAFFOLD = "operator"
 """How models are asked where nothing else is said."""
-"""Named instead of a model: those that the configuration names."""
 
 
 def settings(**chosen: Any) -> Settings:
@@ -67,15 +67,20 @@ def _scaffold(name: str) -> str:
 
 
 def models(
-    specs: Sequence[str], base_url: str | None, limits: Limits | None, scaffold: str | None = None
+    specs: Sequence[str],
+    base_url: str | None,
+    limits: Limits | None,
+    scaffold: str | None = None,
+    prompts: Sequence[str] = (),
 ) -> dict[str, Any]:
     """The settings that have language models asked; none where no model is named."""
     if not specs:
-        if any(said is not None for said in (base_url, limits, scaffold)):
+        if prompts or any(said is not None for said in (base_url, limits, scaffold)):
             raise UsageError("no language model is named", remedy="add --model PROVIDER:NAME, or --model all")
         return {}
     proposers = (*Settings.model_fields["proposers"].default, _scaffold(scaffold or SCAFFOLD))
-    return {"models": configuration(specs, base_url, limits), "proposers": proposers}
+    configured = configuration(specs, base_url, limits)
+    return {"models": configured, "proposers": proposers, "prompts": _prompts(prompts)}
 
 
 def configuration(specs: Sequence[str], base_url: str | None, limits: Limits | None) -> Configuration:
@@ -90,6 +95,16 @@ def replay(source: str, record: Record, scaffold: str | None = None) -> dict[str
     recorded run where nothing else is said."""
     proposers = (*Settings.model_fields["proposers"].default, _scaffold(scaffold or record.scaffold or SCAFFOLD))
     return {"replay": source, "proposers": proposers, "seed": record.seed}
+
+
+def _prompts(folders: Sequence[str]) -> tuple[str, ...]:
+    """Where the sets of templates are, also seen from another folder."""
+    from kernelwright.proposers.llm.templates import SHIPPED, open_templates
+
+    found = tuple(each if each == SHIPPED else str(Path(each).resolve()) for each in folders)
+    for where in found:
+        open_templates(where)
+    return found
 
 
 def parse_budget(budget: str | float) -> float:

@@ -51,6 +51,7 @@ class Situation:
 
     def __init__(self, parents: Sequence[Attempt] = (), history: Sequence[Attempt] = (), seed: int = 0) -> None:
         self.parents, self.history, self.random = parents, history, random.Random(seed)
+        self.independent = False
 
 
 def kinds(count: int = 300, **situation: Any) -> Counter[str]:

@@ -1,44 +1,23 @@
 from __future__ import annotations
 
-import asyncio
 import re
-from collections.abc import Callable
-from typing import Any
+from pathlib import Path
 
 import pytest
-from kw_scripted import ScriptedJudge, make_task, source
+from kw_scripted import ScriptedJudge, source
+from llm_runs import module, run, whole
 from model_server import Fault, ModelServer, Request, Say
+from rich.console import Console
 
 from kernelwright.errors import StoreError
 from kernelwright.judge.verdict import Verdict
 from kernelwright.proposers.base import Candidate
+from kernelwright.proposers.llm import scaffold
 from kernelwright.proposers.llm.call import Prompt, Reply
-from kernelwright.proposers.llm.config import CallSettings, Configuration, ModelConfig
-from kernelwright.proposers.llm.limits import Limits
-from kernelwright.search import SearchResult, Settings, events, search
+from kernelwright.report import tables
+from kernelwright.report.view import load
+from kernelwright.search import events
 from kernelwright.store import Store
-
-QUICK = CallSettings(timeout_s=10, tries=3, backoff_s=0.01, longest_wait_s=0.05)
-Script = Callable[[Request], Any]
-
-
-def module(speedup: float, more: str = "") -> str:
-    return f"SPEEDUP = {speedup}\n{more}\nclass ModelNew:\n    pass\n"
-
-
-def whole(speedup: float, more: str = "") -> Say:
-    return Say(f"Idea: {speedup} times\n```python\n{module(speedup, more)}```")
-
-
-def run(store: Store, server: ModelServer, *, calls: int = 20, **options: Any) -> SearchResult:
-    models = Configuration(
-        models=(ModelConfig(spec="openai:scripted", base_url=server.url),), limits=Limits(calls=calls), call=QUICK
-    )
-    values: dict[str, Any] = {"target": "scripted", "proposers": ("operator",), "seed": 1, "budget_s": 30.0, **options}
-    given = {name: values.pop(name, None) for name in ("listener", "resume")}
-    judge = values.pop("judge_factory", ScriptedJudge)
-    settings = Settings(models=models, **values)
-    return asyncio.run(search(make_task(), settings, store, judge_factory=judge, **given))
 
 
 def test_models_write_kernels_and_the_best_one_wins(store: Store) -> None:
@@ -59,7 +38,8 @@ def test_models_write_kernels_and_the_best_one_wins(store: Store) -> None:
 
 def test_what_was_rejected_is_mended_with_the_judges_words(store: Store) -> None:
     def answer(request: Request) -> Say:
-        return whole(7) if "wrong_values" in request.turns[-1] else whole(0, f"# {len(server.requests)}")
+        told = request.turns[-1].partition("# The version to start from")[2]
+        return whole(7) if "wrong_values" in told else whole(0, f"# {len(server.requests)}")
 
     with ModelServer(answer) as server:
         result = run(store, server, calls=10)
@@ -165,3 +145,71 @@ def test_prompts_that_are_asked_at_once_differ(store: Store) -> None:
     with ModelServer(lambda _: whole(2)) as server:
         run(store, server, calls=4)
     assert len({request.turns for request in server.requests}) == len(server.requests) == 4
+
+
+def test_a_slow_reply_holds_up_nobody(store: Store) -> None:
+    numbers = iter(range(2, 1000))
+
+    def answer(request: Request) -> Say:
+        number = next(numbers)
+        return Say("late", after_s=60) if number == 2 else whole(number)
+
+    with ModelServer(answer) as server:
+        result = run(store, server, evaluations=10)
+    assert result.evaluated == 10
+    assert result.seconds < 50
+
+
+def test_an_outage_that_passes_costs_calls_and_not_the_scaffold(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scaffold, "PAUSE_S", 0.01)
+    heard: list[events.Event] = []
+
+    def answer(_: Request) -> Say | Fault:
+        number = len(server.requests)
+        return Fault(status=503) if 4 < number < 36 else whole(number + 1)
+
+    with ModelServer(answer) as server:
+        result = run(store, server, calls=44, listener=heard.append, patience=100)
+    assert result.best is not None
+    assert result.best.verdict.speedup == 45
+    assert not [event for event in heard if isinstance(event, events.ProposerFailed)]
+
+
+def test_an_endpoint_that_never_answered_is_given_up(store: Store) -> None:
+    heard: list[events.Event] = []
+    with ModelServer(lambda _: Fault(status=503)) as server:
+        run(store, server, proposers=("numbers", "operator"), calls=1000, listener=heard.append)
+    (failed,) = [event for event in heard if isinstance(event, events.ProposerFailed)]
+    assert "8 times in a row there was no reply: server" in failed.message
+
+
+def test_independent_samples_are_asked_for_without_a_history(store: Store) -> None:
+    with ModelServer(lambda _: whole(len(server.requests) + 1)) as server:
+        result = run(store, server, calls=6, policy="best_of_n")
+    assert result.evaluated == 6
+    assert all(not node.candidate.parents for node in result.graph)
+    texts = {request.turns[0] for request in server.requests}
+    assert len(texts) == 6
+    assert not any(word in text for text in texts for word in ("tried", "times", "SPEEDUP"))
+
+
+def test_sets_of_prompts_take_turns_and_are_told_apart(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "operator.md.j2").write_text("Be quick. {{ alike }}{% if parent %}{{ parent.source }}{% endif %}")
+
+    def answer(request: Request) -> Say:
+        number = len(server.requests)
+        return whole(number + 1) if request.turns[0].startswith("Be quick.") else Say("No.")
+
+    with ModelServer(answer) as server:
+        result = run(store, server, calls=8, prompts=(str(tmp_path), "shipped"))
+    view = load(store, result.run)
+    own, ships = view.prompt_sets
+    assert (own.name, own.usable, own.accepted) == (str(tmp_path), own.calls, result.evaluated)
+    assert own.speedup == max(node.fitness for node in result.graph)
+    assert (ships.name, ships.usable, ships.accepted, ships.speedup) == ("shipped", 0, 0, None)
+    assert own.calls + ships.calls == 8
+    assert view.to_json()["prompts"][0]["template"] == own.template
+    console = Console(width=200)
+    with console.capture() as shown:
+        console.print(tables.run(view))
+    assert "usable replies" in shown.get()

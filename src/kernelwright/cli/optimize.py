@@ -63,6 +63,15 @@ def command(
             show_default=False,
         ),
     ] = None,
+    prompts: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="DIR",
+            help="A folder with templates for prompts, in the place of those that ship; or shipped. May be repeated: "
+            "they are used in turn.",
+            show_default=False,
+        ),
+    ] = None,
     inputs: InputOption = None,
     allow_tf32: AllowTf32Option = False,
     tolerance: ToleranceOption = None,
@@ -85,6 +94,7 @@ def command(
             models=model or (),
             scaffold=scaffold,
             base_url=base_url,
+            prompts=prompts or (),
             limits=choices.limits(calls=max_calls, tokens=max_tokens, usd=max_usd),
             replay=replay,
             listener=listener,

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from kernelwright.judge.verdict import Verdict
 from kernelwright.targets.base import Ceilings, TargetInfo
-from kernelwright.tasks import Graph, TaskInfo
+from kernelwright.tasks import Graph, TaskInfo, Tolerance
 
 if TYPE_CHECKING:
     from kernelwright.knowledge.library import Library
@@ -57,9 +57,11 @@ class Context:
     `task_id` is the task's and `reference` its source without the cases; `compiled` gives what torch.compile makes of
     it as a candidate's source, or None where it cannot be captured. `history` are all attempts of this run so far,
     oldest first, and grows while the proposer works; `parents` the ones the policy chose to build on; `verdict` waits
-    for the verdict on a candidate that was yielded; `past` finds attempts of earlier runs on like tasks
-    (best first), for warm starts. For language models, where the user has named some: `guide` says how candidates are
-    written in the language, `library` what else is known, and `models` answers prompts.
+    for the verdict on a candidate that was yielded; `past` finds attempts of earlier runs on like tasks (best first),
+    for warm starts. `tolerance` and `strict` are the task's. `independent`: the policy wants samples that know nothing
+    of each other, so candidates are made from the task alone. For language models, where the user has named some:
+    `guide` says how candidates are written in the language, `library` what else is known, `models` answers prompts, and
+    `prompts` names the sets of templates that they are made from, in turn (none: those that ship).
     """
 
     task_id: str
@@ -74,18 +76,21 @@ class Context:
     history: Sequence[Attempt] = ()
     verdict: Callable[[Candidate], Awaitable[Attempt]] = _unjudged
     past: Callable[[], Sequence[Attempt]] = tuple
+    tolerance: Tolerance = field(default_factory=Tolerance)
+    strict: bool = False
+    independent: bool = False
     guide: str = ""
     library: Library | None = None
     models: Answerer | None = None
+    prompts: Sequence[str] = ()
     random: random.Random = field(default_factory=lambda: random.Random(0))
 
 
 class Proposer(ABC):
     """Life cycle: made once a run; `propose` is called whenever the search wants more; it yields candidates one by one
-    and the
-    search may stop listening after any of them. It ends its iteration when it has nothing (more) to say for these
-    parents; a
-    proposer that yields nothing twice in a row is not asked again unless the best attempt has changed."""
+    and the search may stop listening after any of them. It ends its iteration when it has nothing (more) to say for
+    these parents; a proposer that yields nothing `patience` times in a row is not asked again unless the best attempt
+    has changed. `close` is called once, when it will not be asked any more."""
 
     name: str
     needs_parents: bool = False
@@ -93,6 +98,11 @@ class Proposer(ABC):
     asks_models: bool = False
     """Whether it is a scaffold: it has language models write candidates, and takes part where there are any."""
 
+    patience: int = 2
+
     @abstractmethod
     def propose(self, context: Context) -> AsyncIterator[Candidate]:
         """Yields candidates. Raises nothing for a task it cannot serve: it yields none."""
+
+    async def close(self) -> None:  # noqa: B027 - most proposers have nothing under way
+        """Ends what is under way between two calls of `propose`."""

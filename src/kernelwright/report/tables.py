@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from kernelwright.proposers.llm.call import CallRecord
     from kernelwright.proposers.llm.record import Record
     from kernelwright.report.doctor import Check
+    from kernelwright.report.prompt_sets import SetTally
     from kernelwright.report.view import RunView
     from kernelwright.store import RunRecord
     from kernelwright.tasks import CaseInfo, Fairness, TaskInfo, TensorInfo
@@ -206,7 +207,7 @@ def _reasons(view: RunView) -> list[Text]:
 
 def run(view: RunView) -> RenderableType:
     """A run: what it was about, its outcome, and its best candidates."""
-    settings = ", ".join(f"{name} {_plain(value)}" for name, value in view.settings.items() if value is not None)
+    settings = ", ".join(f"{name} {_plain(value)}" for name, value in view.settings.items() if value not in (None, []))
     facts = pairs(
         [
             ("task", view.task.name),
@@ -229,7 +230,17 @@ def run(view: RunView) -> RenderableType:
             Text(node.candidate.note),
             style="bold" if node.candidate.id == view.best else "",
         )
-    return Group(facts, Text(""), listing, Text(""), result(view))
+    parts: list[RenderableType] = [facts, Text(""), listing, Text("")]
+    parts += [_prompt_sets(view.prompt_sets), Text("")] if view.prompt_sets else []
+    return Group(*parts, result(view))
+
+
+def _prompt_sets(sets: Sequence[SetTally]) -> Table:
+    made = table("prompts", "templates", "calls", "usable replies", "accepted", "best speedup")
+    for each in sets:
+        counts = map(str, (each.calls, each.usable, each.accepted))
+        made.add_row(Text(each.name or "changed since"), each.template, *counts, fmt.speedup(each.speedup))
+    return made
 
 
 def runs(records: Sequence[RunRecord]) -> RenderableType:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
@@ -17,6 +17,9 @@ from kernelwright.proposers.llm.limits import Spent
 from kernelwright.store import NodeRecord, RunRecord, Store
 from kernelwright.targets.base import Ceilings, TargetInfo
 from kernelwright.tasks import CaseInfo, Fairness, Task, TaskInfo
+
+if TYPE_CHECKING:
+    from kernelwright.report.prompt_sets import SetTally
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,8 @@ class RunView:
     """What calls of language models took."""
     asked: Mapping[str, int] = field(default_factory=dict)
     """How many calls each of them got."""
+    prompt_sets: Sequence[SetTally] = ()
+    """What came of each set of prompts, where there were several."""
 
     @property
     def case(self) -> CaseInfo:
@@ -120,6 +125,7 @@ class RunView:
             "best": as_json(self.best_node.verdict if self.best_node else None),
             "comparison": as_json(self.comparison),
             "models": self.models,
+            "prompts": [asdict(each) for each in self.prompt_sets],
             "candidates": [node.to_json() for node in self.nodes],
         }
 
@@ -139,7 +145,8 @@ def load(store: Store, run: str) -> RunView:
     record = store.run(run)
     if record.report is None:
         raise UsageError("the run ended before its task was loaded", where=run, remedy="start it again with `optimize`")
-    nodes = _evaluated(store.nodes(run))
+    candidates = store.nodes(run)
+    nodes = _evaluated(candidates)
     comparison = Comparison.model_validate(record.comparison) if record.comparison else None
     return RunView(
         run=record.id,
@@ -159,6 +166,7 @@ def load(store: Store, run: str) -> RunView:
         fairness=Fairness.model_validate({"problems": record.report.get("problems", [])}),
         spent=store.spent(run),
         asked=store.asked(run),
+        prompt_sets=_prompt_sets(store, record, candidates),
     )
 
 
@@ -168,6 +176,16 @@ def _evaluated(records: Sequence[NodeRecord]) -> list[Node]:
         Node(number, record.at or 0.0, record.candidate, verdict)
         for number, (record, verdict) in enumerate(done, start=1)
     ]
+
+
+def _prompt_sets(store: Store, record: RunRecord, candidates: Sequence[NodeRecord]) -> Sequence[SetTally]:
+    folders = record.settings.get("prompts", ())
+    if len(folders) < 2:
+        return ()
+    from kernelwright.report.prompt_sets import tally
+
+    device = TargetInfo.model_validate(record.target)
+    return tally(store.calls(record.id), candidates, folders, record.settings["language"], device)
 
 
 def _best(record: RunRecord, nodes: Sequence[Node]) -> str | None:

@@ -163,7 +163,8 @@ async def _search(
         sitting.store.describe(sitting.run, signature(graph), report)
         sitting.emit(events.Started, run=sitting.run, resumed=len(sitting.graph))
         async with _working(_check_fairness(sitting, judge, signature(graph), report)):
-            stopped = await _Engine(sitting, target, judge, graph, feeds, models).explore()
+            async with _closing(feeds):
+                stopped = await _Engine(sitting, target, judge, graph, feeds, models).explore()
             result = await _conclude(sitting, judge, stopped)
         wins.keep(result, sitting.task, target.info(), graph)
         return result
@@ -310,9 +311,13 @@ class _Engine:
             verdict=self._verdict,
             history=self.history,
             past=partial(sitting.store.past, sitting.task.id, self.signature, language, besides=sitting.run),
+            tolerance=sitting.task.tolerance,
+            strict=sitting.task.strict,
+            independent=sitting.policy.independent,
             guide=self.guide,
             library=self.library,
             models=self.models,
+            prompts=sitting.settings.prompts,
             random=random.Random(f"{sitting.seed} {feed.name} {feed.calls}"),
         )
 
@@ -358,6 +363,16 @@ class _Engine:
 def _shown(attempt: Attempt) -> Attempt:
     """An attempt as proposers see it."""
     return Attempt(attempt.candidate, attempt.verdict.shown)
+
+
+@asynccontextmanager
+async def _closing(feeds: Sequence[Feed]) -> AsyncIterator[None]:
+    """Proposers that have nothing under way after the block."""
+    try:
+        yield
+    finally:
+        for feed in feeds:
+            await feed.proposer.close()
 
 
 @asynccontextmanager

@@ -26,11 +26,12 @@ class Feed:
     wake: asyncio.Event = field(default_factory=asyncio.Event)
 
     def worth_asking(self, graph: SearchGraph) -> bool:
-        """Not without the parents it needs, and not after two barren answers until there is a new best."""
-        best = graph.best()
+        """Not without the parents it needs, and not after as many barren answers as its patience until there is a new
+        best."""
+        best, fruitful = graph.best(), self.barren < self.proposer.patience
         if best is None:
-            return not self.proposer.needs_parents and self.barren < 2
-        return self.barren < 2 or best.id != self.best
+            return not self.proposer.needs_parents and fruitful
+        return fruitful or best.id != self.best
 
     def idle(self, graph: SearchGraph) -> bool:
         """Whether nothing will come from it while the graph stays as it is."""

@@ -12,9 +12,9 @@ class Settings(BaseModel):
 
     `budget_s` bounds the wall time of search and final comparison together (None: no bound), `evaluations` the number
     of candidates, `patience` the verdicts in a row without a new best. `proposers` start in this order; those that are
-    scaffolds ask the language models `models`, or in their place the record of calls `replay`: a run's name, or the
-    whole path of a file. The same `seed` with the same verdicts and replies in the same order gives the same
-    candidates; None draws one.
+    scaffolds ask the language models `models`, or in their place the record of calls `replay` (a run's name, or the
+    whole path of a file), with templates from the folders `prompts` in turn (none: those that ship). The same `seed`
+    with the same verdicts and replies in the same order gives the same candidates; None draws one.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -24,6 +24,7 @@ class Settings(BaseModel):
     proposers: tuple[str, ...] = ("catalogue", "compiler", "tuner")
     models: Configuration | None = None
     replay: str | None = None
+    prompts: tuple[str, ...] = ()
     policy: str = "evolve"
     budget_s: float | None = Field(default=60.0, gt=0)
     evaluations: int | None = Field(default=None, ge=1)

@@ -7,10 +7,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from functools import cache
-from importlib import resources
 from typing import Any
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from kernelwright.knowledge.document import Kind
 from kernelwright.knowledge.learning import plain_names
@@ -18,7 +15,7 @@ from kernelwright.proposers.agent import tools
 from kernelwright.proposers.agent.supervisor import Supervisor
 from kernelwright.proposers.agent.workspace import NAME, Workspace, speed
 from kernelwright.proposers.base import Attempt, Candidate, Context
-from kernelwright.proposers.llm import feedback, prompts
+from kernelwright.proposers.llm import feedback, prompts, templates
 from kernelwright.proposers.llm.call import Calling, Prompt, Reply, Results, ToolCall, Turn, texts_of
 
 FITS = 300_000
@@ -46,7 +43,7 @@ class Session:
         self.workspace, self.over = Workspace(context, start), False
         self._context, self._base = context, (start.verdict.candidate,) if start else ()
         self._supervisor = Supervisor(speed(start))
-        self._turns: list[Turn] = [_template("opening.md.j2", start=start and _shown(start))]
+        self._turns: list[Turn] = [_template("opening", start=start and _shown(start))]
         self._suggested = {*self._base}
         self._fits = FITS
 
@@ -75,7 +72,7 @@ class Session:
     def prompt(self) -> Prompt:
         """What the model is asked next."""
         language = prompts.language(self._context)
-        system = _template("system.md.j2", language=language)
+        system = _template("system", language=language)
         return Prompt(system, tuple(self._turns), NAME, version(), self._base, tools.offered())
 
     def call(self, call: ToolCall) -> str | Candidate:
@@ -104,7 +101,7 @@ class Session:
         if stalled := self._supervisor.stalled():
             self._supervisor.redirected()
             self.over = self._supervisor.directions > _DIRECTIONS
-            direction = _template("direction.md.j2", stalled=stalled, **self._direction())
+            direction = _template("direction", stalled=stalled, **self._direction())
         if reply.calls:
             self._turns += [reply.turn, Results(tuple(results), direction)]
         else:
@@ -188,17 +185,9 @@ def _shown(attempt: Attempt) -> dict[str, str]:
 @cache
 def version() -> str:
     """12 hex digits that change when a template or a tool does."""
-    files = sorted(resources.files(__package__).joinpath("prompts").iterdir(), key=lambda file: file.name)
-    parts = [*(file.read_text() for file in files), json.dumps([asdict(tool) for tool in tools.offered()])]
-    return hashlib.sha256("".join([*parts, prompts.version()]).encode()).hexdigest()[:12]
-
-
-@cache
-def _environment() -> Environment:
-    # What is written here is read by a model, not by a browser: nothing is escaped.
-    loader = PackageLoader(str(__package__), "prompts")
-    return Environment(loader=loader, undefined=StrictUndefined, autoescape=False, trim_blocks=True)
+    offered = json.dumps([asdict(tool) for tool in tools.offered()])
+    return hashlib.sha256(f"{offered}{templates.shipped().version}".encode()).hexdigest()[:12]
 
 
 def _template(name: str, **values: Any) -> str:
-    return _environment().get_template(name).render(values)
+    return templates.shipped().render(f"agent.{name}.md.j2", values).strip()

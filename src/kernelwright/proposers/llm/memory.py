@@ -33,10 +33,18 @@ class Memory:
     parent: Attempt | None = None
     others: tuple[Attempt, ...] = ()
 
+    @property
+    def base(self) -> tuple[str, ...]:
+        """The ids of the versions that this step's candidate comes from; what it changes, it changes in the first."""
+        joined = (self.parent, *self.others) if self.kind == "combine" else (self.parent,)
+        return tuple(one.candidate.id for one in joined if one is not None)
+
 
 def choose(context: Context, proposer: str, taken: Collection[str] = ()) -> Memory:
     """The memory for the next step of this proposer, from the parents that the policy has chosen and the history. The
     versions in `taken` are being mended already, or it was of no use."""
+    if context.independent:
+        return Memory("clean_slate")
     failed = [one for one in _broken(context.history, proposer) if one.candidate.id not in taken]
     started = any(attempt.verdict.accepted for attempt in context.history)
     if failed and (context.random.random() < _REPAIR if context.parents else not started):
@@ -52,6 +60,16 @@ def choose(context: Context, proposer: str, taken: Collection[str] = ()) -> Memo
     kinds = list(possible)
     kind = context.random.choices(kinds, [_WEIGHTS[each] for each in kinds])[0]
     return Memory(kind, None if kind == "clean_slate" else parent, possible[kind])
+
+
+def recalled(history: Sequence[Attempt], base: Sequence[str]) -> Memory:
+    """The memory of a step of an earlier sitting, as far as its `base` tells."""
+    known = {attempt.candidate.id: attempt for attempt in history if attempt.candidate.id in base}
+    found = [known[each] for each in base if each in known]
+    if not found:
+        return Memory("clean_slate")
+    kind: Kind = "combine" if found[1:] else "inherit" if found[0].verdict.accepted else "repair"
+    return Memory(kind, found[0], tuple(found[1:]))
 
 
 def _broken(history: Sequence[Attempt], proposer: str) -> list[Attempt]:

@@ -1,27 +1,25 @@
-"""Prompts: template files with their parts visible, filled with what is known of task, device and search."""
+"""Prompts: a role's templates filled with what is known of task, device, search and step."""
 
 from __future__ import annotations
 
 import difflib
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache
-from importlib import resources
+from functools import partial
 from typing import Any
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from kernelwright import format as fmt
 from kernelwright.knowledge.document import Kind
 from kernelwright.knowledge.learning import plain_names
-from kernelwright.knowledge.passages import Passage
 from kernelwright.proposers.base import Attempt, Context
 from kernelwright.proposers.llm import feedback
-from kernelwright.proposers.llm import memory as memories
-from kernelwright.proposers.llm.call import Prompt
+from kernelwright.proposers.llm.call import Prompt, Reply
 from kernelwright.proposers.llm.memory import Memory
+from kernelwright.proposers.llm.role import Role, Work
+from kernelwright.proposers.llm.sketch import memories
+from kernelwright.proposers.llm.sketch.check import DTYPE_BYTES, HINTS
+from kernelwright.proposers.llm.templates import Templates, shipped
 from kernelwright.targets.base import Ceilings, TargetInfo
 from kernelwright.targets.roofline import arithmetic_us, bandwidth_of, floor_us
 from kernelwright.tasks import CaseInfo, TensorInfo
@@ -32,68 +30,47 @@ _PASSAGES = 4
 _LOOKED_UP: tuple[Kind, ...] = ("guidance", "win", "lesson")
 """The other kinds are in every prompt."""
 _SOURCE_CHARACTERS, _DIFFERENCE_CHARACTERS = 60_000, 6_000
-_AGAIN = (
-    "Nothing of it was taken over. Send the whole module, or all blocks again, against the version that you were shown."
-)
-_INSTRUCTIONS: dict[memories.Kind, str] = {
-    "repair": "Mend that version: say what is wrong with it, and change as little as it takes.",
-    "inherit": "Make that version faster. Name what bounds it now, pick the one change that should help most, and make "
-    "it.",
-    "siblings": "Make that version faster. The other attempts changed the same one: take what helped, leave what did "
-    "not, and go further.",
-    "combine": "Write one version that joins what is good in both.",
-    "clean_slate": "Write a new version from the task alone, by another way than what has been tried: another "
-    "algorithm, order of loops, layout or division of work.",
-}
+_CUT_OFF = "length"
+_NAMES = {"cpp": "C++"}
 
 
-def operator(context: Context, memory: Memory, before: int = 0) -> Prompt:
-    """The universal operator's prompt, for one step; `before` says how many were built on the same memory just now."""
+def build(role: Role, context: Context, work: Work, templates: Templates, earlier_sketch: str = "") -> Prompt:
+    """The prompt for a role's turn. `earlier_sketch` is the one that the parent was written from, if there was one.
+
+    Templates, which may be somebody else's, are given plain data only: methods of objects could do anything.
+
+    Raises:
+        UsageError: a template asks for something that there is not.
+    """
     values = {
-        **_task(context),
-        "passages": _passages(context, memory),
-        "tried": _tried(context.history),
-        "parent": _version(memory.parent) if memory.parent else None,
-        "others": [_other(one, memory) for one in memory.others],
-        "instruction": _INSTRUCTIONS[memory.kind],
-        "before": before,
+        **_of_the_task(context),
+        **_of_the_device(context),
+        **_of_the_search(context, work, templates),
+        **vars(work.notes),
+        "language": language(context),
+        "guide": context.guide,
+        "documents": _documents(context),
+        "passages": _passages(context, work.memory),
+        "earlier_sketch": earlier_sketch,
+        "kind": work.memory.kind,
+        "alike": work.alike,
+        "sample": work.sample,
     }
-    system = _template("system.md.j2").render(
-        language=language(context),
-        guide=context.guide,
-        documents=context.library.always(context.language, context.target.name) if context.library else [],
-    )
-    text = _template("operator.md.j2").render(values)
-    joined = (memory.parent, *memory.others) if memory.kind == "combine" else (memory.parent,)
-    base = tuple(one.candidate.id for one in joined if one is not None)
-    return Prompt(system=system, turns=(text,), purpose="operator", template=version(), base=base)
+    system, text = (templates.render(f"{role.name}.{part}", values).strip() for part in ("system.md.j2", "md.j2"))
+    return Prompt(system=system, turns=(text,), purpose=role.name, template=templates.version, base=work.memory.base)
 
 
 def draft(words: str) -> Prompt:
     """The prompt that has a task's file written from a description in words."""
-    return Prompt(system=_template("draft.md.j2").render(), turns=(words,), purpose="draft", template=version())
+    templates = shipped()
+    system = templates.render("draft.md.j2", {}).strip()
+    return Prompt(system=system, turns=(words,), purpose="draft", template=templates.version)
 
 
 def task(context: Context) -> str:
     """The task, its cases with their floors, and the device."""
-    return str(_template("task.md.j2").render(_task(context)))
-
-
-def _task(context: Context) -> dict[str, Any]:
-    return {
-        "reference": context.reference.strip(),
-        "graph": _graph(context),
-        "init_inputs": json.dumps(context.info.init_inputs),
-        "cases": [_case(case, context.ceilings) for case in context.info.cases],
-        "hides": context.info.hides,
-        "state": [
-            {"name": each.name, "text": _tensor(each.tensor), "mutated": each.mutated} for each in context.info.state
-        ],
-        "device": _device(context.target, context.ceilings),
-    }
-
-
-_NAMES = {"cpp": "C++"}
+    values = {**_of_the_task(context), **_of_the_device(context)}
+    return "\n\n".join(shipped().render(f"parts/{part}.md.j2", values).strip() for part in ("task", "device"))
 
 
 def language(context: Context) -> str:
@@ -101,68 +78,58 @@ def language(context: Context) -> str:
     return _NAMES.get(context.language, context.language)
 
 
-def again(prompt: Prompt, reply: str, problem: str) -> Prompt:
+def again(prompt: Prompt, role: Role, answer: Reply, problem: str, templates: Templates) -> Prompt:
     """The same prompt with a reply that could not be used, and why."""
-    turns = (*prompt.turns, reply[-_SOURCE_CHARACTERS:], f"That cannot be used: {problem}\n\n{_AGAIN}")
-    return replace(prompt, turns=turns)
+    values = {
+        "role": role.name,
+        "writes": role.writes,
+        "changes": bool(prompt.base),
+        "problem": problem,
+        "cut_off": answer.finish == _CUT_OFF,
+    }
+    text = templates.render("again.md.j2", values).strip()
+    return replace(prompt, turns=(*prompt.turns, answer.text[-_SOURCE_CHARACTERS:], text))
 
 
-@cache
-def version() -> str:
-    """12 hex digits that change when any template does."""
-    files = sorted(resources.files(__package__).joinpath("prompts").iterdir(), key=lambda file: file.name)
-    return hashlib.sha256("".join(file.read_text() for file in files).encode()).hexdigest()[:12]
-
-
-@cache
-def _environment() -> Environment:
-    # What is written here is read by a model, not by a browser: nothing is escaped.
-    return Environment(
-        loader=PackageLoader(str(__package__), "prompts"),
-        undefined=StrictUndefined,
-        autoescape=False,
-        trim_blocks=False,
-    )
-
-
-def _template(name: str) -> Any:
-    return _environment().get_template(name)
+def _of_the_task(context: Context) -> dict[str, Any]:
+    info = context.info
+    return {
+        "reference": context.reference.strip(),
+        "graph": "" if context.reference else _graph(context),
+        "init_inputs": json.dumps(info.init_inputs),
+        "cases": [_case(case, context.ceilings) for case in info.cases],
+        "hides": info.hides,
+        "state": [{"name": each.name, "text": _tensor(each.tensor), "mutated": each.mutated} for each in info.state],
+        "tolerance": context.tolerance.relative,
+        "allow_tf32": context.tolerance.allow_tf32,
+        "strict": context.strict,
+    }
 
 
 def _case(case: CaseInfo, ceilings: Ceilings) -> dict[str, Any]:
     traffic = 1e6 * case.bytes / bandwidth_of(case, ceilings)
-    arithmetic = arithmetic_us(case, ceilings)
     return {
         "name": case.name,
-        "role": case.role,
+        "timed": case.role == "tune",
         "inputs": ", ".join(_tensor(each.tensor) if each.tensor else repr(each.value) for each in case.inputs)
         or "none",
         "outputs": ", ".join(map(_tensor, case.outputs)),
         "read": fmt.size(case.read_bytes),
         "written": fmt.size(case.written_bytes),
-        "flops": f"{fmt.count(case.flops)} FLOP",
+        "flops": fmt.count(case.flops),
         "floor": fmt.time(floor_us(case, ceilings)),
-        "bound": "bound by arithmetic" if arithmetic > traffic else "bound by memory traffic",
+        "bound_by_arithmetic": arithmetic_us(case, ceilings) > traffic,
     }
 
 
 def _tensor(tensor: TensorInfo) -> str:
-    return f"{tensor.dtype}{list(tensor.shape)}"
-
-
-def _device(info: TargetInfo, ceilings: Ceilings) -> str:
-    """What the device is and can do, in facts that a kernel depends on."""
-    caches = zip(("L1", "L2", "L3"), (info.l1_bytes, info.l2_bytes, info.l3_bytes), strict=True)
-    rates = ", ".join(f"{kind} {fmt.rate(curve[-1][1], 'B/s')}" for kind, curve in ceilings.bandwidth.items())
-    flops = ", ".join(f"{dtype} {fmt.rate(rate, 'FLOP/s')}" for dtype, rate in ceilings.flops.items())
-    return "\n".join(
-        (
-            f"{info.model}: {info.cores} cores, {info.simd} ({info.vector_bytes} bytes a vector), "
-            + ", ".join(f"{name} {fmt.size(size)}" for name, size in caches)
-            + f", memory {fmt.size(info.memory_bytes)}.",
-            f"Measured with all cores, on data far larger than the caches: {rates}; multiply-adds: {flops}.",
-        )
-    )
+    """Dtype and shape, and the strides (in elements) where they are not those of contiguous memory."""
+    count, dense = 1, True
+    for extent, stride in zip(reversed(tensor.shape), reversed(tensor.strides), strict=True):
+        dense = dense and (extent == 1 or stride == count)
+        count *= extent
+    strides = "" if dense or not count else f" with strides {list(tensor.strides)}"
+    return f"{tensor.dtype}{list(tensor.shape)}{strides}"
 
 
 def _graph(context: Context) -> str:
@@ -183,13 +150,39 @@ def _named_nodes(value: Any) -> str:
     return f"[{', '.join(map(_named_nodes, value))}]" if isinstance(value, list | tuple) else repr(value)
 
 
-def _passages(context: Context, memory: Memory) -> Sequence[Passage]:
+def _of_the_device(context: Context) -> dict[str, Any]:
+    """What the device is and can do, in facts that a kernel depends on."""
+    info: TargetInfo = context.target
+    caches = zip(("L1", "L2", "L3"), (info.l1_bytes, info.l2_bytes, info.l3_bytes), strict=True)
+    bandwidth, flops = context.ceilings.bandwidth.items(), context.ceilings.flops.items()
+    device = {
+        **info.model_dump(include={"model", "cores", "simd", "vector_bytes"}),
+        "caches": ", ".join(f"{name} {fmt.size(size)}" for name, size in caches),
+        "memory": fmt.size(info.memory_bytes),
+        "bandwidth": ", ".join(f"{kind} {fmt.rate(curve[-1][1], 'B/s')}" for kind, curve in bandwidth),
+        "flops": ", ".join(f"{dtype} {fmt.rate(rate, 'FLOP/s')}" for dtype, rate in flops),
+    }
+    return {
+        "device": device,
+        "sketch_memories": ", ".join(f"{name} {fmt.size(size)}" for name, size in memories(info).items()),
+        "sketch_hints": ", ".join(f"`@{name}`" for name in HINTS),
+        "sketch_dtypes": ", ".join(DTYPE_BYTES),
+    }
+
+
+def _documents(context: Context) -> list[dict[str, str]]:
+    """Those that are in every prompt."""
+    found = context.library.always(context.language, context.target.name) if context.library else ()
+    return [{"title": each.title, "text": each.text} for each in found]
+
+
+def _passages(context: Context, memory: Memory) -> list[dict[str, str]]:
+    """What fits the task and what is wrong or slow."""
     if context.library is None:
-        return ()
-    question = _question(context, memory)
-    return context.library.search(
-        question, language=context.language, target=context.target.name, kinds=_LOOKED_UP, k=_PASSAGES
-    )
+        return []
+    where = {"language": context.language, "target": context.target.name}
+    found = context.library.search(_question(context, memory), **where, kinds=_LOOKED_UP, k=_PASSAGES)
+    return [{"title": each.title, "heading": each.heading, "text": each.text} for each in found]
 
 
 def _question(context: Context, memory: Memory) -> str:
@@ -200,42 +193,39 @@ def _question(context: Context, memory: Memory) -> str:
     return f"{' '.join(operations)} {trouble}"
 
 
-def _tried(history: Sequence[Attempt]) -> list[str]:
-    """A line for each of the best and the latest attempts."""
+def _of_the_search(context: Context, work: Work, templates: Templates) -> dict[str, Any]:
+    parent, history = work.memory.parent, () if work.sample else context.history
+    tried = _tried(history)
+    version = partial(_version, templates=templates)
+    return {
+        "tried": [{**_named(each), "summary": feedback.summary(each, templates)} for each in tried],
+        "left_out": len(history) - len(tried),
+        "parent": {**version(parent), "source": parent.candidate.source} if parent else None,
+        "others": [{**version(each), **_shown(each, work.memory)} for each in work.memory.others],
+    }
+
+
+def _tried(history: Sequence[Attempt]) -> list[Attempt]:
+    """The best and the latest attempts, in their order."""
     ranked = sorted(history, key=lambda attempt: attempt.verdict.speedup or 0.0, reverse=True)
     chosen = {id(attempt) for attempt in (*ranked[: _TRIED // 2], *history[-_TRIED // 2 :])}
-    shown = [attempt for attempt in history if id(attempt) in chosen]
-    left_out = [f"({len(history) - len(shown)} more)"] if len(shown) < len(history) else []
-    return [f"{_named(attempt)}: {feedback.summary(attempt)}" for attempt in shown] + left_out
+    return [attempt for attempt in history if id(attempt) in chosen]
 
 
-def _named(attempt: Attempt) -> str:
+def _named(attempt: Attempt) -> dict[str, str]:
     candidate = attempt.candidate
-    return f"`{candidate.id[:6]}` by {candidate.proposer}{f', {candidate.note}' if candidate.note else ''}"
+    return {"id": candidate.id[:6], "proposer": candidate.proposer, "note": candidate.note}
 
 
-def _version(attempt: Attempt) -> dict[str, str]:
-    return {
-        "note": _named(attempt),
-        "source": attempt.candidate.source.strip("\n"),
-        "told": feedback.told(attempt),
-    }
+def _version(attempt: Attempt, templates: Templates) -> dict[str, str]:
+    return {**_named(attempt), "verdict": feedback.told(attempt, templates)}
 
 
-def _other(attempt: Attempt, memory: Memory) -> dict[str, str]:
+def _shown(attempt: Attempt, memory: Memory) -> dict[str, Any]:
     """Another version: whole where two are to be joined, else as the difference from the parent."""
-    whole = memory.kind == "combine" or memory.parent is None
-    if whole:
-        text = f"```python\n{attempt.candidate.source.strip()}\n```"
-    else:
-        assert memory.parent is not None
-        text = f"```diff\n{_difference(memory.parent.candidate.source, attempt.candidate.source)}\n```"
-    return {
-        "heading": "The other version" if whole else "Another attempt, as the difference from that version",
-        "note": _named(attempt),
-        "text": text,
-        "told": feedback.told(attempt),
-    }
+    if memory.kind == "combine" or memory.parent is None:
+        return {"whole": True, "text": attempt.candidate.source}
+    return {"whole": False, "text": _difference(memory.parent.candidate.source, attempt.candidate.source)}
 
 
 def _difference(old: str, new: str) -> str:

@@ -51,9 +51,7 @@ def read(text: str, base: str = "") -> Written:
     Raises:
         ReplyProblem: there is no module and no block in it, a block does not fit, or the result is no Python.
     """
-    if len(text) > MOST_CHARACTERS:
-        raise ReplyProblem(f"the reply has {len(text):,} characters; {MOST_CHARACTERS:,} are allowed")
-    lines = text.replace("\r\n", "\n").splitlines(keepends=True)
+    lines = _lines(text)
     blocks = list(_blocks(lines))
     source = _changed(base, blocks) if blocks else _module(lines)
     if len(source) > MOST_CHARACTERS:
@@ -78,9 +76,7 @@ def task(text: str) -> str:
     Raises:
         ReplyProblem: there is none.
     """
-    if len(text) > MOST_CHARACTERS:
-        raise ReplyProblem(f"the reply has {len(text):,} characters; {MOST_CHARACTERS:,} are allowed")
-    bodies, unfinished = _fenced(text.replace("\r\n", "\n").splitlines(keepends=True))
+    bodies, unfinished = _fenced(_lines(text))
     files = [body for body in bodies if _TASK_CLASS.search(body)]
     if not files:
         cut = "the last block of code does not end: the reply was cut off"
@@ -89,6 +85,21 @@ def task(text: str) -> str:
         if hidden := [each for each in line if not (each.isprintable() or each == "\t")]:
             raise ReplyProblem(f"line {number} holds the character U+{ord(hidden[0]):04X}, which cannot be seen")
     return files[-1]
+
+
+def fenced(text: str) -> list[str]:
+    """The contents of all finished blocks of code in a reply.
+
+    Raises:
+        ReplyProblem: the reply is too long.
+    """
+    return _fenced(_lines(text))[0]
+
+
+def _lines(text: str) -> list[str]:
+    if len(text) > MOST_CHARACTERS:
+        raise ReplyProblem(f"the reply has {len(text):,} characters; {MOST_CHARACTERS:,} are allowed")
+    return text.replace("\r\n", "\n").splitlines(keepends=True)
 
 
 def _module(lines: list[str]) -> str:

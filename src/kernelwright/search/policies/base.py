@@ -16,6 +16,9 @@ class Policy(ABC):
     what a policy remembers must follow from these two alone; only `select` may use the randomness.
     """
 
+    independent = False
+    """Whether candidates are to know nothing of each other."""
+
     def __init__(self, rng: random.Random) -> None:
         self.random = rng
 

@@ -1,0 +1,246 @@
+"""How models are asked: steps under way, each a few turns of roles, from a memory to a candidate.
+
+A scaffold is a configuration: which roles there are, and who acts next. All else is here, once: how many steps are
+under way, what happens to replies that cannot be used, that were paid for in an earlier sitting, or that do not come.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from abc import abstractmethod
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from kernelwright.errors import MachineError
+from kernelwright.proposers.base import Candidate, Context, Proposer
+from kernelwright.proposers.llm import memory, prompts
+from kernelwright.proposers.llm.call import Answerer, BudgetSpent, CallFailed, Prompt, Reason, Reply
+from kernelwright.proposers.llm.reply import ReplyProblem
+from kernelwright.proposers.llm.role import Role, Work
+from kernelwright.proposers.llm.templates import SHIPPED, Templates, open_templates
+
+AT_ONCE = 4
+"""Steps under way at a time: a model takes far longer to write a kernel than the judge to judge it."""
+PAUSE_S = 30.0
+"""In an outage, between one step and the next."""
+OUTAGE_S = 900.0
+"""How long after the last reply of a model that has replied before an outage may still pass."""
+_TRIES = 2
+"""Replies of a role that could not be used before a step is given up."""
+_FAILURES = 2 * AT_ONCE
+"""Steps in a row that fail before there is an outage; each call has been repeated by then where that is worth it."""
+_PASSING: frozenset[Reason] = frozenset({"timeout", "rate_limited", "server", "disconnected"})
+
+
+@dataclass(eq=False)
+class _Step:
+    """From a memory to a candidate. `paid` is what it begins with, where that had been asked for before; `usable` are
+    the replies that the candidate comes from, `asked` and `reply` the last prompt and its reply."""
+
+    work: Work
+    templates: Templates
+    paid: tuple[Prompt, Reply] | None = None
+    usable: list[Reply] = field(default_factory=list)
+    asked: Prompt | None = None
+    reply: Reply | None = None
+    failure: CallFailed | None = None
+    spent: bool = False
+    task: asyncio.Task[None] = field(init=False)
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether its last reply can be used and nobody has acted on it, for want of another."""
+        return bool(self.usable) and self.usable[-1] is self.reply and not self.work.notes.source
+
+
+class Scaffold(Proposer):
+    """Keeps `AT_ONCE` steps under way, also from one call of `propose` to the next, and yields the candidate of each as
+    it comes, until the limits on calls, tokens or money are reached. First of all come the replies that an earlier
+    sitting paid for and did not use.
+
+    A reply counts as used when the next reply of its step has arrived or its candidate has been taken, so that none is
+    paid twice when a run is resumed. Where calls fail for reasons that pass, a step at a time is tried now and then.
+    """
+
+    asks_models = True
+    patience = 2 * AT_ONCE
+    roles: tuple[Role, ...]
+
+    def __init__(self) -> None:
+        self._steps: list[_Step] = []
+        self._started = self._sample = 0
+        self._context: Context
+        self._sets: Sequence[Templates] = ()
+        self._paid: deque[tuple[Prompt, Reply]] = deque()
+        self._mended: set[str] = set()
+        """Versions that a step was to mend."""
+        self._waiting: dict[str, list[Reply]] = {}
+        """The replies that candidates without a verdict come from."""
+        self._sketches: dict[str, str] = {}
+        self._speedups: dict[str, float] = {}
+        """Of all attempts that were learnt from."""
+        self._spent = False
+        """Whether the limits had no room for a call since `propose` was called."""
+        self._failures = 0
+        self._heard: float | None = None
+
+    @abstractmethod
+    def next(self, last: Role | None, work: Work) -> Role | None:
+        """Who acts after `last` (None: who begins); None when the step is at its end."""
+
+    async def propose(self, context: Context) -> AsyncIterator[Candidate]:
+        """The candidate of the next step that ends, if it has a new one; it may have begun with earlier parents.
+
+        Raises:
+            MachineError: no call has succeeded for a while.
+            UsageError: a folder of prompts, or a template in it, cannot be used.
+        """
+        models = context.models
+        if models is None or not (context.reference or context.graph):
+            return
+        if not self._sets:
+            self._sets = [open_templates(where) for where in context.prompts or (SHIPPED,)]
+            self._paid.extend(each for each in models.unused() if self._role(each[0].purpose))
+        self._context = context
+        self._learn(models)
+        self._spent = False
+        self._top_up(models)
+        while self._steps:
+            step = await self._ended()
+            candidate = self._new(step)
+            if candidate is not None:
+                yield candidate
+            self._settle(step, models)
+            if step.failure is None and not step.spent:
+                return
+            self._top_up(models)
+
+    async def close(self) -> None:
+        """See `Proposer`."""
+        steps, self._steps = self._steps, []
+        for step in steps:
+            step.task.cancel()
+        await asyncio.gather(*(step.task for step in steps), return_exceptions=True)
+
+    def _role(self, name: str) -> Role | None:
+        return next((role for role in self.roles if role.name == name), None)
+
+    def _top_up(self, models: Answerer) -> None:
+        """Starts steps until there are enough."""
+        outage = self._failures >= _FAILURES
+        while len(self._steps) < (1 if outage else AT_ONCE) and not self._spent:
+            step = self._step()
+            step.task = asyncio.ensure_future(self._run(step, models, PAUSE_S if outage else 0.0))
+            self._steps.append(step)
+
+    def _step(self) -> _Step:
+        context, templates = self._context, self._sets[self._started % len(self._sets)]
+        if self._paid:
+            prompt, reply = self._paid.popleft()
+            templates = next((each for each in self._sets if each.version == prompt.template), templates)
+            return _Step(Work(memory.recalled(context.history, prompt.base)), templates, (prompt, reply))
+        self._started += 1
+        chosen = memory.choose(context, self.name, self._mended)
+        if chosen.kind == "repair" and chosen.parent is not None:
+            self._mended.add(chosen.parent.candidate.id)
+        alike = sum(
+            (each.work.memory.kind, each.work.memory.base) == (chosen.kind, chosen.base) for each in self._steps
+        )
+        # A number of its own, after those of earlier sittings: the same prompt might get the same reply.
+        self._sample = max(self._sample, len(context.history)) + 1
+        return _Step(Work(chosen, alike=alike, sample=self._sample if context.independent else 0), templates)
+
+    async def _run(self, step: _Step, models: Answerer, pause_s: float) -> None:
+        """Has one role act after the other."""
+        await asyncio.sleep(pause_s)
+        role = self._role(step.paid[0].purpose) if step.paid else self.next(None, step.work)
+        try:
+            while role is not None and await self._act(step, role, models):
+                role = self.next(role, step.work)
+        except CallFailed as failed:
+            step.failure = failed
+        except BudgetSpent:
+            step.spent = self._spent = True  # others may still be on their way
+
+    async def _act(self, step: _Step, role: Role, models: Answerer) -> bool:
+        """Asks a role until its reply can be used; False when it is given up."""
+        prompt, reply = step.paid or (self._prompt(role, step), None)
+        step.paid = None
+        while True:
+            if reply is None:
+                reply = await models.ask(prompt)
+                self._failures, self._heard = 0, time.monotonic()
+                if step.reply is not None:
+                    models.used(step.reply)
+            step.asked, step.reply = prompt, reply
+            work = step.work
+            try:
+                notes = role.read(reply.text, work.notes, work.base, self._context.target)
+            except ReplyProblem as problem:
+                models.reward(reply, 0.0)
+                if len(prompt.turns) >= 2 * _TRIES - 1:
+                    return False
+                prompt, reply = prompts.again(prompt, role, reply, str(problem), step.templates), None
+            else:
+                step.usable.append(reply)
+                step.work = replace(work, notes=notes)
+                return True
+
+    def _prompt(self, role: Role, step: _Step) -> Prompt:
+        parent = step.work.memory.parent
+        earlier = self._sketches.get(parent.candidate.id, "") if parent else ""
+        return prompts.build(role, self._context, step.work, step.templates, earlier)
+
+    async def _ended(self) -> _Step:
+        """The next step that has ended, of those that have the one that began first. Raises what went wrong in it."""
+        await asyncio.wait([step.task for step in self._steps], return_when=asyncio.FIRST_COMPLETED)
+        step = next(step for step in self._steps if step.task.done())
+        self._steps.remove(step)
+        step.task.result()
+        return step
+
+    def _new(self, step: _Step) -> Candidate | None:
+        """The step's candidate, unless there is none or it is not the first of its text."""
+        notes, work = step.work.notes, step.work
+        candidate = Candidate(
+            source=notes.source,
+            language=self._context.language,
+            proposer=self.name,
+            parents=work.memory.base,
+            note=notes.idea,
+        )
+        if not notes.source or candidate.id in self._speedups or candidate.id in self._waiting:
+            return None
+        self._waiting[candidate.id] = step.usable
+        self._sketches |= {candidate.id: notes.sketch} if notes.sketch else {}
+        return candidate
+
+    def _settle(self, step: _Step, models: Answerer) -> None:
+        """What a step that has ended means for its last reply and for the next steps."""
+        failure = step.failure
+        passing = failure is not None and failure.reason in _PASSING
+        if step.unfinished and passing and step.asked and step.reply:
+            self._paid.append((step.asked, step.reply))
+        elif step.reply is not None and not (step.unfinished and step.spent):
+            models.used(step.reply)
+        if failure is None:
+            return
+        parent = step.work.memory.parent
+        if passing and parent is not None:
+            self._mended.discard(parent.candidate.id)
+        self._failures += 1
+        recently = self._heard is not None and time.monotonic() - self._heard < OUTAGE_S
+        if self._failures >= _FAILURES and not (passing and recently):
+            raise MachineError(f"{self._failures} times in a row there was no reply: {failure}", where="language model")
+
+    def _learn(self, models: Answerer) -> None:
+        """Tells which models brought what was faster than its parent: the logarithm of the gain, 0 where it was not."""
+        for attempt in self._context.history[len(self._speedups) :]:
+            candidate = attempt.candidate
+            speedup = self._speedups[candidate.id] = attempt.verdict.speedup or 0.0
+            before = max([1.0, *(self._speedups.get(parent, 0.0) for parent in candidate.parents)])
+            for reply in self._waiting.pop(candidate.id, ()):
+                models.reward(reply, math.log(max(1.0, speedup / before)))
