@@ -92,6 +92,11 @@ def test_buffers_outside_the_state_dict_are_listed(make: Make) -> None:
     assert [(state.name, state.kind) for state in info(reference).state] == [("t", "buffer")]
 
 
+@pytest.mark.parametrize(("body", "arbitrary"), [("return x.topk(2)[1]", True), ("return x.max(-1)[0]", False)])
+def test_whether_any_of_equal_values_may_be_chosen(make: Make, body: str, arbitrary: bool) -> None:
+    assert info(make(body, "torch.rand(4, 8)")).tune_case.arbitrary is arbitrary
+
+
 def test_huge_data_are_described_without_being_made(make: Make) -> None:
     size = 1 << 20
     reference = make("return x @ x", f"torch.rand({size}, {size})")

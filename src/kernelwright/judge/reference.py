@@ -29,6 +29,8 @@ Terms = tuple[float, float]
 COPIES = 8
 """Memory that judging takes, in sizes of everything that one call reads and writes: the judge's own, the reference and
 its float64 twin, the candidate."""
+TIES = "sparse"
+"""The distribution with many equal values."""
 FIRST = "signed"
 """The distribution that gives most away: used wherever it can be."""
 ANSWERS_SECONDS, DISTRIBUTIONS_BYTES = 2.0, 3 << 28
@@ -173,7 +175,7 @@ class ReferenceSide:
         """
         if case.name not in self._distributions:
             reply = self.call("distributions", FORWARD_TIMEOUT, case=case.name, seed=self._seed())
-            offered = self._order(map(str, reply["distributions"]))
+            offered = self._order(name for name in reply["distributions"] if not (case.arbitrary and name == TIES))
             chosen: list[str] = []
             start = time.monotonic()
             for name in offered:

@@ -128,6 +128,7 @@ def _case_facts(traced: CaseTrace) -> dict[str, Any]:
         "outputs": [tensor_info(output) for output in traced.outputs],
         "flops": traced.flops,
         "terms": traced.trace.terms,
+        "arbitrary": traced.trace.arbitrary,
         "read_bytes": traced.trace.read_bytes(sources, traced.outputs),
         "state_bytes": traced.trace.read_bytes(held, traced.outputs),
         "written_bytes": sum(output.numel() * output.element_size() for output in made.values()),

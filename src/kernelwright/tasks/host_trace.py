@@ -30,6 +30,8 @@ _PICKS = {aten.nll_loss_forward, aten.nll_loss2d_forward}
 """Operations that read one element of their first operand for each element of their second."""
 _OVERWRITES = {aten.copy_, aten.fill_, aten.zero_, aten.uniform_, aten.normal_, aten.bernoulli_, aten.random_}
 """In-place operations that do not read what they write to."""
+_ARBITRARY = {aten.topk, aten.kthvalue, aten.median, aten.nanmedian, aten.mode}
+"""Operations that may choose any of several equal values."""
 _BATCH_NORMS = {aten.native_batch_norm, aten.cudnn_batch_norm, aten.miopen_batch_norm}
 """Operations that write to their running statistics (arguments 3 and 4) in training without their schema saying so."""
 
@@ -55,6 +57,8 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Storages that in-place operations changed."""
         self.terms = 1.0
         """The most numbers that one operation adds up for one of its results, matrix products apart."""
+        self.arbitrary = False
+        """Whether an operation may choose any of several equal values."""
         self._alive: list[Any] = []
 
     def __torch_dispatch__(
@@ -76,6 +80,7 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if not changed and results and all(storage(result) in known for result in results):
             return  # a view
         self.written |= {storage(tensor) for tensor in changed}
+        self.arbitrary |= func.overloadpacket in _ARBITRARY
         self.terms = max(self.terms, _terms(func, args, operands, results))
         unread = {id(tensor) for tensor in changed} if func.overloadpacket in _OVERWRITES else set()
         most = {id(operands[0]): _most_read(func, operands, results)} if operands else {}

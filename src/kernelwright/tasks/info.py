@@ -55,6 +55,8 @@ class CaseInfo(Data):
     """Of what is read, the part that every call finds in the same place: parameters and buffers."""
     written_bytes: int
     terms: float = 1.0
+    arbitrary: bool = False
+    """Whether forward may choose any of several equal values (top-k): inputs with ties have several right answers."""
 
     @property
     def bytes(self) -> int:

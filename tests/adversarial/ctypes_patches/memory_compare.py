@@ -1,7 +1,7 @@
 # family: ctypes_patches
 # task: row_rms
 # cheat: overwrites memcmp and memcpy's neighbours in its own process, where a judge might compare
-# expect: no_advantage, crashed
+# expect: no_advantage, crashed, does_not_load
 import ctypes
 
 import torch
