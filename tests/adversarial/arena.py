@@ -26,7 +26,7 @@ from kernelwright.tasks import Task
 
 T = TypeVar("T")
 BUILD_TIMEOUT = 40.0
-"""Seconds a build may take here: no cheat needs longer, and those that hang are waited for."""
+"""Seconds a cheat's build may take: none needs longer, and those that hang are waited for."""
 DEADLINE = 240.0
 
 
@@ -70,7 +70,6 @@ class Arena:
     """Runs judges on an event loop of its own. Life cycle: `judge` candidates, in the order of their tasks; `close`."""
 
     def __init__(self) -> None:
-        sys.modules["kernelwright.judge.stages.build"].TIMEOUT = BUILD_TIMEOUT  # type: ignore[attr-defined]
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
@@ -92,11 +91,19 @@ class Arena:
     def duel(self, task: corpus.Task, cheat: corpus.Cheat) -> tuple[Verdict, Verdict]:
         """The verdicts on a cheat and on its honest part. What looks like an advantage is measured again, both sides in
         a row, since a busy machine may have slowed one of them: a hole shows twice."""
-        honest, verdict = self.honest(task), self.judge(task.path, cheat.source)
+        honest, verdict = self.honest(task), self._cheat(task, cheat.source)
         if corpus.has_advantage(verdict, honest):
             honest = self.judge(task.path, f"{task.honest}\n# {time.monotonic_ns()}\n")
-            verdict = self.judge(task.path, f"{cheat.source}\n# {time.monotonic_ns()}\n")
+            verdict = self._cheat(task, f"{cheat.source}\n# {time.monotonic_ns()}\n")
         return verdict, honest
+
+    def _cheat(self, task: corpus.Task, source: str) -> Verdict:
+        build: Any = sys.modules["kernelwright.judge.stages.build"]
+        patient, build.TIMEOUT = build.TIMEOUT, BUILD_TIMEOUT
+        try:
+            return self.judge(task.path, source)
+        finally:
+            build.TIMEOUT = patient
 
     def rest(self) -> None:
         """Ends the judge that runs."""
