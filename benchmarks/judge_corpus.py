@@ -98,7 +98,7 @@ def judge_honest(arena: Arena, name: str, task: Path, source: str) -> Result:
     """One honest candidate."""
     start = time.monotonic()
     try:
-        verdict = arena.judge(task, source)
+        verdict = arena.judge(task, source, brief=True)
     except Exception as error:  # noqa: BLE001
         arena.rest()
         return Result(name, "honest", "died", type(error).__name__, str(error)[:300], time.monotonic() - start)

@@ -78,9 +78,10 @@ class Arena:
         self._judge: tuple[Path, Judge] | None = None
         self._honest: dict[Path, Verdict] = {}
 
-    def judge(self, task: Path, source: str) -> Verdict:
-        """The verdict on one candidate. Starts a judge where the last one was for another task."""
-        return self._run(self._on(task).evaluate(Candidate(source=source, language="cpp")))
+    def judge(self, task: Path, source: str, *, brief: bool = False) -> Verdict:
+        """The verdict on one candidate, timed as briefly as in a search if `brief`. Starts a judge where the last one
+        was for another task."""
+        return self._run(self._on(task).evaluate(Candidate(source=source, language="cpp"), brief=brief))
 
     def honest(self, task: corpus.Task) -> Verdict:
         """The verdict on a task's honest part: what a cheat must not beat."""
@@ -89,19 +90,19 @@ class Arena:
         return self._honest[task.path]
 
     def duel(self, task: corpus.Task, cheat: corpus.Cheat) -> tuple[Verdict, Verdict]:
-        """The verdicts on a cheat and on its honest part. What looks like an advantage is measured again, both sides in
-        a row, since a busy machine may have slowed one of them: a hole shows twice."""
-        honest, verdict = self.honest(task), self._cheat(task, cheat.source)
-        if corpus.has_advantage(verdict, honest):
+        """The verdicts on a cheat and on its honest part. What a brief look does not show to be without an advantage is
+        measured again, both sides in a row, since a busy machine may have slowed one of them: a hole shows twice."""
+        honest, verdict = self.honest(task), self._cheat(task, cheat.source, brief=True)
+        if corpus.may_have_advantage(verdict, honest):
             honest = self.judge(task.path, f"{task.honest}\n# {time.monotonic_ns()}\n")
             verdict = self._cheat(task, f"{cheat.source}\n# {time.monotonic_ns()}\n")
         return verdict, honest
 
-    def _cheat(self, task: corpus.Task, source: str) -> Verdict:
+    def _cheat(self, task: corpus.Task, source: str, *, brief: bool = False) -> Verdict:
         build: Any = sys.modules["kernelwright.judge.stages.build"]
         patient, build.TIMEOUT = build.TIMEOUT, BUILD_TIMEOUT
         try:
-            return self.judge(task.path, source)
+            return self.judge(task.path, source, brief=brief)
         finally:
             build.TIMEOUT = patient
 

@@ -92,6 +92,14 @@ def has_advantage(verdict: Verdict, honest: Verdict) -> bool:
     return verdict.speedup_ci[0] > SLACK * max(earned, 1.0)
 
 
+def may_have_advantage(verdict: Verdict, honest: Verdict) -> bool:
+    """Whether its interval reaches above what the honest part, or the reference, earns for certain."""
+    if not verdict.accepted or verdict.speedup_ci is None:
+        return False
+    earned = honest.speedup_ci[0] if honest.speedup_ci else 1.0
+    return verdict.speedup_ci[1] > SLACK * max(earned, 1.0)
+
+
 def _header(path: Path, source: str) -> dict[str, str]:
     header: dict[str, str] = {}
     for line in source.splitlines():
