@@ -65,7 +65,7 @@ class Scaffold(Proposer):
     paid twice when a run is resumed. Where calls fail for reasons that pass, a step at a time is tried now and then.
     """
 
-    asks_models = True
+    asks_models = takes_prompts = True
     patience = 2 * AT_ONCE
     roles: tuple[Role, ...]
 
@@ -183,7 +183,8 @@ class Scaffold(Proposer):
                 models.reward(reply, 0.0)
                 if len(prompt.turns) >= 2 * _TRIES - 1:
                     return False
-                prompt, reply = prompts.again(prompt, role, reply, str(problem), step.templates), None
+                prompt = prompts.again(prompt, reply, str(problem), step.templates, writes=role.writes)
+                reply = None
             else:
                 step.usable.append(reply)
                 step.work = replace(work, notes=notes)
