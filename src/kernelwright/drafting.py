@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 REPLIES = 4
 """Drafts that are asked for at most."""
 _LONGEST_NAME = 40
+_LONGEST_ERROR = 1000
+"""Characters of what a draft raised: the model that wrote it chose them."""
 _PLACE = re.compile(r":(\d+)$")
 
 Teller = Callable[[str], None]
@@ -156,5 +158,5 @@ def _with_its_line(error: TaskError, text: str) -> str:
     place = _PLACE.search(error.where)
     lines = text.splitlines()
     number = int(place[1]) if place else 0
-    quoted = f"\nline {number}: `{lines[number - 1].strip()}`" if 0 < number <= len(lines) else ""
-    return f"{error.what}{f'; {error.remedy}' if error.remedy else ''}{quoted}"
+    quoted = f"\nline {number}: `{lines[number - 1].strip()[:_LONGEST_ERROR]}`" if 0 < number <= len(lines) else ""
+    return f"{error.what[:_LONGEST_ERROR]}{f'; {error.remedy}' if error.remedy else ''}{quoted}"

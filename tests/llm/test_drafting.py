@@ -57,6 +57,7 @@ def new(server: ModelServer, *more: str) -> Result:
         ("```python\nclass Model:\n", "the last block of code does not end"),
         (block(TASK.replace("x * 2", "x * * 2")).text, "syntax error"),
         (f"{'flood ' * 100_000}.", "the reply has 600,001 characters"),
+        (block(f"raise RuntimeError('so it is ' * 10_000)\n{TASK}").text, "so it is"),
         (block(TASK.replace("get_inputs", "get")).text, "it defines no get_inputs()"),
         (block(TASK.replace("(4 MB)", "(4 MB)\u202e")).text, "line 1 holds the character U+202E"),
     ],
@@ -72,6 +73,7 @@ def test_what_cannot_be_used_goes_back_and_then_nothing_is_written(serve: Serve,
     assert len(server.requests[3].system + "".join(server.requests[3].turns)) < 250_000
     assert problem in server.requests[1].turns[2]
     assert problem in done.stderr.splitlines()[-1]
+    assert len(done.stderr) < 20_000
     assert not list(Path().iterdir())
     record = done.stderr.partition("`kernelwright calls ")[2].split()[0]
     kept = json.loads(CliRunner().invoke(app, ["calls", record, "--json"]).stdout)
