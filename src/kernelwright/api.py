@@ -173,7 +173,7 @@ def optimize(
     asked = (
         choices.models(models, base_url, limits, scaffold, prompts)
         if replay is None
-        else _replayed(replay, scaffold, asks=bool(models or base_url or limits))
+        else _replayed(replay, scaffold, prompts, asks=bool(models or base_url or limits))
     )
     settings = choices.settings(
         target=target,
@@ -263,10 +263,10 @@ def record(source: str | Path) -> Record:
     Raises:
         UsageError: there is no such run or file, or the file is no record.
     """
-    from kernelwright.proposers.llm.record import Record, read
+    from kernelwright.proposers.llm.record import Record, find, read
 
-    if Path(source).is_file():
-        return read(Path(source))
+    if file := find(source):
+        return read(file)
     with closing(Store()) as store:
         run = find_run(store, str(source))
         scaffold = next((name for name in run.settings.get("proposers", ()) if name in choices.scaffolds()), None)
@@ -333,14 +333,16 @@ def find_run(store: Store, name: str) -> RunRecord:
     raise UsageError(what, remedy=f"did you mean {' or '.join(close)}?" if close else "`kernelwright runs` lists them")
 
 
-def _replayed(source: str | Path, scaffold: str | None, *, asks: bool) -> dict[str, Any]:
+def _replayed(source: str | Path, scaffold: str | None, prompts: Sequence[str], *, asks: bool) -> dict[str, Any]:
+    from kernelwright.proposers.llm.record import find
+
     if asks:
         raise UsageError("a replay asks no models", where="replay", remedy="leave out models, base_url and limits")
     found = record(source)
     if not found.calls:
         raise UsageError("no language model was asked there, so there is nothing to replay", where=found.name)
-    name = str(Path(source).absolute()) if Path(source).is_file() else found.name
-    return choices.replay(name, found, scaffold)
+    file = find(source)
+    return choices.replay(str(file.absolute()) if file else found.name, found, scaffold, prompts)
 
 
 def _search(

@@ -60,10 +60,19 @@ def scaffolds() -> list[str]:
     return [name for name in registry.names("proposers") if registry.load("proposers", name).asks_models]
 
 
-def _scaffold(name: str) -> str:
-    if name not in (known := scaffolds()):
-        raise UsageError(f"{name} is no scaffold", where="scaffold", remedy=f"choose one of {', '.join(known)}")
-    return name
+def _asking(scaffold: str, prompts: Sequence[str]) -> dict[str, Any]:
+    """The settings that say how models are asked."""
+    if scaffold not in (known := scaffolds()):
+        raise UsageError(f"{scaffold} is no scaffold", where="scaffold", remedy=f"choose one of {', '.join(known)}")
+    if prompts and not registry.load("proposers", scaffold).takes_prompts:
+        others = [name for name in known if registry.load("proposers", name).takes_prompts]
+        raise UsageError(
+            f"the scaffold {scaffold} takes no prompts but its own",
+            where="prompts",
+            remedy=f"leave them out, or choose {' or '.join(others)}",
+        )
+    proposers = (*Settings.model_fields["proposers"].default, scaffold)
+    return {"proposers": proposers, "prompts": _prompts(prompts)}
 
 
 def models(
@@ -78,9 +87,7 @@ def models(
         if prompts or any(said is not None for said in (base_url, limits, scaffold)):
             raise UsageError("no language model is named", remedy="add --model PROVIDER:NAME, or --model all")
         return {}
-    proposers = (*Settings.model_fields["proposers"].default, _scaffold(scaffold or SCAFFOLD))
-    configured = configuration(specs, base_url, limits)
-    return {"models": configured, "proposers": proposers, "prompts": _prompts(prompts)}
+    return {"models": configuration(specs, base_url, limits), **_asking(scaffold or SCAFFOLD, prompts)}
 
 
 def configuration(specs: Sequence[str], base_url: str | None, limits: Limits | None) -> Configuration:
@@ -90,11 +97,10 @@ def configuration(specs: Sequence[str], base_url: str | None, limits: Limits | N
     return configure(() if list(specs) == [ALL_MODELS] else specs, base_url=base_url, limits=limits)
 
 
-def replay(source: str, record: Record, scaffold: str | None = None) -> dict[str, Any]:
+def replay(source: str, record: Record, scaffold: str | None = None, prompts: Sequence[str] = ()) -> dict[str, Any]:
     """The settings that have prompts answered from a record: a run, or a file. Scaffold and seed are those of the
     recorded run where nothing else is said."""
-    proposers = (*Settings.model_fields["proposers"].default, _scaffold(scaffold or record.scaffold or SCAFFOLD))
-    return {"replay": source, "proposers": proposers, "seed": record.seed}
+    return {"replay": source, "seed": record.seed, **_asking(scaffold or record.scaffold or SCAFFOLD, prompts)}
 
 
 def _prompts(folders: Sequence[str]) -> tuple[str, ...]:

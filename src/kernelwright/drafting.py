@@ -9,7 +9,7 @@ import re
 import secrets
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from kernelwright.proposers.llm.call import Answerer, BudgetSpent, CallFailed, P
 from kernelwright.proposers.llm.models import make
 from kernelwright.proposers.llm.record import RecordFile
 from kernelwright.proposers.llm.reply import ReplyProblem
+from kernelwright.proposers.llm.templates import shipped
 from kernelwright.tasks import Task
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
 REPLIES = 4
 """Drafts that are asked for at most."""
 _LONGEST_NAME = 40
-_AGAIN = "Send the whole file again, in one block."
+_LONGEST_ERROR = 1000
+"""Characters of what a draft raised: the model that wrote it chose them."""
 _PLACE = re.compile(r":(\d+)$")
 
 Teller = Callable[[str], None]
@@ -123,23 +125,23 @@ class _Drafting:
             if not self.problem:
                 return
             self._tell(f"draft {number}: {self.problem}")
-            prompt = replace(prompt, turns=(*prompt.turns, answer.text, f"{self.problem}\n\n{_AGAIN}"))
+            prompt = prompts.again(prompt, answer, self.problem, shipped())
 
     async def _wrong(self, text: str) -> str:
         """What is wrong with the draft in a reply; empty where nothing is."""
         try:
             draft = reply.task(text)
         except ReplyProblem as problem:
-            return f"That cannot be used: {problem}"
+            return str(problem)
         try:
             description = await self._described(draft)
         except TaskError as error:
-            return f"That cannot be used: {_with_its_line(error, draft)}"
+            return _with_its_line(error, draft)
         self.usable = draft, description
         if description.fairness.fair:
             return ""
         reasons = (f"{each.name.replace('_', ' ')}: {each.reason}" for each in description.fairness.problems)
-        return f"That is not a fair test: {'; '.join(reasons)}"
+        return f"it is no fair test: {'; '.join(reasons)}"
 
     async def _described(self, text: str) -> Description:
         """The draft loaded in the sandbox, from a folder where nothing of the user's lies beside it."""
@@ -156,5 +158,5 @@ def _with_its_line(error: TaskError, text: str) -> str:
     place = _PLACE.search(error.where)
     lines = text.splitlines()
     number = int(place[1]) if place else 0
-    quoted = f"\nline {number}: `{lines[number - 1].strip()}`" if 0 < number <= len(lines) else ""
-    return f"{error.what}{f'; {error.remedy}' if error.remedy else ''}{quoted}"
+    quoted = f"\nline {number}: `{lines[number - 1].strip()[:_LONGEST_ERROR]}`" if 0 < number <= len(lines) else ""
+    return f"{error.what[:_LONGEST_ERROR]}{f'; {error.remedy}' if error.remedy else ''}{quoted}"

@@ -64,6 +64,8 @@ def test_version(invoke):
         (["relay"], "DIR"),
         (["task", "show", "missing.py"], "missing.py"),
         (["task", "new"], "WORDS"),
+        (["task", "new", " "], "words"),
+        (["calls", "x" * 5000], "kernelwright runs"),
     ],
 )
 def test_wrong_usage_is_one_line(invoke, tmp_path, arguments, wanted):
@@ -106,12 +108,13 @@ def test_beginning_that_fits_several_runs_is_refused(invoke, made_up):
 
 def test_unexpected_error_is_one_line_and_a_traceback_only_for_debugging(invoke, monkeypatch):
     def broken():
-        raise RuntimeError("two\nlines")
+        raise RuntimeError("two\nlines \x1b[2J")
 
     monkeypatch.setattr(api, "runs", broken)
     result = invoke("runs")
     assert result.exit_code == EXIT_ENVIRONMENT
     assert "KERNELWRIGHT_DEBUG=1" in one_line(result.stderr)
+    assert "\x1b" not in result.stderr
     monkeypatch.setenv("KERNELWRIGHT_DEBUG", "1")
     assert isinstance(invoke("runs").exception, RuntimeError)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 from cli_helpers import make_view
 
@@ -29,13 +30,14 @@ print_json({"time": "11.8 µs"})
 
 
 def play(listener) -> None:
-    """What a search tells its listener."""
+    """What a search tells its listener; a model wrote some of it."""
     node = make_view(6).nodes[0]
+    node = replace(node, candidate=node.candidate.model_copy(update={"note": "fast \x1b]0;owned\x07"}))
     progress = events.Progress(3, 2.5, (node.candidate,), seconds=1.5, seconds_left=58.5, evaluations_left=None)
     listener(events.Started(progress, run="rmsnorm-3f2a", resumed=2))
     listener(events.Building(progress, node.candidate))
     listener(events.Best(progress, Node(0, node.candidate, node.verdict)))
-    listener(events.ProposerFailed(progress, "compiler", "no\ncompiler [bold]here[/bold]"))
+    listener(events.ProposerFailed(progress, "compiler", "no\ncompiler [bold]here[/bold] \x1b[2J"))
     listener(events.Comparing(progress, ()))
     listener(events.Stopped(progress, "60 s are over"))
 
@@ -49,6 +51,16 @@ def test_progress_is_plain_lines_where_there_is_no_terminal(capfd):
     assert "60 s are over" in captured.err
     assert "[bold]here[/bold]" in captured.err, "never read as markup"
     assert "\x1b" not in captured.err
+
+
+def test_the_live_panel_shows_no_escapes_of_models(capfd, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # a terminal to rich
+    with watch(quiet=False) as listener:
+        play(listener)
+    shown = capfd.readouterr().err
+    assert "fast �]0;owned" in shown
+    assert "\x1b]0" not in shown
+    assert "\x1b[2J" not in shown
 
 
 def test_quiet_progress_says_nothing(capfd):

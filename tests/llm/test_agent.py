@@ -18,6 +18,7 @@ from model_server import Disconnect, Fault, ModelServer, Request, Say, Stall
 from kernelwright.errors import StoreError
 from kernelwright.judge.verdict import Verdict
 from kernelwright.proposers.base import Candidate
+from kernelwright.proposers.llm import outage
 from kernelwright.proposers.llm.config import CallSettings, Configuration, ModelConfig
 from kernelwright.proposers.llm.limits import Limits
 from kernelwright.search import SearchResult, Settings, events, search
@@ -239,6 +240,21 @@ def test_faults_in_mid_loop_cost_calls_and_not_the_conversation(store: Store, fa
     assert result.best is not None
     assert "Committed" in server.requests[-1].results[-1]
     assert sum(call.failure is not None for call in store.calls(result.run)) == 1
+
+
+def test_an_outage_that_passes_costs_calls_and_not_the_conversation(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outage, "PAUSE_S", 0.01)
+    script = steps(calling(write(2), evaluate()), calling(COMMIT))
+    down = range(1, 1 + 6 * QUICK.tries)
+    heard: list[events.Event] = []
+
+    with ModelServer(lambda request: Fault(503) if len(server.requests) - 1 in down else script(request)) as server:
+        result = run(store, server, calls=len(down) + 3, listener=heard.append)
+    assert result.best is not None
+    assert "Committed" in server.requests[-1].results[-1]
+    assert not [event for event in heard if isinstance(event, events.ProposerFailed)]
 
 
 def test_a_conversation_that_is_too_long_loses_its_oldest_results(store: Store) -> None:

@@ -56,6 +56,8 @@ def new(server: ModelServer, *more: str) -> Result:
         ("I would rather not.", "the reply has no block of code with `class Model`"),
         ("```python\nclass Model:\n", "the last block of code does not end"),
         (block(TASK.replace("x * 2", "x * * 2")).text, "syntax error"),
+        (f"{'flood ' * 100_000}.", "the reply has 600,001 characters"),
+        (block(f"raise RuntimeError('so it is ' * 10_000)\n{TASK}").text, "so it is"),
         (block(TASK.replace("get_inputs", "get")).text, "it defines no get_inputs()"),
         (block(TASK.replace("(4 MB)", "(4 MB)\u202e")).text, "line 1 holds the character U+202E"),
     ],
@@ -67,9 +69,11 @@ def test_what_cannot_be_used_goes_back_and_then_nothing_is_written(serve: Serve,
     assert len(server.requests) == 4
     assert server.requests[0].turns == ("double and add one, bf16",)
     assert "get_cases" in server.requests[0].system
-    assert server.requests[1].turns[1].strip() == said.strip()
+    assert said.strip().endswith(server.requests[1].turns[1].strip()[-60_000:])
+    assert len(server.requests[3].system + "".join(server.requests[3].turns)) < 250_000
     assert problem in server.requests[1].turns[2]
     assert problem in done.stderr.splitlines()[-1]
+    assert len(done.stderr) < 20_000
     assert not list(Path().iterdir())
     record = done.stderr.partition("`kernelwright calls ")[2].split()[0]
     kept = json.loads(CliRunner().invoke(app, ["calls", record, "--json"]).stdout)
@@ -88,7 +92,7 @@ def test_limits_hold(serve: Serve) -> None:
     done = new(server, "--yes", "--max-calls", "2")
     assert done.exit_code == EXIT_USAGE
     assert len(server.requests) == 2
-    assert "all 2 calls are made; the last draft: That cannot be used" in done.stderr
+    assert "all 2 calls are made; the last draft: the reply has no block" in done.stderr
 
 
 def test_a_model_that_does_not_reply_is_no_fault_of_the_words(serve: Serve) -> None:
@@ -146,6 +150,6 @@ def test_an_unfair_one_goes_back_runs_in_the_sandbox_alone_and_is_not_written_un
     found = json.loads(done.stdout)
     assert (found["file"], found["description"]["fair"], found["text"]) == (None, False, hostile)
     assert found["models"]["calls"] == 2
-    assert "That is not a fair test: constant" in server.requests[1].turns[2]
+    assert "it is no fair test: constant" in server.requests[1].turns[2]
     assert not owned.exists()
     assert not list(Path().glob("*.py"))

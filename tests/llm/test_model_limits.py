@@ -119,6 +119,14 @@ def test_a_limit_too_small_for_any_call_says_so(serve: Serve, connect: Connect) 
     assert not server.requests
 
 
+def test_a_limit_reached_while_calls_fail_says_why_they_did(serve: Serve, connect: Connect) -> None:
+    async def ask(models: Models) -> None:
+        with pytest.raises(BudgetSpent, match=r"all 1 calls are made; the last one brought no reply: server: .*no GPU"):
+            await models.ask(prompt(0))
+
+    finish(connect(serve([Fault(503, "no GPU")]), limits={"calls": 1}), ask)
+
+
 def test_no_call_begins_when_the_time_for_waiting_is_over(serve: Serve, connect: Connect) -> None:
     models = connect(serve([Say("x", after_s=0.06)]), limits={"seconds": 0.1})
     ends = finish(models, lambda models: ask_all(models, 10, at_once=1))

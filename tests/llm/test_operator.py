@@ -12,7 +12,7 @@ from rich.console import Console
 from kernelwright.errors import StoreError
 from kernelwright.judge.verdict import Verdict
 from kernelwright.proposers.base import Candidate
-from kernelwright.proposers.llm import scaffold
+from kernelwright.proposers.llm import outage
 from kernelwright.proposers.llm.call import Prompt, Reply
 from kernelwright.report import tables
 from kernelwright.report.view import load
@@ -161,7 +161,7 @@ def test_a_slow_reply_holds_up_nobody(store: Store) -> None:
 
 
 def test_an_outage_that_passes_costs_calls_and_not_the_scaffold(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scaffold, "PAUSE_S", 0.01)
+    monkeypatch.setattr(outage, "PAUSE_S", 0.01)
     heard: list[events.Event] = []
 
     def answer(_: Request) -> Say | Fault:

@@ -163,12 +163,12 @@ def test_samples_know_nothing_of_each_other_but_their_number() -> None:
 
 def test_a_reply_that_cannot_be_used_goes_back_with_the_reason() -> None:
     first = asked(context(), Memory("clean_slate"))
-    second = prompts.again(first, role.OPERATOR, reply("I refuse"), "there is no block", shipped())
+    second = prompts.again(first, reply("I refuse"), "there is no block", shipped(), writes=True)
     assert second.turns[:2] == (first.turns[0], "I refuse")
     assert "there is no block" in second.turns[2]
     assert "cut off" not in second.turns[2]
     assert second.template == first.template == shipped().version
-    third = prompts.again(first, role.OPERATOR, reply("I ref", finish="length"), "there is no block", shipped())
+    third = prompts.again(first, reply("I ref", finish="length"), "there is no block", shipped(), writes=True)
     assert "Your reply was cut off" in third.turns[2]
 
 
@@ -225,12 +225,20 @@ def test_folders_are_found_again_from_elsewhere_and_checked_before_the_search(tm
         choices.models(["openai:m"], None, None, prompts=["nowhere"])
     with pytest.raises(UsageError, match="no language model is named"):
         choices.models([], None, None, prompts=["mine"])
+    with pytest.raises(UsageError, match="agent takes no prompts but its own; leave them out, or choose operator or"):
+        choices.models(["openai:m"], None, None, "agent", prompts=["mine"])
 
 
 @pytest.mark.parametrize(
-    "text", ["{{ nothing }}", "{{ ''.__class__.__mro__ }}", "{{ guide.splitlines }}{{ guide + 1 }}"]
+    "text",
+    [
+        "{{ nothing }}",
+        "{{ ''.__class__.__mro__ }}",
+        "{{ guide.splitlines }}{{ guide + 1 }}",
+        "{% include 'operator.md.j2' %}",
+    ],
 )
-def test_templates_reach_only_what_they_are_given(tmp_path: Path, text: str) -> None:
+def test_templates_reach_only_what_they_are_given_and_themselves_not_for_ever(tmp_path: Path, text: str) -> None:
     (tmp_path / "operator.md.j2").write_text(text)
     with pytest.raises(UsageError, match=r"operator.md.j2: the template cannot be filled"):
         prompts.build(role.OPERATOR, context(), Work(Memory("clean_slate")), open_templates(str(tmp_path)))

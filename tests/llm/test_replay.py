@@ -161,6 +161,12 @@ def test_calls_are_listed_and_their_texts_do_not_reach_the_terminal_as_commands(
         ("{", "it is no record of calls: Invalid JSON"),
         ("[]", "it is no record of calls"),
         ('{"name": "n", "task": "t", "calls": [{"number": 1}]}', "calls.0.prompt: Field required"),
+        (
+            '{"name": "n", "task": "t", "calls": [{"number": 1, "model": "m", "reply": null, "failure": "timeout", '
+            '"prompt": {"system": "", "turns": ["a"], "purpose": "p"}, "detail": "", "usage": null, "seconds": 1e999, '
+            '"used": false, "gain": null}]}',
+            "calls.0.seconds: Input should be a finite number",
+        ),
         ('{"name": "n", "task": "t", "calls": []}', "n: no language model was asked there"),
     ],
 )
@@ -171,9 +177,15 @@ def test_what_cannot_be_replayed_is_named(tmp_path: Path, content: str, said: st
         api.optimize(make_task(), replay=file, out=None)
 
 
-@pytest.mark.parametrize(("options", "seed"), [((), 1), (("--seed", "5"), 5)])
+@pytest.mark.parametrize(
+    ("options", "seed", "prompts"), [((), 1, ()), (("--seed", "5", "--prompts", "shipped"), 5, ("shipped",))]
+)
 def test_a_replay_searches_as_the_recorded_run_did_unless_told(
-    recorded: SearchResult, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], seed: int
+    recorded: SearchResult,
+    monkeypatch: pytest.MonkeyPatch,
+    options: tuple[str, ...],
+    seed: int,
+    prompts: tuple[str, ...],
 ) -> None:
     asked: list[Settings] = []
 
@@ -188,6 +200,7 @@ def test_a_replay_searches_as_the_recorded_run_did_unless_told(
     (settings,) = asked
     assert (settings.replay, settings.seed, settings.models) == (recorded.run, seed, None)
     assert settings.proposers[-1] == "operator"
+    assert settings.prompts == prompts
 
 
 def test_a_replay_asks_nobody_else(tmp_path: Path) -> None:

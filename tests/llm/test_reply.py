@@ -26,7 +26,7 @@ def changes(*pairs: tuple[str, str]) -> str:
 
 
 def test_a_whole_module_is_read_with_its_idea() -> None:
-    written = reply.read(f"Let me think.\n\n**Idea:** one pass over each row\n\n```python\n{MODULE}```\nDone.")
+    written = reply.read(f"Let me think.\n\n**Idea:** one pass\rover each row\n\n```python\n{MODULE}```\nDone.")
     assert written.source == MODULE
     assert written.idea == "one pass over each row"
 

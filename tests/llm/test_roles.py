@@ -14,8 +14,8 @@ from model_server import Fault, ModelServer, Request, Say
 from kernelwright.errors import StoreError
 from kernelwright.judge.verdict import Verdict
 from kernelwright.proposers.base import Candidate
+from kernelwright.proposers.llm import outage
 from kernelwright.proposers.llm import role as roles
-from kernelwright.proposers.llm import scaffold
 from kernelwright.proposers.llm.call import Prompt, Reply
 from kernelwright.proposers.llm.reply import ReplyProblem
 from kernelwright.proposers.llm.role import Notes, Role
@@ -157,7 +157,7 @@ def test_a_sketch_that_was_paid_for_is_coded_when_the_run_goes_on(store: Store) 
 def test_a_sketch_whose_coder_did_not_answer_is_not_asked_for_again(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scaffold, "PAUSE_S", 0.01)
+    monkeypatch.setattr(outage, "PAUSE_S", 0.01)
     cast = Cast(coder=lambda _: Fault(status=500) if cast.played["coder"] <= 24 else whole(cast.played["coder"]))
     result = played(cast, store, 32)
     assert cast.played == {"designer": 4, "coder": 28}

@@ -26,6 +26,7 @@ from kernelwright.cli import (
     show,
     task,
 )
+from kernelwright.cli.output import plain
 from kernelwright.errors import EXIT_ENVIRONMENT, EXIT_USAGE, KernelwrightError
 
 EXIT_CODES = (
@@ -57,7 +58,7 @@ class _Group(TyperGroup):
 
 
 def _say(message: str, code: int) -> int:
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    print(f"error: {plain(' '.join(message.split()))}", file=sys.stderr)
     return code
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from kernelwright import format as fmt
-from kernelwright.cli.output import stdout_reserved
+from kernelwright.cli.output import plain, stdout_reserved
 from kernelwright.errors import EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class _Watcher:
         from rich.text import Text
 
         seconds = self._progress.seconds if self._progress else 0.0
-        self._print(Text.assemble((f"{seconds:6.1f} s  ", "dim"), (message, style)))
+        self._print(Text.assemble((f"{seconds:6.1f} s  ", "dim"), (plain(message), style)))
 
     def panel(self) -> RenderableType:
         """Two lines: where the search stands, and what is being tried."""
@@ -103,7 +103,7 @@ class _Watcher:
         if progress.evaluations_left is not None:
             facts.append(f"{fmt.plural(progress.evaluations_left, 'evaluation')} left")
         trying = ", ".join(_what(candidate) for candidate in progress.trying[:3]) or self._phase
-        return Group(Text(" · ".join(facts), "bold"), Text(trying, "dim", no_wrap=True, overflow="ellipsis"))
+        return Group(Text(" · ".join(facts), "bold"), Text(plain(trying), "dim", no_wrap=True, overflow="ellipsis"))
 
 
 def _what(candidate: Candidate) -> str:

@@ -65,11 +65,14 @@ def new(
     from kernelwright import api, choices
     from kernelwright.drafting import file_name
 
-    file = out or Path(f"{file_name(' '.join(words))}.py")
+    said = " ".join(words)
+    if not said.strip():
+        raise UsageError("no words say what it is to compute", remedy='write e.g. "softmax of rows of 4096"')
+    file = out or Path(f"{file_name(said)}.py")
     _check(file, yes=yes)
     with stdout_reserved():
         draft = api.draft(
-            " ".join(words),
+            said,
             models=model or (),
             base_url=base_url,
             limits=choices.limits(calls=max_calls, tokens=max_tokens, usd=max_usd),

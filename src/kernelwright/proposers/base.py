@@ -97,6 +97,8 @@ class Proposer(ABC):
     """Whether it improves on parents (a tuner) or makes candidates from the task alone (the catalogue)."""
     asks_models: bool = False
     """Whether it is a scaffold: it has language models write candidates, and takes part where there are any."""
+    takes_prompts: bool = False
+    """Whether it makes its prompts from the sets of templates that the context names."""
 
     patience: int = 2
 

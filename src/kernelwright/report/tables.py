@@ -189,7 +189,7 @@ def _spent(view: RunView) -> str:
     if replayed := [f"{calls} {how}" for provider, _, how, calls in by_provider if provider == PROVIDER]:
         found = ", ".join(replayed)
         return f"; {fmt.plural(spent.calls, 'call')} replayed ({found})"
-    failed = f" ({spent.failed} failed)" if spent.failed else ""
+    failed = f" ({spent.failed} failed: `kernelwright calls {view.run}` says why)" if spent.failed else ""
     price = "" if spent.unpriced else f", {spent.usd:.2f} USD"
     tokens = fmt.count(spent.input_tokens + spent.output_tokens)
     return f"; {fmt.plural(spent.calls, 'call')} of language models{failed}, {tokens} tokens{price}"

@@ -3,6 +3,7 @@ and commits, in a loop with tools (AVO, arXiv 2603.24517; AutoKernel, arXiv 2603
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import AsyncIterator
 
@@ -11,10 +12,10 @@ from kernelwright.proposers.agent.session import Session
 from kernelwright.proposers.agent.workspace import NAME, speed
 from kernelwright.proposers.base import Attempt, Candidate, Context, Proposer
 from kernelwright.proposers.llm.call import Answerer, BudgetSpent, CallFailed, Reply
+from kernelwright.proposers.llm.outage import Outages
 
 _FAILURES, _REFUSALS = 4, 2
-"""Calls in a row that fail before the proposer gives up, and fewer where the endpoint does not take what it is sent;
-each has been repeated by then where that is worth it."""
+"""Calls in a row that fail before there is an outage, and those that the endpoint refuses before it is given up."""
 
 
 class Agent(Proposer):
@@ -31,7 +32,7 @@ class Agent(Proposer):
     asks_models = True
 
     def __init__(self) -> None:
-        self._failures = 0
+        self._outages, self._refusals = Outages(_FAILURES), 0
         self._resumed = False
         self._unrewarded: list[Reply] = []
         """Replies since the last verdict: they have part in the next one."""
@@ -76,6 +77,7 @@ class Agent(Proposer):
     async def _ask(self, models: Answerer, session: Session) -> Reply | None:
         """The next reply; None where the conversation cannot go on."""
         while True:
+            await asyncio.sleep(self._outages.pause_s)
             try:
                 answer = await models.ask(session.prompt())
             except BudgetSpent:
@@ -87,20 +89,21 @@ class Agent(Proposer):
                 if hopeless and session.begun:
                     return None
             else:
+                self._outages.heard()
                 # That tools are offered many endpoints take; that results come back, some do not.
-                self._failures = 0 if session.begun else self._failures
+                self._refusals = 0 if session.begun else self._refusals
                 self._unrewarded.append(answer)
                 return answer
 
     def _failed(self, failed: CallFailed) -> None:
-        self._failures += 1
-        refused = failed.reason == "bad_request"
-        if self._failures >= (_REFUSALS if refused else _FAILURES):
+        self._refusals += failed.reason == "bad_request"
+        if self._refusals == _REFUSALS:
             raise MachineError(
-                f"{self._failures} times in a row there was no reply: {failed}",
+                f"what it is sent is refused: {failed}",
                 where="language model",
-                remedy="a model that takes no tools can be asked by --scaffold operator" if refused else "",
+                remedy="a model that takes no tools can be asked by --scaffold operator",
             ) from failed
+        self._outages.failed(failed)
 
     def _learn(self, models: Answerer, attempt: Attempt, before: float) -> None:
         """Tells what came of the replies since the last verdict: the logarithm of the gain, 0 where there is none."""

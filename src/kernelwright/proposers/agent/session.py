@@ -105,7 +105,7 @@ class Session:
         if reply.calls:
             self._turns += [reply.turn, Results(tuple(results), direction)]
         else:
-            self._turns += [reply.text[:_MOST_SAID], direction or _NO_CALL]
+            self._turns += [reply.text.strip()[:_MOST_SAID], direction or _NO_CALL]
         if self._size() > self._fits:
             self._make_room()
             self.over |= self._size() > self._fits

@@ -15,13 +15,12 @@ from kernelwright.proposers.agent.workspace import Workspace, speed
 from kernelwright.proposers.base import Attempt, Candidate
 from kernelwright.proposers.llm import feedback, prompts
 from kernelwright.proposers.llm.call import Tool, ToolCall, clean
-from kernelwright.proposers.llm.reply import ReplyProblem
+from kernelwright.proposers.llm.reply import ReplyProblem, note
 
 _MOST_SHOWN = 60_000
 """Characters of one result."""
 _MOST_WRITTEN = 100_000
 _MOST_PROBLEMS = 3
-_NOTE_CHARACTERS = 200
 _FENCE = "~" * 40
 
 Text = Annotated[str, AfterValidator(clean)]
@@ -164,7 +163,7 @@ class Evaluate(Arguments):
 
     def apply(self, workspace: Workspace) -> Candidate:
         """See `Arguments`."""
-        return workspace.candidate(" ".join(self.idea.split())[:_NOTE_CHARACTERS])
+        return workspace.candidate(note(self.idea))
 
 
 class Commit(Arguments):

@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING
 
 from kernelwright.errors import UsageError
 from kernelwright.proposers.llm.bandit import Bandit
-from kernelwright.proposers.llm.call import NOTHING, Answerer, CallFailed, CallLog, Prompt, Reason, Reply, Usage
+from kernelwright.proposers.llm.call import (
+    NOTHING,
+    Answerer,
+    BudgetSpent,
+    CallFailed,
+    CallLog,
+    Prompt,
+    Reason,
+    Reply,
+    Usage,
+)
 from kernelwright.proposers.llm.config import FILE, CallSettings, Configuration
 from kernelwright.proposers.llm.limits import Budget, Limits, Spent
 
@@ -61,11 +71,15 @@ class Models(Answerer):
 
     async def ask(self, prompt: Prompt) -> Reply:
         """See `Answerer`."""
+        said = ""
         for tried in itertools.count(1):
             arm = await self._choose()
             try:
                 return await self._call(arm, prompt)
+            except BudgetSpent as spent:
+                raise BudgetSpent(f"{spent}{said}") from spent
             except CallFailed as failure:
+                said = f"; the last one brought no reply: {failure}"
                 self._note(arm, failure, tried)
                 if failure.reason not in _WORTH_REPEATING or tried == self._settings.tries:
                     raise

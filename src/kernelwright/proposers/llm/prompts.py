@@ -78,17 +78,17 @@ def language(context: Context) -> str:
     return _NAMES.get(context.language, context.language)
 
 
-def again(prompt: Prompt, role: Role, answer: Reply, problem: str, templates: Templates) -> Prompt:
-    """The same prompt with a reply that could not be used, and why."""
+def again(prompt: Prompt, answer: Reply, problem: str, templates: Templates, *, writes: bool = False) -> Prompt:
+    """The same prompt with a reply that could not be used, and why; `writes` says that it was to be a candidate."""
     values = {
-        "role": role.name,
-        "writes": role.writes,
+        "purpose": prompt.purpose,
+        "writes": writes,
         "changes": bool(prompt.base),
         "problem": problem,
         "cut_off": answer.finish == _CUT_OFF,
     }
     text = templates.render("again.md.j2", values).strip()
-    return replace(prompt, turns=(*prompt.turns, answer.text[-_SOURCE_CHARACTERS:], text))
+    return replace(prompt, turns=(*prompt.turns, answer.text.strip()[-_SOURCE_CHARACTERS:], text))
 
 
 def _of_the_task(context: Context) -> dict[str, Any]:

@@ -21,7 +21,7 @@ class Record(BaseModel):
     `name` is the run's, or the words of the draft; `task` the task's name. `scaffold` and `seed` are those of the run.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: str
     task: str
@@ -33,6 +33,14 @@ class Record(BaseModel):
         """What `calls --json` prints."""
         whole: dict[str, Any] = json.loads(self.model_dump_json())
         return whole
+
+
+def find(source: str | Path) -> Path | None:
+    """The file of this name; None where there is none, so that a run may be meant."""
+    try:
+        return Path(source) if Path(source).is_file() else None
+    except OSError:  # no file can have such a name
+        return None
 
 
 def read(path: Path) -> Record:

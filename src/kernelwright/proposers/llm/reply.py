@@ -65,7 +65,12 @@ def read(text: str, base: str = "") -> Written:
     if not _CLASS.search(source):
         raise ReplyProblem("the module defines no `class ModelNew`")
     idea = _IDEA.search(text[:_IDEA_WITHIN])
-    return Written(source, idea["idea"].strip(" *_")[:_NOTE_CHARACTERS] if idea else "")
+    return Written(source, note(idea["idea"].strip(" *_")) if idea else "")
+
+
+def note(idea: str) -> str:
+    """What a model says of a candidate, on one short line."""
+    return " ".join(idea.split())[:_NOTE_CHARACTERS]
 
 
 def task(text: str) -> str:

@@ -8,31 +8,25 @@ from __future__ import annotations
 
 import asyncio
 import math
-import time
 from abc import abstractmethod
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from kernelwright.errors import MachineError
 from kernelwright.proposers.base import Candidate, Context, Proposer
 from kernelwright.proposers.llm import memory, prompts
-from kernelwright.proposers.llm.call import Answerer, BudgetSpent, CallFailed, Prompt, Reason, Reply
+from kernelwright.proposers.llm.call import Answerer, BudgetSpent, CallFailed, Prompt, Reply
+from kernelwright.proposers.llm.outage import Outages, passes
 from kernelwright.proposers.llm.reply import ReplyProblem
 from kernelwright.proposers.llm.role import Role, Work
 from kernelwright.proposers.llm.templates import SHIPPED, Templates, open_templates
 
 AT_ONCE = 4
 """Steps under way at a time: a model takes far longer to write a kernel than the judge to judge it."""
-PAUSE_S = 30.0
-"""In an outage, between one step and the next."""
-OUTAGE_S = 900.0
-"""How long after the last reply of a model that has replied before an outage may still pass."""
 _TRIES = 2
 """Replies of a role that could not be used before a step is given up."""
 _FAILURES = 2 * AT_ONCE
-"""Steps in a row that fail before there is an outage; each call has been repeated by then where that is worth it."""
-_PASSING: frozenset[Reason] = frozenset({"timeout", "rate_limited", "server", "disconnected"})
+"""Steps in a row that fail before there is an outage."""
 
 
 @dataclass(eq=False)
@@ -65,7 +59,7 @@ class Scaffold(Proposer):
     paid twice when a run is resumed. Where calls fail for reasons that pass, a step at a time is tried now and then.
     """
 
-    asks_models = True
+    asks_models = takes_prompts = True
     patience = 2 * AT_ONCE
     roles: tuple[Role, ...]
 
@@ -84,8 +78,7 @@ class Scaffold(Proposer):
         """Of all attempts that were learnt from."""
         self._spent = False
         """Whether the limits had no room for a call since `propose` was called."""
-        self._failures = 0
-        self._heard: float | None = None
+        self._outages = Outages(_FAILURES)
 
     @abstractmethod
     def next(self, last: Role | None, work: Work) -> Role | None:
@@ -130,10 +123,10 @@ class Scaffold(Proposer):
 
     def _top_up(self, models: Answerer) -> None:
         """Starts steps until there are enough."""
-        outage = self._failures >= _FAILURES
-        while len(self._steps) < (1 if outage else AT_ONCE) and not self._spent:
+        pause_s = self._outages.pause_s
+        while len(self._steps) < (1 if pause_s else AT_ONCE) and not self._spent:
             step = self._step()
-            step.task = asyncio.ensure_future(self._run(step, models, PAUSE_S if outage else 0.0))
+            step.task = asyncio.ensure_future(self._run(step, models, pause_s))
             self._steps.append(step)
 
     def _step(self) -> _Step:
@@ -172,7 +165,7 @@ class Scaffold(Proposer):
         while True:
             if reply is None:
                 reply = await models.ask(prompt)
-                self._failures, self._heard = 0, time.monotonic()
+                self._outages.heard()
                 if step.reply is not None:
                     models.used(step.reply)
             step.asked, step.reply = prompt, reply
@@ -183,7 +176,8 @@ class Scaffold(Proposer):
                 models.reward(reply, 0.0)
                 if len(prompt.turns) >= 2 * _TRIES - 1:
                     return False
-                prompt, reply = prompts.again(prompt, role, reply, str(problem), step.templates), None
+                prompt = prompts.again(prompt, reply, str(problem), step.templates, writes=role.writes)
+                reply = None
             else:
                 step.usable.append(reply)
                 step.work = replace(work, notes=notes)
@@ -221,7 +215,7 @@ class Scaffold(Proposer):
     def _settle(self, step: _Step, models: Answerer) -> None:
         """What a step that has ended means for its last reply and for the next steps."""
         failure = step.failure
-        passing = failure is not None and failure.reason in _PASSING
+        passing = failure is not None and passes(failure)
         if step.unfinished and passing and step.asked and step.reply:
             self._paid.append((step.asked, step.reply))
         elif step.reply is not None and not (step.unfinished and step.spent):
@@ -231,10 +225,7 @@ class Scaffold(Proposer):
         parent = step.work.memory.parent
         if passing and parent is not None:
             self._mended.discard(parent.candidate.id)
-        self._failures += 1
-        recently = self._heard is not None and time.monotonic() - self._heard < OUTAGE_S
-        if self._failures >= _FAILURES and not (passing and recently):
-            raise MachineError(f"{self._failures} times in a row there was no reply: {failure}", where="language model")
+        self._outages.failed(failure)
 
     def _learn(self, models: Answerer) -> None:
         """Tells which models brought what was faster than its parent: the logarithm of the gain, 0 where it was not."""

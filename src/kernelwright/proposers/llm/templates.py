@@ -23,6 +23,10 @@ SHIPPED = "shipped"
 """The name of the set that comes with Kernelwright."""
 _SUFFIX = ".j2"
 _FENCE = re.compile(r"`{3,}")
+_CANNOT_BE_FILLED = (
+    TemplateError, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError,
+)  # fmt: skip
+"""What templates of others raise: they include themselves, divide by 0, look for what is not there."""
 
 
 class Templates:
@@ -53,7 +57,7 @@ class Templates:
         """
         try:
             return self._environment.get_template(template).render(values)
-        except (TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        except _CANNOT_BE_FILLED as error:
             raise UsageError(
                 f"the template cannot be filled: {error}",
                 where=f"{self.name}/{template}",
