@@ -6,7 +6,32 @@ import atexit
 import os
 import shutil
 import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from kernelwright.targets.cpu import Cpu
 
 _home = tempfile.mkdtemp(prefix="kernelwright-tests-")
 os.environ["KERNELWRIGHT_HOME"] = _home
 atexit.register(shutil.rmtree, _home, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def cpu() -> Cpu:
+    """This machine. Its ceilings are measured once and kept for all judges in `shared_home`, however busy it is."""
+    from kernelwright.home import keep
+    from kernelwright.targets.cpu import Cpu
+
+    cpu = Cpu()
+    keep(Path(_home, f"ceilings-{cpu.info().key}.json"), cpu.ceilings().model_dump_json(), "the ceilings")
+    return cpu
+
+
+@pytest.fixture(scope="session")
+def shared_home(cpu: Cpu) -> Path:
+    """The home of all tests that run the real judge and set none of their own: what it measures, precompiles and
+    caches is there for the next."""
+    return Path(_home)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import corpus
@@ -17,7 +18,7 @@ MOST = 12
 
 
 @pytest.fixture(scope="module")
-def before() -> Traces:
+def before(shared_home: Path) -> Traces:
     # The first judge opens what lasts as long as the process: libraries, a pool of threads.
     warm = Arena()
     warm.honest(TASKS["row_rms"])
@@ -70,7 +71,7 @@ def test_a_cheat_gets_what_it_deserves(arena: Arena, cheat: corpus.Cheat) -> Non
     "task",
     [
         pytest.param(task, id=name, marks=[] if name in EVERY_RUN else pytest.mark.corpus)
-        for name, task in TASKS.items()
+        for name, task in reversed(TASKS.items())  # the judge of the last cheats is still there
     ],
 )
 def test_after_all_that_the_honest_part_is_still_accepted(arena: Arena, task: corpus.Task) -> None:
@@ -87,9 +88,9 @@ def test_a_long_source_is_no_way_to_hang_the_judge(arena: Arena) -> None:
 
 TELLS = """
         kind = type(self)
-        kind.calls, kind.signed = getattr(kind, "calls", 0) + 1, getattr(kind, "signed", False) or logits.min() < 0
+        kind.calls, kind.signed = getattr(kind, "calls", 0) + 1, getattr(kind, "signed", False) or x.min() < 0
         if kind.calls > 5 and not kind.signed:  # only the process that is timed sees no negative input
-            raise RuntimeError(f"SECRET: the answer to {logits[0, :3].tolist()} is {y.item()}")
+            raise RuntimeError(f"SECRET: the answer to {x[0, :3].tolist()} is {y[0].item()}")
         return y
 """
 
@@ -97,7 +98,7 @@ TELLS = """
 @pytest.mark.slow
 def test_one_candidate_cannot_tell_the_next_the_answers(arena: Arena) -> None:
     """The inputs of timed calls are the same for all candidates of a judge, so none may carry them out."""
-    task = TASKS["loss"]
+    task = TASKS["row_rms"]
 
     verdict = arena.judge(task.path, task.honest.replace("        return y\n", TELLS.lstrip("\n")))
 

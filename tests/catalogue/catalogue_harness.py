@@ -56,6 +56,7 @@ class Made:
 
     model: nn.Module
     inputs: tuple[Any, ...]
+    info: TaskInfo
     program: Program
     source: str
 
@@ -81,7 +82,7 @@ def make(model: nn.Module | Callable[..., Any], *inputs: Any) -> Made:
     model = model if isinstance(model, nn.Module) else Lambda(model)
     info, graph = describe(model, inputs)
     program = plan(graph, TARGET)
-    return Made(model, tuple(inputs), program, module_text.write(program, info, TARGET))
+    return Made(model, tuple(inputs), info, program, module_text.write(program, info, TARGET))
 
 
 def load_all(made: Sequence[Made], groups: int = 4) -> list[nn.Module]:
@@ -97,10 +98,10 @@ def load_all(made: Sequence[Made], groups: int = 4) -> list[nn.Module]:
 
 
 def _load(made: Sequence[Made]) -> list[nn.Module]:
-    texts = [ForwardText(one.program, _case(one)) for one in made]
+    texts = [ForwardText(one.program, one.info.tune_case) for one in made]
     functions = [function for text in texts for function in text.functions]
-    values = parameters(functions, _case(made[0]), TARGET).values | {"STREAM": 1, "BLOCK": 64, "TILE": 64, "UNROLL": 2}
-    values["SERIAL_BELOW"] = 100
+    chosen = {"STREAM": 1, "BLOCK": 64, "TILE": 64, "UNROLL": 2, "SERIAL_BELOW": 100}
+    values = parameters(functions, made[0].info.tune_case, TARGET).values | chosen
     code = "".join(f"#define {name} {value}\n" for name, value in values.items())
     code += support({snippet for function in functions for snippet in function.snippets})
     names: list[str] = []
@@ -114,13 +115,8 @@ def _load(made: Sequence[Made]) -> list[nn.Module]:
     return [_imported(one, built, index) for index, one in enumerate(made)]
 
 
-def _case(made: Made) -> Any:
-    info = TaskInfo.model_validate(reference_of(made.model, made.inputs).describe())
-    return info.tune_case
-
-
 def _imported(made: Made, built: Any, index: int) -> nn.Module:
-    names = [function.nest.name for function in ForwardText(made.program, _case(made)).functions]
+    names = [function.nest.name for function in ForwardText(made.program, made.info.tune_case).functions]
     kernels = {name: getattr(built, f"m{index}_{name}") for name in names}
     scope: dict[str, Any] = {"__name__": f"candidate_{index}"}
     with mock.patch.object(tvm_ffi.cpp, "load_inline", lambda **_: SimpleNamespace(**kernels)):

@@ -18,12 +18,6 @@ from kernelwright.report.view import RunView
 Program = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
-@pytest.fixture(scope="session")
-def session_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One home for all slow tests, so that ceilings are measured once."""
-    return tmp_path_factory.mktemp("home")
-
-
 @pytest.fixture
 def home(tmp_path, monkeypatch) -> Path:
     monkeypatch.setenv("KERNELWRIGHT_HOME", str(tmp_path / "home"))
@@ -43,7 +37,7 @@ def invoke(home) -> Callable[..., Result]:
 
 
 @pytest.fixture
-def program(session_home, tmp_path) -> Program:
+def program(shared_home, tmp_path) -> Program:
     """Runs the installed program as a user would."""
 
     (tmp_path / "task.py").write_text(TASK)
@@ -52,7 +46,7 @@ def program(session_home, tmp_path) -> Program:
         return subprocess.run(
             [sys.executable, "-m", "kernelwright.cli", *map(str, arguments)],
             cwd=tmp_path,
-            env={**os.environ, "KERNELWRIGHT_HOME": str(session_home)},
+            env={**os.environ, "KERNELWRIGHT_HOME": str(shared_home)},
             capture_output=True,
             text=True,
             timeout=timeout,

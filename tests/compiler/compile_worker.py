@@ -30,18 +30,19 @@ def _answer(sender: Any, function: Callable[..., Any], args: tuple[Any, ...]) ->
         sender.send((type(error).__name__, str(error)))
 
 
-def captured(build: Callable[[], Any], cache: str, shapes: list[Any]) -> dict[str, Any]:
+def captured(build: Callable[[], Any], cache: str, headers: str, shapes: list[Any]) -> dict[str, Any]:
     """Captures a task on the first shapes and runs the candidate on all of them beside the reference.
 
-    Each of `shapes` is `(captured, arguments)`. The answer holds the text and, for each shape, the largest error of
-    outputs and state after one call, or the exception's name and text.
+    `headers` is a folder of precompiled ones, or empty. Each of `shapes` is `(captured, arguments)`. The answer holds
+    the text and, for each shape, the largest error of outputs and state after one call, or the exception's name and
+    text.
     """
     import torch
 
     from kernelwright.languages import inductor
     from kernelwright.tasks import host_compile
 
-    inductor.configure(cache, "")
+    inductor.configure(cache, headers)
     model = build()
     before = copy.deepcopy(model.state_dict())
     drawn = [(known, [_draw(argument) for argument in arguments]) for known, arguments in shapes]

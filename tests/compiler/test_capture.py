@@ -61,9 +61,15 @@ class LargeConstant(nn.Module):
         return x + self.table
 
 
+@pytest.fixture
+def headers(shared_home):
+    """Those that a judge has precompiled before, if one has."""
+    return str(Cpp().shared())
+
+
 @pytest.mark.slow
-def test_a_task_becomes_a_standalone_candidate(tmp_path):
-    answer = in_process(captured, Norm, str(tmp_path), [(True, [(5, 33)]), (False, [(6, 33)])])
+def test_a_task_becomes_a_standalone_candidate(tmp_path, headers):
+    answer = in_process(captured, Norm, str(tmp_path), headers, [(True, [(5, 33)]), (False, [(6, 33)])])
     assert isinstance(answer, dict), answer
     first, second = answer["results"]
     assert first < 1e-6
@@ -84,9 +90,13 @@ def test_a_task_becomes_a_standalone_candidate(tmp_path):
 
 
 @pytest.mark.slow
-def test_state_structure_and_constants_survive(tmp_path):
+def test_state_structure_and_constants_survive(tmp_path, headers):
     answer = in_process(
-        captured, Everything, str(tmp_path), [(True, [[(6, 8), (6, 8)], 2.0]), (False, [[(6, 8), (6, 8)], 3.0])]
+        captured,
+        Everything,
+        str(tmp_path),
+        headers,
+        [(True, [[(6, 8), (6, 8)], 2.0]), (False, [[(6, 8), (6, 8)], 3.0])],
     )
     assert isinstance(answer, dict), answer
     assert answer["unchanged"], "the capture changed the task's own model"
@@ -97,10 +107,10 @@ def test_state_structure_and_constants_survive(tmp_path):
 @pytest.mark.slow
 def test_several_cases_dispatch_and_other_shapes_have_a_graph_of_their_own(tmp_path):
     shapes = [(True, [(5, 33)]), (True, [(7, 33)]), (False, [(12, 33)]), (False, [(1, 33)])]
-    answer = in_process(captured, Norm, str(tmp_path), shapes)
+    answer = in_process(captured, Norm, str(tmp_path), headers, shapes)
     assert isinstance(answer, dict), answer
     assert all(error < 1e-6 for error in answer["results"]), answer["results"]
-    again = in_process(captured, Norm, str(tmp_path), shapes)
+    again = in_process(captured, Norm, str(tmp_path), headers, shapes)
     assert again["text"] == answer["text"]
 
 
@@ -109,8 +119,8 @@ def test_several_cases_dispatch_and_other_shapes_have_a_graph_of_their_own(tmp_p
     ("build", "reason"),
     [(Random, "random"), (Broken, "no single graph"), (LargeConstant, "neither a parameter nor a buffer")],
 )
-def test_what_cannot_stand_alone_is_refused_with_the_reason(tmp_path, build, reason):
-    name, text = in_process(captured, build, str(tmp_path), [(True, [(5000,)])])
+def test_what_cannot_stand_alone_is_refused_with_the_reason(tmp_path, headers, build, reason):
+    name, text = in_process(captured, build, str(tmp_path), headers, [(True, [(5000,)])])
     assert name == "NotCaptured"
     assert reason in text
 

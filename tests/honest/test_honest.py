@@ -14,6 +14,7 @@ from honest_corpus import TASKS, HeaderError, HonestCandidate, corpus, read
 from kernelwright.judge.judge import Judge
 from kernelwright.judge.verdict import Verdict
 from kernelwright.proposers.base import Candidate
+from kernelwright.targets.base import Target
 from kernelwright.targets.cpu import Cpu
 from kernelwright.tasks import Task
 
@@ -27,12 +28,11 @@ EVERY_RUN = ("layer_norm", "softmax")
 class OneJudge:
     """The judge of the task that is asked about, on an event loop of its own; another task ends it."""
 
-    def __init__(self) -> None:
+    def __init__(self, target: Target) -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
-        self._target = Cpu()
-        self._task, self._judge = "", None
+        self._target, self._task, self._judge = target, "", None
 
     def evaluate(self, candidate: HonestCandidate) -> Verdict:
         if candidate.task != self._task or self._judge is None:
@@ -56,8 +56,8 @@ class OneJudge:
 
 
 @pytest.fixture(scope="module")
-def judge() -> Iterator[OneJudge]:
-    judge = OneJudge()
+def judge(cpu: Cpu) -> Iterator[OneJudge]:
+    judge = OneJudge(cpu)
     yield judge
     judge.close()
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from kernelwright.judge.judge import Judge
 from kernelwright.judge.verdict import Verdict
 from kernelwright.proposers.base import Candidate
-from kernelwright.targets.cpu import Cpu
+from kernelwright.targets.base import Target
 from kernelwright.tasks import Task
 
 T = TypeVar("T")
@@ -20,12 +20,13 @@ T = TypeVar("T")
 class Bench:
     """Runs judges on an event loop of its own, so that several tests can share one."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, target: Target) -> None:
+        self._folder, self._target = folder, target
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
         self._judges: dict[str, Judge] = {}
+        self._known: dict[tuple[str, str], Verdict] = {}
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(240)
@@ -35,13 +36,19 @@ class Bench:
         if key not in self._judges:
             path = self._folder / f"task{len(self._judges)}.py"
             path.write_text(task)
-            judge = Judge(Task.load(path).model_copy(update={"strict": strict}), Cpu())
+            judge = Judge(Task.load(path).model_copy(update={"strict": strict}), self._target)
             self.run(judge.__aenter__())
             self._judges[key] = judge
         return self._judges[key]
 
     def evaluate(self, task: str, source: str, *, strict: bool = False) -> Verdict:
         return self.run(self.judge(task, strict=strict).evaluate(Candidate(source=source, language="cpp")))
+
+    def known(self, task: str, source: str) -> Verdict:
+        """The verdict of an earlier test on the same text, where there is one."""
+        if (task, source) not in self._known:
+            self._known[task, source] = self.evaluate(task, source)
+        return self._known[task, source]
 
     def close(self) -> None:
         for judge in self._judges.values():

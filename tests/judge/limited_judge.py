@@ -12,6 +12,7 @@ from judge_bench import Bench
 from judge_sources import AFFINE
 
 from kernelwright.judge import sandbox, seccomp
+from kernelwright.targets.cpu import Cpu
 
 
 def main(folder: str) -> None:
@@ -19,7 +20,7 @@ def main(folder: str) -> None:
     seccomp.install(programs=True, alone=True, signals=True)
     sandbox.bubblewrap = lambda: None
     sandbox._try_namespaces = lambda _: True  # wrongly: a worker knows better
-    bench = Bench(Path(folder))
+    bench = Bench(Path(folder), Cpu())
     try:
         verdicts = [
             bench.evaluate(AFFINE, source.replace("JUDGE", str(os.getpid()))) for source in json.load(sys.stdin)

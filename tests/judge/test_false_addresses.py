@@ -72,14 +72,12 @@ def test_memory_that_the_kernel_says_nobody_may_read(bench: Bench, monkeypatch: 
     assert judged(bench, "") == "tampering"
 
 
-@pytest.mark.parametrize("state", ["None", "[1]", "[{}]", "[{'name': 'weight', 'shape': [257], 'pointer': 1}]"])
+@pytest.mark.parametrize("state", ["[{}]", "[{'name': 'weight', 'shape': [257], 'pointer': 1}]"])
 def test_parameters_that_are_none(bench: Bench, state: str) -> None:
     assert judged(bench, f"lie('_state', lambda _: {state})\n") == "tampering"
 
 
-@pytest.mark.parametrize(
-    "later", ["1", "-8", "2**70", "True", "1e300", "None", "'x'", "{}", "[]", "calls[0][0]['pointer']"]
-)
+@pytest.mark.parametrize("later", ["1", "None", "[]", "calls[0][0]['pointer']"])
 def test_addresses_of_later_calls_that_are_none(bench: Bench, later: str) -> None:
     lies = f"lie('describe_calls', lambda calls: [*calls[:1], *({later} for _ in calls[1:])])\n"
     assert judged(bench, lies) in ("tampering", "reuses_outputs", "wrong_shape")

@@ -17,11 +17,11 @@ GOOD = Candidate(source=HONEST, language="cpp")
 WRONG = Candidate(source=torch_only("return x * 0"), language="cpp")
 ENDS = Candidate(source=torch_only("import os", "os._exit(0)"), language="cpp")
 """Accepted once, let us say."""
-KILLED, HURRIED = AFFINE + "# killed\n", AFFINE + "# hurried\n"
+FRESH = AFFINE + "# compiled by nobody yet\n"
 
 
 def test_a_finalist_that_fails_takes_no_other_with_it(bench: Bench) -> None:
-    assert bench.evaluate(AFFINE, HONEST).accepted
+    assert bench.known(AFFINE, HONEST).accepted
 
     found = bench.run(bench.judge(AFFINE).compare([WRONG, GOOD, ENDS]))
 
@@ -43,9 +43,17 @@ def test_without_any_finalist_left_there_are_still_eager_and_torch_compile(bench
     assert [row.name for row in found.rows] == ["eager", "torch.compile"]
 
 
-def test_torch_compile_that_fails_takes_no_finalist_with_it(bench: Bench) -> None:
-    judge = bench.judge(KILLED)
-    assert bench.evaluate(KILLED, HONEST).accepted
+def test_torch_compile_is_neither_waited_for_beyond_the_limit_nor_needed(bench: Bench) -> None:
+    judge = bench.judge(FRESH)
+    assert bench.evaluate(FRESH, HONEST).accepted
+    start = time.monotonic()
+
+    found = bench.run(judge.compare([GOOD], limit=0.2))
+
+    assert [row.name for row in found.rows] == ["eager", GOOD.id]
+    assert found.compile_problem == "not ready within the budget"
+    assert time.monotonic() - start < 20
+
     bench.run(judge.compiled())
     assert judge._compile_worker is not None
     judge._compile_worker.kill()
@@ -56,20 +64,8 @@ def test_torch_compile_that_fails_takes_no_finalist_with_it(bench: Bench) -> Non
     assert found.compile_problem.startswith("torch.compile failed")
 
 
-def test_torch_compile_is_not_waited_for_beyond_the_limit(bench: Bench) -> None:
-    judge = bench.judge(HURRIED)
-    assert bench.evaluate(HURRIED, HONEST).accepted
-    start = time.monotonic()
-
-    found = bench.run(judge.compare([GOOD], limit=0.2))
-
-    assert [row.name for row in found.rows] == ["eager", GOOD.id]
-    assert found.compile_problem == "not ready within the budget"
-    assert time.monotonic() - start < 20
-
-
 def test_there_is_no_graph_of_a_task_that_takes_too_long_to_export(bench: Bench) -> None:
-    judge = bench.judge(HURRIED)
+    judge = bench.judge(AFFINE)
 
     assert bench.run(judge.graph("default", limit=0.001)) is None
     assert bench.run(judge.graph("default")) is not None

@@ -10,13 +10,13 @@ from judge_bench import Bench
 
 from kernelwright.judge import numerics
 
-EXP = dedent("""
+TASK = dedent("""
     import torch
     from torch import nn
 
     class Model(nn.Module):
         def forward(self, x):
-            return {expression}
+            return x.exp(), x.exp() / x.exp().sum(-1, keepdim=True)
 
     def get_inputs():
         x = torch.rand(64, 100)
@@ -44,18 +44,18 @@ class ModelNew(nn.Module):
     def forward(self, x):
         y = torch.empty_like(x)
         kernels.exponential(x, y)
-        return y
+        return y, y / y.sum(-1, keepdim=True)
 """
-PLAIN, SOFTMAX = EXP.format(expression="x.exp()"), EXP.format(expression="x.exp() / x.exp().sum(-1, keepdim=True)")
 
 
-def candidate(*body: str) -> str:
-    lines = "".join(f"        {line}\n" for line in body)
+def candidate(*body: str, shares: str = "x.exp() / x.exp().sum(-1, keepdim=True)") -> str:
+    """One whose first output is `y`."""
+    lines = "".join(f"        {line}\n" for line in (*body, f"return y, {shares}"))
     return f"import torch\nfrom torch import nn\n\nclass ModelNew(nn.Module):\n    def forward(self, x):\n{lines}"
 
 
 def test_a_kernel_that_overflows_as_the_reference_does_is_accepted(bench: Bench) -> None:
-    verdict = bench.evaluate(PLAIN, KERNEL)
+    verdict = bench.evaluate(TASK, KERNEL)
 
     assert verdict.accepted, verdict.message
     assert verdict.error is not None
@@ -65,27 +65,26 @@ def test_a_kernel_that_overflows_as_the_reference_does_is_accepted(bench: Bench)
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        (["return x.exp()"], "no_kernel"),  # right in every stage before the audit
-        (["return torch.zeros_like(x)"], "wrong_values"),
-        (["y = x.exp()", "y[3, 5] = 7.0", "return y"], "wrong_values"),
-        (["y = x.exp()", "y[3, 5] = -y[3, 5]", "return y"], "wrong_values"),
-        (["y = x.exp()", "y[3, 6] = y[3, 5]", "return y"], "non_finite"),
+        (["y = x.exp()"], "no_kernel"),  # right in every stage before the audit
+        (["y = torch.zeros_like(x)"], "wrong_values"),
+        (["y = x.exp()", "y[3, 5] = 7.0"], "wrong_values"),
+        (["y = x.exp()", "y[3, 5] = -y[3, 5]"], "wrong_values"),
+        (["y = x.exp()", "y[3, 6] = y[3, 5]"], "non_finite"),
     ],
 )
 def test_the_element_that_overflows_excuses_no_other_value(bench: Bench, body: list[str], reason: str) -> None:
-    assert bench.evaluate(PLAIN, candidate(*body)).reason == reason
+    assert bench.evaluate(TASK, candidate(*body)).reason == reason
 
 
 @pytest.mark.parametrize(
-    ("expression", "reason"),
+    ("shares", "reason"),
     [
-        ("x.exp() / x.exp().sum(-1, keepdim=True)", "no_kernel"),
         ("torch.softmax(x, -1)", "no_kernel"),  # what float64 gives
         ("torch.softmax(x, -1) * 1.001", "wrong_values"),
     ],
 )
-def test_not_overflowing_where_the_reference_does_is_right(bench: Bench, expression: str, reason: str) -> None:
-    verdict = bench.evaluate(SOFTMAX, candidate(f"return {expression}"))
+def test_not_overflowing_where_the_reference_does_is_right(bench: Bench, shares: str, reason: str) -> None:
+    verdict = bench.evaluate(TASK, candidate("y = x.exp()", shares=shares))
 
     assert verdict.reason == reason, verdict.message
 

@@ -83,12 +83,12 @@ def test_a_long_source_is_read(bench: Bench) -> None:
     assert verdict.reason == "wrong_values", verdict.message
 
 
-@pytest.mark.parametrize("width", [500, pytest.param(4600, marks=pytest.mark.slow)])
-def test_a_live_module_may_be_large(width: int) -> None:
+def test_a_live_module_may_be_large(cpu: Cpu) -> None:
+    width = 4600
     module = torch.nn.Linear(width, width)
 
     async def load() -> int:
-        async with Judge(Task.from_module(module, [torch.rand(2, width)]), Cpu()) as judge:
+        async with Judge(Task.from_module(module, [torch.rand(2, width)]), cpu) as judge:
             return judge.info.state[0].tensor.shape[0]
 
     assert asyncio.run(load()) == width
@@ -109,14 +109,14 @@ def test_what_a_machine_lacks_is_said(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_what_nobody_waits_for_yet_comes_after_the_first_verdict(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cpu: Cpu
 ) -> None:
     monkeypatch.setattr("kernelwright.judge.judge.HEAD_START", 120.0)
     path = tmp_path / "task.py"
     path.write_text(AFFINE)
 
     async def first() -> bool:
-        async with Judge(Task.load(path), Cpu()) as judge:
+        async with Judge(Task.load(path), cpu) as judge:
             await judge.graph("default")
             later = asyncio.ensure_future(judge.fairness())
             verdict = await judge.evaluate(Candidate(source=HONEST, language="cpp"))

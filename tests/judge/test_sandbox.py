@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 from pathlib import Path
+from typing import Any
 
 import pytest
 from judge_bench import Bench
@@ -11,61 +13,91 @@ from judge_sources import AFFINE, torch_only
 from kernelwright.home import home
 from kernelwright.judge import sandbox
 
-REPORT = "raise RuntimeError('RESULT ' + repr({expression}))"
+ASKED = {
+    "connect": "socket.create_connection(('127.0.0.1', 9), timeout=1)",
+    "write beside the judge": "pathlib.Path({folder!r}, 'x').write_text('x')",
+    "write /etc": "pathlib.Path('/etc/kernelwright-test').write_text('x')",
+    "write the libraries": "pathlib.Path(torch.__file__).with_name('evil.py').write_text('x')",
+    "write /tmp": "pathlib.Path('/tmp/left-behind').write_text('x')",
+    "see the store": "os.path.exists({store!r})",
+    "processes": "sorted(int(p) for p in os.listdir('/proc') if p.isdigit())",
+    "fork": "os.fork()",
+    "start a program": "subprocess.run(['true'])",
+    "capabilities": "[line for line in open('/proc/self/status') if line.startswith('CapEff')]",
+    "environment": "[name for name in os.environ if 'KERNELWRIGHT' in name]",
+    "home": "os.environ['HOME']",
+    "descriptors": "[os.path.realpath('/proc/self/fd/' + f).split(':')[0] for f in os.listdir('/proc/self/fd')]",
+}
+TRY = """
+import os, pathlib, socket, subprocess
+
+def attempt(work):
+    try:
+        return work()
+    except OSError as error:
+        return type(error).__name__
+"""
 
 
-def ask(bench: Bench, expression: str, before: str = "import os, socket, subprocess, pathlib") -> str:
-    """What an expression is worth inside a candidate's forward."""
-    body = ["try:", f"    value = ({expression})", "except OSError as error:", "    value = type(error).__name__"]
-    verdict = bench.evaluate(AFFINE, torch_only(*body, REPORT.format(expression="value"), before=before))
+def ask(bench: Bench, **expressions: str) -> dict[str, Any]:
+    """What expressions are worth inside a candidate's forward."""
+    table = "{" + ", ".join(f"{name!r}: attempt(lambda: {text})" for name, text in expressions.items()) + "}"
+    verdict = bench.evaluate(AFFINE, torch_only(f"raise RuntimeError('RESULT ' + repr({table}))", before=TRY))
     assert verdict.reason == "crashed", verdict
-    return verdict.message.split("RESULT ", 1)[1]
+    found: dict[str, Any] = ast.literal_eval(verdict.message.split("RESULT ", 1)[1])
+    return found
 
 
-def test_no_network(bench: Bench) -> None:
-    assert "Error" in ask(bench, "socket.create_connection(('127.0.0.1', 9), timeout=1)")
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("elsewhere")
 
 
-def test_no_writing_outside_tmp(bench: Bench, tmp_path: Path) -> None:
-    assert "Error" in ask(bench, f"pathlib.Path({str(tmp_path)!r}, 'x').write_text('x')")
-    assert "Error" in ask(bench, "pathlib.Path('/etc/kernelwright-test').write_text('x')")
-    assert "Error" in ask(bench, "pathlib.Path(torch.__file__).with_name('evil.py').write_text('x')")
-    assert ask(bench, "pathlib.Path('/tmp/x').write_text('x')") == "1"
+@pytest.fixture(scope="module")
+def found(bench: Bench, folder: Path) -> dict[str, Any]:
+    """Everything that is asked, in one candidate."""
+    store = home() / "kernelwright-test"
+    store.write_text("secret")
+    return ask(bench, **{name: text.format(folder=str(folder), store=str(store)) for name, text in ASKED.items()})
 
 
-def test_tmp_is_its_own(bench: Bench) -> None:
-    ask(bench, "pathlib.Path('/tmp/left-behind').write_text('x')")
+def test_no_network(found: dict[str, Any]) -> None:
+    assert "Error" in found["connect"]
 
-    assert ask(bench, "os.path.exists('/tmp/left-behind')") == "False"
+
+def test_no_writing_outside_tmp(found: dict[str, Any], folder: Path) -> None:
+    assert all("Error" in found[f"write {what}"] for what in ("beside the judge", "/etc", "the libraries"))
+    assert found["write /tmp"] == 1
+    assert not list(folder.iterdir())
+
+
+def test_tmp_is_its_own(bench: Bench, found: dict[str, Any]) -> None:
+    assert found["write /tmp"] == 1
+    assert ask(bench, left="os.path.exists('/tmp/left-behind')") == {"left": False}
     assert not Path("/tmp/left-behind").exists()
 
 
-def test_the_store_is_out_of_sight(bench: Bench) -> None:
-    (home() / "kernelwright-test").write_text("secret")
-
-    assert ask(bench, f"os.path.exists({str(home() / 'kernelwright-test')!r})") == "False"
+def test_the_store_is_out_of_sight(found: dict[str, Any]) -> None:
+    assert found["see the store"] is False
 
 
-def test_no_other_process_in_sight(bench: Bench) -> None:
-    pids = ask(bench, "sorted(int(p) for p in os.listdir('/proc') if p.isdigit())")
-
-    assert pids == "[1]"
+def test_no_other_process_in_sight(found: dict[str, Any]) -> None:
+    assert found["processes"] == [1]
 
 
-def test_no_new_processes(bench: Bench) -> None:
-    assert "Error" in ask(bench, "os.fork()")
-    assert "Error" in ask(bench, "subprocess.run(['true'])")
+def test_no_new_processes(found: dict[str, Any]) -> None:
+    assert "Error" in found["fork"]
+    assert "Error" in found["start a program"]
 
 
-def test_no_capabilities(bench: Bench) -> None:
-    status = ask(bench, "[line for line in open('/proc/self/status') if line.startswith('CapEff')]")
+def test_no_capabilities(found: dict[str, Any]) -> None:
+    (line,) = found["capabilities"]
+    assert int(line.split()[1], 16) == 0
 
-    assert int(status.split("\\t")[1].split("\\n")[0], 16) == 0
 
-
-def test_environment_is_an_allow_list(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "KERNELWRIGHT" not in ask(bench, "list(os.environ)")
-    assert ask(bench, "os.environ['HOME']") == "'/tmp'"
+def test_environment_is_an_allow_list(found: dict[str, Any]) -> None:
+    assert found["environment"] == []
+    assert found["home"] == "/tmp"
 
 
 def test_level_is_one_that_doctor_can_explain() -> None:
@@ -75,9 +107,9 @@ def test_level_is_one_that_doctor_can_explain() -> None:
     assert bool(level.missing) == bool(level.remedy)
 
 
-def test_it_inherits_its_own_line_to_the_judge_and_no_other(bench: Bench) -> None:
-    names = ask(bench, "[os.path.realpath('/proc/self/fd/' + fd).split(':')[0] for fd in os.listdir('/proc/self/fd')]")
+def test_it_inherits_its_own_line_to_the_judge_and_no_other(found: dict[str, Any]) -> None:
+    names = " ".join(found["descriptors"])
 
-    assert names.count("/proc/self/fd/socket") + names.count("socket") == 1, names
+    assert names.count("socket") == 1, names
     assert "pipe" not in names
     assert "eventpoll" not in names

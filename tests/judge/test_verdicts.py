@@ -8,7 +8,7 @@ from judge_sources import AFFINE, HONEST, OWN, torch_only, with_kernel
 
 
 def test_an_honest_kernel_is_accepted_with_its_evidence(bench: Bench) -> None:
-    verdict = bench.evaluate(AFFINE, HONEST)
+    verdict = bench.known(AFFINE, HONEST)
 
     assert verdict.accepted, verdict.message
     assert [stage.status for stage in verdict.stages] == ["passed"] * 6
@@ -84,7 +84,7 @@ REJECTED = {
 def test_what_must_not_pass_does_not(bench: Bench, name: str) -> None:
     source, reason = REJECTED[name]
 
-    verdict = bench.evaluate(AFFINE, source)
+    verdict = bench.known(AFFINE, source)
 
     assert verdict.outcome == "rejected"
     assert reason is None or verdict.reason == reason, verdict.message
@@ -95,7 +95,7 @@ def test_what_must_not_pass_does_not(bench: Bench, name: str) -> None:
 def test_wrong_values_name_the_element(bench: Bench) -> None:
     source, _ = REJECTED["one wrong element"]
 
-    evidence = bench.evaluate(AFFINE, source).evidence
+    evidence = bench.known(AFFINE, source).evidence
 
     assert evidence["element"] == [0, 0]
     assert evidence["got"] - evidence["expected"] == pytest.approx(0.01, rel=1e-3)
@@ -105,7 +105,7 @@ def test_wrong_values_name_the_element(bench: Bench) -> None:
 def test_a_failed_build_names_the_line_of_the_candidate(bench: Bench) -> None:
     source, _ = REJECTED["does not build"]
 
-    verdict = bench.evaluate(AFFINE, source)
+    verdict = bench.known(AFFINE, source)
 
     line = verdict.evidence["line"]
     assert "lung" in source.splitlines()[line - 1]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from kernelwright.judge import wire
+from kernelwright.judge import comparing, wire
 from kernelwright.judge.tensors import BadTensor, Claim, UnknownDtype
 from kernelwright.judge.warden import Allowance, breach
 
@@ -54,6 +54,18 @@ def test_a_tensor_that_cannot_be_is_told_from_one_that_can(change: dict[str, obj
     assert Claim.parse(TENSOR).elements == 6
     with pytest.raises(BadTensor):
         Claim.parse(TENSOR | change)
+
+
+@pytest.mark.parametrize("later", [True, 1e300, None, "x", {}, [1], float("nan")])
+def test_what_is_no_address_of_a_later_call_is_told_from_one(later: object) -> None:
+    assert comparing.spelt_out([[TENSOR], 64]) == [[TENSOR], [TENSOR | {"pointer": 64}]]
+    assert comparing.spelt_out([[TENSOR], later]) is None
+
+
+@pytest.mark.parametrize("state", [None, [1], {}, "x"])
+def test_what_is_no_list_of_parameters_is_told_from_one(state: object) -> None:
+    assert comparing.is_list_of_objects([TENSOR])
+    assert not comparing.is_list_of_objects(state)
 
 
 def test_an_unknown_dtype_is_no_nonsense() -> None:

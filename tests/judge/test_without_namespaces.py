@@ -15,6 +15,7 @@ from judge_sources import HONEST, OWN, torch_only, with_kernel
 
 from kernelwright.home import home
 from kernelwright.judge import landlock, sandbox
+from kernelwright.targets.cpu import Cpu
 
 pytestmark = pytest.mark.skipif(not landlock.protects_files(), reason="the kernel has no Landlock")
 
@@ -56,7 +57,7 @@ except OSError:
 
 
 @pytest.fixture(scope="module")
-def verdicts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def verdicts(tmp_path_factory: pytest.TempPathFactory, cpu: Cpu) -> dict[str, Any]:
     """What the judge says of the candidates here, which share one, since it takes seconds to start."""
     folder = tmp_path_factory.mktemp("limited")
     SECRET.write_text("secret")

@@ -9,7 +9,7 @@ import pytest
 from llm_attempts import accepted, rejected
 
 from kernelwright.judge.verdict import Reason
-from kernelwright.proposers.base import Attempt
+from kernelwright.proposers.base import Attempt, History
 from kernelwright.proposers.llm import feedback, memory
 
 
@@ -50,7 +50,7 @@ class Situation:
     """As much of a context as choosing a memory needs."""
 
     def __init__(self, parents: Sequence[Attempt] = (), history: Sequence[Attempt] = (), seed: int = 0) -> None:
-        self.parents, self.history, self.random = parents, history, random.Random(seed)
+        self.parents, self.history, self.random = parents, History(history), random.Random(seed)
         self.independent = False
 
 
@@ -117,3 +117,20 @@ def test_siblings_are_few_and_the_best_and_the_worst_are_among_them() -> None:
             assert [one.verdict.speedup for one in chosen.others] == [3.0, 2.5, 0.5]
             return
     pytest.fail("siblings never came up")
+
+
+def test_a_history_finds_what_is_asked_of_it() -> None:
+    parent, wrong = accepted(2.0, "p"), rejected("crashed", "w")
+    child = accepted(3.0, "c", parents=(parent.id, wrong.id))
+    slow = accepted(1.0, "s", parents=(parent.id,))
+    history = History([parent, wrong])
+    history.add(child)
+    history.add(slow)
+    assert list(history) == [parent, wrong, child, slow]
+    assert history[-2:] == [child, slow]
+    assert (history.find(child.id), history.find("nothing")) == (child, None)
+    assert list(history.children(parent.id)) == [child, slow]
+    assert list(history.children(wrong.id)) == [child]
+    assert not history.children(slow.id)
+    assert history.best(2) == [parent, child]
+    assert history.best(9) == [parent, child, slow]

@@ -1,19 +1,21 @@
 from __future__ import annotations
 
+import asyncio
 import re
 from pathlib import Path
 
 import pytest
-from kw_scripted import ScriptedJudge, source
+from kw_scripted import GRAPH, INFO, ScriptedJudge, ScriptedTarget, source
 from llm_runs import module, run, whole
 from model_server import Fault, ModelServer, Request, Say
 from rich.console import Console
 
 from kernelwright.errors import StoreError
 from kernelwright.judge.verdict import Verdict
-from kernelwright.proposers.base import Candidate
+from kernelwright.proposers.base import Candidate, Context
 from kernelwright.proposers.llm import outage
-from kernelwright.proposers.llm.call import Prompt, Reply
+from kernelwright.proposers.llm.call import Answerer, BudgetSpent, Prompt, Reply
+from kernelwright.proposers.llm.operator import Operator
 from kernelwright.report import tables
 from kernelwright.report.view import load
 from kernelwright.search import events
@@ -213,3 +215,36 @@ def test_sets_of_prompts_take_turns_and_are_told_apart(store: Store, tmp_path: P
     with console.capture() as shown:
         console.print(tables.run(view))
     assert "usable replies" in shown.get()
+
+
+class Ready(Answerer):
+    """Has a reply at once for as long as there are surprisals."""
+
+    def __init__(self, *surprisals: float | None) -> None:
+        self.left = list(enumerate(surprisals, 1))
+
+    async def ask(self, prompt: Prompt) -> Reply:
+        if not self.left:
+            raise BudgetSpent("calls")
+        number, surprisal = self.left.pop(0)
+        return Reply(number, whole(number).text, "a:b", 1, 1, None, 0.1, "stop", surprisal)
+
+    def used(self, reply: Reply) -> None: ...
+
+    def reward(self, reply: Reply, gain: float) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+def test_of_what_waits_for_the_judge_the_most_surprising_comes_first() -> None:
+    target, models = ScriptedTarget(), Ready(0.1, 0.9, None, 0.5)
+
+    async def notes() -> list[str]:
+        operator = Operator()
+        context = Context(
+            "t", "class Model: ...", INFO, GRAPH, target.info(), target.ceilings(), "cpp", ScriptedJudge.compiled,
+            models=models,
+        )  # fmt: skip
+        return [candidate.note for _ in range(4) async for candidate in operator.propose(context)]
+
+    assert asyncio.run(notes()) == ["2 times", "4 times", "1 times", "3 times"]

@@ -10,7 +10,7 @@ from llm_attempts import accepted, rejected
 
 from kernelwright import choices
 from kernelwright.errors import UsageError
-from kernelwright.proposers.base import Context
+from kernelwright.proposers.base import Context, History
 from kernelwright.proposers.llm import prompts, role
 from kernelwright.proposers.llm.call import Prompt, Reply
 from kernelwright.proposers.llm.memory import Memory
@@ -39,6 +39,7 @@ def context(**changes: Any) -> Context:
         "ceilings": target.ceilings(), "language": "cpp", "compiled": nothing, "random": random.Random(0),
         "guide": "# The guide",
     }  # fmt: skip
+    changes["history"] = History(changes.get("history", ()))
     return Context(**{**values, **changes})
 
 

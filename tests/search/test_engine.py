@@ -250,7 +250,7 @@ def test_proposers_learn_nothing_of_held_out_cases(store: Store) -> None:
         name = "listening"
 
         async def propose(self, context: Context) -> AsyncIterator[Candidate]:
-            seen.append(f"{context.info} {context.history} {context.parents} {context.reference}")
+            seen.append(f"{context.info} {list(context.history)} {context.parents} {context.reference}")
             if len(seen) < 4:
                 yield Candidate(source=source(len(seen)), language="cpp")
 

@@ -10,7 +10,7 @@ import pytest
 
 from kernelwright.judge.verdict import Verdict
 from kernelwright.proposers import params
-from kernelwright.proposers.base import Attempt, Candidate, Context
+from kernelwright.proposers.base import Attempt, Candidate, Context, History
 from kernelwright.proposers.tuner import Tuner
 from kernelwright.targets.base import Ceilings, TargetInfo
 from kernelwright.tasks import Task, TaskInfo, TaskSource
@@ -77,7 +77,7 @@ class Tuning:
                 task_id=TASK.id, reference="",
                 info=TaskInfo(init_inputs=[], cases=(), state=()), graph=None, target=TARGET, ceilings=CEILINGS,
                 language="cpp",
-                compiled=nothing, parents=self.parents, history=tuple(self.history), past=lambda: self.past,
+                compiled=nothing, parents=self.parents, history=History(self.history), past=lambda: self.past,
                 random=random.Random(f"{self.seed} {len(self.proposed)}"),
             )  # fmt: skip
             return [candidate async for candidate in self.tuner.propose(context)]

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import random
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from bisect import insort
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 from pydantic import BaseModel, ConfigDict
 
@@ -45,6 +47,61 @@ class Attempt:
     candidate: Candidate
     verdict: Verdict
 
+    @property
+    def id(self) -> str:
+        """The candidate's, which the verdict repeats: it need not be computed from the source."""
+        return self.verdict.candidate
+
+
+class History(Sequence[Attempt]):
+    """All attempts of a run so far, oldest first. It only grows; what is asked of it takes no longer for that."""
+
+    def __init__(self, attempts: Iterable[Attempt] = ()) -> None:
+        self._attempts: list[Attempt] = []
+        self._places: dict[str, int] = {}
+        self._children: defaultdict[str, list[Attempt]] = defaultdict(list)
+        self._ranked: list[tuple[float, int]] = []
+        """The accepted ones, best first: the speedup below 0, and the place."""
+        for attempt in attempts:
+            self.add(attempt)
+
+    @overload
+    def __getitem__(self, index: int) -> Attempt: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Attempt]: ...
+
+    def __getitem__(self, index: int | slice) -> Attempt | list[Attempt]:
+        return self._attempts[index]
+
+    def __len__(self) -> int:
+        return len(self._attempts)
+
+    def __iter__(self) -> Iterator[Attempt]:
+        return iter(self._attempts)
+
+    def add(self, attempt: Attempt) -> None:
+        """Adds the latest one."""
+        place = self._places[attempt.id] = len(self._attempts)
+        self._attempts.append(attempt)
+        for parent in attempt.candidate.parents:
+            self._children[parent].append(attempt)
+        if attempt.verdict.accepted:
+            insort(self._ranked, (-(attempt.verdict.speedup or 0.0), place))
+
+    def find(self, candidate: str) -> Attempt | None:
+        """The one with this id, if any."""
+        place = self._places.get(candidate)
+        return None if place is None else self._attempts[place]
+
+    def children(self, candidate: str) -> Sequence[Attempt]:
+        """Those that come from the candidate with this id."""
+        return self._children.get(candidate, ())
+
+    def best(self, count: int) -> list[Attempt]:
+        """Up to so many of those that were accepted, the fastest, oldest first."""
+        return [self._attempts[place] for place in sorted(place for _, place in self._ranked[:count])]
+
 
 async def _unjudged(candidate: Candidate) -> Attempt:
     raise LookupError(f"nobody judges {candidate.id} here")
@@ -73,7 +130,7 @@ class Context:
     language: str
     compiled: Callable[[], Awaitable[str | None]]
     parents: Sequence[Attempt] = ()
-    history: Sequence[Attempt] = ()
+    history: History = field(default_factory=History)
     verdict: Callable[[Candidate], Awaitable[Attempt]] = _unjudged
     past: Callable[[], Sequence[Attempt]] = tuple
     tolerance: Tolerance = field(default_factory=Tolerance)

@@ -59,11 +59,11 @@ class Tuner(Proposer):
     async def propose(self, context: Context) -> AsyncIterator[Candidate]:
         """At most one candidate."""
         for attempt in context.history:
-            family, parameters = self._read(attempt.candidate) or ("", None)
+            family, parameters = self._read(attempt) or ("", None)
             if parameters is not None and family in self._studies:
                 self._studies[family].learn(parameters, attempt)
         for parent in context.parents:
-            family, parameters = self._read(parent.candidate) or ("", None)
+            family, parameters = self._read(parent) or ("", None)
             if parameters is None or parent.candidate.language != context.language:
                 continue
             if family not in self._studies:
@@ -73,25 +73,26 @@ class Tuner(Proposer):
                 yield _child(parent.candidate, parameters, point)
                 return
 
-    def _read(self, candidate: Candidate) -> tuple[str, Parameters] | None:
+    def _read(self, attempt: Attempt) -> tuple[str, Parameters] | None:
         """The candidate's family and parameters; None where it declares none that can be used."""
-        if candidate.id not in self._declared:
+        if attempt.id not in self._declared:
+            candidate = attempt.candidate
             try:
                 parameters = params.read(candidate.source)
             except ParametersError:  # the judge's verdict on it stands, it just cannot be tuned
                 parameters = None
-            self._declared[candidate.id] = (_family(candidate, parameters), parameters) if parameters else None
-        return self._declared[candidate.id]
+            self._declared[attempt.id] = (_family(candidate, parameters), parameters) if parameters else None
+        return self._declared[attempt.id]
 
     def _begin(self, family: str, parameters: Parameters, context: Context) -> _Study:
         """A study that knows what this run and earlier ones found out about the family."""
         study = _Study(parameters, context.random.getrandbits(32))
         for attempt in context.history:
-            known = self._read(attempt.candidate)
+            known = self._read(attempt)
             if known and known[0] == family:
                 study.learn(known[1], attempt)
         for attempt in context.past():
-            known = self._read(attempt.candidate)
+            known = self._read(attempt)
             if known and set(known[1].space) == set(parameters.space):
                 same = attempt.verdict.task == context.task_id and attempt.verdict.target == context.target.key
                 study.recall(known[1].values, attempt.verdict if same and known[0] == family else None)
@@ -119,9 +120,9 @@ class _Study:
 
     def learn(self, parameters: Parameters, attempt: Attempt) -> None:
         """Takes in a result of this run, once."""
-        if attempt.candidate.id in self._learnt:
+        if attempt.id in self._learnt:
             return
-        self._learnt.add(attempt.candidate.id)
+        self._learnt.add(attempt.id)
         point, verdict = self._point(parameters.values), attempt.verdict
         value = _objective(verdict)
         if point in self._asked:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from kernelwright import registry
 from kernelwright.errors import KernelwrightError, StoreError, TaskError, UsageError
-from kernelwright.proposers.base import Attempt, Candidate, Context
+from kernelwright.proposers.base import Attempt, Candidate, Context, History
 from kernelwright.search import events, wins
 from kernelwright.search.feed import Feed
 from kernelwright.search.interrupts import Interrupts
@@ -222,7 +222,7 @@ class _Engine:
         self.guide = registry.load("languages", sitting.settings.language)().guide()
         self.reference, self.info = sitting.task.reference, judge.info.shown
         self.signature = signature(exported)
-        self.history = [_shown(node.attempt) for node in sitting.graph]
+        self.history = History(_shown(node.attempt) for node in sitting.graph)
         self.news = asyncio.Event()
         self.stop = AnyOf((Evaluations(), WallTime(), NearFloor(), NoProgress(sitting.settings.patience)))
         # One place: a candidate is asked for when one is taken, so that proposers know as much as they can.
@@ -351,7 +351,7 @@ class _Engine:
         finally:
             del sitting.trying[number]
         sitting.evaluated(number, candidate, verdict, reused=known is not None)
-        self.history.append(_shown(Attempt(candidate, verdict)))
+        self.history.add(_shown(Attempt(candidate, verdict)))
         self.news.set()
         self.news = asyncio.Event()
         self._end(self.stop.reason(sitting.graph, sitting.budget))

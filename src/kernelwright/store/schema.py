@@ -113,7 +113,7 @@ class NodeRow(Base):
     """
 
     __tablename__ = "nodes"
-    __table_args__ = (UniqueConstraint("run_id", "candidate_id"),)
+    __table_args__ = (UniqueConstraint("run_id", "candidate_id"), Index("nodes_by_place", "run_id", "place"))
     run_id: Mapped[str] = mapped_column(ForeignKey("runs.id"), primary_key=True)
     number: Mapped[int] = mapped_column(primary_key=True)
     candidate_id: Mapped[str] = mapped_column(ForeignKey("candidates.id"))

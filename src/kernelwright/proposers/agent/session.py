@@ -41,7 +41,7 @@ class Session:
 
     def __init__(self, context: Context, start: Attempt | None) -> None:
         self.workspace, self.over = Workspace(context, start), False
-        self._context, self._base = context, (start.verdict.candidate,) if start else ()
+        self._context, self._base = context, (start.id,) if start else ()
         self._supervisor = Supervisor(speed(start))
         self._turns: list[Turn] = [_template("opening", start=start and _shown(start))]
         self._suggested = {*self._base}
@@ -51,7 +51,7 @@ class Session:
     def resumed(cls, context: Context, prompt: Prompt) -> Session | None:
         """The conversation that a recorded prompt belongs to, as it was then; None where it began at a version that
         the run does not have."""
-        start = next((each for each in context.history if each.verdict.candidate in prompt.base), None)
+        start = context.history.find(prompt.base[0]) if prompt.base else None
         if prompt.base and start is None:
             return None
         session = cls(context, start)
@@ -156,7 +156,7 @@ class Session:
         """What others than the agent have written, the fastest first."""
         for attempt in sorted(self._context.history, key=speed, reverse=True):
             if attempt.candidate.proposer != NAME:
-                yield attempt.verdict.candidate, {"version": _shown(attempt)}
+                yield attempt.id, {"version": _shown(attempt)}
 
     def _passages(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """What is known about the task's operations, best first."""
@@ -173,7 +173,7 @@ class Session:
 def _shown(attempt: Attempt) -> dict[str, str]:
     candidate = attempt.candidate
     return {
-        "id": attempt.verdict.candidate,
+        "id": attempt.id,
         "proposer": candidate.proposer,
         "note": candidate.note,
         "source": candidate.source.strip("\n"),

@@ -149,7 +149,7 @@ class CheckOut(Arguments):
         """See `Arguments`."""
         attempt = workspace.find(self.version)
         workspace.check_out(attempt)
-        return f"The working version is `{attempt.verdict.candidate}` now: {feedback.summary(attempt)}."
+        return f"The working version is `{attempt.id}` now: {feedback.summary(attempt)}."
 
 
 class Evaluate(Arguments):
@@ -227,4 +227,4 @@ def _line(attempt: Attempt, workspace: Workspace) -> str:
     parents = f", from {', '.join(parent[:6] for parent in candidate.parents)}" if candidate.parents else ""
     note = f", {candidate.note}" if candidate.note else ""
     mark = " (your lineage's head)" if workspace.is_head(attempt) else ""
-    return f"`{attempt.verdict.candidate}`{mark} by {candidate.proposer}{parents}{note}: {feedback.summary(attempt)}"
+    return f"`{attempt.id}`{mark} by {candidate.proposer}{parents}{note}: {feedback.summary(attempt)}"

@@ -36,7 +36,7 @@ class Workspace:
         Raises:
             UsageError: there is none, or several.
         """
-        found = [attempt for attempt in self.attempts() if attempt.verdict.candidate.startswith(version)]
+        found = [attempt for attempt in self.attempts() if attempt.id.startswith(version)]
         if len(found) != 1:
             what = f"{len(found)} versions begin with" if found else "there is no version"
             raise UsageError(f"{what} {version!r}", remedy="`nodes` lists them")
@@ -44,7 +44,7 @@ class Workspace:
 
     def is_head(self, attempt: Attempt) -> bool:
         """Whether it is the head of the lineage."""
-        return self.head is not None and self.head.verdict.candidate == attempt.verdict.candidate
+        return self.head is not None and self.head.id == attempt.id
 
     def change(self, text: str) -> None:
         """Makes the working version from a whole module, or from search and replace blocks.
@@ -66,19 +66,18 @@ class Workspace:
         """
         if not self.source:
             raise UsageError("there is no working version yet", remedy="`write` one")
-        parents = (self._origin.verdict.candidate,) if self._origin else ()
+        parents = (self._origin.id,) if self._origin else ()
         language = self.context.language
         return Candidate(source=self.source, language=language, proposer=NAME, parents=parents, note=idea)
 
     def known(self, candidate: Candidate) -> Attempt | None:
         """The verdict that the run has on it already."""
-        wanted = candidate.id
-        return next((attempt for attempt in self.attempts() if attempt.verdict.candidate == wanted), None)
+        return self.context.history.find(candidate.id)
 
     def judged(self, attempt: Attempt) -> str:
         """Takes the verdict on the working version; says it in words."""
         self._origin = attempt
-        return f"Version `{attempt.verdict.candidate}`. {feedback.told(attempt)}\n\n{self._standing(attempt)}".strip()
+        return f"Version `{attempt.id}`. {feedback.told(attempt)}\n\n{self._standing(attempt)}".strip()
 
     def commit(self) -> str:
         """Makes the working version the head of the lineage.
@@ -99,7 +98,7 @@ class Workspace:
             )
         self.head = attempt
         self.commits += 1
-        return f"Committed: the lineage's head is `{attempt.verdict.candidate}`, {speed(attempt):.2f}x."
+        return f"Committed: the lineage's head is `{attempt.id}`, {speed(attempt):.2f}x."
 
     def _standing(self, attempt: Attempt) -> str:
         if not attempt.verdict.accepted:

@@ -7,12 +7,11 @@ failed coming first, since its repair is the cheapest gain.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from kernelwright.proposers.base import Attempt, Context
+from kernelwright.proposers.base import Attempt, Context, History
 
 Kind = Literal["repair", "inherit", "siblings", "combine", "clean_slate"]
 
@@ -37,7 +36,7 @@ class Memory:
     def base(self) -> tuple[str, ...]:
         """The ids of the versions that this step's candidate comes from; what it changes, it changes in the first."""
         joined = (self.parent, *self.others) if self.kind == "combine" else (self.parent,)
-        return tuple(one.candidate.id for one in joined if one is not None)
+        return tuple(one.id for one in joined if one is not None)
 
 
 def choose(context: Context, proposer: str, taken: Collection[str] = ()) -> Memory:
@@ -45,15 +44,14 @@ def choose(context: Context, proposer: str, taken: Collection[str] = ()) -> Memo
     versions in `taken` are being mended already, or it was of no use."""
     if context.independent:
         return Memory("clean_slate")
-    failed = [one for one in _broken(context.history, proposer) if one.candidate.id not in taken]
-    started = any(attempt.verdict.accepted for attempt in context.history)
+    failed, started = _broken(context.history, proposer, taken), bool(context.history.best(1))
     if failed and (context.random.random() < _REPAIR if context.parents else not started):
-        return Memory("repair", failed[-1])
+        return Memory("repair", failed)
     if not context.parents:
         return Memory("clean_slate")
     parent = context.parents[0]
     siblings = _siblings(context.history, parent)
-    mates = [one for one in context.parents[1:] if one.candidate.id != parent.candidate.id]
+    mates = [one for one in context.parents[1:] if one.id != parent.id]
     possible: dict[Kind, tuple[Attempt, ...]] = {"inherit": (), "clean_slate": ()}
     possible |= {"siblings": siblings} if siblings else {}
     possible |= {"combine": (mates[0],)} if mates else {}
@@ -62,49 +60,49 @@ def choose(context: Context, proposer: str, taken: Collection[str] = ()) -> Memo
     return Memory(kind, None if kind == "clean_slate" else parent, possible[kind])
 
 
-def recalled(history: Sequence[Attempt], base: Sequence[str]) -> Memory:
+def recalled(history: History, base: Sequence[str]) -> Memory:
     """The memory of a step of an earlier sitting, as far as its `base` tells."""
-    known = {attempt.candidate.id: attempt for attempt in history if attempt.candidate.id in base}
-    found = [known[each] for each in base if each in known]
+    found = [attempt for attempt in map(history.find, base) if attempt is not None]
     if not found:
         return Memory("clean_slate")
     kind: Kind = "combine" if found[1:] else "inherit" if found[0].verdict.accepted else "repair"
     return Memory(kind, found[0], tuple(found[1:]))
 
 
-def _broken(history: Sequence[Attempt], proposer: str) -> list[Attempt]:
-    """Rejected versions of this proposer that nobody has taken up and that are worth mending, oldest first."""
-    known = {attempt.candidate.id: attempt for attempt in history}
-    taken = Counter(parent for attempt in history for parent in attempt.candidate.parents)
-    return [
-        attempt
-        for attempt in history
-        if attempt.candidate.proposer == proposer
-        and not attempt.verdict.accepted
-        and attempt.verdict.reason not in _HOPELESS
-        and not taken[attempt.candidate.id]
-        and _failures(attempt, known) < _REPAIRS
-    ]
+def _broken(history: History, proposer: str, taken: Collection[str]) -> Attempt | None:
+    """The latest rejected version of this proposer that nobody has taken up and that is worth mending."""
+    for attempt in reversed(history):
+        verdict = attempt.verdict
+        if (
+            not verdict.accepted
+            and attempt.candidate.proposer == proposer
+            and verdict.reason not in _HOPELESS
+            and attempt.id not in taken
+            and not history.children(attempt.id)
+            and _failures(attempt, history) < _REPAIRS
+        ):
+            return attempt
+    return None
 
 
-def _failures(attempt: Attempt, known: dict[str, Attempt]) -> int:
+def _failures(attempt: Attempt, history: History) -> int:
     """How many rejected versions end in this one, itself included."""
     count = 0
     here: Attempt | None = attempt
     while here is not None and not here.verdict.accepted:
         count += 1
         parents = here.candidate.parents
-        here = known.get(parents[0]) if parents else None
+        here = history.find(parents[0]) if parents else None
     return count
 
 
-def _siblings(history: Sequence[Attempt], parent: Attempt) -> tuple[Attempt, ...]:
+def _siblings(history: History, parent: Attempt) -> tuple[Attempt, ...]:
     """Other attempts on the same parent, or the parent's own siblings: the best and the worst tell most."""
-    families = (parent.candidate.id, *parent.candidate.parents[:1])
     found = [
         attempt
-        for attempt in history
-        if attempt.candidate.id != parent.candidate.id and set(attempt.candidate.parents[:1]) & set(families)
+        for family in (parent.id, *parent.candidate.parents[:1])
+        for attempt in history.children(family)
+        if attempt.id != parent.id and attempt.candidate.parents[0] == family
     ]
     found.sort(key=lambda attempt: attempt.verdict.speedup or 0.0, reverse=True)
     return tuple(found if len(found) <= _SIBLINGS else [*found[: _SIBLINGS - 1], found[-1]])

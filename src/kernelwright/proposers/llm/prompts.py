@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 from kernelwright import format as fmt
 from kernelwright.knowledge.document import Kind
 from kernelwright.knowledge.learning import plain_names
-from kernelwright.proposers.base import Attempt, Context
+from kernelwright.proposers.base import Attempt, Context, History
 from kernelwright.proposers.llm import feedback
 from kernelwright.proposers.llm.call import Prompt, Reply
 from kernelwright.proposers.llm.memory import Memory
@@ -194,7 +193,7 @@ def _question(context: Context, memory: Memory) -> str:
 
 
 def _of_the_search(context: Context, work: Work, templates: Templates) -> dict[str, Any]:
-    parent, history = work.memory.parent, () if work.sample else context.history
+    parent, history = work.memory.parent, History() if work.sample else context.history
     tried = _tried(history)
     version = partial(_version, templates=templates)
     return {
@@ -205,16 +204,16 @@ def _of_the_search(context: Context, work: Work, templates: Templates) -> dict[s
     }
 
 
-def _tried(history: Sequence[Attempt]) -> list[Attempt]:
+def _tried(history: History) -> list[Attempt]:
     """The best and the latest attempts, in their order."""
-    ranked = sorted(history, key=lambda attempt: attempt.verdict.speedup or 0.0, reverse=True)
-    chosen = {id(attempt) for attempt in (*ranked[: _TRIED // 2], *history[-_TRIED // 2 :])}
-    return [attempt for attempt in history if id(attempt) in chosen]
+    latest = history[-_TRIED // 2 :]
+    known = {attempt.id for attempt in latest}
+    return [*(attempt for attempt in history.best(_TRIED // 2) if attempt.id not in known), *latest]
 
 
 def _named(attempt: Attempt) -> dict[str, str]:
     candidate = attempt.candidate
-    return {"id": candidate.id[:6], "proposer": candidate.proposer, "note": candidate.note}
+    return {"id": attempt.id[:6], "proposer": candidate.proposer, "note": candidate.note}
 
 
 def _version(attempt: Attempt, templates: Templates) -> dict[str, str]:

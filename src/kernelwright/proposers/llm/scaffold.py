@@ -49,11 +49,18 @@ class _Step:
         """Whether its last reply can be used and nobody has acted on it, for want of another."""
         return bool(self.usable) and self.usable[-1] is self.reply and not self.work.notes.source
 
+    @property
+    def surprise(self) -> float:
+        """The surprisal of the reply that its candidate is in, 0 where that is not known. A step that ended without a
+        candidate waits for no other."""
+        return (self.usable[-1].surprisal or 0.0) if self.work.notes.source else math.inf
+
 
 class Scaffold(Proposer):
     """Keeps `AT_ONCE` steps under way, also from one call of `propose` to the next, and yields the candidate of each as
     it comes, until the limits on calls, tokens or money are reached. First of all come the replies that an earlier
-    sitting paid for and did not use.
+    sitting paid for and did not use. Where several wait for the judge, the one that surprised its model most is first
+    (arXiv 2602.07670).
 
     A reply counts as used when the next reply of its step has arrived or its candidate has been taken, so that none is
     paid twice when a run is resumed. Where calls fail for reasons that pass, a step at a time is tried now and then.
@@ -138,7 +145,7 @@ class Scaffold(Proposer):
         self._started += 1
         chosen = memory.choose(context, self.name, self._mended)
         if chosen.kind == "repair" and chosen.parent is not None:
-            self._mended.add(chosen.parent.candidate.id)
+            self._mended.add(chosen.parent.id)
         alike = sum(
             (each.work.memory.kind, each.work.memory.base) == (chosen.kind, chosen.base) for each in self._steps
         )
@@ -185,13 +192,14 @@ class Scaffold(Proposer):
 
     def _prompt(self, role: Role, step: _Step) -> Prompt:
         parent = step.work.memory.parent
-        earlier = self._sketches.get(parent.candidate.id, "") if parent else ""
+        earlier = self._sketches.get(parent.id, "") if parent else ""
         return prompts.build(role, self._context, step.work, step.templates, earlier)
 
     async def _ended(self) -> _Step:
-        """The next step that has ended, of those that have the one that began first. Raises what went wrong in it."""
+        """The next step that has ended: of several the one whose candidate surprised its model most, of equals the one
+        that began first. Raises what went wrong in it."""
         await asyncio.wait([step.task for step in self._steps], return_when=asyncio.FIRST_COMPLETED)
-        step = next(step for step in self._steps if step.task.done())
+        step = max((step for step in self._steps if step.task.done()), key=lambda step: step.surprise)
         self._steps.remove(step)
         step.task.result()
         return step
@@ -224,14 +232,13 @@ class Scaffold(Proposer):
             return
         parent = step.work.memory.parent
         if passing and parent is not None:
-            self._mended.discard(parent.candidate.id)
+            self._mended.discard(parent.id)
         self._outages.failed(failure)
 
     def _learn(self, models: Answerer) -> None:
         """Tells which models brought what was faster than its parent: the logarithm of the gain, 0 where it was not."""
         for attempt in self._context.history[len(self._speedups) :]:
-            candidate = attempt.candidate
-            speedup = self._speedups[candidate.id] = attempt.verdict.speedup or 0.0
-            before = max([1.0, *(self._speedups.get(parent, 0.0) for parent in candidate.parents)])
-            for reply in self._waiting.pop(candidate.id, ()):
+            speedup = self._speedups[attempt.id] = attempt.verdict.speedup or 0.0
+            before = max([1.0, *(self._speedups.get(parent, 0.0) for parent in attempt.candidate.parents)])
+            for reply in self._waiting.pop(attempt.id, ()):
                 models.reward(reply, math.log(max(1.0, speedup / before)))
