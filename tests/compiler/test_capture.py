@@ -105,7 +105,7 @@ def test_state_structure_and_constants_survive(tmp_path, headers):
 
 
 @pytest.mark.slow
-def test_several_cases_dispatch_and_other_shapes_have_a_graph_of_their_own(tmp_path):
+def test_several_cases_dispatch_and_other_shapes_have_a_graph_of_their_own(tmp_path, headers):
     shapes = [(True, [(5, 33)]), (True, [(7, 33)]), (False, [(12, 33)]), (False, [(1, 33)])]
     answer = in_process(captured, Norm, str(tmp_path), headers, shapes)
     assert isinstance(answer, dict), answer

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -21,7 +22,7 @@ _SEARCH, _DIVIDE, _REPLACE = (
 )
 _MOST_BLOCKS = 100
 _IDEA = re.compile(r"^[ \t]*[*_#> ]*idea[*_ ]*:[*_ ]*(?P<idea>\S.*)$", re.MULTILINE | re.IGNORECASE)
-_IDEA_WITHIN, _NOTE_CHARACTERS = 4000, 200
+_IDEA_WITHIN, _NOTE_CHARACTERS = 4000, 300
 _CLASS = re.compile(r"^class ModelNew\b", re.MULTILINE)
 _TASK_CLASS = re.compile(r"^class Model\b", re.MULTILINE)
 _CONTEXT_LINES = 2
@@ -64,13 +65,18 @@ def read(text: str, base: str = "") -> Written:
         raise ReplyProblem(f"the module cannot be read as Python: {error}") from error
     if not _CLASS.search(source):
         raise ReplyProblem("the module defines no `class ModelNew`")
-    idea = _IDEA.search(text[:_IDEA_WITHIN])
-    return Written(source, note(idea["idea"].strip(" *_")) if idea else "")
+    return Written(source, idea(text))
 
 
-def note(idea: str) -> str:
+def idea(text: str) -> str:
+    """What a reply says of itself in its line `Idea: ...`; empty where it has none."""
+    found = _IDEA.search(text[:_IDEA_WITHIN])
+    return note(found["idea"].strip(" *_")) if found else ""
+
+
+def note(said: str) -> str:
     """What a model says of a candidate, on one short line."""
-    return " ".join(idea.split())[:_NOTE_CHARACTERS]
+    return textwrap.shorten(said[:_IDEA_WITHIN], _NOTE_CHARACTERS, placeholder=" …")
 
 
 def task(text: str) -> str:

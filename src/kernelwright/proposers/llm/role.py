@@ -69,7 +69,7 @@ def _candidate(text: str, notes: Notes, base: str, _: TargetInfo) -> Notes:
 
 
 def _sketch(text: str, notes: Notes, _: str, device: TargetInfo) -> Notes:
-    """The last block that is a sketch, as it was understood."""
+    """The last block that is a sketch, with its comments, which tell the Coder why."""
     blocks = [block for block in reply.fenced(text) if block.lstrip().startswith("sketch")]
     if not blocks:
         raise ReplyProblem("there is no block of code that begins with `sketch NAME`")
@@ -79,7 +79,7 @@ def _sketch(text: str, notes: Notes, _: str, device: TargetInfo) -> Notes:
         raise ReplyProblem(f"the sketch cannot be read:\n{error}") from error
     if problems := sketch.check(made, sketch.memories(device)):
         raise ReplyProblem("the sketch does not hold:\n" + "\n".join(map(str, problems)))
-    return replace(notes, sketch=sketch.write(made))
+    return replace(notes, sketch=blocks[-1].strip("\n"), idea=reply.idea(text))
 
 
 def _finding(text: str, notes: Notes, _: str, __: TargetInfo) -> Notes:

@@ -12,8 +12,9 @@ from abc import abstractmethod
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
-from kernelwright.proposers.base import Candidate, Context, Proposer
+from kernelwright.proposers.base import Attempt, Candidate, Context, Proposer
 from kernelwright.proposers.llm import memory, prompts
 from kernelwright.proposers.llm.call import Answerer, BudgetSpent, CallFailed, Prompt, Reply
 from kernelwright.proposers.llm.outage import Outages, passes
@@ -43,6 +44,8 @@ class _Step:
     failure: CallFailed | None = None
     spent: bool = False
     task: asyncio.Task[None] = field(init=False)
+    verdict: asyncio.Future[Attempt] = field(init=False)
+    """On its candidate, once that has been yielded."""
 
     @property
     def unfinished(self) -> bool:
@@ -57,17 +60,18 @@ class _Step:
 
 
 class Scaffold(Proposer):
-    """Keeps `AT_ONCE` steps under way, also from one call of `propose` to the next, and yields the candidate of each as
-    it comes, until the limits on calls, tokens or money are reached. First of all come the replies that an earlier
-    sitting paid for and did not use. Where several wait for the judge, the one that surprised its model most is first
-    (arXiv 2602.07670).
+    """Keeps `AT_ONCE` steps under way, until the verdict on their candidate and also from one call of `propose` to the
+    next, so that each begins with what the judge said of those before it; yields the candidate of each as it comes,
+    until the limits on calls, tokens or money are reached. First of all come the replies that an earlier sitting paid
+    for and did not use. Where several wait for the judge, the one that surprised its model most is first (arXiv
+    2602.07670).
 
     A reply counts as used when the next reply of its step has arrived or its candidate has been taken, so that none is
     paid twice when a run is resumed. Where calls fail for reasons that pass, a step at a time is tried now and then.
     """
 
     asks_models = takes_prompts = True
-    patience = 2 * AT_ONCE
+    patience = 4 * AT_ONCE
     roles: tuple[Role, ...]
 
     def __init__(self) -> None:
@@ -78,8 +82,8 @@ class Scaffold(Proposer):
         self._paid: deque[tuple[Prompt, Reply]] = deque()
         self._mended: set[str] = set()
         """Versions that a step was to mend."""
-        self._waiting: dict[str, list[Reply]] = {}
-        """The replies that candidates without a verdict come from."""
+        self._waiting: dict[str, _Step] = {}
+        """The steps of candidates without a verdict."""
         self._sketches: dict[str, str] = {}
         self._speedups: dict[str, float] = {}
         """Of all attempts that were learnt from."""
@@ -92,7 +96,8 @@ class Scaffold(Proposer):
         """Who acts after `last` (None: who begins); None when the step is at its end."""
 
     async def propose(self, context: Context) -> AsyncIterator[Candidate]:
-        """The candidate of the next step that ends, if it has a new one; it may have begun with earlier parents.
+        """The candidate of the next step that ends, if it has a new one; it may have begun with earlier parents. None,
+        too, when a verdict comes first, since there may be better parents then.
 
         Raises:
             MachineError: no call has succeeded for a while.
@@ -105,11 +110,9 @@ class Scaffold(Proposer):
             self._sets = [open_templates(where) for where in context.prompts or (SHIPPED,)]
             self._paid.extend(each for each in models.unused() if self._role(each[0].purpose))
         self._context = context
-        self._learn(models)
         self._spent = False
         self._top_up(models)
-        while self._steps:
-            step = await self._ended()
+        while step := await self._ended():
             candidate = self._new(step)
             if candidate is not None:
                 yield candidate
@@ -120,18 +123,23 @@ class Scaffold(Proposer):
 
     async def close(self) -> None:
         """See `Proposer`."""
-        steps, self._steps = self._steps, []
-        for step in steps:
-            step.task.cancel()
-        await asyncio.gather(*(step.task for step in steps), return_exceptions=True)
+        under_way, self._steps = self._under_way, []
+        for each in under_way:
+            each.cancel()
+        await asyncio.gather(*under_way, return_exceptions=True)
+
+    @property
+    def _under_way(self) -> list[asyncio.Future[Any]]:
+        return [*(step.task for step in self._steps), *(step.verdict for step in self._waiting.values())]
 
     def _role(self, name: str) -> Role | None:
         return next((role for role in self.roles if role.name == name), None)
 
     def _top_up(self, models: Answerer) -> None:
         """Starts steps until there are enough."""
+        self._learn(models)
         pause_s = self._outages.pause_s
-        while len(self._steps) < (1 if pause_s else AT_ONCE) and not self._spent:
+        while len(self._steps) + len(self._waiting) < (1 if pause_s else AT_ONCE) and not self._spent:
             step = self._step()
             step.task = asyncio.ensure_future(self._run(step, models, pause_s))
             self._steps.append(step)
@@ -146,9 +154,8 @@ class Scaffold(Proposer):
         chosen = memory.choose(context, self.name, self._mended)
         if chosen.kind == "repair" and chosen.parent is not None:
             self._mended.add(chosen.parent.id)
-        alike = sum(
-            (each.work.memory.kind, each.work.memory.base) == (chosen.kind, chosen.base) for each in self._steps
-        )
+        under_way = [each.work.memory for each in (*self._steps, *self._waiting.values())]
+        alike = sum((each.kind, each.base) == (chosen.kind, chosen.base) for each in under_way)
         # A number of its own, after those of earlier sittings: the same prompt might get the same reply.
         self._sample = max(self._sample, len(context.history)) + 1
         return _Step(Work(chosen, alike=alike, sample=self._sample if context.independent else 0), templates)
@@ -195,11 +202,15 @@ class Scaffold(Proposer):
         earlier = self._sketches.get(parent.id, "") if parent else ""
         return prompts.build(role, self._context, step.work, step.templates, earlier)
 
-    async def _ended(self) -> _Step:
+    async def _ended(self) -> _Step | None:
         """The next step that has ended: of several the one whose candidate surprised its model most, of equals the one
-        that began first. Raises what went wrong in it."""
-        await asyncio.wait([step.task for step in self._steps], return_when=asyncio.FIRST_COMPLETED)
-        step = max((step for step in self._steps if step.task.done()), key=lambda step: step.surprise)
+        that began first. None where a verdict comes before, or nothing is under way. Raises what went wrong in it."""
+        if under_way := self._under_way:
+            await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
+        ended = [step for step in self._steps if step.task.done()]
+        if not ended:
+            return None
+        step = max(ended, key=lambda step: step.surprise)
         self._steps.remove(step)
         step.task.result()
         return step
@@ -216,7 +227,8 @@ class Scaffold(Proposer):
         )
         if not notes.source or candidate.id in self._speedups or candidate.id in self._waiting:
             return None
-        self._waiting[candidate.id] = step.usable
+        step.verdict = asyncio.ensure_future(self._context.verdict(candidate))
+        self._waiting[candidate.id] = step
         self._sketches |= {candidate.id: notes.sketch} if notes.sketch else {}
         return candidate
 
@@ -240,5 +252,8 @@ class Scaffold(Proposer):
         for attempt in self._context.history[len(self._speedups) :]:
             speedup = self._speedups[attempt.id] = attempt.verdict.speedup or 0.0
             before = max([1.0, *(self._speedups.get(parent, 0.0) for parent in attempt.candidate.parents)])
-            for reply in self._waiting.pop(attempt.id, ()):
+            step = self._waiting.pop(attempt.id, None)
+            for reply in step.usable if step else ():
                 models.reward(reply, math.log(max(1.0, speedup / before)))
+        # What nobody judges is not waited for.
+        self._waiting = {name: step for name, step in self._waiting.items() if not step.verdict.done()}
