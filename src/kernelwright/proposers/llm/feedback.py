@@ -11,6 +11,8 @@ from kernelwright.proposers.llm.templates import Templates, shipped
 
 _AROUND = 3
 """Lines of the source before and after the one that a compiler complains about."""
+_BUSY = 1.5
+"""Ends of an interval further apart than this factor are the machine's doing."""
 _MOST = 1500
 """Characters of any one thing that is quoted."""
 
@@ -64,6 +66,7 @@ def _accepted(verdict: Verdict) -> dict[str, Any]:
         "speedup": verdict.speedup or 0.0,
         "low": low,
         "high": high,
+        "busy": high > _BUSY * low,
         "timings": [_case(timing) for timing in verdict.timings],
         "coverage": verdict.coverage,
         "library_calls": verdict.library_calls,

@@ -28,6 +28,7 @@ _TRIED = 12
 _PASSAGES = 4
 _LOOKED_UP: tuple[Kind, ...] = ("guidance", "win", "lesson")
 """The other kinds are in every prompt."""
+_PRODUCTS, _PRODUCTS_WEIGH = ("mm", "addmm", "bmm", "baddbmm", "convolution"), 3
 _SOURCE_CHARACTERS, _DIFFERENCE_CHARACTERS = 60_000, 6_000
 _CUT_OFF = "length"
 _NAMES = {"cpp": "C++"}
@@ -187,6 +188,8 @@ def _passages(context: Context, memory: Memory) -> list[dict[str, str]]:
 def _question(context: Context, memory: Memory) -> str:
     """What to look up: the task's operations, and what is wrong or slow."""
     operations = plain_names(context.graph.operations if context.graph else [])
+    # Where there are products, they are most of the work, and a page on one weighs more than on the sums around it.
+    operations += tuple(name for name in operations if name in _PRODUCTS) * _PRODUCTS_WEIGH
     verdict = memory.parent.verdict if memory.parent else None
     trouble = f"{verdict.reason} {verdict.message[:200]}" if verdict and not verdict.accepted else "faster"
     return f"{' '.join(operations)} {trouble}"
