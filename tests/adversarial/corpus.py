@@ -86,18 +86,20 @@ def right(cheat: Cheat, verdict: Verdict, honest: Verdict) -> bool:
 def has_advantage(verdict: Verdict, honest: Verdict) -> bool:
     """Whether it was accepted and is clearly faster than the honest part, and than the reference, which anybody may
     use."""
-    if not verdict.accepted or verdict.speedup_ci is None:
-        return False
-    earned = honest.speedup_ci[1] if honest.speedup_ci else 1.0
-    return verdict.speedup_ci[0] > SLACK * max(earned, 1.0)
+    return _ahead(verdict, honest, 0, 1)
 
 
 def may_have_advantage(verdict: Verdict, honest: Verdict) -> bool:
     """Whether its interval reaches above what the honest part, or the reference, earns for certain."""
+    return _ahead(verdict, honest, 1, 0)
+
+
+def _ahead(verdict: Verdict, honest: Verdict, own: int, theirs: int) -> bool:
+    """By these ends of the two intervals: 0 the low one, 1 the high one."""
     if not verdict.accepted or verdict.speedup_ci is None:
         return False
-    earned = honest.speedup_ci[0] if honest.speedup_ci else 1.0
-    return verdict.speedup_ci[1] > SLACK * max(earned, 1.0)
+    earned = honest.speedup_ci[theirs] if honest.speedup_ci else 1.0
+    return verdict.speedup_ci[own] > SLACK * max(earned, 1.0)
 
 
 def _header(path: Path, source: str) -> dict[str, str]:

@@ -16,6 +16,7 @@ from kernelwright.proposers.base import Attempt, Candidate
 from kernelwright.proposers.llm import feedback, prompts
 from kernelwright.proposers.llm.call import Tool, ToolCall, clean
 from kernelwright.proposers.llm.reply import ReplyProblem, note
+from kernelwright.proposers.llm.templates import fenced
 
 _MOST_SHOWN = 60_000
 """Characters of one result."""
@@ -57,9 +58,9 @@ class ReadGuide(Arguments):
 
     def apply(self, workspace: Workspace) -> str:
         """See `Arguments`."""
-        context = workspace.context
-        known = context.library.always(context.language, context.target.name) if context.library else []
-        return "\n\n".join([context.guide, *(f"# {document.title}\n\n{document.text}" for document in known)])
+        known = prompts.documents(workspace.context)
+        texts = (f"# {document['title']}\n\n{document['text']}" for document in known)
+        return "\n\n".join([workspace.context.guide, *texts])
 
 
 class ListNodes(Arguments):
@@ -86,8 +87,8 @@ class ReadNode(Arguments):
     def apply(self, workspace: Workspace) -> str:
         """See `Arguments`."""
         attempt = workspace.find(self.version)
-        source = attempt.candidate.source.strip("\n")
-        return f"{_line(attempt, workspace)}\n\n{feedback.told(attempt)}\n\n```python\n{source}\n```"
+        source = fenced(attempt.candidate.source, "python")
+        return f"{_line(attempt, workspace)}\n\n{feedback.told(attempt)}\n\n{source}"
 
 
 class SearchKnowledge(Arguments):
@@ -114,8 +115,8 @@ class Write(Arguments):
 
     def apply(self, workspace: Workspace) -> str:
         """See `Arguments`."""
-        fenced = self.source.lstrip().startswith("```")
-        workspace.change(self.source if fenced else f"{_FENCE}\n{self.source.rstrip()}\n{_FENCE}")
+        is_block = self.source.lstrip().startswith("```")
+        workspace.change(self.source if is_block else f"{_FENCE}\n{self.source.rstrip()}\n{_FENCE}")
         return f"The working version has {len(workspace.source.splitlines())} lines now."
 
 

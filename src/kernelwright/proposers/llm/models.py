@@ -25,11 +25,11 @@ from kernelwright.proposers.llm.call import (
 )
 from kernelwright.proposers.llm.config import FILE, CallSettings, Configuration
 from kernelwright.proposers.llm.limits import Budget, Limits, Spent
+from kernelwright.proposers.llm.outage import passes
 
 if TYPE_CHECKING:
     from kernelwright.proposers.llm.endpoint import Endpoint
 
-_WORTH_REPEATING: frozenset[Reason] = frozenset({"timeout", "rate_limited", "server", "disconnected"})
 _HOPELESS: frozenset[Reason] = frozenset({"auth", "quota"})
 
 
@@ -81,7 +81,7 @@ class Models(Answerer):
             except CallFailed as failure:
                 said = f"; the last one brought no reply: {failure}"
                 self._note(arm, failure, tried)
-                if failure.reason not in _WORTH_REPEATING or tried == self._settings.tries:
+                if not passes(failure) or tried == self._settings.tries:
                     raise
         raise AssertionError("there is at least one try")
 
@@ -147,7 +147,7 @@ class Models(Answerer):
         self._learn(arm.endpoint.spec, failure.usage, gain=0.0)
         if failure.reason in _HOPELESS:
             arm.out = failure
-        if failure.reason in _WORTH_REPEATING:
+        if passes(failure):
             wait = failure.retry_after
             if wait is None:
                 wait = self._settings.backoff_s * 2.0 ** min(tried - 1, 30) * random.uniform(0.5, 1.0)

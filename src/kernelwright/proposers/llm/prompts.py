@@ -49,7 +49,7 @@ def build(role: Role, context: Context, work: Work, templates: Templates, earlie
         **vars(work.notes),
         "language": language(context),
         "guide": context.guide,
-        "documents": _documents(context),
+        "documents": documents(context),
         "passages": _passages(context, work.memory),
         "earlier_sketch": earlier_sketch,
         "kind": work.memory.kind,
@@ -170,7 +170,7 @@ def _of_the_device(context: Context) -> dict[str, Any]:
     }
 
 
-def _documents(context: Context) -> list[dict[str, str]]:
+def documents(context: Context) -> list[dict[str, str]]:
     """Those that are in every prompt."""
     found = context.library.always(context.language, context.target.name) if context.library else ()
     return [{"title": each.title, "text": each.text} for each in found]
