@@ -15,12 +15,19 @@ TASKS = Path(__file__).resolve().parent / "tasks"
 
 
 @asynccontextmanager
-async def judged(path: Path) -> AsyncIterator[tuple[Judge, Candidate | None]]:
-    """A judge of the task, and the catalogue's first kernel; None where it has none."""
-    task = Task.load(path)
+async def judging(path: Path) -> AsyncIterator[Judge]:
+    """A judge of the task, which has not drawn or answered anything yet."""
     target = registry.load("targets", "cpu")()
     target.ceilings()
-    async with Judge(task, target) as judge:
-        graph = await judge.graph(judge.info.tune_case.name)
-        context = Context(task.id, "", judge.info.shown, graph, target.info(), target.ceilings(), "cpp", judge.compiled)
-        yield judge, await anext(registry.load("proposers", "catalogue")().propose(context), None)
+    async with Judge(Task.load(path), target) as judge:
+        yield judge
+
+
+async def first_kernel(judge: Judge) -> Candidate | None:
+    """The catalogue's first kernel for the judge's task; None where it has none."""
+    graph = await judge.graph(judge.info.tune_case.name)
+    target = judge.target
+    context = Context(
+        judge.task.id, "", judge.info.shown, graph, target.info(), target.ceilings(), "cpp", judge.compiled
+    )
+    return await anext(registry.load("proposers", "catalogue")().propose(context), None)

@@ -21,7 +21,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from first_kernel import TASKS, judged
+from first_kernel import TASKS, first_kernel, judging
 from kernelwright.judge.verdict import Verdict
 
 CHECKS = ("run", "compare", "hold_out", "audit")
@@ -43,7 +43,8 @@ class Row:
 
 async def measure(path: Path, repeats: int) -> Row | None:
     """Judges the catalogue's first candidate `repeats` times; None where it has none."""
-    async with judged(path) as (judge, candidate):
+    async with judging(path) as judge:
+        candidate = await first_kernel(judge)
         if candidate is None:
             return None
         await judge.evaluate(candidate)  # what is done once a task: the reference's answers, the pool of inputs

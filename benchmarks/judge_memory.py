@@ -4,8 +4,8 @@
     python benchmarks/judge_memory.py --tasks 'rms*'
 
 Memory is what the judge's process and everything it has started hold (PSS, shared pages counted once), sampled twenty
-times a second, over what they hold before the first candidate is judged. `own` is one call's inputs, state and outputs;
-`adds` is how many times that the judge holds beyond the candidate's own.
+times a second, over what they hold when the judge has started and has not drawn or answered anything. `own` is one
+call's inputs, state and outputs; `adds` is how many times that the judge holds beyond the candidate's own.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from first_kernel import TASKS, judged
+from first_kernel import TASKS, first_kernel, judging
 from kernelwright.judge import memory
 
 INTERVAL_S = 0.05
@@ -79,11 +79,12 @@ class Peak:
 
 async def measure(path: Path) -> Row | None:
     """Judges the catalogue's first candidate; None where it has none."""
-    async with judged(path) as (judge, candidate):
-        if candidate is None:
-            return None
+    async with judging(path) as judge:
         before = held()
         with Peak() as peak:
+            candidate = await first_kernel(judge)
+            if candidate is None:
+                return None
             await judge.evaluate(candidate)
         return Row(path.stem, judge.info.tune_case.bytes / 1e6, (peak.most - before) / 1e6)
 

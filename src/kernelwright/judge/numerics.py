@@ -18,7 +18,7 @@ from __future__ import annotations
 import ctypes
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +32,9 @@ Float64 = npt.NDArray[np.float64]
 
 REFERENCE_MULTIPLE_MAX, REFERENCE_MULTIPLE_MEAN = 4.0, 3.0
 """How many times the reference's own error an honest kernel may leave: another order of summation, another exp."""
+PARTIAL_SUMS = 8.0
+"""Partial sums that torch adds up at least (the lanes of a vector). One chain of K additions leaves √(K / 8) times as
+much, which counts where what follows magnifies it (rows added up after their mean was taken off)."""
 FIXED_MAX, FIXED_MEAN = 8.0, 2.0
 """Units of roundoff that elementary functions and the final rounding may leave."""
 SUM_MAX, SUM_MEAN = 4.0, 1.0
@@ -236,7 +239,22 @@ def bound(reference: Errors, dtype: str, terms: float, tolerance: Tolerance, cha
     sums = min(unit, ACCUMULATOR)
     top = FIXED_MAX * unit + max(SUM_MAX * root, CHAIN_MAX * chain) * sums
     mean = FIXED_MEAN * unit + max(SUM_MEAN * root, CHAIN_MEAN * chain) * sums
-    top, mean = max(REFERENCE_MULTIPLE_MAX * reference.max, top), max(REFERENCE_MULTIPLE_MEAN * reference.mean, mean)
+    growth = max(1.0, chain / PARTIAL_SUMS) ** 0.5
+    top = max(REFERENCE_MULTIPLE_MAX * growth * reference.max, top)
+    mean = max(REFERENCE_MULTIPLE_MEAN * growth * reference.mean, mean)
     if tolerance.allow_tf32:
         top, mean = max(top, FIXED_MAX * TF32_ROUNDOFF), max(mean, TF32_ROUNDOFF)
     return Bound(top, mean, reference.max, reference.mean)
+
+
+def narrowed(exact: Array, dtype: str, bound: Bound) -> tuple[Array, Bound]:
+    """The answer to a `dtype` output rounded to float32, and what is then allowed; both as they were where float32
+    cannot say it (wider outputs, complex ones, values beyond its range)."""
+    if dtype not in ("float32", "float16", "bfloat16"):
+        return exact, bound
+    with np.errstate(over="ignore"):
+        narrow = exact.astype(np.float32)
+    if not finite(narrow, "float32"):
+        return exact, bound
+    unit = UNIT_ROUNDOFF["float32"]
+    return narrow, replace(bound, max=bound.max + unit, mean=bound.mean + unit / 2)

@@ -25,20 +25,24 @@ from kernelwright.tasks import CaseInfo, Task, TaskInfo
 LOAD_TIMEOUT, FORWARD_TIMEOUT = 120.0, 300.0
 GIB = 1 << 30
 Terms = tuple[float, float]
-"""About how many terms an output element sums, and the most that are added up without a product."""
+"""About how many terms an output element sums, and the most that one operation adds up without a product."""
 COPIES = 8
 """Memory that judging takes, in sizes of everything that one call reads and writes: the judge's own, the reference and
 its float64 twin, the candidate."""
 TIES = "sparse"
 """The distribution with many equal values."""
-FIRST = "signed"
-"""The distribution that gives most away: used wherever it can be."""
+ALWAYS = ("signed", "clustered")
+"""The distributions that give most away (a task's own signs; approximations fitted to its density): used wherever they
+can be, however busy the machine is."""
 ANSWERS_SECONDS, DISTRIBUTIONS_BYTES = 2.0, 3 << 28
-"""Time for the answers on further distributions of one case, and bytes that their calls move; one is always used."""
+"""Time for the answers on further distributions of one case, and bytes that their calls move."""
 DRAWN_BYTES = 16 << 20
 """Inputs that are drawn at a time."""
 ANSWERS_BYTES = 3 << 30
 """Memory for answers kept between candidates; the oldest are computed again when it is exceeded."""
+KEPT_WIDE = 16 << 20
+"""Bytes up to which an answer is kept in float64; larger ones are rounded to float32, and what that rounding
+leaves is added to what is allowed: answers are most of what judging a large task holds."""
 
 
 class ReferenceSide:
@@ -171,7 +175,8 @@ class ReferenceSide:
     def distributions(self, case: CaseInfo) -> list[str]:
         """Further ways to draw inputs for a case, besides the task's own, with their answers known by then.
 
-        As many as can be answered, and written into a worker, in a short time: all of them for small tasks.
+        Those of `ALWAYS`, and of the others as many as can be answered, and written into a worker, in a short time:
+        all of them for small tasks.
         """
         if case.name not in self._distributions:
             reply = self.call("distributions", FORWARD_TIMEOUT, case=case.name, seed=self._seed())
@@ -179,8 +184,8 @@ class ReferenceSide:
             chosen: list[str] = []
             start = time.monotonic()
             for name in offered:
-                spent = time.monotonic() - start
-                if chosen and (spent > ANSWERS_SECONDS or (len(chosen) + 1) * case.bytes > DISTRIBUTIONS_BYTES):
+                spent, moved = time.monotonic() - start, (len(chosen) + 1) * case.bytes
+                if name not in ALWAYS and (spent > ANSWERS_SECONDS or moved > DISTRIBUTIONS_BYTES):
                     break
                 if self.answer(case, name) is not None:
                     chosen.append(name)
@@ -189,9 +194,9 @@ class ReferenceSide:
         return self._distributions[case.name]
 
     def _order(self, names: Iterable[str]) -> list[str]:
-        """Where not all are used, nobody knows which will be, the first one apart."""
+        """Where not all are used, nobody knows which will be, those of `ALWAYS` apart, which come first."""
         with self._lock:
-            return sorted(self.seeds.permutation(sorted(names)).tolist(), key=FIRST.__ne__)
+            return sorted(self.seeds.permutation(sorted(names)).tolist(), key=lambda name: name not in ALWAYS)
 
     def _seed(self) -> int:
         with self._lock:
@@ -237,7 +242,7 @@ class ReferenceSide:
             return None
         if exact is None or [_shape(array) for array in exact] != [_shape(array) for array in own]:
             exact = [None] * len(own)
-        terms = _terms(case, self.info), case.terms
+        terms = case.terms, case.chain
         columns = zip(found, own, exact, strict=True)
         outputs = tuple(self._expected(leaf, array, best, terms) for leaf, array, best in columns)
         aliases = bool(answered["aliases"])
@@ -293,6 +298,8 @@ class ReferenceSide:
         flat = np.ascontiguousarray(array).reshape(-1)
         own = numerics.errors(lambda start, stop: flat[start:stop], dtype, best, magnitude)
         bound = numerics.bound(own, dtype, terms[0], self.task.tolerance, terms[1])
+        if best.nbytes > KEPT_WIDE:
+            best, bound = numerics.narrowed(best, dtype, bound)
         return Expected(shape, dtype, np.ascontiguousarray(best), other, magnitude, bound, argument=argument)
 
     def _expected_state(self, exact: dict[str, Array | None], terms: Terms) -> dict[str, Expected]:
@@ -323,15 +330,6 @@ def task_error(task: Task, details: dict[str, Any]) -> TaskError:
 def new_seeds(seed: int | None) -> np.random.Generator:
     """The judge's own generator: from the operating system's entropy unless a run must be repeatable."""
     return np.random.default_rng(secrets.randbits(128) if seed is None else seed)
-
-
-def _terms(case: CaseInfo, task: TaskInfo) -> float:
-    """About how many terms an output element sums: by FLOPs (products), by elements in over elements out (reductions);
-    what earlier calls have left in the state goes in, too."""
-    out = sum(int(np.prod(tensor.shape, dtype=np.int64)) for tensor in case.outputs)
-    inward = sum(int(np.prod(arg.tensor.shape, dtype=np.int64)) for arg in case.inputs if arg.tensor)
-    inward += sum(int(np.prod(state.tensor.shape, dtype=np.int64)) for state in task.state if state.mutated)
-    return max(1.0, case.flops / 2 / max(out, 1), inward / max(out, 1))
 
 
 def leaves(reply: dict[str, Any]) -> list[dict[str, Any]]:

@@ -55,11 +55,13 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.steps: list[_Step] = []
         self.written: set[int] = set()
         """Storages that in-place operations changed."""
-        self.terms = 1.0
+        self.chain = 1.0
         """The most numbers that one operation adds up for one of its results, matrix products apart."""
         self.arbitrary = False
         """Whether an operation may choose any of several equal values."""
         self._alive: list[Any] = []
+        self._behind: dict[int, float] = {}
+        """Numbers that were added up for an element of each storage, operation after operation."""
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -81,7 +83,7 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return  # a view
         self.written |= {storage(tensor) for tensor in changed}
         self.arbitrary |= func.overloadpacket in _ARBITRARY
-        self.terms = max(self.terms, _terms(func, args, operands, results))
+        self._note_terms(func, args, kwargs, operands, [*results, *changed])
         unread = {id(tensor) for tensor in changed} if func.overloadpacket in _OVERWRITES else set()
         most = {id(operands[0]): _most_read(func, operands, results)} if operands else {}
         reads = tuple(
@@ -90,6 +92,26 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if id(operand) not in unread
         )
         self.steps.append(_Step(reads, frozenset(storage(tensor) for tensor in (*results, *changed))))
+
+    def _note_terms(
+        self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], operands: list[Tensor], results: list[Tensor]
+    ) -> None:
+        """Adds what an operation adds up to what lies behind its operands: rounding errors of sums that follow each
+        other add up."""
+        count = _PRODUCTS.get(func.overloadpacket)
+        if count is None:
+            added = max(1.0, _terms(func, args, operands, results))
+            self.chain = max(self.chain, added)
+        else:
+            made = results[0] if len(results) == 1 else results
+            added = max(1.0, count(*args, **kwargs, out_val=made) / 2 / max(results[0].numel(), 1))
+        before = max((self._behind.get(storage(operand), 0.0) for operand in operands), default=0.0)
+        for result in results:
+            self._behind[storage(result)] = max(before + added, self._behind.get(storage(result), 0.0))
+
+    def terms(self, goals: Iterable[Tensor]) -> float:
+        """The most numbers that were added up on the way to an element of `goals`, one operation after another."""
+        return max((self._behind.get(storage(goal), 1.0) for goal in goals), default=1.0)
 
     def read_bytes(self, sources: Iterable[Tensor], goals: Iterable[Tensor]) -> int:
         """Bytes of `sources` that what is in `goals` depends on, each read once."""
@@ -169,3 +191,7 @@ def _view(tensor: Tensor) -> object:
 def flop_counter() -> FlopCounterMode:
     """Torch's counter, which lacks recurrent layers."""
     return FlopCounterMode(display=False, custom_mapping=dict(host_recurrent.FLOPS))
+
+
+_PRODUCTS = flop_counter().flop_registry
+"""How torch counts the FLOPs of products and convolutions."""

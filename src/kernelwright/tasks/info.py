@@ -40,8 +40,9 @@ class CaseInfo(Data):
 
     `flops` counts matrix products and convolutions (torch's counter; elementwise work is not in it).
     `read_bytes` and `written_bytes` are the least traffic: every input, parameter and buffer that forward reads, and
-    every output, moved once. `terms` is the most numbers that an operation other than a product adds up for one result
-    (a softmax or a norm does so inside, whatever the size of its output).
+    every output, moved once. `terms` is the most numbers that are added up on the way to an element of an output, one
+    operation after another; `chain` the most that one operation other than a product adds up (a softmax or a norm does
+    so inside, whatever the size of its output).
     """
 
     name: str
@@ -55,6 +56,7 @@ class CaseInfo(Data):
     """Of what is read, the part that every call finds in the same place: parameters and buffers."""
     written_bytes: int
     terms: float = 1.0
+    chain: float = 1.0
     arbitrary: bool = False
     """Whether forward may choose any of several equal values (top-k): inputs with ties have several right answers."""
 
