@@ -5,8 +5,9 @@
 
 No other proposer takes part. Each search begins with what ships and nothing else: no knowledge of the user's, and none
 of what the searches before it found. `best_of_n` is the operator under the policy of that name: samples that know
-nothing of each other. The runs are kept in build/scaffolds/kernelwright.db; KERNELWRIGHT_STORE=sqlite:///PATH with
-`kernelwright show` shows them.
+nothing of each other. Which way comes first is turned with the seed, since whoever answers by hand remembers. At the
+end of a task the ways' winners are timed side by side, which is what the speedups are from. The runs are kept in
+build/scaffolds/kernelwright.db; KERNELWRIGHT_STORE=sqlite:///PATH with `kernelwright show` shows them.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -26,9 +27,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from kernelwright import KernelwrightError
+from kernelwright import KernelwrightError, registry
 from kernelwright import format as fmt
 from kernelwright.home import home
+from kernelwright.judge.judge import Judge
+from kernelwright.proposers.base import Candidate
 from kernelwright.proposers.llm.config import Configuration, configure
 from kernelwright.proposers.llm.limits import Limits
 from kernelwright.search import Settings, search
@@ -45,7 +48,7 @@ app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
 
 @dataclass(frozen=True)
 class Row:
-    """One search. Speedups are those of the final comparison; None where no candidate was accepted."""
+    """One search. Speedups are from the comparison of all ways' winners; None where no candidate was accepted."""
 
     task: str
     way: str
@@ -54,9 +57,11 @@ class Row:
     failed: int
     evaluated: int
     accepted: int
-    over_eager: float | None
-    over_compile: float | None
     tokens: int
+    over_eager: float | None = None
+    interval: tuple[float, float] | None = None
+    """Of `over_eager`, 95 %."""
+    over_compile: float | None = None
 
 
 @contextmanager
@@ -73,8 +78,8 @@ def fresh_home() -> Iterator[None]:
             os.environ["KERNELWRIGHT_HOME"] = str(user)
 
 
-def measure(path: str, way: str, models: Configuration, seed: int, store: Store) -> Row:
-    """Searches once."""
+def measure(path: str, way: str, models: Configuration, seed: int, store: Store) -> tuple[Row, Candidate | None]:
+    """Searches once; the row without speedups, and the winner."""
     scaffold, policy = WAYS[way]
     calls = models.limits.calls
     assert calls is not None
@@ -83,9 +88,8 @@ def measure(path: str, way: str, models: Configuration, seed: int, store: Store)
     )
     task = Task.load(path)
     result = asyncio.run(search(task, settings, store))
-    best = result.best.candidate.id if result.best else ""
-    row, spent = result.comparison.row(best) if result.comparison else None, store.spent(result.run)
-    return Row(
+    spent = store.spent(result.run)
+    row = Row(
         task=task.name,
         way=way,
         run=result.run,
@@ -93,22 +97,46 @@ def measure(path: str, way: str, models: Configuration, seed: int, store: Store)
         failed=spent.failed,
         evaluated=result.evaluated,
         accepted=sum(node.verdict.accepted for node in result.graph),
-        over_eager=row.speedup if row else None,
-        over_compile=row.speedup_over_compile if row else None,
         tokens=spent.input_tokens + spent.output_tokens,
     )
+    return row, result.best.candidate if result.best else None
+
+
+async def race(path: str, found: Sequence[tuple[Row, Candidate | None]]) -> list[Row]:
+    """The rows with the speedups of their winners, timed side by side."""
+    winners = {winner.id: winner for _, winner in found if winner is not None}
+    if not winners:
+        return [row for row, _ in found]
+    async with Judge(Task.load(path), registry.load("targets", "cpu")()) as judge:
+        comparison = await judge.compare(list(winners.values()))
+    rows = []
+    for row, winner in found:
+        timed = comparison.row(winner.id) if winner is not None else None
+        if timed is not None:
+            row = replace(  # noqa: PLW2901 (the row with its speedups)
+                row, over_eager=timed.speedup, interval=timed.speedup_ci, over_compile=timed.speedup_over_compile
+            )
+        rows.append(row)
+    return rows
+
+
+def turned(seed: int) -> list[str]:
+    """The ways, in the order of a search with this seed."""
+    first = seed % len(WAYS)
+    return [*list(WAYS)[first:], *list(WAYS)[:first]]
 
 
 def table(rows: Sequence[Row]) -> Table:
     """As people read it."""
     made = Table(box=None, pad_edge=False)
-    headings = ("task", "way", "calls", "candidates", "accepted", "over eager", "over torch.compile", "tokens")
+    headings = ("task", "way", "calls", "candidates", "accepted", "over eager", "", "over torch.compile", "tokens")
     for rank, heading in enumerate(headings):
         made.add_column(heading, justify="right" if rank > 1 else "left", header_style="dim")
     for each in rows:
         counts = map(str, (each.calls, each.evaluated, each.accepted))
-        speedups = map(fmt.speedup, (each.over_eager, each.over_compile))
-        made.add_row(each.task, each.way, *counts, *speedups, fmt.count(each.tokens))
+        eager, compiled = map(fmt.speedup, (each.over_eager, each.over_compile))
+        between = "" if each.interval is None else "{} .. {}".format(*map(fmt.speedup, each.interval))
+        made.add_row(each.task, each.way, *counts, eager, between, compiled, fmt.count(each.tokens))
     return made
 
 
@@ -118,7 +146,7 @@ def main(
     model: Annotated[list[str], typer.Option(metavar="PROVIDER:NAME", help="May be repeated.")],
     calls: Annotated[int, typer.Option(min=1, help="Calls for each search.")],
     base_url: Annotated[str | None, typer.Option(metavar="URL", help="The models' endpoint.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of every search.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of every search; also turns the order of the ways.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
 ) -> None:
     """The same budget of calls for each way of asking a model."""
@@ -129,10 +157,12 @@ def main(
         models = models.model_copy(update={"call": models.call.model_copy(update={"timeout_s": PATIENCE_S})})
         with closing(Store(f"sqlite:///{FOLDER / 'kernelwright.db'}")) as store:
             for path in tasks:
-                for way in WAYS:
+                found = []
+                for way in turned(seed):
                     with fresh_home():
-                        rows.append(measure(path, way, models, seed, store))
-                    typer.echo(json.dumps(asdict(rows[-1])), err=True)
+                        found.append(measure(path, way, models, seed, store))
+                    typer.echo(json.dumps(asdict(found[-1][0])), err=True)
+                rows += asyncio.run(race(path, found))
     except KernelwrightError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(error.exit_code) from error
