@@ -34,8 +34,11 @@ TIES = "sparse"
 ALWAYS = ("signed", "clustered")
 """The distributions that give most away (a task's own signs; approximations fitted to its density): used wherever they
 can be, however busy the machine is."""
-ANSWERS_SECONDS, DISTRIBUTIONS_BYTES = 2.0, 3 << 28
-"""Time for the answers on further distributions of one case, and bytes that their calls move."""
+DISTRIBUTIONS_BYTES, DISTRIBUTIONS_FLOPS = 3 << 28, 1 << 36
+"""Bytes that calls on further distributions of one case move, and FLOPs of their answers: a second or two. A busy
+machine must not get by with fewer."""
+ANSWERS_SECONDS = 30.0
+"""Time for those answers where bytes and FLOPs do not tell how long they take (loops in Python)."""
 DRAWN_BYTES = 16 << 20
 """Inputs that are drawn at a time."""
 ANSWERS_BYTES = 3 << 30
@@ -175,8 +178,7 @@ class ReferenceSide:
     def distributions(self, case: CaseInfo) -> list[str]:
         """Further ways to draw inputs for a case, besides the task's own, with their answers known by then.
 
-        Those of `ALWAYS`, and of the others as many as can be answered, and written into a worker, in a short time:
-        all of them for small tasks.
+        Those of `ALWAYS`, and of the others as many as move few bytes and take few FLOPs: all of them for most tasks.
         """
         if case.name not in self._distributions:
             reply = self.call("distributions", FORWARD_TIMEOUT, case=case.name, seed=self._seed())
@@ -184,8 +186,9 @@ class ReferenceSide:
             chosen: list[str] = []
             start = time.monotonic()
             for name in offered:
-                spent, moved = time.monotonic() - start, (len(chosen) + 1) * case.bytes
-                if name not in ALWAYS and (spent > ANSWERS_SECONDS or moved > DISTRIBUTIONS_BYTES):
+                count = len(chosen) + 1
+                dear = count * case.bytes > DISTRIBUTIONS_BYTES or count * case.flops > DISTRIBUTIONS_FLOPS
+                if name not in ALWAYS and (dear or time.monotonic() - start > ANSWERS_SECONDS):
                     break
                 if self.answer(case, name) is not None:
                     chosen.append(name)
