@@ -72,7 +72,7 @@ def _asking(scaffold: str, prompts: Sequence[str]) -> dict[str, Any]:
             remedy=f"leave them out, or choose {' or '.join(others)}",
         )
     proposers = (*Settings.model_fields["proposers"].default, scaffold)
-    return {"proposers": proposers, "prompts": _prompts(prompts)}
+    return {"proposers": proposers, "prompts": _prompts(prompts, scaffold)}
 
 
 def models(
@@ -103,13 +103,19 @@ def replay(source: str, record: Record, scaffold: str | None = None, prompts: Se
     return {"replay": source, "seed": record.seed, **_asking(scaffold or record.scaffold or SCAFFOLD, prompts)}
 
 
-def _prompts(folders: Sequence[str]) -> tuple[str, ...]:
-    """Where the sets of templates are, also seen from another folder."""
+def _prompts(folders: Sequence[str], scaffold: str) -> tuple[str, ...]:
+    """Where the sets of templates are, also seen from another folder; each has one at least that the scaffold uses."""
     from kernelwright.proposers.llm.templates import SHIPPED, open_templates
 
     found = tuple(each if each == SHIPPED else str(Path(each).resolve()) for each in folders)
     for where in found:
-        open_templates(where)
+        templates = open_templates(where)
+        if where != SHIPPED and not templates.own & (used := registry.load("proposers", scaffold).templates(templates)):
+            raise UsageError(
+                f"the scaffold {scaffold} uses none of these templates",
+                where=where,
+                remedy=f"it uses {', '.join(sorted(used))}",
+            )
     return found
 
 

@@ -5,6 +5,7 @@ The model's text runs nowhere but where all tasks run, in the sandbox.
 
 from __future__ import annotations
 
+import asyncio
 import re
 import secrets
 import tempfile
@@ -89,6 +90,9 @@ async def draft(words: str, configuration: Configuration, target: str, tell: Tel
         drafting = _Drafting(models, name, target, tell)
         try:
             await drafting.go(prompts.draft(words))
+        except asyncio.CancelledError:  # Ctrl-C
+            tell(f"interrupted, and no task was written; `kernelwright calls {record}` shows what was asked")
+            raise
         except (BudgetSpent, CallFailed) as stopped:
             if drafting.usable is None:
                 raise _nothing(drafting, stopped, record) from stopped

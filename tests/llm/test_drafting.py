@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -10,11 +11,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from model_server import Fault, ModelServer, Say, Script
+from model_server import Fault, ModelServer, Say, Script, Stall
 from typer.testing import CliRunner, Result
 
 from kernelwright.cli import app
+from kernelwright.drafting import draft
 from kernelwright.errors import EXIT_ENVIRONMENT, EXIT_NEGATIVE, EXIT_OK, EXIT_USAGE
+from kernelwright.proposers.llm.config import configure
 
 Serve = Callable[[Script], ModelServer]
 PLUGIN = Path(__file__).parents[1] / "search" / "plugin"
@@ -153,3 +156,22 @@ def test_an_unfair_one_goes_back_runs_in_the_sandbox_alone_and_is_not_written_un
     assert "it is no fair test: constant" in server.requests[1].turns[2]
     assert not owned.exists()
     assert not list(Path().glob("*.py"))
+
+
+def test_an_interrupted_draft_says_where_its_calls_are(serve: Serve) -> None:
+    server = serve([Stall()])
+
+    async def interrupted() -> list[str]:
+        lines: list[str] = []
+        models = configure(["openai:scripted"], base_url=server.url)
+        drafting = asyncio.create_task(draft("double it", models, "cpu", lines.append))
+        while not server.requests:
+            await asyncio.sleep(0.01)
+        drafting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await drafting
+        return lines
+
+    (line,) = asyncio.run(interrupted())
+    assert line.startswith("interrupted, and no task was written; `kernelwright calls ")
+    assert Path(line.split("`")[1].split()[-1]).exists()

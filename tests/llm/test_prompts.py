@@ -230,6 +230,21 @@ def test_folders_are_found_again_from_elsewhere_and_checked_before_the_search(tm
         choices.models(["openai:m"], None, None, "agent", prompts=["mine"])
 
 
+def test_templates_of_another_scaffold_are_refused(tmp_path: Path) -> None:
+    Path(tmp_path, "parts").mkdir()
+    for name, theirs in (
+        ("coder.md.j2", "roles"),
+        ("parts/sketch_language.md.j2", "roles"),
+        ("operator.md.j2", "operator"),
+    ):
+        Path(tmp_path, name).write_text("Mine.")
+        other = "operator" if theirs == "roles" else "roles"
+        with pytest.raises(UsageError, match=f"the scaffold {other} uses none of these templates; it uses again.md.j2"):
+            choices.models(["openai:m"], None, None, other, prompts=[str(tmp_path)])
+        assert choices.models(["openai:m"], None, None, theirs, prompts=[str(tmp_path)])["prompts"]
+        Path(tmp_path, name).unlink()
+
+
 @pytest.mark.parametrize(
     "text",
     [

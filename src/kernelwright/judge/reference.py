@@ -26,9 +26,9 @@ LOAD_TIMEOUT, FORWARD_TIMEOUT = 120.0, 300.0
 GIB = 1 << 30
 Terms = tuple[float, float]
 """About how many terms an output element sums, and the most that one operation adds up without a product."""
-COPIES = 8
-"""Memory that judging takes, in sizes of everything that one call reads and writes: the judge's own, the reference and
-its float64 twin, the candidate."""
+COPIES = 16
+"""Memory that judging takes, in sizes of everything that one call reads and writes: the judge's inputs and answers, the
+reference and its float64 twin, the candidate (`benchmarks/judge_memory.py`)."""
 TIES = "sparse"
 """The distribution with many equal values."""
 ALWAYS = ("signed", "clustered")

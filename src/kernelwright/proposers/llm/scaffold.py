@@ -91,6 +91,12 @@ class Scaffold(Proposer):
         """Whether the limits had no room for a call since `propose` was called."""
         self._outages = Outages(_FAILURES)
 
+    @classmethod
+    def templates(cls, found: Templates) -> set[str]:
+        """Those of a set that its prompts are made from."""
+        named = (f"{role.name}{end}" for role in cls.roles for end in (".system.md.j2", ".md.j2"))
+        return found.reached([*named, "again.md.j2"])
+
     @abstractmethod
     def next(self, last: Role | None, work: Work) -> Role | None:
         """Who acts after `last` (None: who begins); None when the step is at its end."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import difflib
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import DictLoader, StrictUndefined, TemplateError, TemplateSyntaxError
+from jinja2 import DictLoader, StrictUndefined, TemplateError, TemplateSyntaxError, meta
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from kernelwright.errors import UsageError
@@ -30,11 +30,12 @@ _CANNOT_BE_FILLED = (
 
 
 class Templates:
-    """A set of templates: `name` is its folder or `SHIPPED`, `version` 12 hex digits that change when any template
-    does. It is read once, so files that change later change nothing."""
+    """A set of templates: `name` is its folder or `SHIPPED`, `own` the templates that are in that folder, `version` 12
+    hex digits that change when any template does. It is read once, so files that change later change nothing."""
 
-    def __init__(self, name: str, texts: Mapping[str, str]) -> None:
-        self.name = name
+    def __init__(self, name: str, texts: Mapping[str, str], own: Iterable[str] = ()) -> None:
+        self.name, self.own = name, frozenset(own)
+        self._texts = texts
         content = "".join(f"{each}\0{text}\0" for each, text in sorted(texts.items()))
         self.version = hashlib.sha256(content.encode()).hexdigest()[:12]
         # What is written here is read by a model, not by a browser: nothing is escaped. Somebody else's templates may
@@ -48,6 +49,17 @@ class Templates:
                 self._environment.get_template(each)
             except TemplateSyntaxError as error:
                 raise UsageError(f"line {error.lineno}: {error.message}", where=f"{name}/{each}") from error
+
+    def reached(self, templates: Iterable[str]) -> set[str]:
+        """These templates and all that they include, by whatever way."""
+        found, left = set[str](), list(templates)
+        while left:
+            name = left.pop()
+            if name not in found:
+                found.add(name)
+                text = self._texts[name]
+                left += [each for each in meta.find_referenced_templates(self._environment.parse(text)) if each]
+        return found
 
     def render(self, template: str, values: Mapping[str, Any]) -> str:
         """The text of a template with these values.
@@ -99,7 +111,7 @@ def open_templates(where: str) -> Templates:
             close = difflib.get_close_matches(name, known, n=1)
             remedy = f"did you mean {close[0]}?" if close else _named_like(known)
             raise UsageError(f"no prompt uses a template {name}", where=where, remedy=remedy)
-    return Templates(where, {**known, **own})
+    return Templates(where, {**known, **own}, own)
 
 
 def _named_like(known: Mapping[str, str]) -> str:
