@@ -22,7 +22,7 @@ _SEARCH, _DIVIDE, _REPLACE = (
 )
 _MOST_BLOCKS = 100
 _IDEA = re.compile(r"^[ \t]*[*_#> ]*idea[*_ ]*:[*_ ]*(?P<idea>\S.*)$", re.MULTILINE | re.IGNORECASE)
-_IDEA_WITHIN, _NOTE_CHARACTERS = 4000, 300
+_IDEA_WITHIN, _NOTE_CHARACTERS = 4000, 600
 _CLASS = re.compile(r"^class ModelNew\b", re.MULTILINE)
 _TASK_CLASS = re.compile(r"^class Model\b", re.MULTILINE)
 _CONTEXT_LINES = 2
@@ -185,7 +185,8 @@ def _replaced(base: str, old: str, new: str, which: str) -> str:
         return base.replace(old, new)  # part of a line
     if count > 1:
         raise ReplyProblem(f"{which}: the text to search for stands {count} times in the module; take more lines")
-    raise ReplyProblem(f"{which}: the text to search for is not in the module. {_closest(base, old)}")
+    whole = " (of several lines, each must be whole, the last one too)" if "\n" in old.strip() else ""
+    raise ReplyProblem(f"{which}: the text to search for is not in the module{whole}. {_closest(base, old)}")
 
 
 def _alike(base: str, old: str) -> Iterator[tuple[int, int, int]]:
