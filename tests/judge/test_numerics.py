@@ -254,3 +254,19 @@ def test_non_finite_values_are_told_from_wrong_ones(bad: float) -> None:
     assert numerics.errors(lambda a, b: wrong[a:b], "float32", exact, magnitude).non_finite == 3
     finite = np.array([1.0, 0.0, 0.0, 4.0], np.float32)
     assert numerics.errors(lambda a, b: finite[a:b], "float32", exact, magnitude).max == np.inf
+
+
+def test_what_magnifies_rounding_does_not_let_16_bits_pass() -> None:
+    """A norm of millions of elements in one chain is far off in the reference itself (KernelBench, level 1, 37)."""
+    own = numerics.Errors(5e-5, 3e-5, 0)
+    bound = numerics.bound(own, "float32", 4e6, Tolerance(), 4e6)
+
+    assert bound.admits(numerics.Errors(2e-4, 9e-5, 0))
+    assert not bound.admits(numerics.Errors(2e-3, 6e-4, 0))
+
+
+def test_whole_sums_of_millions_are_allowed_no_16_bits() -> None:
+    bound = numerics.bound(numerics.Errors(1e-7, 3e-8, 0), "float32", 4e6, Tolerance(), 4e6)
+
+    assert bound.admits(numerics.Errors(300 * 2.0**-24, 200 * 2.0**-24, 0))
+    assert not bound.admits(numerics.Errors(1200 * 2.0**-24, 1138 * 2.0**-24, 0))

@@ -201,10 +201,11 @@ class Measured:
         self.inputs = graph.inputs()
         with Trace() as trace:
             own = graph.run(Arithmetic(), self.inputs)
+        sums = trace.sums.of([own])
         self.exact = graph.run(Arithmetic(), [x.double() for x in self.inputs]).numpy()
         self.magnitude = numerics.scale(self.exact, "float32")
         self.own = self.errors(own)
-        self.bound = numerics.bound(self.own, "float32", trace.terms([own]), Tolerance(), trace.chain)
+        self.bound = numerics.bound(self.own, "float32", sums.terms, Tolerance(), sums.chain)
 
     def errors(self, got: Tensor, exact: np.ndarray | None = None) -> numerics.Errors:
         """Those of a float32 result."""

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -32,9 +33,12 @@ Float64 = npt.NDArray[np.float64]
 
 REFERENCE_MULTIPLE_MAX, REFERENCE_MULTIPLE_MEAN = 4.0, 3.0
 """How many times the reference's own error an honest kernel may leave: another order of summation, another exp."""
-PARTIAL_SUMS = 8.0
+ROOT = 512.0
+"""√K at most: one chain of more than 200,000 additions leaves less than its √K, and storing in 16 bits little more."""
+PARTIAL_SUMS, MAGNIFIED_MAX, MAGNIFIED_MEAN = 8.0, 2.0**-12, 2.0**-15
 """Partial sums that torch adds up at least (the lanes of a vector). One chain of K additions leaves √(K / 8) times as
-much, which counts where what follows magnifies it (rows added up after their mean was taken off)."""
+much, which counts where what follows magnifies it (rows added up after their mean was taken off), up to what 16 bits
+leave."""
 FIXED_MAX, FIXED_MEAN = 8.0, 2.0
 """Units of roundoff that elementary functions and the final rounding may leave."""
 SUM_MAX, SUM_MEAN = 4.0, 1.0
@@ -235,16 +239,21 @@ def bound(reference: Errors, dtype: str, terms: float, tolerance: Tolerance, cha
     nothing is multiplied."""
     if tolerance.relative is not None:
         return Bound(tolerance.relative, tolerance.relative, reference.max, reference.mean)
-    unit, root, chain = UNIT_ROUNDOFF[dtype], max(terms, chain, 1.0) ** 0.5, min(chain, CHAIN)
+    unit, root, chain = UNIT_ROUNDOFF[dtype], min(max(terms, chain, 1.0) ** 0.5, ROOT), min(chain, CHAIN)
     sums = min(unit, ACCUMULATOR)
     top = FIXED_MAX * unit + max(SUM_MAX * root, CHAIN_MAX * chain) * sums
     mean = FIXED_MEAN * unit + max(SUM_MEAN * root, CHAIN_MEAN * chain) * sums
-    growth = max(1.0, chain / PARTIAL_SUMS) ** 0.5
-    top = max(REFERENCE_MULTIPLE_MAX * growth * reference.max, top)
-    mean = max(REFERENCE_MULTIPLE_MEAN * growth * reference.mean, mean)
+    top = max(top, _magnified(REFERENCE_MULTIPLE_MAX * reference.max, chain, MAGNIFIED_MAX))
+    mean = max(mean, _magnified(REFERENCE_MULTIPLE_MEAN * reference.mean, chain, MAGNIFIED_MEAN))
     if tolerance.allow_tf32:
         top, mean = max(top, FIXED_MAX * TF32_ROUNDOFF), max(mean, TF32_ROUNDOFF)
     return Bound(top, mean, reference.max, reference.mean)
+
+
+def _magnified(multiple: float, chain: float, limit: float) -> float:
+    """What a multiple of the reference's own error becomes where one chain may be added up instead of partial sums."""
+    growth = math.sqrt(max(1.0, chain / PARTIAL_SUMS))
+    return max(multiple, min(growth * multiple, limit))
 
 
 def narrowed(exact: Array, dtype: str, bound: Bound) -> tuple[Array, Bound]:

@@ -20,12 +20,10 @@ from kernelwright.judge.endings import WorkerBroken, WorkerGone, WorkerRefused, 
 from kernelwright.judge.memory import BadAddress, Bytes, Forbidden, Gone
 from kernelwright.judge.process import Worker
 from kernelwright.judge.tensors import Array, BadTensor, Claim
-from kernelwright.tasks import CaseInfo, Task, TaskInfo
+from kernelwright.tasks import CaseInfo, SumsInfo, Task, TaskInfo
 
 LOAD_TIMEOUT, FORWARD_TIMEOUT = 120.0, 300.0
 GIB = 1 << 30
-Terms = tuple[float, float]
-"""About how many terms an output element sums, and the most that one operation adds up without a product."""
 COPIES = 16
 """Memory that judging takes, in sizes of everything that one call reads and writes: the judge's inputs and answers, the
 reference and its float64 twin, the candidate (`benchmarks/judge_memory.py`)."""
@@ -245,11 +243,10 @@ class ReferenceSide:
             return None
         if exact is None or [_shape(array) for array in exact] != [_shape(array) for array in own]:
             exact = [None] * len(own)
-        terms = case.terms, case.chain
-        columns = zip(found, own, exact, strict=True)
-        outputs = tuple(self._expected(leaf, array, best, terms) for leaf, array, best in columns)
+        columns = zip(found, own, exact, _sums(case, found), strict=True)
+        outputs = tuple(self._expected(leaf, array, best, sums) for leaf, array, best, sums in columns)
         aliases = bool(answered["aliases"])
-        return Answer(case, distribution, inputs, outputs, self._expected_state(state, terms), aliases)
+        return Answer(case, distribution, inputs, outputs, self._expected_state(state, case.left), aliases)
 
     @property
     def changed(self) -> frozenset[str]:
@@ -289,7 +286,7 @@ class ReferenceSide:
         array = self.read(claim)
         return tensors.widen(array, claim.dtype) if wide and claim.dtype in tensors.UNIT_ROUNDOFF else array
 
-    def _expected(self, leaf: dict[str, Any], array: Array | None, exact: Array | None, terms: Terms) -> Expected:
+    def _expected(self, leaf: dict[str, Any], array: Array | None, exact: Array | None, sums: SumsInfo) -> Expected:
         if array is None:
             return Expected(value=leaf.get("value"))
         shape, dtype, argument = tuple(leaf["shape"]), str(leaf["dtype"]), leaf.get("argument")
@@ -300,19 +297,19 @@ class ReferenceSide:
         magnitude = numerics.scale(best, dtype)
         flat = np.ascontiguousarray(array).reshape(-1)
         own = numerics.errors(lambda start, stop: flat[start:stop], dtype, best, magnitude)
-        bound = numerics.bound(own, dtype, terms[0], self.task.tolerance, terms[1])
+        bound = numerics.bound(own, dtype, sums.terms, self.task.tolerance, sums.chain)
         if best.nbytes > KEPT_WIDE:
             best, bound = numerics.narrowed(best, dtype, bound)
         return Expected(shape, dtype, np.ascontiguousarray(best), other, magnitude, bound, argument=argument)
 
-    def _expected_state(self, exact: dict[str, Array | None], terms: Terms) -> dict[str, Expected]:
+    def _expected_state(self, exact: dict[str, Array | None], sums: SumsInfo) -> dict[str, Expected]:
         """What forward leaves in the buffers that it changes (running statistics)."""
         if not self.changed:
             return {}
         own = {
             entry["name"]: entry for entry in self.call("state", LOAD_TIMEOUT)["state"] if entry["name"] in self.changed
         }
-        return {name: self._expected(entry, self._read(entry), exact.get(name), terms) for name, entry in own.items()}
+        return {name: self._expected(entry, self._read(entry), exact.get(name), sums) for name, entry in own.items()}
 
 
 def task_error(task: Task, details: dict[str, Any]) -> TaskError:
@@ -333,6 +330,13 @@ def task_error(task: Task, details: dict[str, Any]) -> TaskError:
 def new_seeds(seed: int | None) -> np.random.Generator:
     """The judge's own generator: from the operating system's entropy unless a run must be repeatable."""
     return np.random.default_rng(secrets.randbits(128) if seed is None else seed)
+
+
+def _sums(case: CaseInfo, found: list[dict[str, Any]]) -> list[SumsInfo]:
+    """What is added up for each leaf of an answer: outputs that are tensors in their order, then what forward leaves in
+    arguments."""
+    outputs = iter(case.sums)
+    return [next(outputs, case.left) if "pointer" in leaf and "argument" not in leaf else case.left for leaf in found]
 
 
 def leaves(reply: dict[str, Any]) -> list[dict[str, Any]]:

@@ -17,14 +17,15 @@ if TYPE_CHECKING:
         GraphNode,
         Problem,
         StateInfo,
+        SumsInfo,
         TaskInfo,
         TensorInfo,
     )
     from kernelwright.tasks.task import Case, Task, TaskSource, Tolerance
 
 __all__ = [
-    "Argument", "Case", "CaseInfo", "Fairness", "Graph", "GraphNode", "Problem", "StateInfo", "Task", "TaskInfo",
-    "TaskSource", "TensorInfo", "Tolerance",
+    "Argument", "Case", "CaseInfo", "Fairness", "Graph", "GraphNode", "Problem", "StateInfo", "SumsInfo", "Task",
+    "TaskInfo", "TaskSource", "TensorInfo", "Tolerance",
 ]  # fmt: skip
 
 _IN_TASK = ("Case", "Task", "TaskSource", "Tolerance")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
@@ -14,7 +14,8 @@ from torch._subclasses.fake_tensor import FakeCopyMode, FakeTensor, FakeTensorMo
 from kernelwright.tasks.host_json import HostError, argument, encode, flatten_outputs, tensor_info
 from kernelwright.tasks.host_memory import MemoryGuard, fake_mode
 from kernelwright.tasks.host_recurrent import Whole
-from kernelwright.tasks.host_trace import Trace, flop_counter, storage
+from kernelwright.tasks.host_sums import Sums, flop_counter, storage
+from kernelwright.tasks.host_trace import Trace
 
 if TYPE_CHECKING:
     from kernelwright.tasks.host import Reference
@@ -29,13 +30,15 @@ State = list[tuple[str, str, Tensor]]
 
 @dataclass(frozen=True)
 class CaseTrace:
-    """A forward that was watched: its inputs, outputs, the model's state before it and what it did."""
+    """A forward that was watched: its inputs, outputs, the model's state before it, what it did, and the sums behind
+    what it leaves in arguments and state."""
 
     inputs: list[Any]
     outputs: list[Tensor]
     state: State
     mutated: frozenset[str]
     trace: Trace
+    left: Sums
     flops: int
 
 
@@ -114,7 +117,8 @@ def _watch(reference: Reference, model: nn.Module, inputs: list[Any]) -> CaseTra
         outputs = flatten_outputs(reference.forward(model, inputs))
     after = {name: tensor for name, _, tensor in state(model)}
     mutated = {name for name, _, tensor in before if after.get(name) is not tensor or storage(tensor) in trace.written}
-    return CaseTrace(inputs, outputs, before, frozenset(mutated), trace, int(flops.get_total_flops()))
+    left = trace.sums.of([*(each for each in inputs if isinstance(each, Tensor)), *after.values()])
+    return CaseTrace(inputs, outputs, before, frozenset(mutated), trace, left, int(flops.get_total_flops()))
 
 
 def _case_facts(traced: CaseTrace) -> dict[str, Any]:
@@ -127,8 +131,8 @@ def _case_facts(traced: CaseTrace) -> dict[str, Any]:
         "inputs": [argument(value, index) for index, value in enumerate(traced.inputs)],
         "outputs": [tensor_info(output) for output in traced.outputs],
         "flops": traced.flops,
-        "terms": traced.trace.terms(traced.outputs),
-        "chain": traced.trace.chain,
+        "sums": [asdict(traced.trace.sums.of([output])) for output in traced.outputs],
+        "left": asdict(traced.left),
         "arbitrary": traced.trace.arbitrary,
         "read_bytes": traced.trace.read_bytes(sources, traced.outputs),
         "state_bytes": traced.trace.read_bytes(held, traced.outputs),

@@ -15,29 +15,17 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode
 
-from kernelwright.tasks import host_recurrent
+from kernelwright.tasks.host_sums import GATHERS, PICKS, SumsBehind, storage
 
 aten = torch.ops.aten
 
-_GATHERS = {
-    aten.embedding, aten.index, aten.gather, aten.index_select, aten.take, aten.upsample_nearest1d,
-    aten.upsample_nearest2d, aten.upsample_nearest3d,
-}  # fmt: skip
-"""Operations that read at most one element of their first operand for each element of their result."""
-_PICKS = {aten.nll_loss_forward, aten.nll_loss2d_forward}
-"""Operations that read one element of their first operand for each element of their second."""
 _OVERWRITES = {aten.copy_, aten.fill_, aten.zero_, aten.uniform_, aten.normal_, aten.bernoulli_, aten.random_}
 """In-place operations that do not read what they write to."""
 _ARBITRARY = {aten.topk, aten.kthvalue, aten.median, aten.nanmedian, aten.mode}
 """Operations that may choose any of several equal values."""
 _BATCH_NORMS = {aten.native_batch_norm, aten.cudnn_batch_norm, aten.miopen_batch_norm}
 """Operations that write to their running statistics (arguments 3 and 4) in training without their schema saying so."""
-
-
-_ALONG_A_DIMENSION = {aten._softmax, aten._log_softmax, aten.cumsum, aten.logcumsumexp}  # noqa: SLF001
-"""Operations whose results are as large as their operand, and sums along the dimension that comes second."""
 
 
 @dataclass(frozen=True)
@@ -55,13 +43,10 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.steps: list[_Step] = []
         self.written: set[int] = set()
         """Storages that in-place operations changed."""
-        self.chain = 1.0
-        """The most numbers that one operation adds up for one of its results, matrix products apart."""
+        self.sums = SumsBehind()
         self.arbitrary = False
         """Whether an operation may choose any of several equal values."""
         self._alive: list[Any] = []
-        self._behind: dict[int, float] = {}
-        """Numbers that were added up for an element of each storage, operation after operation."""
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -72,10 +57,11 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         results = _tensors(result)
         if results or func._schema.is_mutable:  # noqa: SLF001 - torch offers no public way to ask
             self._alive.append((args, kwargs, result))
-            self._record(func, args, kwargs, results)
+            self._record(func, args, kwargs, result)
         return result
 
-    def _record(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], results: list[Tensor]) -> None:
+    def _record(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
+        results = _tensors(result)
         changed = _changed_arguments(func, args, kwargs)
         operands = _tensors((args, kwargs))
         known = {storage(operand) for operand in operands}
@@ -83,35 +69,15 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return  # a view
         self.written |= {storage(tensor) for tensor in changed}
         self.arbitrary |= func.overloadpacket in _ARBITRARY
-        self._note_terms(func, args, kwargs, operands, [*results, *changed])
         unread = {id(tensor) for tensor in changed} if func.overloadpacket in _OVERWRITES else set()
+        read = [operand for operand in operands if id(operand) not in unread]
+        self.sums.note(func, args, kwargs, result, read, [*results, *changed])
         most = {id(operands[0]): _most_read(func, operands, results)} if operands else {}
         reads = tuple(
             (storage(operand), int(min(_elements(operand), most.get(id(operand), math.inf))), _view(operand))
-            for operand in operands
-            if id(operand) not in unread
+            for operand in read
         )
         self.steps.append(_Step(reads, frozenset(storage(tensor) for tensor in (*results, *changed))))
-
-    def _note_terms(
-        self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], operands: list[Tensor], results: list[Tensor]
-    ) -> None:
-        """Adds what an operation adds up to what lies behind its operands: rounding errors of sums that follow each
-        other add up."""
-        count = _PRODUCTS.get(func.overloadpacket)
-        if count is None:
-            added = max(1.0, _terms(func, args, operands, results))
-            self.chain = max(self.chain, added)
-        else:
-            made = results[0] if len(results) == 1 else results
-            added = max(1.0, count(*args, **kwargs, out_val=made) / 2 / max(results[0].numel(), 1))
-        before = max((self._behind.get(storage(operand), 0.0) for operand in operands), default=0.0)
-        for result in results:
-            self._behind[storage(result)] = max(before + added, self._behind.get(storage(result), 0.0))
-
-    def terms(self, goals: Iterable[Tensor]) -> float:
-        """The most numbers that were added up on the way to an element of `goals`, one operation after another."""
-        return max((self._behind.get(storage(goal), 1.0) for goal in goals), default=1.0)
 
     def read_bytes(self, sources: Iterable[Tensor], goals: Iterable[Tensor]) -> int:
         """Bytes of `sources` that what is in `goals` depends on, each read once."""
@@ -129,11 +95,6 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return sum(
             min(sum(views.values()), _elements(roots[key])) * roots[key].element_size() for key, views in read.items()
         )
-
-
-def storage(tensor: Tensor) -> int:
-    """What tells storages apart while they are alive."""
-    return int(tensor.untyped_storage()._cdata)  # noqa: SLF001 - fake tensors have no address
 
 
 def _tensors(value: Any) -> list[Tensor]:
@@ -154,21 +115,9 @@ def _changed_arguments(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any])
 
 def _most_read(func: Any, operands: list[Tensor], results: list[Tensor]) -> float:
     """The most elements of its first operand that an operation reads, however large that is."""
-    if func.overloadpacket in _GATHERS:
+    if func.overloadpacket in GATHERS:
         return results[0].numel()
-    return operands[1].numel() if func.overloadpacket in _PICKS else math.inf
-
-
-def _terms(func: Any, args: tuple[Any, ...], operands: list[Tensor], results: list[Tensor]) -> float:
-    """How many numbers an operation adds up for one result; norms tell by the statistics that they return beside it."""
-    if not operands or func.overloadpacket in _GATHERS:
-        return 1.0
-    if func.overloadpacket in _ALONG_A_DIMENSION:
-        return float(operands[0].shape[args[1]]) if operands[0].ndim else 1.0
-    if "scaled_dot_product" in str(func.overloadpacket):
-        return float(operands[1].shape[-2])
-    smallest = min((result.numel() for result in results if result.numel()), default=math.inf)
-    return operands[0].numel() / smallest
+    return operands[1].numel() if func.overloadpacket in PICKS else math.inf
 
 
 def _elements(tensor: Tensor) -> int:
@@ -186,12 +135,3 @@ def _view(tensor: Tensor) -> object:
         else:
             merged.append((stride, size))
     return tensor.storage_offset(), tuple(merged)
-
-
-def flop_counter() -> FlopCounterMode:
-    """Torch's counter, which lacks recurrent layers."""
-    return FlopCounterMode(display=False, custom_mapping=dict(host_recurrent.FLOPS))
-
-
-_PRODUCTS = flop_counter().flop_registry
-"""How torch counts the FLOPs of products and convolutions."""

@@ -35,14 +35,21 @@ class Argument(Data):
     value: Any = None
 
 
+class SumsInfo(Data):
+    """`terms` numbers are added up on the way to an element, one operation after another; `chain` is the most that one
+    of them adds up, products apart (a softmax or a norm does so inside, whatever the size of its output)."""
+
+    terms: float = 1.0
+    chain: float = 1.0
+
+
 class CaseInfo(Data):
     """One case, measured without running it on real data.
 
     `flops` counts matrix products and convolutions (torch's counter; elementwise work is not in it).
     `read_bytes` and `written_bytes` are the least traffic: every input, parameter and buffer that forward reads, and
-    every output, moved once. `terms` is the most numbers that are added up on the way to an element of an output, one
-    operation after another; `chain` the most that one operation other than a product adds up (a softmax or a norm does
-    so inside, whatever the size of its output).
+    every output, moved once. `sums` tells of each output, `left` of what forward leaves in arguments and state, how
+    many numbers are added up for an element.
     """
 
     name: str
@@ -55,8 +62,8 @@ class CaseInfo(Data):
     state_bytes: int = 0
     """Of what is read, the part that every call finds in the same place: parameters and buffers."""
     written_bytes: int
-    terms: float = 1.0
-    chain: float = 1.0
+    sums: tuple[SumsInfo, ...] = ()
+    left: SumsInfo = SumsInfo()
     arbitrary: bool = False
     """Whether forward may choose any of several equal values (top-k): inputs with ties have several right answers."""
 
