@@ -39,25 +39,15 @@ def loaded() -> Loaded:
     return dict(zip(made, zip(made.values(), load_all(list(made.values()), groups=2), strict=True), strict=True))
 
 
-@pytest.fixture(scope="module")
-def made() -> list[Made]:
-    """Every module of the list."""
-    return [make(model, *inputs) for _, model, inputs in catalogue_modules.MODULES]
-
-
-@pytest.mark.slow
-def test_the_modules_need_nests_of_every_kind(made: list[Made]) -> None:
-    assert {nest.kind for one in made for nest in one.program.nests} == {"map", "rows", "whole", "tiles", "columns"}
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("half", [0, 1])
-def test_all_modules(made: list[Made], half: int) -> None:
+def test_all_modules(half: int) -> None:
     """Every module of the list, and what the catalogue left to torch in it."""
-    names = [name for name, _, _ in catalogue_modules.MODULES][half::2]
-    ones = made[half::2]
+    modules = catalogue_modules.MODULES[half::2]
+    made = [make(model, *inputs) for _, model, inputs in modules]
+    assert {nest.kind for one in made for nest in one.program.nests} == {"map", "rows", "whole", "tiles", "columns"}
     wrong = {}
-    for name, one, candidate in zip(names, ones, load_all(ones, groups=2), strict=True):
+    for (name, _, _), one, candidate in zip(modules, made, load_all(made, groups=2), strict=True):
         try:
             check(one.model, candidate, one.inputs)
         except (AssertionError, ValueError, RuntimeError) as error:
