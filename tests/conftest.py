@@ -5,8 +5,6 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,25 +21,16 @@ else:
     _home = os.environ["KERNELWRIGHT_HOME"] = tempfile.mkdtemp(prefix="kernelwright-tests-")
     atexit.register(shutil.rmtree, _home, ignore_errors=True)
 
-PRECOMPILE = "import sys; from kernelwright.languages.headers import prepare; prepare(sys.argv[1])"
-
 
 @pytest.fixture(scope="session")
 def cpu() -> Cpu:
-    """This machine, and in `shared_home` what its judges need, made once for all processes: the ceilings, measured
-    however busy it is, and the headers that builds share."""
+    """This machine. Its ceilings are measured once and kept for all judges in `shared_home`, however busy it is."""
     from kernelwright.home import keep
-    from kernelwright.judge.judge import READY
-    from kernelwright.languages.cpp import Cpp
     from kernelwright.targets.cpu import Cpu
 
     cpu = Cpu()
-    with FileLock(Path(_home, "judges.lock")):
+    with FileLock(Path(_home, "ceilings.lock")):
         keep(Path(_home, f"ceilings-{cpu.info().key}.json"), cpu.ceilings().model_dump_json(), "the ceilings")
-        headers = Cpp().shared()
-        if not (headers / READY).exists():  # judges of few candidates end before theirs are made
-            subprocess.run([sys.executable, "-c", PRECOMPILE, str(headers)], check=True)
-            (headers / READY).touch()
     return cpu
 
 

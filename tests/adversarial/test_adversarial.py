@@ -24,8 +24,6 @@ def before(shared_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
     home = tmp_path_factory.mktemp("home")
     for ceilings in shared_home.glob("ceilings-*.json"):
         shutil.copy(ceilings, home)
-    for headers in shared_home.glob("builds/headers-*"):
-        shutil.copytree(headers, home / "builds" / headers.name)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KERNELWRIGHT_HOME", str(home))
         # The first judge opens what lasts as long as the process: libraries, a pool of threads.

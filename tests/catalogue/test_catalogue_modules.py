@@ -40,14 +40,14 @@ def loaded() -> Loaded:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("half", [0, 1])
-def test_all_modules(half: int) -> None:
+@pytest.mark.parametrize("quarter", range(4))
+def test_all_modules(quarter: int) -> None:
     """Every module of the list, and what the catalogue left to torch in it."""
-    modules = catalogue_modules.MODULES[half::2]
+    modules = catalogue_modules.MODULES[quarter::4]
     made = [make(model, *inputs) for _, model, inputs in modules]
     assert {nest.kind for one in made for nest in one.program.nests} == {"map", "rows", "whole", "tiles", "columns"}
     wrong = {}
-    for (name, _, _), one, candidate in zip(modules, made, load_all(made, groups=2), strict=True):
+    for (name, _, _), one, candidate in zip(modules, made, load_all(made, groups=1), strict=True):
         try:
             check(one.model, candidate, one.inputs)
         except (AssertionError, ValueError, RuntimeError) as error:
