@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from math import prod
 
-from kernelwright.proposers.catalogue.ir import Axis, Tensor, resolved
+from kernelwright.proposers.catalogue.build import apply, const
+from kernelwright.proposers.catalogue.ir import Axis, Expr, Size, Tensor, resolved, walk
 
 Dims = tuple[tuple[Axis, ...], ...]
 
@@ -83,7 +84,8 @@ class Axes:
     @staticmethod
     def split(axis: Axis, inner: int) -> tuple[Axis, Axis]:
         """Splits an axis in two, the inner one of the given size."""
-        axis.parts = (Axis(axis.size // inner), Axis(inner))
+        outer = None if axis.length is None else apply("div", axis.length, const(inner, "int64"))
+        axis.parts = (Axis(axis.size // inner, outer), Axis(inner))
         return axis.parts
 
     def _merge(self, a: Axis, b: Axis) -> None:
@@ -94,6 +96,8 @@ class Axes:
             axes = tensor.axes
             if a in axes and b in axes:
                 raise ConflictError
+        if a.length is None and b.length is not None and not _depends(b.length, a):
+            a.length = b.length
         b.parts = (a,)
 
     def regroup(self, dims: Dims, shape: tuple[int, ...]) -> Dims:
@@ -124,6 +128,10 @@ class Axes:
                     raise ConflictError
             result.append(tuple(reversed(taken)))
         return tuple(reversed(result))
+
+
+def _depends(length: Expr, axis: Axis) -> bool:
+    return any(axis in resolved(node.axes) for node in walk([length]) if isinstance(node, Size))
 
 
 def _check_distinct(dims: Dims) -> Dims:
