@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+from unittest import mock
+
 import catalogue_modules
 import catalogue_positions
 import pytest
 import torch
 import torch.nn.functional as F
-from catalogue_harness import Made, check, load_all, make
+from catalogue_harness import TARGET, Lambda, Made, check, describe, load_all, make
 from torch import nn
+
+from kernelwright.proposers.base import Candidate
+from kernelwright.proposers.catalogue import Catalogue
+from kernelwright.tasks import Graph, TaskInfo
 
 Loaded = dict[str, tuple[Made, nn.Module]]
 
@@ -121,3 +128,24 @@ def test_other_sizes_where_results_are_shorter_or_longer_than_the_inputs(loaded:
     for height, width in ((9, 12), (8, 13), (7, 40), (30, 11)):
         check(pooled.model, pooled_kernel, (torch.randn(3, 2, height, width),))
         check(shifted.model, shifted_kernel, (torch.randn(height, width),))
+
+
+def test_numbers_that_may_follow_from_sizes_are_not_taken_for_constants_where_sizes_change() -> None:
+    """`x[:, : x.shape[1] - 2]` and `x[:, :7]` are the same graph."""
+    fixed, relative = (
+        describe(Lambda(function), (torch.randn(4, 9),))
+        for function in (lambda x: x[:, :7] * 2, lambda x: x[:, :-2] * 2)
+    )
+
+    def proposed(info: TaskInfo, graph: Graph) -> int:
+        return len(asyncio.run(_all(Catalogue(), info, graph)))
+
+    assert proposed(*fixed) == proposed(*relative) == 1
+    hidden = {"hides": True}
+    assert proposed(fixed[0].model_copy(update=hidden), fixed[1]) == 0
+    assert proposed(relative[0].model_copy(update=hidden), relative[1]) == 1
+
+
+async def _all(catalogue: Catalogue, info: TaskInfo, graph: Graph) -> list[Candidate]:
+    context = mock.Mock(info=info, graph=graph, language="cpp", target=TARGET)
+    return [candidate async for candidate in catalogue.propose(context)]

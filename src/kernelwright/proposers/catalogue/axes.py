@@ -25,6 +25,8 @@ class Axes:
         self._tensors: list[Tensor] = []
         self.pinned: list[Axis] = []
         """Axes whose size belongs to the computation (groups, halves) rather than to its inputs' shapes."""
+        self.guessed = False
+        """Whether a number in the graph was taken for a constant that may as well follow from the inputs' shapes."""
 
     def remember(self, tensor: Tensor) -> Tensor:
         """Keeps the tensor's axes apart from each other from now on.

@@ -12,7 +12,7 @@ from kernelwright.proposers.catalogue import dtypes
 from kernelwright.proposers.catalogue.axes import Axes, Dims
 from kernelwright.proposers.catalogue.bounds import least
 from kernelwright.proposers.catalogue.build import UnsupportedError, apply, cast, const, length, placed, row_major
-from kernelwright.proposers.catalogue.ir import Axis, Expr, Tensor, resolved
+from kernelwright.proposers.catalogue.ir import Axis, Expr, Load, Tensor, resolved, walk
 from kernelwright.proposers.catalogue.views import extent
 from kernelwright.tasks import GraphNode
 
@@ -59,6 +59,7 @@ def _index(axes: Axes, node: GraphNode, x: Tensor, indices: Sequence[Tensor | No
             raise UnsupportedError
         common = axes.broadcast(common, index.dims)
         at = cast(index.expr, "int64")
+        axes.guessed |= not any(isinstance(part, Load) for part in walk([at]))  # computed from sizes, as in paddings
         if least(at) < 0:
             at = apply("where", apply("lt", at, const(0, "int64")), apply("add", at, length(x.dims[dim])), at)
         expr = _taken(expr, x.dims[dim], at)

@@ -112,6 +112,7 @@ def taken(axes: Axes, x: Tensor, dim: int, begin: int, size: int, step: int = 1)
 
 def _spaced(axes: Axes, x: Tensor, dim: int, begin: Expr, size: int, many: Expr | None, step: int) -> Tensor:
     """Positions from `begin` on, every `step`-th: `size` of them in the exported case, `many` in any."""
+    axes.guessed |= many is None and size > 1
     if size == 1 and many is not None:
         axes.pinned += resolved(x.dims[dim])
     new = () if size == 1 else (Axis(size, many),)
@@ -237,6 +238,7 @@ def _slice_scatter(
     without = [(*each.dims[:dim], (), *each.dims[dim + 1 :]) for each in (x, part)]
     dims = axes.broadcast(*without)
     axes.pinned += resolved((*x.dims[dim], *part.dims[dim]))
+    axes.guessed = True
     at = _plus(row_major(x.dims[dim]), -start)
     expr = inside(part.expr, part.dims[dim], at, cast(x.expr, part.expr.dtype))
     return Tensor(expr, (*dims[:dim], x.dims[dim], *dims[dim + 1 :]), x.dtype)
