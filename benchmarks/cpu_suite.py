@@ -10,166 +10,54 @@ Every number comes from the side-by-side measurement at the end of a task's own 
 
 from __future__ import annotations
 
-import dataclasses
 import fnmatch
 import json
-import statistics
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from datetime import datetime, timezone
-from importlib.metadata import version
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 import kernelwright
-from kernelwright import format as fmt
-from kernelwright import registry
+from suites import (
+    HEADINGS,
+    HOW,
+    ROOT,
+    Row,
+    Summary,
+    cells,
+    filled,
+    load_state,
+    page,
+    run_all,
+    save_state,
+    sentence,
+    summarise,
+    table,
+)
+from suites import facts as suite_facts
 
-ROOT = Path(__file__).resolve().parent.parent
 TASKS = ROOT / "benchmarks" / "tasks"
 STATE = ROOT / "build" / "cpu_suite.json"
 DOCS = ROOT / "docs" / "results"
 OUT = ROOT / "build" / "cpu_suite"
-DEVICE_FACTS = ("model", "cores", "simd", "l2_bytes", "l3_bytes", "memory_bytes")
 app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
-
-
-@dataclass(frozen=True)
-class Row:
-    """One task. Times in µs; `floor_share` is the floor's time over the best kernel's, `first_s` the second at
-    which the first kernel was accepted; `problem` says why numbers are missing."""
-
-    task: str
-    outcome: str
-    run: str = ""
-    eager_us: float | None = None
-    compile_us: float | None = None
-    best_us: float | None = None
-    speedup: float | None = None
-    speedup_ci: tuple[float, float] | None = None
-    over_compile: float | None = None
-    floor_share: float | None = None
-    proposer: str = ""
-    evaluated: int = 0
-    seconds: float = 0.0
-    first_s: float | None = None
-    problem: str = ""
-
-
-@dataclass(frozen=True)
-class Summary:
-    """All tasks together: means are geometric, `median_floor_share` is over tasks with a kernel."""
-
-    tasks: int
-    accepted: int
-    speedup: float | None
-    over_compile: float | None
-    median_floor_share: float | None
 
 
 def measure(path: Path, budget: str) -> Row:
     """Optimises one task."""
     try:
-        result = kernelwright.optimize(path, budget=budget, out=OUT)
+        return filled(Row(path.stem, ""), kernelwright.optimize(path, budget=budget, out=OUT))
     except kernelwright.TaskError as error:
         return Row(path.stem, "error", problem=str(error))
-    best, measured = result.view.best_node, result.comparison
-    row = Row(path.stem, result.outcome, result.run, evaluated=len(result.view.nodes), seconds=result.view.seconds)
-    if best is None or measured is None:
-        return row
-    eager, compiled, own = (measured.row(name) for name in ("eager", "torch.compile", best.candidate.id))
-    return dataclasses.replace(
-        row,
-        eager_us=eager.time_us if eager else None,
-        compile_us=compiled.time_us if compiled else None,
-        best_us=own.time_us if own else None,
-        speedup=own.speedup if own else None,
-        speedup_ci=own.speedup_ci if own else None,
-        over_compile=own.speedup_over_compile if own else None,
-        floor_share=own.floor_share if own else None,
-        proposer=best.candidate.proposer,
-        first_s=next(node.at for node in result.view.nodes if node.verdict.accepted),
-        problem=measured.compile_problem,
-    )
-
-
-def summarise(rows: Sequence[Row]) -> Summary:
-    """The means of all rows that have numbers."""
-
-    def mean(values: list[float]) -> float | None:
-        return statistics.geometric_mean(values) if values else None
-
-    shares = [row.floor_share for row in rows if row.floor_share]
-    return Summary(
-        tasks=len(rows),
-        accepted=sum(row.speedup is not None for row in rows),
-        speedup=mean([row.speedup for row in rows if row.speedup]),
-        over_compile=mean([row.over_compile for row in rows if row.over_compile]),
-        median_floor_share=statistics.median(shares) if shares else None,
-    )
-
-
-HEADINGS = ("task", "eager", "torch.compile", "best", "over eager", "95 % interval", "over torch.compile",
-            "of the floor's speed", "outcome")  # fmt: skip
-
-
-def cells(row: Row) -> tuple[str, ...]:
-    """A row as text, in the order of HEADINGS."""
-    times = (fmt.time(row.eager_us), fmt.time(row.compile_us), fmt.time(row.best_us))
-    ratios = (fmt.speedup(row.speedup), fmt.interval(row.speedup_ci), fmt.speedup(row.over_compile))
-    return row.task, *times, *ratios, fmt.percent(row.floor_share), row.outcome.replace("_", " ")
-
-
-def sentence(summary: Summary) -> str:
-    """The summary in words."""
-    return (
-        f"{summary.accepted} of {summary.tasks} tasks end with an accepted kernel. Geometric mean: "
-        f"{fmt.speedup(summary.speedup)} over eager, {fmt.speedup(summary.over_compile)} over torch.compile. "
-        f"Median share of the floor's speed: {fmt.percent(summary.median_floor_share)}."
-    )
-
-
-def table(rows: Sequence[Row]) -> Table:
-    """All rows for the terminal."""
-    made = Table(box=None, pad_edge=False)
-    for rank, heading in enumerate(HEADINGS):
-        made.add_column(heading, header_style="dim", justify="right" if 0 < rank < len(HEADINGS) - 1 else "left")
-    for row in rows:
-        made.add_row(*map(Text, cells(row)))
-    return made
 
 
 def facts(budget: str) -> dict[str, Any]:
     """Where and with what the suite ran."""
-    device = registry.load("targets", "cpu")().info().model_dump()
-    return {
-        "date": datetime.now(timezone.utc).date().isoformat(),
-        "command": f"python benchmarks/cpu_suite.py --budget {budget} --docs",
-        "device": {name: device[name] for name in DEVICE_FACTS},
-        "versions": {name: version(name) for name in ("kernelwright", "torch", "apache-tvm-ffi")},
-    }
-
-
-def load_state(budget: str) -> dict[str, Row]:
-    """Rows of an earlier, interrupted suite with the same budget."""
-    if not STATE.exists():
-        return {}
-    state = json.loads(STATE.read_text())
-    return {row["task"]: Row(**row) for row in state["rows"]} if state["budget"] == budget else {}
-
-
-def save_state(budget: str, rows: Sequence[Row]) -> None:
-    """Keeps what is measured, so that an interrupted suite loses at most the task that was running."""
-    STATE.parent.mkdir(parents=True, exist_ok=True)
-    temporary = STATE.with_suffix(".new")
-    temporary.write_text(json.dumps({"budget": budget, "rows": [asdict(row) for row in rows]}))
-    temporary.replace(STATE)
+    return suite_facts(f"python benchmarks/cpu_suite.py --budget {budget} --docs")
 
 
 def write_docs(rows: Sequence[Row], where: dict[str, Any]) -> None:
@@ -184,32 +72,10 @@ def write_docs(rows: Sequence[Row], where: dict[str, Any]) -> None:
 
 def markdown(rows: Sequence[Row], summary: Summary, where: dict[str, Any]) -> str:
     """The table as a page of the documentation."""
-    device = where["device"]
-    lines = [
-        "# CPU suite",
-        "",
-        f"Made by `{where['command']}` on {where['date']}. Do not edit.",
-        "",
-        sentence(summary),
-        "",
-        "![Speedup over eager PyTorch](cpu_suite.svg)",
-        "",
-        f"{device['model']}, {device['cores']} cores, {device['simd']}, L2 {fmt.size(device['l2_bytes'])}, L3 "
-        f"{fmt.size(device['l3_bytes'])}. "
-        + ", ".join(f"{name} {text}" for name, text in where["versions"].items())
-        + ".",
-        "",
-        "Times are of one forward call, measured in turn in separate processes at the end of each run; speedups are "
-        "medians of paired ratios with their 95 % confidence interval. The floor is what moving the bytes and the "
-        "arithmetic take at least, measured in turn with them.",
-        "",
-        "| " + " | ".join(HEADINGS) + " |",
-        "| --- |" + " ---: |" * (len(HEADINGS) - 2) + " --- |",
-        *("| " + " | ".join(cells(row)) + " |" for row in rows),
-        "",
-        *(f"- {row.task}: {row.problem}" for row in rows if row.problem),
-    ]
-    return "\n".join(lines).rstrip() + "\n"
+    parts = (sentence(summary), "![Speedup over eager PyTorch](cpu_suite.svg)", HOW)
+    problems = "".join(f"\n- {row.task}: {row.problem}" for row in rows if row.problem)
+    made = page("CPU suite", where, parts, HEADINGS, [cells(row) for row in rows])
+    return f"{made}{problems}\n" if problems else made
 
 
 def plot(rows: Sequence[Row], path: Path, where: dict[str, Any]) -> None:
@@ -267,27 +133,16 @@ def main(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
 ) -> None:
     """Optimise every task in benchmarks/tasks and report how much faster each became."""
-    paths = [path for path in sorted(TASKS.glob("*.py")) if fnmatch.fnmatch(path.stem, tasks)]
+    paths = {path.stem: path for path in sorted(TASKS.glob("*.py")) if fnmatch.fnmatch(path.stem, tasks)}
     if not paths:
         sys.exit(f"error: no task in {TASKS} matches {tasks!r}")
-    done = load_state(budget) if resume else {}
-    progress = Console(stderr=True, highlight=False)
-    for number, path in enumerate(paths, start=1):
-        if path.stem not in done:
-            progress.print(f"[{number}/{len(paths)}] {path.stem} …", markup=False)
-            try:
-                done[path.stem] = row = measure(path, budget)
-            except KeyboardInterrupt:
-                progress.print(f"interrupted; {len(done)} tasks are kept, go on with --resume")
-                sys.exit(130)
-            except kernelwright.KernelwrightError as error:
-                progress.print(f"error: {error}", markup=False)
-                sys.exit(error.exit_code)
-            save_state(budget, list(done.values()))
-            progress.print(
-                "      " + "  ".join(cells(row)[1:]) + (f"  {row.problem}" if row.problem else ""), markup=False
-            )
-    rows = [done[path.stem] for path in paths]
+    rows = run_all(
+        list(paths),
+        load_state(STATE, budget, Row) if resume else {},
+        lambda name: measure(paths[name], budget),
+        lambda kept: save_state(STATE, budget, kept),
+        cells,
+    )
     where = facts(budget)
     if docs:
         write_docs(rows, where)
@@ -297,7 +152,7 @@ def main(
         )
         return
     output = Console() if sys.stdout.isatty() else Console(width=160)
-    output.print(table(rows))
+    output.print(table(HEADINGS, [cells(row) for row in rows]))
     output.print(sentence(summarise(rows)), highlight=False)
 
 

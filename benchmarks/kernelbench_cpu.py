@@ -1,17 +1,28 @@
-"""Loads every file of a KernelBench checkout and says what each computes, or why it is refused.
+"""Optimises every file of a KernelBench checkout without a model, and reports how much faster each became.
 
-    python benchmarks/kernelbench_cpu.py PATH --load-only [--json] [--jobs N]
+    python benchmarks/kernelbench_cpu.py PATH                  levels 1 and 2, 60 s each
+    python benchmarks/kernelbench_cpu.py PATH --only '*/4?_*'  some of them, by level and file name
+    python benchmarks/kernelbench_cpu.py PATH --resume         go on where Ctrl-C ended it
+    python benchmarks/kernelbench_cpu.py PATH --docs           also write docs/results/kernelbench_cpu.{md,json}
+    python benchmarks/kernelbench_cpu.py PATH --load-only      describe the files; run nothing
 
-PATH is a checkout, or its folder that holds level1 to level4. Each file runs in a sandboxed process of its own; nothing
-of the tasks' data is allocated.
+PATH is a checkout, or its folder that holds level1 to level4. A file whose forward would take longer than 2 s
+(estimated as four times its floor), or whose judging more memory than there is, is shrunk first (`shrink.py`); the row
+says how.
+Task files run in sandboxed processes only. Every number comes from the side-by-side measurement at the end of a run.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import fnmatch
 import json
+import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,14 +30,42 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+import kernelwright
+import shrink
+import suites
+from kernelwright import format as fmt
+from kernelwright import registry
 from kernelwright.errors import TaskError
 from kernelwright.home import home
 from kernelwright.judge.nursery import Zygote
-from kernelwright.judge.reference import ReferenceSide, new_seeds
+from kernelwright.judge.reference import COPIES, ReferenceSide, new_seeds
 from kernelwright.judge.sandbox import Confinement, visible_folders
 from kernelwright.tasks import Task, TaskInfo
 
-Row = dict[str, Any]
+Described = dict[str, Any]
+app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
+STATE = suites.ROOT / "build" / "kernelbench_cpu.json"
+OUT = suites.ROOT / "build" / "kernelbench_cpu"
+DOCS = suites.ROOT / "docs" / "results"
+LONGEST_US, EAGER = 2e6, 4.0
+"""A forward's longest time, and how many times the floor an eager forward is taken to last."""
+NO_INFLUENCE = "its outputs hardly depend on its inputs"
+UNFAIR = dict.fromkeys(["level2/23", "level2/80", "level2/83"], "zeros pass for its answer") | dict.fromkeys(
+    [f"level3/{number}" for number in (7, 11, 12, 18, 28, 35)], NO_INFLUENCE
+)
+"""Files that are known to be no fair test whatever the sizes."""
+
+
+@dataclass(frozen=True)
+class Row(suites.Row):
+    """One file. `coverage` is the share of the time that own kernels take; `library` what stayed in the library beside
+    them; `shrunk` what was made smaller; `unfair` why it is no fair test; `rejected` why candidates were."""
+
+    coverage: float | None = None
+    library: tuple[str, ...] = ()
+    shrunk: str = ""
+    unfair: str = ""
+    rejected: tuple[str, ...] = ()
 
 
 def files(path: Path) -> list[Path]:
@@ -36,24 +75,28 @@ def files(path: Path) -> list[Path]:
     return sorted(found, key=lambda file: (file.parent.name, int(file.name.partition("_")[0])))
 
 
-def load(zygote: Zygote, file: Path) -> Row:
+def describe(zygote: Zygote, task: Task) -> TaskInfo:
+    """What a task computes, found in a sandboxed process of its own. Raises `TaskError`."""
+    confinement = Confinement(hidden=(str(home()),), visible=visible_folders(), memory=64 << 30)
+    side = ReferenceSide(task, lambda: zygote.fork(confinement), new_seeds(0))
+    try:
+        return side.load()
+    finally:
+        side.worker.close()
+
+
+def load(zygote: Zygote, file: Path) -> Described:
     """Describes a file in a sandboxed process of its own, as `kernelwright task show` does."""
-    row: Row = {"file": f"{file.parent.name}/{file.name}", "outcome": "refused"}
+    row: Described = {"file": f"{file.parent.name}/{file.name}", "outcome": "refused"}
     start = time.monotonic()
     try:
-        task = Task.load(file)
-        confinement = Confinement(hidden=(str(home()),), visible=visible_folders(), memory=64 << 30)
-        side = ReferenceSide(task, lambda: zygote.fork(confinement), new_seeds(0))
-        try:
-            info = side.load()
-        finally:
-            side.worker.close()
+        info = describe(zygote, Task.load(file))
     except TaskError as error:
         return row | {"reason": str(error).removeprefix(f"{file}: ").replace(f"{file}:", "line ", 1)}
     return row | _described(info) | {"seconds": round(time.monotonic() - start, 3)}
 
 
-def _described(info: TaskInfo) -> Row:
+def _described(info: TaskInfo) -> Described:
     case = info.tune_case
     return {
         "outcome": "described",
@@ -74,7 +117,7 @@ def _shape(tensor: dict[str, Any]) -> str:
     return f"{tensor['dtype']}[{','.join(map(str, tensor['shape']))}]"
 
 
-def show(rows: list[Row], seconds: float, console: Console) -> None:
+def show(rows: list[Described], seconds: float, console: Console) -> None:
     """The table, then one line of summary and one for each reason."""
     table = Table("file", "outcome", "inputs", "outputs", "GFLOP", "MB", "s")
     for row in rows:
@@ -91,29 +134,161 @@ def show(rows: list[Row], seconds: float, console: Console) -> None:
         console.print(f"  {count} refused: {reason}")
 
 
-def main(
-    path: Annotated[Path, typer.Argument(help="A KernelBench checkout.")],
-    load_only: Annotated[bool, typer.Option("--load-only", help="Describe the tasks; run nothing.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON list on stdout.")] = False,
-    jobs: Annotated[int, typer.Option(help="Processes at a time.")] = 4,
-) -> None:
-    """Loads every file of a KernelBench checkout."""
-    found = files(path)
-    if not load_only or not found:
-        raise typer.BadParameter("say --load-only" if found else f"{path} holds no level1 to level4 with task files")
-    start = time.monotonic()
-    zygote = Zygote()
+def measure(zygote: Zygote, file: Path, budget: str) -> Row:
+    """Shrinks one file if need be, and optimises it. Whatever goes wrong with it is its row's problem."""
+    row = Row(name_of(file), "error", unfair=UNFAIR.get(name_of(file).partition("_")[0], ""))
     try:
-        zygote.start()
-        with ThreadPoolExecutor(jobs) as pool:
-            rows = list(pool.map(lambda file: load(zygote, file), found))
-    finally:
-        zygote.close()
+        text, changes = shrink.shrunk(file.read_text(), lambda text: excess(zygote, file, text))
+        path = OUT / "tasks" / file.parent.name / file.name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        result = kernelwright.optimize(path, budget=budget, out=OUT / file.parent.name)
+    except Exception as error:  # noqa: BLE001 - one file must not end the suite
+        return dataclasses.replace(row, problem=f"{type(error).__name__}: {error}".partition("\n")[0])
+    return _told(dataclasses.replace(row, shrunk=changes), result)
+
+
+def _told(row: Row, result: kernelwright.Result) -> Row:
+    rejected = [node.verdict for node in result.view.nodes if not node.verdict.accepted]
+    problems = [] if result.view.fairness.fair else [problem.reason for problem in result.view.fairness.problems]
+    verdict = result.verdict
+    return dataclasses.replace(
+        suites.filled(row, result),
+        coverage=verdict.coverage if verdict else None,
+        library=verdict.library_calls if verdict else (),
+        unfair="; ".join([row.unfair, *problems] if row.unfair else problems),
+        rejected=tuple(dict.fromkeys(f"{each.reason}: {each.message}".partition("\n")[0] for each in rejected)),
+    )
+
+
+def excess(zygote: Zygote, file: Path, text: str) -> float | None:
+    """How many times too large a file with this text is; None where it does not load."""
+    target = registry.load("targets", "cpu")()
+    try:
+        task = Task.load(file)
+        case = describe(
+            zygote, task.model_copy(update={"source": task.source.model_copy(update={"text": text})})
+        ).tune_case
+    except TaskError:
+        return None
+    memory = target.info().memory_bytes / 2
+    return max(EAGER * target.floor_us(case) / LONGEST_US, COPIES * case.bytes / memory)
+
+
+def name_of(file: Path) -> str:
+    """`level1/19_ReLU`."""
+    return f"{file.parent.name}/{file.stem}"
+
+
+HEADINGS = (*suites.HEADINGS, "first", "own", "in the library", "shrunk", "unfair")
+
+
+def cells(row: Row) -> tuple[str, ...]:
+    """A row as text, in the order of HEADINGS."""
+    first = "" if row.first_s is None else f"{row.first_s:.1f} s"
+    library = ", ".join(row.library)
+    return (*suites.cells(row), first, fmt.percent(row.coverage), library, row.shrunk, row.unfair)
+
+
+def sentence(rows: Sequence[Row]) -> str:
+    """All rows in words; unfair tasks are not counted."""
+    fair = [row for row in rows if not row.unfair]
+    faster = sum(row.outcome == "faster" for row in fair)
+    firsts = sorted(row.first_s for row in fair if row.first_s is not None)
+    first = f" First accepted kernel after {firsts[len(firsts) // 2]:.1f} s at the median." if firsts else ""
+    left_out = f" {len(rows) - len(fair)} unfair tasks are not counted." if len(fair) < len(rows) else ""
+    return f"{suites.sentence(suites.summarise(fair))} {faster} are faster than eager.{first}{left_out}"
+
+
+def markdown(rows: Sequence[Row], where: dict[str, Any]) -> str:
+    """The table as a page of the documentation."""
+    shrinking = (
+        "A file whose forward would take longer than 2 s, estimated as four times its floor, or whose judging more "
+        "memory than there is, was shrunk: integers that the module assigns and `get_inputs` uses were halved, first "
+        "the batch as often as it took, then the largest one, until it fitted. `own` is the share of the best kernel's "
+        "time in its own kernels, `first` when the first kernel was accepted."
+    )
+    made = suites.page(
+        "KernelBench on the CPU", where, (sentence(rows), shrinking, suites.HOW), HEADINGS, [cells(row) for row in rows]
+    )
+    notes = [f"- {row.task}: {row.problem or '; '.join(row.rejected)}" for row in rows if row.problem or row.rejected]
+    return "\n".join([made, "Problems, and why candidates were rejected:", "", *notes, ""]) if notes else made
+
+
+def search(zygote: Zygote, found: Sequence[Path], budget: str, *, resume: bool) -> list[Row]:
+    """A row for each file, in order."""
+    paths = {name_of(file): file for file in found}
+    return suites.run_all(
+        list(paths),
+        suites.load_state(STATE, budget, Row) if resume else {},
+        lambda name: measure(zygote, paths[name], budget),
+        lambda kept: suites.save_state(STATE, budget, kept),
+        cells,
+    )
+
+
+def report(rows: Sequence[Row], where: dict[str, Any], *, docs: bool, as_json: bool) -> None:
+    """Prints the rows, and writes docs/results/kernelbench_cpu.{md,json}."""
+    data = {**where, "summary": asdict(suites.summarise(rows)), "rows": [asdict(row) for row in rows]}
+    if docs:
+        DOCS.mkdir(parents=True, exist_ok=True)
+        (DOCS / "kernelbench_cpu.json").write_text(json.dumps(data, indent=2) + "\n")
+        (DOCS / "kernelbench_cpu.md").write_text(markdown(rows, where))
+    if as_json:
+        print(json.dumps(data, indent=2))
+        return
+    output = Console() if sys.stdout.isatty() else Console(width=240)
+    output.print(suites.table(HEADINGS, [cells(row) for row in rows]))
+    output.print(sentence(rows), highlight=False)
+
+
+def load_all(zygote: Zygote, found: Sequence[Path], jobs: int, *, as_json: bool) -> None:
+    """Describes the files and prints what each is."""
+    start = time.monotonic()
+    with ThreadPoolExecutor(jobs) as pool:
+        rows = list(pool.map(lambda file: load(zygote, file), found))
     if as_json:
         print(json.dumps(rows))
     else:
         show(rows, time.monotonic() - start, Console(width=200))
 
 
+def facts(path: Path, budget: str, levels: str) -> dict[str, Any]:
+    """Where and with what the suite ran."""
+    return suites.facts(f"python benchmarks/kernelbench_cpu.py {path.name} --levels {levels} --budget {budget} --docs")
+
+
+@app.command()
+def main(
+    path: Annotated[Path, typer.Argument(help="A KernelBench checkout.")],
+    load_only: Annotated[bool, typer.Option("--load-only", help="Describe the tasks; run nothing.")] = False,
+    levels: Annotated[str, typer.Option(help="Levels to run, such as 1,2.")] = "",
+    only: Annotated[str, typer.Option(metavar="GLOB", help="Files to run, as level1/19_ReLU.")] = "*",
+    budget: Annotated[str, typer.Option(help="Time for each file.")] = "60s",
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Skip files that the last, interrupted suite has done.")
+    ] = False,
+    docs: Annotated[bool, typer.Option("--docs", help="Write docs/results/kernelbench_cpu.{md,json}.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
+    jobs: Annotated[int, typer.Option(help="Processes at a time, for --load-only.")] = 4,
+) -> None:
+    """Optimises every file of a KernelBench checkout, or describes it."""
+    levels = levels or ("1,2,3,4" if load_only else "1,2")
+    wanted = {f"level{level.strip()}" for level in levels.split(",")}
+    found = [file for file in files(path) if file.parent.name in wanted and fnmatch.fnmatch(name_of(file), only)]
+    if not found:
+        raise typer.BadParameter(f"{path} holds no task files of levels {levels} that match {only!r}")
+    zygote = Zygote()
+    try:
+        zygote.start()
+        if load_only:
+            load_all(zygote, found, jobs, as_json=as_json)
+            return
+        rows = search(zygote, found, budget, resume=resume)
+    finally:
+        zygote.close()
+    report(rows, facts(path, budget, levels), docs=docs, as_json=as_json)
+
+
 if __name__ == "__main__":
-    typer.run(main)
+    app()

@@ -1,4 +1,4 @@
-"""Everything that tests keep goes to a folder of its own, never to the user's."""
+"""Everything that tests keep goes to a folder of its own, never to the user's; processes of pytest-xdist share one."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from filelock import FileLock
 
 if TYPE_CHECKING:
     from kernelwright.targets.cpu import Cpu
 
-_home = tempfile.mkdtemp(prefix="kernelwright-tests-")
-os.environ["KERNELWRIGHT_HOME"] = _home
-atexit.register(shutil.rmtree, _home, ignore_errors=True)
+if "PYTEST_XDIST_WORKER" in os.environ:
+    _home = os.environ["KERNELWRIGHT_HOME"]  # of the process that started this one
+else:
+    _home = os.environ["KERNELWRIGHT_HOME"] = tempfile.mkdtemp(prefix="kernelwright-tests-")
+    atexit.register(shutil.rmtree, _home, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
@@ -26,7 +29,8 @@ def cpu() -> Cpu:
     from kernelwright.targets.cpu import Cpu
 
     cpu = Cpu()
-    keep(Path(_home, f"ceilings-{cpu.info().key}.json"), cpu.ceilings().model_dump_json(), "the ceilings")
+    with FileLock(Path(_home, "ceilings.lock")):
+        keep(Path(_home, f"ceilings-{cpu.info().key}.json"), cpu.ceilings().model_dump_json(), "the ceilings")
     return cpu
 
 

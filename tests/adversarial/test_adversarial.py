@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,18 @@ MOST = 12
 
 
 @pytest.fixture(scope="module")
-def before(shared_home: Path) -> Traces:
-    # The first judge opens what lasts as long as the process: libraries, a pool of threads.
-    warm = Arena()
-    warm.honest(TASKS["row_rms"])
-    warm.close()
-    return Traces.now()
+def before(shared_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Traces]:
+    # A home of its own: tests that run beside these write to the shared one.
+    home = tmp_path_factory.mktemp("home")
+    for ceilings in shared_home.glob("ceilings-*.json"):
+        shutil.copy(ceilings, home)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KERNELWRIGHT_HOME", str(home))
+        # The first judge opens what lasts as long as the process: libraries, a pool of threads.
+        warm = Arena()
+        warm.honest(TASKS["row_rms"])
+        warm.close()
+        yield Traces.now()
 
 
 @pytest.fixture(scope="module")

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+from unittest import mock
+
 import catalogue_modules
+import catalogue_positions
 import pytest
 import torch
 import torch.nn.functional as F
-from catalogue_harness import Made, check, load_all, make
+from catalogue_harness import TARGET, Lambda, Made, check, describe, load_all, make
 from torch import nn
+
+from kernelwright.proposers.base import Candidate
+from kernelwright.proposers.catalogue import Catalogue
+from kernelwright.tasks import Graph, TaskInfo
 
 Loaded = dict[str, tuple[Made, nn.Module]]
 
@@ -15,6 +23,16 @@ Loaded = dict[str, tuple[Made, nn.Module]]
 def _reduced_twice(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     most = x.amax(0, keepdim=True)
     return torch.sigmoid(x) + most.amax(1, keepdim=True), most.sum(1, keepdim=True)
+
+
+def _pooled(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    overlapping = F.avg_pool2d(F.max_pool2d(torch.relu(x), 3, 2, 1), 2, ceil_mode=True)
+    return overlapping, F.interpolate(F.pad(x, (1, 2, 0, 3), value=2.0), scale_factor=2)
+
+
+def _shifted(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    exclusive = torch.cat((torch.zeros_like(x[:, :1]), x[:, :-1].cumsum(1)), 1)
+    return exclusive, x[:, 2:-1] - x[:, 1:-2], x[1:, -3] + x[:-1, 0], torch.cat((x, x.flip(1)[:, ::2]), 1)
 
 
 @pytest.fixture(scope="module")
@@ -35,17 +53,21 @@ def loaded() -> Loaded:
             lambda x, y: (torch.exp(x * y.T), x.argmax() + y.argmax()), torch.randn(9, 20), torch.randn(20, 9)
         ),
         "reduced twice": make(_reduced_twice, torch.randn(8, 20)),
+        "pooled": make(_pooled, torch.randn(2, 3, 9, 12)),
+        "shifted": make(_shifted, torch.randn(4, 9)),
     }
     return dict(zip(made, zip(made.values(), load_all(list(made.values()), groups=2), strict=True), strict=True))
 
 
 @pytest.mark.slow
-def test_all_modules() -> None:
-    """Every module of the list, and what the catalogue left to torch in it."""
-    made = [make(model, *inputs) for _, model, inputs in catalogue_modules.MODULES]
+@pytest.mark.parametrize("quarter", range(4))
+def test_all_modules(quarter: int) -> None:
+    """Every module of the lists, and what the catalogue left to torch in it."""
+    modules = [*catalogue_modules.MODULES, *catalogue_positions.MODULES][quarter::4]
+    made = [make(model, *inputs) for _, model, inputs in modules]
     assert {nest.kind for one in made for nest in one.program.nests} == {"map", "rows", "whole", "tiles", "columns"}
     wrong = {}
-    for (name, _, _), one, candidate in zip(catalogue_modules.MODULES, made, load_all(made), strict=True):
+    for (name, _, _), one, candidate in zip(modules, made, load_all(made, groups=1), strict=True):
         try:
             check(one.model, candidate, one.inputs)
         except (AssertionError, ValueError, RuntimeError) as error:
@@ -79,8 +101,8 @@ def test_nothing_to_lower_leaves_no_kernel() -> None:
 
 
 def test_library_calls_stay_between_kernels() -> None:
-    made = make(lambda x, y: torch.relu(x @ y).cumsum(0).exp(), torch.randn(4, 5), torch.randn(5, 6))
-    assert [call.target for call in made.program.calls] == ["aten.mm.default", "aten.cumsum.default"]
+    made = make(lambda x, y: torch.relu(x @ y).logcumsumexp(0).exp(), torch.randn(4, 5), torch.randn(5, 6))
+    assert [call.target for call in made.program.calls] == ["aten.mm.default", "aten.logcumsumexp.default"]
     assert len(made.program.nests) == 2
 
 
@@ -100,3 +122,31 @@ def test_positions_along_axes_in_different_orders(loaded: Loaded) -> None:
 def test_a_reduction_of_what_another_kernel_reduces_first(loaded: Loaded) -> None:
     made, candidate = loaded["reduced twice"]
     check(made.model, candidate, (torch.randn(5, 33),))
+
+
+def test_other_sizes_where_results_are_shorter_or_longer_than_the_inputs(loaded: Loaded) -> None:
+    (pooled, pooled_kernel), (shifted, shifted_kernel) = loaded["pooled"], loaded["shifted"]
+    for height, width in ((9, 12), (8, 13), (7, 40), (30, 11)):
+        check(pooled.model, pooled_kernel, (torch.randn(3, 2, height, width),))
+        check(shifted.model, shifted_kernel, (torch.randn(height, width),))
+
+
+def test_numbers_that_may_follow_from_sizes_are_not_taken_for_constants_where_sizes_change() -> None:
+    """`x[:, : x.shape[1] - 2]` and `x[:, :7]` are the same graph."""
+    fixed, relative = (
+        describe(Lambda(function), (torch.randn(4, 9),))
+        for function in (lambda x: x[:, :7] * 2, lambda x: x[:, :-2] * 2)
+    )
+
+    def proposed(info: TaskInfo, graph: Graph) -> int:
+        return len(asyncio.run(_all(Catalogue(), info, graph)))
+
+    assert proposed(*fixed) == proposed(*relative) == 1
+    hidden = {"hides": True}
+    assert proposed(fixed[0].model_copy(update=hidden), fixed[1]) == 0
+    assert proposed(relative[0].model_copy(update=hidden), relative[1]) == 1
+
+
+async def _all(catalogue: Catalogue, info: TaskInfo, graph: Graph) -> list[Candidate]:
+    context = mock.Mock(info=info, graph=graph, language="cpp", target=TARGET)
+    return [candidate async for candidate in catalogue.propose(context)]

@@ -17,6 +17,7 @@ SUITE = Path(__file__).parents[2] / "benchmarks" / "cpu_suite.py"
 def suite(tmp_path, monkeypatch):
     spec = importlib.util.spec_from_file_location("cpu_suite", SUITE)
     module = importlib.util.module_from_spec(spec)
+    monkeypatch.syspath_prepend(SUITE.parent)
     monkeypatch.setitem(sys.modules, "cpu_suite", module)
     spec.loader.exec_module(module)
     monkeypatch.setattr(module, "STATE", tmp_path / "build" / "state.json")

@@ -51,7 +51,9 @@ class Bench:
         return self._known[task, source]
 
     def close(self) -> None:
-        for judge in self._judges.values():
-            self.run(judge.__aexit__())
+        self.run(self._leave())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
+
+    async def _leave(self) -> None:
+        await asyncio.gather(*(judge.__aexit__() for judge in self._judges.values()))

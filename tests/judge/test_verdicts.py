@@ -55,7 +55,7 @@ REJECTED = {
     "decoy kernel": (with_kernel(*OWN, "return torch.relu(x * self.weight + self.bias)"), "no_kernel"),
     "right only once": (
         torch_only(
-            "key = x.flatten()[0].item()",
+            "key = x.numpy().tobytes()",
             "self.seen = getattr(self, 'seen', {})",
             "self.seen[key] = self.seen.get(key, 0) + 1",
             "y = torch.relu(x * self.weight + self.bias)",

@@ -28,14 +28,16 @@ def precompile_tvm_ffi(folder: Path) -> None:
     """
     from tvm_ffi.libinfo import find_dlpack_include_path, find_include_path
 
-    header = folder / "tvm_ffi.h"
-    header.write_text("".join(f"#include <tvm/ffi/{name}>\n" for name in TVM_FFI_HEADERS))
     includes = [f"-I{find_include_path()}", f"-I{find_dlpack_include_path()}"]
     flags = ["-std=c++17", "-fPIC", "-O2", *HEADER_FLAGS, *includes]
-    draft = folder / f"tvm_ffi.{os.getpid()}.draft"
-    command = [*toolchain.compiler(), *flags, "-x", "c++-header", str(header), "-o", str(draft)]
-    subprocess.run(command, check=True, capture_output=True)
-    draft.replace(folder / "tvm_ffi.h.gch")
+    # Not named by process: in sandboxes, processes that do this at once have the same number.
+    with tempfile.TemporaryDirectory(dir=folder) as draft:
+        header, precompiled = Path(draft, "tvm_ffi.h"), Path(draft, "tvm_ffi.h.gch")
+        header.write_text("".join(f"#include <tvm/ffi/{name}>\n" for name in TVM_FFI_HEADERS))
+        command = [*toolchain.compiler(), *flags, "-x", "c++-header", str(header), "-o", str(precompiled)]
+        subprocess.run(command, check=True, capture_output=True)
+        for complete in (header, precompiled):
+            complete.replace(folder / complete.name)
 
 
 def precompile_inductor(folder: Path) -> None:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from kernelwright.proposers.base import Candidate, Context, Proposer
 from kernelwright.proposers.catalogue.cpp.module import write
 from kernelwright.proposers.catalogue.program import plan
+from kernelwright.tasks import TaskInfo
 
 
 class Catalogue(Proposer):
@@ -23,7 +24,13 @@ class Catalogue(Proposer):
             return
         self._asked = True
         program = plan(context.graph, context.target)
-        if not program.nests:
+        if not program.nests or (program.lowering.axes.guessed and _has_other_sizes(context.info)):
             return
         source = write(program, context.info, context.target)
         yield Candidate(source=source, language="cpp", proposer=self.name, note="fused kernels")
+
+
+def _has_other_sizes(info: TaskInfo) -> bool:
+    """Whether a case has, or may have, inputs of other shapes than the exported one."""
+    shapes = [[each.tensor.shape for each in case.inputs if each.tensor is not None] for case in info.cases]
+    return info.hides or any(shape != shapes[0] for shape in shapes[1:])

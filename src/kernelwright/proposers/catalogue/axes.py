@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from math import prod
 
-from kernelwright.proposers.catalogue.ir import Axis, Tensor, resolved
+from kernelwright.proposers.catalogue.build import apply, const
+from kernelwright.proposers.catalogue.ir import Axis, Expr, Size, Tensor, resolved, walk
 
 Dims = tuple[tuple[Axis, ...], ...]
 
@@ -24,6 +25,8 @@ class Axes:
         self._tensors: list[Tensor] = []
         self.pinned: list[Axis] = []
         """Axes whose size belongs to the computation (groups, halves) rather than to its inputs' shapes."""
+        self.guessed = False
+        """Whether a number in the graph was taken for a constant that may as well follow from the inputs' shapes."""
 
     def remember(self, tensor: Tensor) -> Tensor:
         """Keeps the tensor's axes apart from each other from now on.
@@ -83,7 +86,8 @@ class Axes:
     @staticmethod
     def split(axis: Axis, inner: int) -> tuple[Axis, Axis]:
         """Splits an axis in two, the inner one of the given size."""
-        axis.parts = (Axis(axis.size // inner), Axis(inner))
+        outer = None if axis.length is None else apply("div", axis.length, const(inner, "int64"))
+        axis.parts = (Axis(axis.size // inner, outer), Axis(inner))
         return axis.parts
 
     def _merge(self, a: Axis, b: Axis) -> None:
@@ -94,6 +98,8 @@ class Axes:
             axes = tensor.axes
             if a in axes and b in axes:
                 raise ConflictError
+        if a.length is None and b.length is not None and not _depends(b.length, a):
+            a.length = b.length
         b.parts = (a,)
 
     def regroup(self, dims: Dims, shape: tuple[int, ...]) -> Dims:
@@ -124,6 +130,10 @@ class Axes:
                     raise ConflictError
             result.append(tuple(reversed(taken)))
         return tuple(reversed(result))
+
+
+def _depends(length: Expr, axis: Axis) -> bool:
+    return any(axis in resolved(node.axes) for node in walk([length]) if isinstance(node, Size))
 
 
 def _check_distinct(dims: Dims) -> Dims:

@@ -8,6 +8,7 @@ expression with its axes arranged into dimensions; a kernel is a set of expressi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -20,12 +21,14 @@ class Axis:
 
     Args:
         size: its length in the case that was exported.
+        length: how its length follows from those of other axes, where it does (int64).
     """
 
-    __slots__ = ("parts", "size")
+    __slots__ = ("length", "parts", "size")
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, length: Expr | None = None) -> None:
         self.size = size
+        self.length = length
         self.parts: tuple[Axis, ...] = ()
 
     def resolve(self) -> tuple[Axis, ...]:
@@ -118,10 +121,14 @@ class Term:
 
 @dataclass(frozen=True, eq=False)
 class Load(Expr):
-    """The element of a buffer at the coordinates `terms`, outermost first (row-major)."""
+    """The element of a buffer at the coordinates `terms`, outermost first (row-major).
+
+    With `otherwise`, computed coordinates may lie outside their axes: the value is `otherwise` there.
+    """
 
     buffer: Buffer
     terms: tuple[Term, ...]
+    otherwise: Const | None = None
 
     @property
     def args(self) -> tuple[Expr, ...]:
@@ -140,7 +147,8 @@ class Apply(Expr):
     """A scalar function of its operands.
 
     `op` is arithmetic (add sub mul div pow min max fmod remainder atan2 neg abs), a comparison (lt le gt ge eq ne),
-    logic (and or xor not isnan), `where`, `cast` (to `dtype`), one of `ROUNDING` or `COSTLY`, sqrt or rsqrt.
+    logic (and or xor not isnan), whole numbers' `mod`, `where`, `cast` (to `dtype`), one of `ROUNDING` or `COSTLY`,
+    sqrt or rsqrt.
     """
 
     op: str
@@ -176,6 +184,49 @@ class Reduce(Expr):
         return self.op.startswith("arg") and len(self.axes) > 1
 
 
+@dataclass(frozen=True, eq=False)
+class Window(Expr):
+    """`operand` combined by `op` (sum, prod, max or min) over a few positions along `axes`, whose sizes are fixed: a
+    loop inside one element's value, where a `Reduce` is a loop of the kernel."""
+
+    op: str
+    operand: Expr
+    axes: tuple[Axis, ...]
+
+    @property
+    def args(self) -> tuple[Expr, ...]:
+        """See `Expr.args`."""
+        return (self.operand,)
+
+    @cached_property
+    def free(self) -> frozenset[Axis]:
+        """See `Expr.free`."""
+        return self.operand.free - frozenset(self.axes)
+
+
+@dataclass(frozen=True, eq=False)
+class Scan(Expr):
+    """`operand` combined by `op` (sum, prod, max or min) over all positions along `axes` up to this one, itself
+    included; `backward` from this one on."""
+
+    op: str
+    operand: Expr
+    axes: tuple[Axis, ...]
+    backward: bool = False
+
+    @property
+    def args(self) -> tuple[Expr, ...]:
+        """See `Expr.args`."""
+        return (self.operand,)
+
+    @cached_property
+    def free(self) -> frozenset[Axis]:
+        """See `Expr.free`."""
+        return self.operand.free | frozenset(resolved(self.axes))
+
+
+IDENTITY: dict[str, float] = {"sum": 0, "prod": 1, "max": -math.inf, "min": math.inf}
+"""What changes nothing when it is combined with other values."""
 COSTLY = frozenset({
     "exp", "exp_nonpos", "expm1", "log", "log1p", "log2", "log10", "tanh", "sigmoid", "erf", "erfc", "sin", "cos",
     "tan", "asin", "acos", "atan", "sinh", "cosh", "asinh", "acosh", "atanh", "pow", "fmod", "remainder", "atan2",

@@ -9,7 +9,7 @@ the end. One axis is the vector axis: the innermost in memory.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from typing import Literal
@@ -24,7 +24,11 @@ from kernelwright.proposers.catalogue.ir import (
     Kernel,
     Load,
     Reduce,
+    Scan,
     Store,
+    Term,
+    Window,
+    resolved,
     walk,
 )
 from kernelwright.proposers.catalogue.moments import in_one_sweep
@@ -115,6 +119,8 @@ def _kind(
 ) -> Kind:
     if not reduced:
         return "map"
+    if any(isinstance(node, Scan) for node in walk(store.expr for store in stores)):
+        return "rows" if vector in reduced else "tiles"  # one position after the other
     if not kept:
         return "whole"
     if vector in reduced:
@@ -133,18 +139,26 @@ def _memory_order(stores: Sequence[Store], axes: frozenset[Axis]) -> list[Axis]:
     counted along, in that order."""
     written = [store.buffer.axes for store in stores]
     read = [
-        tuple(term.axis for term in node.terms if term.at is None)
+        tuple(axis for term in node.terms for axis in _along(term, axes))
         for node in walk(store.expr for store in stores)
         if isinstance(node, Load)
     ]
     layouts = sorted(written, key=_volume, reverse=True)[:1] + sorted(read, key=_volume, reverse=True)
     layouts.sort(key=lambda layout: -_volume(layout))
-    reductions = (node for node in walk(store.expr for store in stores) if isinstance(node, Reduce))
-    layouts = [node.axes for node in reductions if node.ordered] + layouts
+    swept = (node for node in walk(store.expr for store in stores) if isinstance(node, (Reduce, Scan)))
+    ordered = [node.axes for node in swept if is_ordered(node)]
+    layouts = ordered + layouts
     order: list[Axis] = []
     for layout in layouts:
         order = [axis for axis in layout if axis not in order and axis in axes] + order
     return sorted((axis for axis in axes if axis not in order), key=lambda axis: axis.size) + order
+
+
+def _along(term: Term, axes: frozenset[Axis]) -> list[Axis]:
+    """The loop's axes that a coordinate follows, by itself or computed from positions."""
+    if term.at is None:
+        return [axis for axis in term.axis.resolve() if axis in axes]
+    return [node.axis for node in walk([term.at]) if isinstance(node, Iota) and node.axis in axes]
 
 
 def _volume(axes: Sequence[Axis]) -> int:
@@ -171,10 +185,11 @@ def _mergeable(stores: Sequence[Store], kept: frozenset[Axis], reduced: frozense
     single = {node.axis for node in nodes if isinstance(node, Iota)}
     for node in nodes:
         if isinstance(node, Load):
-            layouts.append(tuple(term.axis for term in node.terms if term.at is None))
+            # Merging across a computed coordinate would skip it.
+            runs = itertools.groupby(node.terms, key=lambda term: term.at is None)
+            layouts += [tuple(term.axis for term in run) for plain, run in runs if plain]
             single |= {leaf for term in node.terms if term.at is not None for leaf in term.axis.resolve()}
-            single |= _beside_computed(node)
-        elif isinstance(node, Reduce) and node.op.startswith("arg"):
+        elif isinstance(node, Scan) or (isinstance(node, Reduce) and node.op.startswith("arg")):
             layouts.append(node.axes)
     candidates = dict.fromkeys(pair for layout in layouts for pair in itertools.pairwise(layout))
     for first, second in sorted(candidates, key=lambda pair: -pair[0].size * pair[1].size):
@@ -183,18 +198,6 @@ def _mergeable(stores: Sequence[Store], kept: frozenset[Axis], reduced: frozense
         if together and same_role and not {first, second} & single:
             return first, second
     return None
-
-
-def _beside_computed(node: Load) -> set[Axis]:
-    """Axes next to a computed coordinate: merging across it would skip it."""
-    terms = node.terms
-    return {
-        terms[at].axis
-        for i, term in enumerate(terms)
-        if term.at is not None
-        for at in (i - 1, i + 1)
-        if 0 < i < len(terms) - 1 and 0 <= at < len(terms)
-    }
 
 
 def _adjacent(layout: Sequence[Axis], first: Axis, second: Axis) -> bool:
@@ -210,20 +213,28 @@ def _merge_axes(axes: tuple[Axis, ...], pair: tuple[Axis, Axis], merged: Axis) -
 def merge_store(store: Store, pair: tuple[Axis, Axis], merged: Axis, interner: Interner) -> Store:
     """The store with two adjacent axes replaced by one."""
     swap: dict[Expr, Expr] = {}
+
+    def merged_in(expr: Expr) -> Expr:
+        return merge_store(Store(store.buffer, expr), pair, merged, interner).expr
+
     for node in walk([store.expr]):
         match node:
             case Load() if any(term.axis is pair[0] and term.at is None for term in node.terms):
                 terms = tuple(
-                    type(term)(merged) if term.axis is pair[0] else term
+                    Term(merged)
+                    if term.axis is pair[0]
+                    else Term(term.axis, None if term.at is None else merged_in(term.at))
                     for term in node.terms
                     if term.axis is not pair[1]
                 )
-                swap[node] = Load(node.dtype, node.buffer, terms)
+                swap[node] = Load(node.dtype, node.buffer, terms, node.otherwise)
             case Reduce() if pair[0] in node.axes:
-                inner = merge_store(Store(store.buffer, node.operand), pair, merged, interner).expr
-                swap[node] = Reduce(node.dtype, node.op, inner, _merge_axes(node.axes, pair, merged))
-    axes = _merge_axes(store.buffer.axes, pair, merged)
-    buffer = _shared(store.buffer, axes)
+                axes = _merge_axes(node.axes, pair, merged)
+                swap[node] = Reduce(node.dtype, node.op, merged_in(node.operand), axes)
+            case Scan() if pair[0] in node.axes:
+                axes = _merge_axes(node.axes, pair, merged)
+                swap[node] = Scan(node.dtype, node.op, merged_in(node.operand), axes, node.backward)
+    buffer = _shared(store.buffer, _merge_axes(store.buffer.axes, pair, merged))
     return Store(buffer, interner.intern([store.expr], swap)[0])
 
 
@@ -289,7 +300,12 @@ class _Passes:
         for root, index in targets:
             for node in below(root):
                 last_use[node] = max(last_use.get(node, 0), index)
-        again = [node for node, last in last_use.items() if last > self.ready[node] and vector in node.free]
+        inside = window_axes(last_use)
+        again = [
+            node
+            for node, last in last_use.items()
+            if last > self.ready[node] and vector in node.free and not node.free & inside
+        ]
         dear = [node for node in again if _is_costly(node)]
         covered = {under for node in dear for under in below(node) if under is not node}
         return {node: self.ready[node] for node in dear if node not in covered}
@@ -309,5 +325,15 @@ def below(root: Expr) -> list[Expr]:
     return list(order)
 
 
+def window_axes(nodes: Iterable[Expr]) -> frozenset[Axis]:
+    """The axes that windows among the expressions go over."""
+    return frozenset(axis for node in nodes if isinstance(node, Window) for axis in node.axes)
+
+
+def is_ordered(node: Expr) -> bool:
+    """Whether the result depends on the order of several axes."""
+    return (isinstance(node, Reduce) and node.ordered) or (isinstance(node, Scan) and len(resolved(node.axes)) > 1)
+
+
 def _is_costly(node: Expr) -> bool:
-    return isinstance(node, Apply) and node.dtype == "float32" and node.op in COSTLY
+    return node.dtype == "float32" and (isinstance(node, Window) or (isinstance(node, Apply) and node.op in COSTLY))

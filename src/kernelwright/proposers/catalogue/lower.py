@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from kernelwright.proposers.catalogue import dtypes, pointwise, reductions, views
+from kernelwright.proposers.catalogue import dtypes, indexing, pointwise, reductions, scans, views, windows
 from kernelwright.proposers.catalogue.axes import Axes, ConflictError, Dims
-from kernelwright.proposers.catalogue.build import substitute
+from kernelwright.proposers.catalogue.build import InMemoryError, UnsupportedError, substitute
 from kernelwright.proposers.catalogue.ir import Axis, Buffer, Call, Load, Reduce, Store, Tensor, Term, walk
 from kernelwright.tasks import Graph, GraphNode
 
@@ -23,10 +23,6 @@ Step = Store | Call
 _UNDERSTOOD = {"alpha", "approximate", "value", "rounding_mode"}
 _NO_MATTER = {"dtype", "layout", "device", "pin_memory", "memory_format", "non_blocking"}
 """Arguments that the graph's own record of the result already answers, or that change no value."""
-
-
-class UnsupportedError(Exception):
-    """An operation (with these operands) has no rule."""
 
 
 class Lowering:
@@ -77,13 +73,30 @@ class Lowering:
         if name in ("_assert_tensor_metadata", "sym_size"):
             return
         try:
-            self._by_rule(name, node)
-        except (UnsupportedError, ConflictError, views.UnsupportedError, reductions.UnsupportedError):
+            try:
+                self._by_rule(name, node)
+            except InMemoryError:
+                for reference in references((node.args, node.kwargs)):
+                    self._into_memory(reference)
+                self._by_rule(name, node)
+        except (UnsupportedError, ConflictError, InMemoryError):
             self._call(node)
+
+    def _into_memory(self, name: str) -> None:
+        """Has a tensor read from memory where it was computed so far; views of it remain views."""
+        if name in self._views:
+            for source in references(self.nodes[name].args):
+                self._into_memory(source)
+            self._by_rule(operation(self.nodes[name].target), self.nodes[name])
+        elif isinstance(tensor := self.tensors.get(name), Tensor) and tensor.axes:
+            self._materialise(name)
+            self.tensors[name] = self.axes.remember(read(self.buffers[name]))
 
     def _by_rule(self, name: str, node: GraphNode) -> None:
         operands = [self._operand(arg) for arg in node.args]
-        if any(output.dtype not in dtypes.KNOWN for output in node.outputs) or 0 in node.outputs[0].shape:
+        if not node.outputs or 0 in node.outputs[0].shape:
+            raise UnsupportedError
+        if any(output.dtype not in dtypes.KNOWN for output in node.outputs):
             raise UnsupportedError
         made = self._made(name, node, operands)
         for tensor in made if isinstance(made, tuple) else (made,):
@@ -97,9 +110,11 @@ class Lowering:
             group = operands[0]
             if not isinstance(group, tuple):
                 raise UnsupportedError
+            if node.args[1] >= len(group):  # a rule may leave out what is seldom used
+                raise UnsupportedError
             item: Tensor = group[node.args[1]]
             return item
-        for rules in (views.RULES, reductions.RULES):
+        for rules in (views.RULES, indexing.RULES, reductions.RULES, windows.RULES, scans.RULES):
             if name in rules:
                 made: Tensor | tuple[Tensor, ...] = rules[name](self.axes, node, *operands)
                 return made
@@ -170,7 +185,8 @@ class Lowering:
             self.buffers[name] = Buffer(name, node.outputs[0].dtype, ())
             return
         if isinstance(tensor, tuple):
-            raise TypeError(f"{name} is a group of results and has no memory of its own")
+            self._call(node)
+            return
         self.buffers[name] = Buffer(name, tensor.dtype, tensor.dims)
         self.steps.append(Store(self.buffers[name], tensor.expr))
 
@@ -238,7 +254,9 @@ def _check(name: str, node: GraphNode, tensors: Sequence[Tensor], kind: str) -> 
         name == "_to_copy" and all(dtypes.is_float(tensor.dtype) for tensor in tensors)
     ):
         raise UnsupportedError
-    if integers and name in ("div", "pow", "remainder", "fmod", "reciprocal", "sign"):
+    if integers and name in ("div", "pow", "remainder", "reciprocal", "sign"):
+        raise UnsupportedError
+    if name == "fmod" and integers and not (isinstance(node.args[1], int) and node.args[1] > 0):
         raise UnsupportedError
     if name in pointwise.BOOL_ONLY and any(tensor.dtype != "bool" for tensor in tensors):
         raise UnsupportedError

@@ -47,7 +47,7 @@ _SAME_NAME = [
     "round",
     "isnan",
 ]
-_TWO = {"mul": "mul", "maximum": "max", "minimum": "min", "atan2": "atan2", "fmod": "fmod", "remainder": "remainder"}
+_TWO = {"mul": "mul", "maximum": "max", "minimum": "min", "atan2": "atan2", "remainder": "remainder"}
 _BITWISE = {"bitwise_and": "and", "bitwise_or": "or", "bitwise_xor": "xor"}
 _LOGICAL = {"logical_and": "and", "logical_or": "or", "logical_xor": "xor"}
 
@@ -94,6 +94,10 @@ def _power(base: Expr, exponent: int) -> Expr:
     half = _power(base, exponent // 2)
     square = apply("mul", half, half)
     return apply("mul", square, base) if exponent % 2 else square
+
+
+def _fmod(x: Any, y: Any, *, dtype: str) -> Expr:
+    return apply("mod" if dtype.startswith("int") else "fmod", value(x, dtype), value(y, dtype))
 
 
 def _clamp(x: Expr, low: Any = None, high: Any = None, *, dtype: str) -> Expr:
@@ -188,6 +192,7 @@ RULES: dict[str, Rule] = {
     "rsub": _rsub,
     "div": _div,
     "pow": _pow,
+    "fmod": _fmod,
     "where": _where,
     "clamp": _clamp,
     "clamp_min": _clamp,

@@ -12,13 +12,9 @@ from typing import Any
 
 from kernelwright.proposers.catalogue import dtypes
 from kernelwright.proposers.catalogue.axes import Axes, Dims
-from kernelwright.proposers.catalogue.build import apply, cast, const, count, reduce
+from kernelwright.proposers.catalogue.build import UnsupportedError, apply, cast, const, count, reduce
 from kernelwright.proposers.catalogue.ir import Axis, Expr, Tensor, resolved
 from kernelwright.tasks import GraphNode
-
-
-class UnsupportedError(Exception):
-    """The rule does not cover these operands."""
 
 
 def _wanted(x: Tensor, dims: Any) -> list[int]:
@@ -84,6 +80,11 @@ def _var(_: Axes, node: GraphNode, x: Tensor, dims: Any = None) -> Tensor:
     return Tensor(variance, _left(x, wanted, bool(node.kwargs.get("keepdim"))), out)
 
 
+def _var_mean(axes: Axes, node: GraphNode, x: Tensor, dims: Any = None) -> tuple[Tensor, Tensor]:
+    average = _mean(axes, node, x, dims, bool(node.kwargs.get("keepdim")))
+    return _var(axes, node, x, dims), average
+
+
 def _arg(op: str) -> Callable[..., Tensor]:
     def rule(_: Axes, __: GraphNode, x: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
         wanted = _wanted(x, dim)
@@ -117,8 +118,11 @@ def _norm(
         result = reduce("sum", size, over)
     elif order in (math.inf, -math.inf):
         result = reduce("max" if order > 0 else "min", size, over)
+    elif order == 0:
+        result = reduce("sum", cast(apply("ne", value, const(0, value.dtype)), value.dtype), over)
     else:
-        raise UnsupportedError
+        powers = reduce("sum", apply("pow", size, const(order, value.dtype)), over)
+        result = apply("pow", powers, const(1 / order, value.dtype))
     return Tensor(result, _left(x, wanted, keepdim), out)
 
 
@@ -291,6 +295,7 @@ RULES: dict[str, Callable[..., Any]] = {
     "all": _plain("min"),
     "mean": _mean,
     "var": _var,
+    "var_mean": _var_mean,
     "argmax": _arg("argmax"),
     "argmin": _arg("argmin"),
     "linalg_vector_norm": _norm,

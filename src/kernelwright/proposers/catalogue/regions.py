@@ -12,12 +12,15 @@ from collections.abc import Sequence
 
 from kernelwright.proposers.catalogue import dtypes
 from kernelwright.proposers.catalogue.build import cast
-from kernelwright.proposers.catalogue.ir import Axis, Buffer, Call, Expr, Kernel, Load, Reduce, Store, Term, walk
+from kernelwright.proposers.catalogue.ir import Axis, Buffer, Call, Expr, Kernel, Load, Reduce, Scan, Store, Term, walk
+from kernelwright.proposers.catalogue.loops import is_ordered
 from kernelwright.proposers.catalogue.lower import Lowering, references
 from kernelwright.proposers.catalogue.resolve import Interner, buffers
 from kernelwright.proposers.catalogue.simplify import simplified
 
 Node = Kernel | Call | Store
+Swept = Reduce | Scan
+"""What takes a sweep of its kernel over some axes."""
 JOINABLE = frozenset({"sum", "prod", "max", "min"})
 
 
@@ -44,7 +47,7 @@ class Partition:
         """Places every reduction, then every store, then orders kernels and calls."""
         for store in list(self.waiting):
             for node in walk([store.expr]):
-                if isinstance(node, Reduce):
+                if isinstance(node, Swept):
                     self._place_reduction(node)
         while self.waiting:
             self._place_store(self.waiting.pop(0))
@@ -61,9 +64,9 @@ class Partition:
             expr = after  # what was exchanged may contain, or now be part of, something else that was
         return expr
 
-    def _place_reduction(self, original: Reduce) -> None:
+    def _place_reduction(self, original: Swept) -> None:
         node = self._now(original)
-        if not isinstance(node, Reduce) or node in self.home:
+        if not isinstance(node, Swept) or node in self.home:
             return
         inner = self._reductions(node.operand)
         self._unite(inner)
@@ -82,17 +85,18 @@ class Partition:
         for dependency in inner:
             self._cut(dependency)
         node_now = self._now(original)
-        assert isinstance(node_now, Reduce)
-        kernel = self._new_kernel(node_now, node_now.free, frozenset(node_now.axes))
+        assert isinstance(node_now, Swept)
+        over = frozenset(node_now.axes)
+        kernel = self._new_kernel(node_now, node_now.free - over, over)
         self.home[node_now] = kernel
 
-    def _unite(self, inner: Sequence[Reduce]) -> None:
+    def _unite(self, inner: Sequence[Swept]) -> None:
         """Makes one kernel of those that compute these reductions, where they go over the same axes: what needs them
         all need not read again what they have read."""
         homes = list(dict.fromkeys(self.home[dep] for dep in inner))
         if len(homes) < 2 or len({(kernel.kept, kernel.reduced) for kernel in homes}) > 1:
             return
-        if any(dep.ordered for dep in inner):
+        if any(is_ordered(dep) for dep in inner) or len(self._directions(homes)) > 1:
             return
         first, *others = homes
         before = self.kernels, self.home, self.makers, self.reads[first]
@@ -113,13 +117,20 @@ class Partition:
         self.reads[kernel] = {buffer.name: buffer for buffer in buffers([expr])}
         return kernel
 
-    def _as_part_of(self, node: Reduce, inner: Sequence[Reduce], kernel: Kernel) -> Expr | None:
+    def _directions(self, kernels: Sequence[Kernel]) -> set[bool]:
+        """Which ways (backward?) the kernels' running results go."""
+        return {node.backward for node, home in self.home.items() if isinstance(node, Scan) and home in kernels}
+
+    def _as_part_of(self, node: Swept, inner: Sequence[Swept], kernel: Kernel) -> Expr | None:
         """The reduction in a form that the kernel can compute, or None."""
         over, kept, reduced = frozenset(node.axes), kernel.kept, kernel.reduced
-        if node.ordered:  # and the kernel's axes may have another order
+        if is_ordered(node):  # and the kernel's axes may have another order
             return None
         if not reduced or any(self.home[dep] is not kernel or self._final(dep, kernel) for dep in inner):
             return None
+        if isinstance(node, Scan):
+            same = (over, node.free - over) == (reduced, kept) and self._directions([kernel]) <= {node.backward}
+            return node if same else None
         if (over, node.free) == (reduced, kept):
             return node
         if kept and over == kept and node.operand.free <= kept:
@@ -131,7 +142,7 @@ class Partition:
         return None
 
     @staticmethod
-    def _final(node: Reduce, kernel: Kernel) -> bool:
+    def _final(node: Swept, kernel: Kernel) -> bool:
         """Whether the reduction is known only when all rows are done."""
         return bool(kernel.kept) and frozenset(node.axes) == kernel.kept
 
@@ -178,10 +189,10 @@ class Partition:
         self.reads[kernel] = before
         return False
 
-    def _reductions(self, expr: Expr) -> list[Reduce]:
-        return [node for node in walk([expr]) if isinstance(node, Reduce)]
+    def _reductions(self, expr: Expr) -> list[Swept]:
+        return [node for node in walk([expr]) if isinstance(node, Swept)]
 
-    def _cut(self, node: Reduce) -> None:
+    def _cut(self, node: Swept) -> None:
         """Has the reduction's kernel write it to memory, and everybody else read it from there."""
         kernel = self.home[node]
         if node in self.exchanged:
@@ -196,7 +207,7 @@ class Partition:
         )
 
     @staticmethod
-    def _in_memory_order(node: Reduce) -> tuple[Axis, ...]:
+    def _in_memory_order(node: Swept) -> tuple[Axis, ...]:
         """The axes that a reduction keeps, in the order in which the buffers it reads have them."""
         order = (axis for buffer in buffers([node]) for axis in buffer.axes)
         known = tuple(axis for axis in dict.fromkeys(order) if axis in node.free)

@@ -14,8 +14,10 @@ from kernelwright.proposers.catalogue.ir import (
     Iota,
     Load,
     Reduce,
+    Scan,
     Size,
     Term,
+    Window,
     resolved,
     walk,
 )
@@ -49,11 +51,15 @@ class Interner:
                     for term in node.terms
                     for leaf in ((term.axis,) if term.at is not None else term.axis.resolve())
                 )
-                return Load(node.dtype, node.buffer, tuple(terms))
+                return Load(node.dtype, node.buffer, tuple(terms), node.otherwise)
             case Apply():
                 return Apply(node.dtype, node.op, tuple(done[arg] for arg in node.operands))
             case Reduce():
                 return Reduce(node.dtype, node.op, done[node.operand], resolved(node.axes))
+            case Window():
+                return Window(node.dtype, node.op, done[node.operand], node.axes)
+            case Scan():
+                return Scan(node.dtype, node.op, done[node.operand], resolved(node.axes), node.backward)
         return node
 
     def _once(self, node: Expr) -> Expr:
@@ -90,11 +96,16 @@ def key(node: Expr) -> Hashable:
         case Size():
             return (Size, node.dtype, node.axes)
         case Load():
-            return (node.dtype, node.buffer, tuple((term.axis, term.at) for term in node.terms))
+            other = None if node.otherwise is None else repr(node.otherwise.value)
+            return (node.dtype, node.buffer, tuple((term.axis, term.at) for term in node.terms), other)
         case Apply():
             return (node.dtype, node.op, node.operands)
         case Reduce():
             return (node.dtype, node.op, node.operand, node.axes)
+        case Window():
+            return (Window, node.dtype, node.op, node.operand, node.axes)
+        case Scan():
+            return (Scan, node.dtype, node.op, node.operand, node.axes, node.backward)
     raise TypeError(type(node).__name__)
 
 

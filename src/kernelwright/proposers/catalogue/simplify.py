@@ -11,7 +11,19 @@ from collections.abc import Callable, Mapping, Sequence
 
 from kernelwright.proposers.catalogue.bounds import least
 from kernelwright.proposers.catalogue.build import apply, const, count, reduce
-from kernelwright.proposers.catalogue.ir import ROUNDING, Apply, Axis, Const, Expr, Load, Reduce, Term, walk
+from kernelwright.proposers.catalogue.ir import (
+    ROUNDING,
+    Apply,
+    Axis,
+    Const,
+    Expr,
+    Load,
+    Reduce,
+    Scan,
+    Term,
+    Window,
+    walk,
+)
 from kernelwright.proposers.catalogue.resolve import Interner
 
 Rule = Callable[[Expr], Expr | None]
@@ -66,9 +78,13 @@ def _rebuilt(node: Expr, done: Mapping[Expr, Expr]) -> Expr:
             return Apply(node.dtype, node.op, tuple(done[arg] for arg in node.operands))
         case Reduce():
             return Reduce(node.dtype, node.op, done[node.operand], node.axes)
+        case Window():
+            return Window(node.dtype, node.op, done[node.operand], node.axes)
+        case Scan():
+            return Scan(node.dtype, node.op, done[node.operand], node.axes, node.backward)
         case Load():
             terms = tuple(Term(term.axis, None if term.at is None else done[term.at]) for term in node.terms)
-            return Load(node.dtype, node.buffer, terms)
+            return Load(node.dtype, node.buffer, terms, node.otherwise)
     return node
 
 

@@ -3,9 +3,13 @@ computation."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
-from kernelwright.proposers.catalogue.ir import Axis, Buffer, resolved
+from kernelwright.proposers.catalogue.ir import Apply, Axis, Buffer, Const, Expr, Size, resolved
+
+_PYTHON = {"add": "+", "sub": "-", "mul": "*", "div": "//"}
+_NAME = re.compile(r"\bd\d+\b")
 
 
 class Sizes:
@@ -18,6 +22,8 @@ class Sizes:
         self._names: dict[Axis, str] = {}
         self.fixed: list[Axis] = []
         self.constants: dict[str, int] = {}
+        self.derived: dict[str, str] = {}
+        """Names that follow from others, with the Python text that they are defined by."""
         for axis in resolved(fixed):
             self._fix(axis)
 
@@ -28,9 +34,44 @@ class Sizes:
             self.fixed.append(axis)
 
     def name(self, axis: Axis) -> str:
-        """The name of a leaf axis' size; an axis that no tensor defines keeps its exported size."""
+        """The name of a leaf axis' size; an axis that neither a tensor nor a length defines keeps its exported size."""
+        if axis not in self._names and axis.length is not None:
+            text = self._python(axis.length)
+            self._names[axis] = f"d{len(self._names)}"
+            self.derived[self._names[axis]] = text
         self._fix(axis)
         return self._names[axis]
+
+    def _python(self, expr: Expr) -> str:
+        """Python text for a length."""
+        match expr:
+            case Const():
+                return str(expr.value)
+            case Size():
+                return " * ".join(self.name(axis) for axis in resolved(expr.axes))
+            case Apply(op="min", operands=(a, b)):
+                return f"min({self._python(a)}, {self._python(b)})"
+            case Apply(op=op, operands=(a, b)):
+                sides = (f"({text})" if " " in text else text for text in (self._python(a), self._python(b)))
+                return f" {_PYTHON[op]} ".join(sides)
+        raise TypeError(type(expr).__name__)
+
+    def with_derived(self, lines: Iterable[str]) -> list[str]:
+        """The statements, each size that follows from others defined where it is first used."""
+        result: list[str] = []
+        known: set[str] = set()
+
+        def define(text: str) -> None:
+            for name in _NAME.findall(text):
+                if name in self.derived and name not in known:
+                    known.add(name)
+                    define(self.derived[name])
+                    result.append(f"{name} = {self.derived[name]}")
+
+        for line in lines:
+            define(line)
+            result.append(line)
+        return result
 
     def define(self, buffer: Buffer, variable: str) -> list[str]:
         """Python statements that define what `variable`, which holds the buffer, tells about sizes not known so far."""

@@ -7,13 +7,23 @@ from typing import Any
 
 from kernelwright.proposers.catalogue import dtypes
 from kernelwright.proposers.catalogue.axes import Axes, Dims
-from kernelwright.proposers.catalogue.build import apply, cast, const, row_major, substitute
+from kernelwright.proposers.catalogue.build import (
+    UnsupportedError,
+    apply,
+    cast,
+    const,
+    inside,
+    last_minus,
+    length,
+    placed,
+    row_major,
+    substitute,
+)
 from kernelwright.proposers.catalogue.ir import Axis, Expr, Iota, Tensor, resolved
 from kernelwright.tasks import GraphNode
 
-
-class UnsupportedError(Exception):
-    """The rule does not cover these operands."""
+_MOST_PARTS = 4
+"""Concatenations of more are left to the library: each part is looked for at every position."""
 
 
 def _view(axes: Axes, node: GraphNode, x: Tensor, wanted: Sequence[int]) -> Tensor:
@@ -57,36 +67,62 @@ def _squeeze(_: Axes, node: GraphNode, x: Tensor, dims: Any = None) -> Tensor:
 
 
 def _slice(
-    axes: Axes, node: GraphNode, x: Tensor, dim: int = 0, start: int | None = 0, end: Any = None, step: int = 1
+    axes: Axes,
+    node: GraphNode,
+    x: Tensor,
+    dim: int = 0,
+    start: int | None = None,
+    end: int | None = None,
+    step: int = 1,
 ) -> Tensor:
-    size = node.outputs[0].shape[dim]
-    length = extent(x.dims[dim])
-    begin = start or 0
-    begin = max(0, begin + length if begin < 0 else begin)
-    return taken(axes, x, dim % len(x.dims), begin, size, step)
+    dim %= len(x.dims)
+    n, size = extent(x.dims[dim]), node.outputs[0].shape[dim]
+    start = start or 0
+    if size == n:
+        return x
+    if start >= 0 and end is not None and 0 <= end < n:
+        return taken(axes, x, dim, min(start, n), size, step)
+    begin = start if start >= 0 else max(n + start, 0)
+    if step == 1 and start >= 0 and (end is None or end >= n) and begin % size == 0 and n % size == 0:
+        return taken(axes, x, dim, begin, size)  # the last of equal parts
+    # Counted from the end, so that other sizes are taken alike.
+    along = x.dims[dim]
+    first = const(start, "int64") if start >= 0 else _plus(length(along), start)
+    last = length(along) if end is None or end >= n else _plus(length(along), end)
+    many = apply("sub", last, first)
+    many = many if step == 1 else apply("div", _plus(many, step - 1), const(step, "int64"))
+    return _spaced(axes, x, dim, first, size, many, step)
 
 
 def taken(axes: Axes, x: Tensor, dim: int, begin: int, size: int, step: int = 1) -> Tensor:
     """`size` positions of one dimension from `begin` on, every `step`-th."""
-    length = extent(x.dims[dim])
-    if size == length:
+    n = extent(x.dims[dim])
+    if size == n:
         return x
     dims = list(x.dims)
-    if step == 1 and length % size == 0 and begin % size == 0:
+    if step == 1 and size > 1 and n % size == 0 and begin % size == 0:
         outer, inner = _cut(axes, x.dims[dim], size)
         expr = x.expr
         for axis, digit in zip(outer, _digits(begin // size, outer), strict=True):
             expr = substitute(expr, axis, const(digit, "int64"))
         dims[dim] = inner
         return Tensor(expr, tuple(dims), x.dtype)
-    whole = resolved(x.dims[dim])
-    if len(whole) != 1:
-        raise UnsupportedError
-    new = () if size == 1 else (Axis(size),)
-    at: Expr = Iota("int64", new[0]) if new else const(0, "int64")
-    at = apply("add", apply("mul", at, const(step, "int64")), const(begin, "int64"))
-    dims[dim] = new
-    return Tensor(substitute(x.expr, whole[0], at), tuple(dims), x.dtype)
+    return _spaced(axes, x, dim, const(begin, "int64"), size, None, step)
+
+
+def _spaced(axes: Axes, x: Tensor, dim: int, begin: Expr, size: int, many: Expr | None, step: int) -> Tensor:
+    """Positions from `begin` on, every `step`-th: `size` of them in the exported case, `many` in any."""
+    axes.guessed |= many is None and size > 1
+    if size == 1 and many is not None:
+        axes.pinned += resolved(x.dims[dim])
+    new = () if size == 1 else (Axis(size, many),)
+    at = apply("add", apply("mul", row_major(new), const(step, "int64")), begin)
+    dims = (*x.dims[:dim], new, *x.dims[dim + 1 :])
+    return Tensor(placed(x.expr, x.dims[dim], at), dims, x.dtype)
+
+
+def _plus(size: Expr, number: int) -> Expr:
+    return apply("add", size, const(number, "int64"))
 
 
 def _cut(axes: Axes, dim: tuple[Axis, ...], size: int) -> tuple[tuple[Axis, ...], tuple[Axis, ...]]:
@@ -114,8 +150,9 @@ def extent(dim: tuple[Axis, ...]) -> int:
 
 def _select(axes: Axes, node: GraphNode, x: Tensor, dim: int, index: int) -> Tensor:
     dim %= len(x.dims)
-    one = taken(axes, x, dim, index % extent(x.dims[dim]), 1)
-    return Tensor(one.expr, one.dims[:dim] + one.dims[dim + 1 :], x.dtype)
+    along = x.dims[dim]
+    at = const(index, "int64") if index >= 0 else _plus(length(along), index)
+    return Tensor(placed(x.expr, along, at), x.dims[:dim] + x.dims[dim + 1 :], x.dtype)
 
 
 def _split(axes: Axes, node: GraphNode, x: Tensor, sizes: Any, dim: int = 0) -> tuple[Tensor, ...]:
@@ -128,11 +165,12 @@ def _split(axes: Axes, node: GraphNode, x: Tensor, sizes: Any, dim: int = 0) -> 
 
 
 def _cat(axes: Axes, node: GraphNode, parts: Sequence[Tensor], dim: int = 0) -> Tensor:
-    """Equal parts only: which part an element is in becomes an axis of its own."""
+    """Few parts only. Which of equal parts an element is in becomes an axis of its own."""
     dim %= len(node.outputs[0].shape)
-    sizes = {extent(part.dims[dim]) for part in parts}
-    if len(sizes) != 1 or len(parts) > 4 or len({part.dtype for part in parts}) != 1:
+    if len(parts) > _MOST_PARTS or len({part.dtype for part in parts}) != 1:
         raise UnsupportedError
+    if len({extent(part.dims[dim]) for part in parts}) > 1:
+        return _unequal(axes, node, parts, dim)
     dims: Dims = parts[0].dims
     for part in parts[1:]:
         dims = axes.broadcast(dims, part.dims)
@@ -143,6 +181,84 @@ def _cat(axes: Axes, node: GraphNode, parts: Sequence[Tensor], dim: int = 0) -> 
         here = apply("eq", Iota("int64", which), const(index, "int64"))
         expr = apply("where", here, part.expr, expr)
     return Tensor(expr, (*dims[:dim], (which, *dims[dim]), *dims[dim + 1 :]), parts[0].dtype)
+
+
+def _unequal(axes: Axes, node: GraphNode, parts: Sequence[Tensor], dim: int) -> Tensor:
+    """One axis over all parts; each is read where the position is in it."""
+    others: Dims = ()
+    for part in parts:
+        others = axes.broadcast(others, (*part.dims[:dim], (), *part.dims[dim + 1 :]))
+    begins = [const(0, "int64")]
+    for part in parts:
+        begins.append(apply("add", begins[-1], length(part.dims[dim])))
+    whole = Axis(node.outputs[0].shape[dim], begins[-1])
+    at = Iota("int64", whole)
+    expr: Expr | None = None
+    for part, begin, end in reversed(list(zip(parts, begins, begins[1:], strict=False))):
+        here = placed(part.expr, part.dims[dim], apply("sub", at, begin), guarded=True)
+        expr = here if expr is None else apply("where", apply("lt", at, end), here, expr)
+    assert expr is not None  # there are parts
+    return Tensor(expr, (*others[:dim], (whole,), *others[dim + 1 :]), parts[0].dtype)
+
+
+def _flip(_: Axes, node: GraphNode, x: Tensor, dims: Sequence[int]) -> Tensor:
+    expr = x.expr
+    for dim in dims:
+        for axis in resolved(x.dims[dim]):
+            expr = substitute(expr, axis, last_minus(axis))
+    return Tensor(expr, x.dims, x.dtype)
+
+
+def _constant_pad(axes: Axes, node: GraphNode, x: Tensor, pads: Sequence[int], value: float = 0) -> Tensor:
+    """`pads` are the positions added before and after, from the last dimension on."""
+    fill = const(value, dtypes.compute(x.dtype))
+    expr, dims = x.expr, list(x.dims)
+    for index, (before, after) in enumerate(zip(pads[::2], pads[1::2], strict=True), start=1):
+        along, size = x.dims[-index], node.outputs[0].shape[-index]
+        if before == after == 0:
+            continue
+        if size == 1:
+            raise UnsupportedError
+        dims[-index] = (Axis(size, _plus(length(along), before + after)),)
+        expr = inside(expr, along, _plus(row_major(dims[-index]), -before), fill)
+    return Tensor(expr, tuple(dims), x.dtype)
+
+
+def _slice_scatter(
+    axes: Axes, node: GraphNode, x: Tensor, part: Tensor, dim: int = 0, start: int | None = None,
+    end: int | None = None, step: int = 1,
+) -> Tensor:  # fmt: skip
+    """A tensor with another one in the place of a slice."""
+    dim %= len(x.dims)
+    n, start = extent(x.dims[dim]), start or 0
+    if step != 1 or start < 0:
+        raise UnsupportedError
+    if extent(part.dims[dim]) == n:
+        return Tensor(part.expr, part.dims, x.dtype)
+    without = [(*each.dims[:dim], (), *each.dims[dim + 1 :]) for each in (x, part)]
+    dims = axes.broadcast(*without)
+    axes.pinned += resolved((*x.dims[dim], *part.dims[dim]))
+    axes.guessed = True
+    at = _plus(row_major(x.dims[dim]), -start)
+    expr = inside(part.expr, part.dims[dim], at, cast(x.expr, part.expr.dtype))
+    return Tensor(expr, (*dims[:dim], x.dims[dim], *dims[dim + 1 :]), x.dtype)
+
+
+def _copy(axes: Axes, node: GraphNode, x: Tensor, source: Tensor) -> Tensor:
+    """The source, as large and of the dtype as what it is copied over."""
+    dims = axes.broadcast(x.dims, source.dims)
+    return Tensor(cast(source.expr, dtypes.compute(x.dtype)), dims, x.dtype)
+
+
+def _diagonal(axes: Axes, node: GraphNode, x: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
+    first, second = dim1 % len(x.dims), dim2 % len(x.dims)
+    along, across = resolved(x.dims[first]), resolved(x.dims[second])
+    if offset or extent(along) != extent(across) or extent(along) == 1:
+        raise UnsupportedError
+    both = (Axis(extent(along), length(along)),)
+    expr = placed(placed(x.expr, along, row_major(both)), across, row_major(both))
+    kept = tuple(dim for i, dim in enumerate(x.dims) if i not in (first, second))
+    return Tensor(expr, (*kept, both), x.dtype)
 
 
 def _full(axes: Axes, node: GraphNode, *args: Any) -> Tensor:
@@ -170,29 +286,6 @@ def _arange(axes: Axes, node: GraphNode, *args: float) -> Tensor:
     return Tensor(apply("add", apply("mul", at, const(step, kind)), const(start, kind)), dims, out.dtype)
 
 
-def _gather(axes: Axes, node: GraphNode, x: Tensor, dim: int, index: Tensor) -> Tensor:
-    if not x.dims or dtypes.category(index.dtype) != 1:
-        raise UnsupportedError
-    dim %= len(x.dims)
-    whole = resolved(x.dims[dim])
-    others = [i for i in range(len(x.dims)) if i != dim]
-    if len(whole) != 1 or any(extent(x.dims[i]) != extent(index.dims[i]) for i in others):
-        raise UnsupportedError
-    for i in others:
-        if x.dims[i]:
-            axes.unify(x.dims[i], index.dims[i])
-    (axis,) = resolved(x.dims[dim])
-    return Tensor(substitute(x.expr, axis, cast(index.expr, "int64")), index.dims, x.dtype)
-
-
-def _embedding(axes: Axes, node: GraphNode, weight: Tensor, index: Tensor, *_: Any) -> Tensor:
-    if len(resolved(weight.dims[0])) != 1:
-        raise UnsupportedError
-    fresh = Tensor(weight.expr, weight.dims, weight.dtype)
-    (axis,) = resolved(fresh.dims[0])
-    return Tensor(substitute(fresh.expr, axis, cast(index.expr, "int64")), index.dims + weight.dims[1:], weight.dtype)
-
-
 RULES: dict[str, Callable[..., Any]] = {
     "view": _view,
     "reshape": _view,
@@ -215,8 +308,14 @@ RULES: dict[str, Callable[..., Any]] = {
     "ones": _filled(1),
     "ones_like": _filled(1),
     "arange": _arange,
-    "gather": _gather,
-    "embedding": _embedding,
+    "empty": _filled(0),
+    "empty_permuted": _filled(0),
+    "empty_like": _filled(0),
+    "copy": _copy,
+    "slice_scatter": _slice_scatter,
+    "flip": _flip,
+    "constant_pad_nd": _constant_pad,
+    "diagonal": _diagonal,
 }
 PURE = frozenset({"view", "reshape", "_unsafe_view", "permute", "expand", "unsqueeze", "squeeze", "slice", "select"})
 """Views for torch too: where memory is needed, the torch view of the operand costs nothing."""

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from kernelwright.proposers.catalogue.cpp.expressions import SCALAR, Emitter
-from kernelwright.proposers.catalogue.cpp.writer import Writer, finish, roots_of, rows_emitter, team, work
-from kernelwright.proposers.catalogue.ir import Apply, Expr, Reduce, Store
-from kernelwright.proposers.catalogue.loops import Nest, Sweep
+from kernelwright.proposers.catalogue.cpp.writer import (
+    Writer,
+    finish,
+    goes_backward,
+    roots_of,
+    rows_emitter,
+    scans_of,
+    team,
+    work,
+)
+from kernelwright.proposers.catalogue.ir import Apply, Expr, Reduce, Scan, Store, Window
+from kernelwright.proposers.catalogue.loops import Sweep
 
 _BLOCK = ("begin", "end")
 _ROW = ("0", "n")
@@ -26,7 +35,7 @@ def tiles(writer: Writer) -> None:
         writer.put("const int64_t end = std::min<int64_t>(begin + TILE, n);")
         rows = rows_emitter(writer)
         for sweep in nest.sweeps:
-            for expr in _column_values(roots_of(sweep), rows, nest):
+            for expr in _column_values(roots_of(sweep), rows, writer):
                 name = f"c{len(rows.arrays)}"
                 writer.put(f"{SCALAR[expr.dtype]} {name}_[TILE], *{name} = {name}_ - begin;")
                 _assign(writer, expr, name, rows, _BLOCK)
@@ -42,6 +51,7 @@ def _tile_sweep(writer: Writer, sweep: Sweep, rows: Emitter) -> None:
     nest = writer.nest
     scalars = writer.hoisted(roots_of(sweep), rows)
     sums = [node for node in sweep.reductions if node.op == "sum"]
+    running = {scan: _running_columns(writer, scan, sweep) for scan in scans_of(sweep)}
     for node in sweep.reductions:
         number, kind = writer.number(node), SCALAR[node.operand.dtype]
         arrays = [("s", kind), *([("t", f"Wide<{kind}>")] if node in sums else [])]
@@ -52,7 +62,16 @@ def _tile_sweep(writer: Writer, sweep: Sweep, rows: Emitter) -> None:
             writer.put(f"int32_t a{number}_[TILE] = {{}}, *a{number} = a{number}_ - begin;")
         name = "a" if node.op.startswith("arg") else "t" if node in sums else "s"
         rows.arrays[node] = f"{name}{number}"
-    _rows_in_groups(writer, sweep, rows, scalars, sums, ("0", writer.size(nest.inner[0])), _BLOCK)
+    _rows_in_groups(writer, sweep, rows, scalars, sums, ("0", writer.size(nest.inner[0])), _BLOCK, running)
+
+
+def _running_columns(writer: Writer, scan: Scan, sweep: Sweep) -> str:
+    """Declares a scan's results so far, for the columns of a tile; returns what gives the next."""
+    kind, name = f"Wide<{SCALAR[scan.dtype]}>", f"s{writer.number((scan, sweep))}"
+    operation = f"{writer.running(scan)}<{kind}, 1>"
+    writer.put(f"{kind} {name}_[TILE], *{name} = {name}_ - begin;")
+    writer.put(f"std::fill_n({name}_, TILE, {operation}::start);")
+    return f"run_on<{operation}>({name} + j, {{}}, span)"
 
 
 def _group_sums(writer: Writer, node: Reduce) -> None:
@@ -63,19 +82,27 @@ def _group_sums(writer: Writer, node: Reduce) -> None:
 
 def _rows_in_groups(
     writer: Writer, sweep: Sweep, rows: Emitter, scalars: Sequence[Expr], sums: Sequence[Reduce],
-    rows_bounds: tuple[str, str], bounds: tuple[str, str],
+    rows_bounds: tuple[str, str], bounds: tuple[str, str], running: Mapping[Scan, str] | None = None,
 ) -> None:  # fmt: skip
     """Sweeps over a range of the outermost reduced axis; long sums lose less if few rows at a time are added up as
     floats."""
     first, *others = writer.nest.inner
     begin, end = rows_bounds
+    backward = goes_backward(sweep)
+
+    def row() -> None:
+        writer.vector_loop(
+            sweep, rows, scalars, bounds, chains="1", feed=_feeder(writer), kept={}, fresh=False, running=running
+        )
+
     if not sums:
-        with writer.inner_loops([first, *others], {first: rows_bounds}):
-            writer.vector_loop(sweep, rows, scalars, bounds, chains="1", feed=_feeder(writer), kept={}, fresh=False)
+        with writer.inner_loops([first, *others], {first: rows_bounds}, backward=backward):
+            row()
         return
     with writer.block(f"for (int64_t group = {begin}; group < {end}; group += GROUP) {{"):
-        with writer.inner_loops([first, *others], {first: ("group", f"std::min<int64_t>(group + GROUP, {end})")}):
-            writer.vector_loop(sweep, rows, scalars, bounds, chains="1", feed=_feeder(writer), kept={}, fresh=False)
+        few = {first: ("group", f"std::min<int64_t>(group + GROUP, {end})")}
+        with writer.inner_loops([first, *others], few, backward=backward):
+            row()
         for node in sums:
             number = writer.number(node)
             writer.put(f"fold_columns(t{number}, s{number}, {', '.join(bounds)});")
@@ -89,7 +116,7 @@ def shared_out(writer: Writer) -> None:
     writer.put(f"const int64_t tasks = std::clamp<int64_t>({work(writer)} / SERIAL_BELOW, 1, 4 * THREADS);")
     rows = rows_emitter(writer)
     for sweep in nest.sweeps:
-        for expr in _column_values(roots_of(sweep), rows, nest):
+        for expr in _column_values(roots_of(sweep), rows, writer):
             name, kind = f"c{len(rows.arrays)}", SCALAR[expr.dtype]
             writer.put(f"std::vector<{kind}> {name}_(n);", f"{kind}* {name} = {name}_.data();")
             _assign(writer, expr, name, rows, _ROW)
@@ -158,9 +185,9 @@ def _feeder(writer: Writer) -> Callable[[Reduce, str], list[str]]:
     return feed
 
 
-def _column_values(roots: Sequence[Expr], rows: Emitter, nest: Nest) -> list[Expr]:
+def _column_values(roots: Sequence[Expr], rows: Emitter, writer: Writer) -> list[Expr]:
     """Values that are the same for all rows of a column: computed once a column."""
-    inner = set(nest.inner)
+    vector, inner = writer.nest.vector, {*writer.nest.inner, *writer.inside}
     found: dict[Expr, None] = {}
     stack = list(reversed(roots))
     seen: set[Expr] = set()
@@ -169,7 +196,11 @@ def _column_values(roots: Sequence[Expr], rows: Emitter, nest: Nest) -> list[Exp
         if node in seen or node in rows.arrays:
             continue
         seen.add(node)
-        if not node.free & inner and nest.vector in node.free and (isinstance(node, Apply) or _uses_arrays(node, rows)):
+        if (
+            not node.free & inner
+            and vector in node.free
+            and (isinstance(node, (Apply, Window)) or _uses_arrays(node, rows))
+        ):
             found[node] = None
         elif not isinstance(node, Reduce):
             stack.extend(reversed(node.args))

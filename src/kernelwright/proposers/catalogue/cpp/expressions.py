@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from kernelwright.proposers.catalogue.ir import Apply, Axis, Buffer, Const, Expr, Iota, Load, Reduce, Size
+from kernelwright.proposers.catalogue.cpp import loads, windows
+from kernelwright.proposers.catalogue.ir import (
+    Apply,
+    Axis,
+    Buffer,
+    Const,
+    Expr,
+    Iota,
+    Load,
+    Reduce,
+    Scan,
+    Size,
+    Term,
+    Window,
+)
 
 SCALAR = {"float32": "float", "float64": "double", "int32": "int32_t", "int64": "int64_t", "bool": "bool"}
 VECTOR = {"float32": "F", "float64": "D", "int32": "I", "int64": "L", "bool": "M"}
 MEMORY = SCALAR | {"uint8": "uint8_t", "int8": "int8_t", "int16": "int16_t", "bfloat16": "bf16", "float16": "fp16"}
 MEMORY["bool"] = "uint8_t"
 
-_INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/", "and": "&", "or": "|", "xor": "^"}
+_INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/", "and": "&", "or": "|", "xor": "^", "mod": "%"}
 _COMPARE = {"lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!="}
 _POLYNOMIAL = frozenset({"exp", "exp_nonpos", "expm1", "log", "log1p", "log2", "log10", "tanh", "sigmoid", "erf"})
 _ROUNDING = frozenset(["round", "floor", "ceil", "trunc"])
@@ -33,12 +48,13 @@ class Names:
     def __init__(
         self,
         sizes: Callable[[Axis], str],
-        indices: Mapping[Axis, str],
+        indices: dict[Axis, str],
         vector: Axis | None,
         pointer: Callable[[Buffer], str],
     ) -> None:
         self.sizes, self.indices, self.vector, self.pointer = sizes, indices, vector, pointer
         self.snippets: set[str] = set()
+        self.windows = self.loops = 0
 
     def offset(self, coordinates: Iterable[tuple[Axis, str]]) -> str:
         """Row-major offset by Horner's rule; each coordinate with the axis whose size it ranges over."""
@@ -47,7 +63,7 @@ class Names:
             if not text:
                 text = coordinate
                 continue
-            outer = f"({text})" if " + " in text else text
+            outer = f"({_bare(text)})" if re.search(r" [-+?/%] ", text) else text
             text = f"{outer} * {self.sizes(axis)} + {coordinate}"
         return text
 
@@ -66,6 +82,10 @@ class Emitter:
         self.names, self.vector, self.prefix = names, vector, prefix
         self.known: dict[Expr, str] = dict(known)
         self.arrays: dict[Expr, str] = {}
+        self.running: dict[Expr, str] = {}
+        """What gives the next of a scan's results, with `{}` for the next value."""
+        self.true: set[Expr] = set()
+        """Conditions that hold here."""
         self.lines: list[str] = []
         self._uses: Counter[Expr] = Counter()
         self._count = 0
@@ -83,6 +103,10 @@ class Emitter:
         """The value as the argument of a function: a vector where vectors are emitted."""
         return _bare(self.as_vector(expr))
 
+    def kind(self, expr: Expr) -> str:
+        """The C++ type of a value."""
+        return VECTOR[expr.dtype] if self.is_vector(expr) else SCALAR[expr.dtype]
+
     def is_vector(self, expr: Expr) -> bool:
         """Whether the value differs from lane to lane."""
         return self.vector and self.names.vector in expr.free
@@ -95,7 +119,8 @@ class Emitter:
             return self._named(expr, f"load({self.arrays[expr]} + j, span)")
         text = self._fresh_text(expr)
         shared = self._uses[expr] > 1 and not isinstance(expr, (Const, Size))
-        if shared or len(text) > _LONGEST or (isinstance(expr, Load) and self.is_vector(expr)):
+        once = isinstance(expr, (Window, Scan)) or (isinstance(expr, Load) and self.is_vector(expr))
+        if shared or len(text) > _LONGEST or once:
             text = self._named(expr, text)
         return text
 
@@ -121,12 +146,52 @@ class Emitter:
             return f"splat<int32_t>(-({text}))"
         return f"splat<{SCALAR[expr.dtype]}>({text})"
 
+    def scalar(self) -> Emitter:
+        """An emitter of what holds for a vector's first lane."""
+        known = {expr: text for expr, text in self.known.items() if not self.is_vector(expr)}
+        made = Emitter(self.names, known, vector=False, prefix="a")
+        made.true, made._count = self.true, self._count
+        return made
+
+    def inner(self, prefix: str) -> Emitter:
+        """An emitter of statements inside a block that begins here."""
+        made = Emitter(self.names, self.known, vector=self.vector, prefix=prefix)
+        made.arrays, made.true = self.arrays, set(self.true)
+        return made
+
+    def coordinate(self, term: Term) -> str:
+        """Text for a load's coordinate."""
+        if term.at is None:
+            return self.names.indices[term.axis]
+        text = self.text(term.at)
+        return text if "?" in text else _bare(text)
+
+    def is_inside(self, term: Term) -> bool:
+        """Whether it is known that a computed coordinate lies within its axis."""
+        found = 0
+        for fact in self.true:
+            match fact:
+                case Apply(op="ge", operands=(at, Const(value=0))) if at is term.at:
+                    found += 1
+                case Apply(op="lt", operands=(at, Size(axes=axes))) if at is term.at and axes == term.axis.resolve():
+                    found += 1
+        return found > 1
+
+    def statement(self, kind: str, text: str) -> str:
+        """Gives a value a name."""
+        name = f"{self.prefix}{self._count}"
+        self._count += 1
+        self.lines.append(f"const {kind} {name} = {_bare(text)};")
+        return name
+
     def _named(self, expr: Expr, text: str) -> str:
         name = f"{self.prefix}{self._count}"
         name = f"{self.names.pointer(expr.buffer)}_{name}" if isinstance(expr, Load) else name
-        self._count += 1
-        kind = VECTOR[expr.dtype] if self.is_vector(expr) else SCALAR[expr.dtype]
-        self.lines.append(f"const {kind} {name} = {_bare(text)};")
+        if isinstance(expr, Window):
+            name = text  # its loops have left it there
+        else:
+            self._count += 1
+            self.lines.append(f"const {self.kind(expr)} {name} = {_bare(text)};")
         self.known[expr] = name
         return name
 
@@ -140,6 +205,10 @@ class Emitter:
                 return self._iota(expr)
             case Load():
                 return self._load(expr)
+            case Window():
+                return windows.render(self, expr)
+            case Scan():
+                return self.running[expr].format(self.value(expr.operand))
             case Apply() if self.is_vector(expr):
                 return self._vector_apply(expr)
             case Apply():
@@ -158,37 +227,11 @@ class Emitter:
         return self.names.indices[expr.axis]
 
     def _load(self, expr: Load) -> str:
-        vector = self.names.vector
-        coordinates: list[tuple[Axis, str]] = []
-        plain = True
-        for term in expr.terms:
-            if term.at is None:
-                at = "j" if term.axis is vector else self.names.indices[term.axis]
-                plain &= term.axis is not vector or term is expr.terms[-1]
-            else:
-                at = self.text(term.at)
-                plain &= not self.is_vector(term.at)
-            coordinates.append((term.axis, at))
-        name = self.names.pointer(expr.buffer)
-        if self.is_vector(expr) and plain:
-            text = f"load({self._pointer(name, coordinates)}, span)"
-        elif self.is_vector(expr):
-            coordinates = [(axis, "positions<int64_t>(j)" if text == "j" else text) for axis, text in coordinates]
-            text = f"gather({name}, {self.names.offset(coordinates)}, span)"
-        else:
-            scalar = f"{name}[{self.names.offset(coordinates) or '0'}]"
-            return (
-                f"({scalar} != 0)"
-                if expr.dtype == "bool"
-                else f"{SCALAR[expr.dtype]}({scalar})"
-                if _converts(expr)
-                else scalar
-            )
-        return f"(({text}) != 0)" if expr.dtype == "bool" else text
-
-    def _pointer(self, name: str, coordinates: Sequence[tuple[Axis, str]]) -> str:
-        offset = self.names.offset(coordinates)
-        return f"{name} + {offset}" if offset else name
+        if self.is_vector(expr):
+            text = loads.vector_load(self, expr)
+            return f"(({text}) != 0)" if expr.dtype == "bool" else text
+        converted = f"{SCALAR[expr.dtype]}({{}})" if _converts(expr) else "{}"
+        return loads.scalar_load(self, expr, "({} != 0)" if expr.dtype == "bool" else converted)
 
     def _vector_apply(self, expr: Apply) -> str:
         op, operands, kind = expr.op, expr.operands, expr.operands[-1].dtype
@@ -200,6 +243,8 @@ class Emitter:
         if op == "isnan":
             text = self.text(operands[0])
             return f"({text} != {text})" if kind == "float32" else f"mask({text} != {text})"
+        if op in _INFIX and kind == "int64":
+            return _position(op, operands, [self._operand(arg) for arg in operands])
         if op in _INFIX:
             left, right = (self.as_vector(arg) if kind == "bool" else self._operand(arg) for arg in operands)
             return f"({left} {_INFIX[op]} {right})"
@@ -246,9 +291,22 @@ class Emitter:
         texts = [self.text(arg) for arg in operands]
         if op == "cast":
             return f"{SCALAR[expr.dtype]}({_bare(texts[0])})" if expr.dtype != "bool" else f"({texts[0]} != 0)"
+        if op in _INFIX and kind == "int64":
+            return _position(op, operands, texts)
         if op in _COMPARE or op in _INFIX:
             return f"({texts[0]} {(_COMPARE | _INFIX)[op]} {texts[1]})"
         return scalar_call(op, texts, kind)
+
+
+def _position(op: str, operands: Sequence[Expr], texts: Sequence[str]) -> str:
+    """Arithmetic of whole numbers, in which literals need no type."""
+    left, right = (
+        str(operand.value) if isinstance(operand, Const) else text
+        for operand, text in zip(operands, texts, strict=True)
+    )
+    if op == "add" and right.startswith("-"):
+        op, right = "sub", right[1:]
+    return f"({left} {_INFIX[op]} {right})"
 
 
 def scalar_call(op: str, texts: Sequence[str], kind: str) -> str:
@@ -313,7 +371,7 @@ def _uses(roots: Sequence[Expr], known: set[Expr]) -> Counter[Expr]:
     stack = list(roots)
     while stack:
         node = stack.pop()
-        if node in seen or node in known or isinstance(node, Reduce):
+        if node in seen or node in known or isinstance(node, (Reduce, Window)):
             continue
         seen.add(node)
         uses.update(node.args)

@@ -56,9 +56,10 @@ class ForwardText:
         lines = [f"{node.name} = {node.name}.contiguous()" for node in self.inputs]
         entry = [line for node in self.inputs for line in self._defined[node.name]]
         checks = self._checks()
-        lines += self._constants([*entry, *checks, *self._body]) + entry + self._attributes()
+        body = self.sizes.with_derived(self._body)
+        lines += self._constants([*entry, *checks, *body]) + entry + self._attributes()
         lines += self._guard(checks, fallback)
-        return [*lines, *self._body, *self._endings()]
+        return [*lines, *body, *self._endings()]
 
     def plain(self) -> list[str]:
         """Statements of the fallback: the graph as it was exported."""
@@ -67,6 +68,7 @@ class ForwardText:
             if node.op == "call" and operation(node.target) not in _NO_WORK:
                 call = Call(node.name, node.target, node.args, node.kwargs)
                 lines += [f"{node.name} = {self._call(call)}", *self._defined.get(node.name, ())]
+        lines = self.sizes.with_derived(lines)
         return [*self._constants(lines), *self._attributes(), *lines, *self._endings()]
 
     def accepts(self, case: CaseInfo) -> bool:

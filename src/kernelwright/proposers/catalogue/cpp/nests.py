@@ -10,7 +10,17 @@ from dataclasses import dataclass, replace
 from kernelwright.proposers.catalogue.cpp import columns
 from kernelwright.proposers.catalogue.cpp.expressions import SCALAR, Emitter
 from kernelwright.proposers.catalogue.cpp.naming import pointer
-from kernelwright.proposers.catalogue.cpp.writer import Writer, finish, roots_of, rows_emitter, spoken, team, work
+from kernelwright.proposers.catalogue.cpp.writer import (
+    Writer,
+    finish,
+    goes_backward,
+    roots_of,
+    rows_emitter,
+    scans_of,
+    spoken,
+    team,
+    work,
+)
 from kernelwright.proposers.catalogue.ir import Axis, Buffer, Expr, Reduce
 from kernelwright.proposers.catalogue.loops import Nest, Sweep
 
@@ -78,7 +88,7 @@ def _feeder(writer: Writer) -> Callable[[Reduce, str], list[str]]:
 
 
 def _chains(sweep: Sweep) -> str:
-    return "UNROLL" if sweep.reductions else "1"
+    return "UNROLL" if sweep.reductions and not scans_of(sweep) else "1"
 
 
 def _map(writer: Writer) -> None:
@@ -136,10 +146,16 @@ def _row_sweep(
     scalars = writer.hoisted(roots_of(sweep), rows)
     for node in sweep.reductions:
         writer.put(f"{writer.accumulator(node, 'UNROLL')} s{writer.number(node)};")
-    with writer.inner_loops(nest.inner):
+    running = {}
+    for scan in scans_of(sweep):
+        state, way = f"s{writer.number((scan, sweep))}", "true" if scan.backward else "false"
+        writer.put(f"Running<{SCALAR[scan.dtype]}, {writer.running(scan)}, {way}> {state};")
+        running[scan] = state + ".next({}, span)"
+    backward = goes_backward(sweep)
+    with writer.inner_loops(nest.inner, backward=backward):
         writer.vector_loop(
-            sweep, rows, scalars, ("0", "n"),
-            chains=_chains(sweep), feed=_feeder(writer), kept=kept, ahead=ahead, fresh=fresh,
+            sweep, rows, scalars, ("0", "n"), chains=_chains(sweep), feed=_feeder(writer), kept=kept, ahead=ahead,
+            fresh=fresh and not backward, running=running,
         )  # fmt: skip
     for node in sweep.reductions:
         number = writer.number(node)

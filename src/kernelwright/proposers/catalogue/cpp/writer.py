@@ -7,8 +7,22 @@ from contextlib import contextmanager
 from math import prod
 
 from kernelwright.proposers.catalogue.cpp.expressions import SCALAR, Emitter, Names, memory_type
-from kernelwright.proposers.catalogue.ir import Apply, Axis, Buffer, Const, Expr, Iota, Load, Reduce, Size, Store, walk
-from kernelwright.proposers.catalogue.loops import Nest, Sweep, below
+from kernelwright.proposers.catalogue.ir import (
+    Apply,
+    Axis,
+    Buffer,
+    Const,
+    Expr,
+    Iota,
+    Load,
+    Reduce,
+    Scan,
+    Size,
+    Store,
+    Window,
+    walk,
+)
+from kernelwright.proposers.catalogue.loops import Nest, Sweep, below, window_axes
 
 _ACCUMULATOR = {"sum": "Sum", "prod": "Product", "max": "Largest", "min": "Smallest"}
 _SNIPPET = {"sum": "sums", "prod": "products", "max": "largest", "min": "smallest", "argmax": "arg", "argmin": "arg"}
@@ -35,7 +49,9 @@ class Writer:
         self.pointer = pointer
         self.names = Names(self.size, self.indices, nest.vector, pointer)
         self.snippets = self.names.snippets
-        self.numbers: dict[Expr, int] = {}
+        self.inside = window_axes(walk(store.expr for store in nest.stores))
+        """The axes of windows: loops within a value."""
+        self.numbers: dict[object, int] = {}
         self.lines: list[str] = []
         self.depth = 0
 
@@ -104,8 +120,8 @@ class Writer:
             dict.fromkeys(self.pointer(store.buffer) for store in big if store.buffer.axes[-1:] == (nest.vector,))
         )
 
-    def number(self, node: Reduce) -> int:
-        """A reduction's number in this function."""
+    def number(self, node: object) -> int:
+        """The number of a reduction, or of a scan in a sweep, in this function."""
         return self.numbers.setdefault(node, len(self.numbers))
 
     def accumulator(self, node: Reduce, chains: str) -> str:
@@ -115,6 +131,11 @@ class Writer:
         if node.op.startswith("arg"):
             return f"ArgBest<{kind}, {chains}, {'true' if node.op == 'argmax' else 'false'}>"
         return f"{_ACCUMULATOR[node.op]}<{kind}, {chains}>"
+
+    def running(self, scan: Scan) -> str:
+        """The template of what accumulates a scan's results."""
+        self.snippets |= {"sums", _SNIPPET[scan.op], "running"}
+        return _ACCUMULATOR[scan.op]
 
     def hoisted(self, roots: Sequence[Expr], rows: Emitter) -> list[Expr]:
         """Emits, ahead of a sweep, the scalars that depend on kept axes only; returns those that need inner loops'
@@ -138,7 +159,7 @@ class Writer:
             if node in seen or node in rows.known or node in rows.arrays:
                 continue
             seen.add(node)
-            if self.nest.vector not in node.free:
+            if self.nest.vector not in node.free and not node.free & self.inside:
                 if not isinstance(node, (Const, Size, Iota)):
                     found[node] = None
             else:
@@ -146,13 +167,18 @@ class Writer:
         return list(found)
 
     @contextmanager
-    def inner_loops(self, axes: Sequence[Axis], bounds: Mapping[Axis, tuple[str, str]] | None = None) -> Iterator[None]:
-        """Plain loops over axes."""
+    def inner_loops(
+        self, axes: Sequence[Axis], bounds: Mapping[Axis, tuple[str, str]] | None = None, *, backward: bool = False
+    ) -> Iterator[None]:
+        """Plain loops over axes, each from its end if `backward`."""
         for axis in axes:
             begin, end = (bounds or {}).get(axis, ("0", self.size(axis)))
             index = self.indices[axis]
-            self.put(f"for (int64_t {index} = {begin}; {index} < {end}; ++{index}) {{")
+            count = f"from_end_{index}" if backward else index
+            self.put(f"for (int64_t {count} = {begin}; {count} < {end}; ++{count}) {{")
             self.depth += 1
+            if backward:
+                self.put(f"const int64_t {index} = {self.size(axis)} - 1 - {count};")
         yield
         for _ in axes:
             self.depth -= 1
@@ -161,18 +187,19 @@ class Writer:
     def vector_loop(
         self, sweep: Sweep, rows: Emitter, scalars: Sequence[Expr], bounds: tuple[str, str],
         *, chains: str, feed: Callable[[Reduce, str], list[str]], kept: Mapping[Expr, str], ahead: Sequence[str] = (),
-        fresh: bool = True,
+        fresh: bool = True, running: Mapping[Scan, str] | None = None,
     ) -> None:  # fmt: skip
         """One sweep along the vector axis: feeds reductions, keeps values, writes stores.
 
         `feed` gives the statements that add a value to a reduction; `kept` names row buffers by expression; `ahead` are
-        addresses to fetch into cache meanwhile; `fresh` says that what it reads was not read before.
+        addresses to fetch into cache meanwhile; `fresh` says that what it reads was not read before; `running` gives
+        the next result of each scan, with `{}` for the next value.
         """
         uniform = Emitter(self.names, rows.known, vector=False, prefix="u")
         uniform.hoist(scalars)
         self.put(*uniform.flush())
         body = Emitter(self.names, uniform.known, vector=True, prefix="v")
-        body.arrays = dict(rows.arrays)
+        body.arrays, body.running = dict(rows.arrays), dict(running or {})
         body.known |= {expr: f"load({name} + j, span)" for expr, name in kept.items() if expr not in sweep.keeps}
         body.count(roots_of(sweep))
         statements = [f"if (AHEAD) fetch({address} + j);" for address in ahead]
@@ -183,9 +210,11 @@ class Writer:
         statements += [self.vector_store(store, body) for store in sweep.stores]
         in_registers = [node for node in sweep.reductions if f"s{self.number(node)}.add" in " ".join(statements)]
         folds = "".join(f", s{self.number(node)}" for node in in_registers if node.op == "sum")
-        captured = "".join(f", &s{self.number(node)}" for node in in_registers)
+        states = [text.partition(".")[0] for text in body.running.values() if ".next(" in text]
+        captured = "".join(f", &{name}" for name in (*(f"s{self.number(node)}" for node in in_registers), *states))
+        kind = "sweep_back" if states and goes_backward(sweep) else f"sweep<{chains}>"
         with self.block(
-            f"sweep<{chains}>({', '.join(bounds)}, [={captured}](auto span, int64_t j, auto u) INLINE {{",
+            f"{kind}({', '.join(bounds)}, [={captured}](auto span, int64_t j, auto u) INLINE {{",
             f"}}{folds});",
         ):
             self.put(*body.flush(), *statements)
@@ -254,6 +283,17 @@ def roots_of(sweep: Sweep) -> list[Expr]:
     return [*(node.operand for node in sweep.reductions), *sweep.keeps, *(store.expr for store in sweep.stores)]
 
 
+def scans_of(sweep: Sweep) -> list[Scan]:
+    """The running results that a sweep goes along with."""
+    found = dict.fromkeys(node for root in roots_of(sweep) for node in below(root))
+    return [node for node in found if isinstance(node, Scan)]
+
+
+def goes_backward(sweep: Sweep) -> bool:
+    """Whether a sweep begins at the far end."""
+    return any(scan.backward for scan in scans_of(sweep))
+
+
 def _loads(sweep: Sweep) -> list[Load]:
     """What a sweep reads at each position."""
     return [node for root in roots_of(sweep) for node in below(root) if isinstance(node, Load)]
@@ -273,6 +313,12 @@ def team(
         private: declarations of what each thread has to itself.
     """
     streams = bool({writer.pointer(store.buffer) for sweep in sweeps for store in sweep.stores} & set(writer.streamed))
+    if loops == 0:  # one row, one position after the other
+        writer.put(*private)
+        yield
+        if streams:
+            writer.put("if (STREAM) fence();")
+        return
     together = _together(writer.nest, loops)
     collapse = f" collapse({together})" if together > 1 else ""
     if not streams and not private:
@@ -330,6 +376,10 @@ def spoken(expr: Expr, depth: int = 4) -> str:
         return "count"
     if isinstance(expr, Iota):
         return "position"
+    if isinstance(expr, Window):
+        return f"{expr.op} of window({spoken(expr.operand, depth - 1)})" if depth else "…"
+    if isinstance(expr, Scan):
+        return f"running {expr.op}({spoken(expr.operand, depth - 1)})" if depth else "…"
     if depth == 0:
         return "…"
     if isinstance(expr, Reduce):

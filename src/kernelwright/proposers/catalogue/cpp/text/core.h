@@ -2,6 +2,7 @@
 #include <tvm/ffi/container/tensor.h>
 #include <omp.h>
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -91,8 +92,10 @@ template <class T, class Span> INLINE inline auto load(const T* p, Span span) {
   if constexpr (sizeof(T) < 4) return widen<T>(raw(p, span));
   else return raw(p, span);
 }
+template <class T> struct apart { using type = std::array<T, W>; };
+template <class T> using loaded = typename std::conditional_t<std::is_arithmetic_v<T>, lanes<T>, apart<T>>::type;
 template <class T, class Index, class Span> INLINE inline auto gather(const T* p, Index at, Span span) {
-  vec<T> v{};
+  loaded<T> v{};
   for (int k = 0; k < span.n; ++k) v[k] = p[at[k]];
   return load(reinterpret_cast<const T*>(&v), Full{});
 }

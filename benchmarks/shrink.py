@@ -1,0 +1,101 @@
+"""Makes a KernelBench file smaller: halves integers that the module assigns and `get_inputs` uses, batch first.
+
+The text is rewritten where a constant stands, so that whatever else uses the name (a layer's width, a bias' shape)
+shrinks with it.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+STEPS = 12
+"""Halvings tried at most."""
+
+
+@dataclass(frozen=True)
+class Constant:
+    """An integer in the source, with the name that it is assigned to."""
+
+    name: str
+    value: int
+    line: int
+    column: int
+    end: int
+
+    @property
+    def is_batch(self) -> bool:
+        """Whether it counts independent parts of the input."""
+        return "batch" in self.name.lower()
+
+
+def constants(text: str) -> list[Constant]:
+    """The integers above 1 at module level that the inputs' shapes follow from, by name."""
+    tree = ast.parse(text)
+    assigned = [node for node in tree.body if isinstance(node, ast.Assign)]
+    used = _names(next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "get_inputs"))
+    for node in reversed(assigned):  # what a used name is computed from is used as well
+        if used & {name.id for target in node.targets for name in ast.walk(target) if isinstance(name, ast.Name)}:
+            used |= _names(node.value)
+    found = [constant for node in assigned for constant in _integers(node.targets[0], node.value)]
+    return [constant for constant in found if constant.name.partition("[")[0] in used and constant.value > 1]
+
+
+def _names(tree: ast.AST) -> set[str]:
+    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+
+
+def _integers(target: ast.expr, value: ast.expr) -> Iterator[Constant]:
+    match target, value:
+        case ast.Name(id=name), ast.Constant(value=int(number)) if not isinstance(number, bool):
+            yield Constant(name, number, value.lineno, value.col_offset, value.end_col_offset or 0)
+        case ast.Name(id=name), ast.Tuple(elts=parts):
+            for index, part in enumerate(parts):
+                yield from _integers(ast.Name(id=f"{name}[{index}]"), part)
+        case ast.Tuple(elts=targets), ast.Tuple(elts=parts):
+            for one, part in zip(targets, parts, strict=False):
+                yield from _integers(one, part)
+
+
+def halved(text: str, constant: Constant, times: int = 1) -> str:
+    """The text with one constant divided by 2 to a power, but never below 1."""
+    lines = text.splitlines(keepends=True)
+    line = lines[constant.line - 1].encode()  # columns count bytes
+    smaller = str(max(constant.value >> times, 1)).encode()
+    lines[constant.line - 1] = (line[: constant.column] + smaller + line[constant.end :]).decode()
+    return "".join(lines)
+
+
+def shrunk(text: str, excess: Callable[[str], float | None]) -> tuple[str, str]:
+    """The text made small enough, and what was changed, as `name old→new`.
+
+    Args:
+        text: the file's.
+        excess: how many times too large a text's task is (at most 1: small enough); None where it does not load.
+    """
+    before = {constant.name: constant.value for constant in constants(text)}
+    too_large = excess(text)
+    for _ in range(STEPS):
+        if too_large is None or too_large <= 1:
+            break
+        for candidate in _smaller(text, too_large):
+            smaller = excess(candidate)
+            if smaller is not None and smaller < too_large:
+                text, too_large = candidate, smaller
+                break
+        else:
+            break
+    after = {constant.name: constant.value for constant in constants(text)}
+    changes = [f"{name} {old}→{after.get(name, 1)}" for name, old in before.items() if after.get(name, 1) != old]
+    return text, ", ".join(changes)
+
+
+def _smaller(text: str, too_large: float) -> Iterator[str]:
+    """Texts to try next: the batch as small as it takes, else the largest other constant halved, and so on."""
+    found = sorted(constants(text), key=lambda constant: (not constant.is_batch, -constant.value))
+    for constant in found:
+        times = 1
+        while constant.is_batch and 1 << times < too_large and constant.value >> times > 1:
+            times += 1
+        yield halved(text, constant, times)

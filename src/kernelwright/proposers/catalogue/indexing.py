@@ -1,0 +1,129 @@
+"""Elements taken at computed positions: by index tensors, and by interpolation between neighbours.
+
+Definitions follow the operations' documentation in PyTorch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from kernelwright.proposers.catalogue import dtypes
+from kernelwright.proposers.catalogue.axes import Axes, Dims
+from kernelwright.proposers.catalogue.bounds import least
+from kernelwright.proposers.catalogue.build import UnsupportedError, apply, cast, const, length, placed, row_major
+from kernelwright.proposers.catalogue.ir import Axis, Expr, Load, Tensor, resolved, walk
+from kernelwright.proposers.catalogue.views import extent
+from kernelwright.tasks import GraphNode
+
+
+def _gather(axes: Axes, node: GraphNode, x: Tensor, dim: int, index: Tensor) -> Tensor:
+    if not x.dims or dtypes.category(index.dtype) != 1:
+        raise UnsupportedError
+    dim %= len(x.dims)
+    others = [i for i in range(len(x.dims)) if i != dim]
+    if any(extent(x.dims[i]) != extent(index.dims[i]) for i in others):
+        raise UnsupportedError
+    for i in others:
+        if x.dims[i]:
+            axes.unify(x.dims[i], index.dims[i])
+    return Tensor(_taken(x.expr, x.dims[dim], cast(index.expr, "int64")), index.dims, x.dtype)
+
+
+def _taken(expr: Expr, along: tuple[Axis, ...], at: Expr) -> Expr:
+    return placed(expr, along, at) if resolved(along) else expr
+
+
+def _embedding(axes: Axes, node: GraphNode, weight: Tensor, index: Tensor, *_: Any) -> Tensor:
+    return _index(axes, node, weight, [index])
+
+
+def _index_select(axes: Axes, node: GraphNode, x: Tensor, dim: int, index: Tensor) -> Tensor:
+    if not index.dims:
+        raise UnsupportedError
+    return _index(axes, node, x, [None] * (dim % len(x.dims)) + [index])
+
+
+def _index(axes: Axes, node: GraphNode, x: Tensor, indices: Sequence[Tensor | None]) -> Tensor:
+    """`x[..., i, j, ...]` where the index tensors follow each other; their common shape takes the place of what they
+    index."""
+    given = [dim for dim, index in enumerate(indices) if index is not None]
+    if given != list(range(given[0], given[-1] + 1)):
+        raise UnsupportedError
+    common: Dims = ()
+    expr = x.expr
+    for dim in given:
+        index = indices[dim]
+        assert index is not None
+        if dtypes.category(index.dtype) != 1:
+            raise UnsupportedError
+        common = axes.broadcast(common, index.dims)
+        at = cast(index.expr, "int64")
+        axes.guessed |= not any(isinstance(part, Load) for part in walk([at]))  # computed from sizes, as in paddings
+        if least(at) < 0:
+            at = apply("where", apply("lt", at, const(0, "int64")), apply("add", at, length(x.dims[dim])), at)
+        expr = _taken(expr, x.dims[dim], at)
+    return Tensor(expr, (*x.dims[: given[0]], *common, *x.dims[given[-1] + 1 :]), x.dtype)
+
+
+def _nearest(axes: Axes, node: GraphNode, x: Tensor, size: Any, scales: Any) -> Tensor:
+    """Whole factors only."""
+    expr, dims = x.expr, list(x.dims)
+    for dim in range(2, len(dims)):
+        factor, rest = divmod(node.outputs[0].shape[dim], extent(x.dims[dim]))
+        if rest:
+            raise UnsupportedError
+        if factor > 1:
+            dims[dim] = _grown(axes, x.dims[dim], factor, fixed=size is not None)
+            expr = _taken(expr, x.dims[dim], apply("div", row_major(dims[dim]), const(factor, "int64")))
+    return Tensor(expr, tuple(dims), x.dtype)
+
+
+def _grown(axes: Axes, along: tuple[Axis, ...], factor: int, *, fixed: bool) -> tuple[Axis, ...]:
+    """The axis of a dimension that becomes longer; `fixed` if it has one size whatever the input's."""
+    if fixed:
+        axes.pinned += resolved(along)
+    return (Axis(extent(along) * factor, apply("mul", length(along), const(factor, "int64"))),)
+
+
+def _linear(axes: Axes, node: GraphNode, x: Tensor, size: Any, align_corners: bool, scales: Any) -> Tensor:
+    """Between the two neighbours of a position, in each dimension; `align_corners` says what corresponds: the centres
+    of the first and last elements, or their outer edges."""
+    kind = dtypes.compute(x.dtype)
+    expr, dims = cast(x.expr, kind), list(x.dims)
+    for dim in range(2, len(dims)):
+        many, n = node.outputs[0].shape[dim], extent(x.dims[dim])
+        if many == n:
+            continue
+        if many == 1 or n == 1:
+            raise UnsupportedError
+        axes.pinned += resolved(x.dims[dim])
+        dims[dim] = (Axis(many),)
+        scale = (n - 1) / (many - 1) if align_corners else 1 / scales[dim - 2] if scales else n / many
+        at, zero = cast(row_major(dims[dim]), kind), const(0, kind)
+        if align_corners:
+            at = apply("mul", at, const(scale, kind))
+        else:
+            half = const(0.5, kind)
+            at = apply("sub", apply("mul", apply("add", at, half), const(scale, kind)), half)
+            at = apply("max", at, zero)
+        low = apply("min", cast(at, "int64"), const(n - 1, "int64"))
+        high = apply("min", apply("add", low, const(1, "int64")), const(n - 1, "int64"))
+        share = apply("min", apply("sub", at, cast(low, kind)), const(1, kind))
+        left, right = (apply("mul", weight, _taken(expr, x.dims[dim], place)) for weight, place in (
+            (apply("sub", const(1, kind), share), low), (share, high)
+        ))  # fmt: skip
+        expr = apply("add", left, right)
+    return Tensor(expr, tuple(dims), x.dtype)
+
+
+RULES: dict[str, Callable[..., Any]] = {
+    "gather": _gather,
+    "embedding": _embedding,
+    "index": _index,
+    "index_select": _index_select,
+    **{f"upsample_nearest{rank}d": _nearest for rank in (1, 2, 3)},
+    "upsample_linear1d": _linear,
+    "upsample_bilinear2d": _linear,
+    "upsample_trilinear3d": _linear,
+}
