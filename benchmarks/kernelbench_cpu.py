@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import dataclasses
 import fnmatch
+import functools
 import json
 import sys
 import time
@@ -40,6 +41,7 @@ from kernelwright.home import home
 from kernelwright.judge.nursery import Zygote
 from kernelwright.judge.reference import COPIES, ReferenceSide, new_seeds
 from kernelwright.judge.sandbox import Confinement, visible_folders
+from kernelwright.targets.base import Target
 from kernelwright.tasks import Task, TaskInfo
 
 Described = dict[str, Any]
@@ -163,10 +165,17 @@ def _told(row: Row, result: kernelwright.Result) -> Row:
     )
 
 
+@functools.cache
+def machine() -> Target:
+    """The CPU, whose ceilings are measured once at most."""
+    target: Target = registry.load("targets", "cpu")()
+    return target
+
+
 def excess(zygote: Zygote, file: Path, text: str, longest: float) -> float | None:
     """How many times too large a file with this text is, for a forward of `longest` seconds; None where it does not
     load."""
-    target = registry.load("targets", "cpu")()
+    target = machine()
     try:
         task = Task.load(file)
         case = describe(
