@@ -6,9 +6,9 @@
     python benchmarks/kernelbench_cpu.py PATH --docs           also write docs/results/kernelbench_cpu.{md,json}
     python benchmarks/kernelbench_cpu.py PATH --load-only      describe the files; run nothing
 
-PATH is a checkout, or its folder that holds level1 to level4. A file whose forward would take longer than 2 s
-(estimated as four times its floor), or whose judging more memory than there is, is shrunk first (`shrink.py`); the row
-says how.
+PATH is a checkout, or its folder that holds level1 to level4. A file whose forward would take longer than 2 s or
+a hundredth of the budget (estimated as four times its floor), or whose judging more memory than there is, is shrunk
+first (`shrink.py`); the row says how.
 Task files run in sandboxed processes only. Every number comes from the side-by-side measurement at the end of a run.
 """
 
@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import dataclasses
 import fnmatch
+import functools
 import json
 import sys
 import time
@@ -33,13 +34,14 @@ from rich.table import Table
 import kernelwright
 import shrink
 import suites
+from kernelwright import choices, registry
 from kernelwright import format as fmt
-from kernelwright import registry
 from kernelwright.errors import TaskError
 from kernelwright.home import home
 from kernelwright.judge.nursery import Zygote
 from kernelwright.judge.reference import COPIES, ReferenceSide, new_seeds
 from kernelwright.judge.sandbox import Confinement, visible_folders
+from kernelwright.targets.base import Target
 from kernelwright.tasks import Task, TaskInfo
 
 Described = dict[str, Any]
@@ -47,8 +49,9 @@ app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
 STATE = suites.ROOT / "build" / "kernelbench_cpu.json"
 OUT = suites.ROOT / "build" / "kernelbench_cpu"
 DOCS = suites.ROOT / "docs" / "results"
-LONGEST_US, EAGER = 2e6, 4.0
-"""A forward's longest time, and how many times the floor an eager forward is taken to last."""
+LONGEST_S, BUDGET_SHARE, EAGER = 2.0, 0.01, 4.0
+"""A forward's longest time, also as a share of the budget (judging takes dozens of forwards), and how many times the
+floor an eager forward is taken to last."""
 NO_INFLUENCE = "its outputs hardly depend on its inputs"
 UNFAIR = dict.fromkeys(["level2/23", "level2/80", "level2/83"], "zeros pass for its answer") | dict.fromkeys(
     [f"level3/{number}" for number in (7, 11, 12, 18, 28, 35)], NO_INFLUENCE
@@ -138,7 +141,8 @@ def measure(zygote: Zygote, file: Path, budget: str) -> Row:
     """Shrinks one file if need be, and optimises it. Whatever goes wrong with it is its row's problem."""
     row = Row(name_of(file), "error", unfair=UNFAIR.get(name_of(file).partition("_")[0], ""))
     try:
-        text, changes = shrink.shrunk(file.read_text(), lambda text: excess(zygote, file, text))
+        longest = min(LONGEST_S, BUDGET_SHARE * choices.parse_budget(budget))
+        text, changes = shrink.shrunk(file.read_text(), lambda text: excess(zygote, file, text, longest))
         path = OUT / "tasks" / file.parent.name / file.name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
@@ -161,9 +165,17 @@ def _told(row: Row, result: kernelwright.Result) -> Row:
     )
 
 
-def excess(zygote: Zygote, file: Path, text: str) -> float | None:
-    """How many times too large a file with this text is; None where it does not load."""
-    target = registry.load("targets", "cpu")()
+@functools.cache
+def machine() -> Target:
+    """The CPU, whose ceilings are measured once at most."""
+    target: Target = registry.load("targets", "cpu")()
+    return target
+
+
+def excess(zygote: Zygote, file: Path, text: str, longest: float) -> float | None:
+    """How many times too large a file with this text is, for a forward of `longest` seconds; None where it does not
+    load."""
+    target = machine()
     try:
         task = Task.load(file)
         case = describe(
@@ -172,7 +184,7 @@ def excess(zygote: Zygote, file: Path, text: str) -> float | None:
     except TaskError:
         return None
     memory = target.info().memory_bytes / 2
-    return max(EAGER * target.floor_us(case) / LONGEST_US, COPIES * case.bytes / memory)
+    return max(EAGER * target.floor_us(case) / (longest * 1e6), COPIES * case.bytes / memory)
 
 
 def name_of(file: Path) -> str:
@@ -203,10 +215,10 @@ def sentence(rows: Sequence[Row]) -> str:
 def markdown(rows: Sequence[Row], where: dict[str, Any]) -> str:
     """The table as a page of the documentation."""
     shrinking = (
-        "A file whose forward would take longer than 2 s, estimated as four times its floor, or whose judging more "
-        "memory than there is, was shrunk: integers that the module assigns and `get_inputs` uses were halved, first "
-        "the batch as often as it took, then the largest one, until it fitted. `own` is the share of the best kernel's "
-        "time in its own kernels, `first` when the first kernel was accepted."
+        "A file whose forward would take longer than 2 s or a hundredth of the budget, estimated as four times its "
+        "floor, or whose judging more memory than there is, was shrunk: integers that the module assigns and "
+        "`get_inputs` uses were halved, first the batch as often as it took, then the largest one, until it fitted. "
+        "`own` is the share of the best kernel's time in its own kernels, `first` when the first kernel was accepted."
     )
     made = suites.page(
         "KernelBench on the CPU", where, (sentence(rows), shrinking, suites.HOW), HEADINGS, [cells(row) for row in rows]

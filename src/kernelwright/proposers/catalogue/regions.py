@@ -165,7 +165,7 @@ class Partition:
         kernel.stores.append(Store(store.buffer, expr))
         self.makers[name] = kernel
 
-    def _store_fits(self, buffer: Buffer, inner: Sequence[Reduce], kernel: Kernel) -> bool:
+    def _store_fits(self, buffer: Buffer, inner: Sequence[Swept], kernel: Kernel) -> bool:
         if any(self.home[dep] is not kernel for dep in inner):
             return False
         swept = frozenset(buffer.axes)

@@ -188,7 +188,7 @@ def _unequal(axes: Axes, node: GraphNode, parts: Sequence[Tensor], dim: int) -> 
     others: Dims = ()
     for part in parts:
         others = axes.broadcast(others, (*part.dims[:dim], (), *part.dims[dim + 1 :]))
-    begins = [const(0, "int64")]
+    begins: list[Expr] = [const(0, "int64")]
     for part in parts:
         begins.append(apply("add", begins[-1], length(part.dims[dim])))
     whole = Axis(node.outputs[0].shape[dim], begins[-1])

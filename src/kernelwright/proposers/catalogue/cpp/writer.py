@@ -199,7 +199,8 @@ class Writer:
         uniform.hoist(scalars)
         self.put(*uniform.flush())
         body = Emitter(self.names, uniform.known, vector=True, prefix="v")
-        body.arrays, body.running = dict(rows.arrays), dict(running or {})
+        body.arrays = dict(rows.arrays)
+        body.running = {scan: text for scan, text in (running or {}).items()}  # noqa: C416 (widens the keys' type)
         body.known |= {expr: f"load({name} + j, span)" for expr, name in kept.items() if expr not in sweep.keeps}
         body.count(roots_of(sweep))
         statements = [f"if (AHEAD) fetch({address} + j);" for address in ahead]
