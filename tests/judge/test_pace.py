@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from kernelwright.judge.halfway import LOOKS, MOST_HELD_UP, Pace
+from kernelwright.judge.halfway import LOOKS, Pace
 from kernelwright.judge.rejection import Rejection
 
 TOTAL = 1.0
 
 
-def look(begun: int, ran: float = 0.9, worked: float = 0.9) -> Any:
-    return SimpleNamespace(begun=begun, ran=ran, worked=worked, inputs=[None] * 16)
+def look(begun: int, *, crowded: bool = False) -> Any:
+    return SimpleNamespace(begun=begun, ran=0.9, crowded=crowded, inputs=[None] * 16)
 
 
 def test_who_has_hardly_begun_whenever_one_looks_is_found_out() -> None:
@@ -34,17 +34,20 @@ def test_one_look_in_which_it_got_on_is_enough() -> None:
     pace.check()
 
 
-def test_time_without_a_processor_is_not_held_against_it() -> None:
+def test_looks_on_a_crowded_machine_weigh_little() -> None:
     pace = Pace()
-    for _ in range(10 * LOOKS):
-        pace.note(look(0, ran=0.9, worked=0.05), TOTAL)
-    assert pace.late == 0
-    assert pace.held_up == MOST_HELD_UP, "the next look comes later"
-    assert not pace.doubtful, "it does not go on for ever"
+    for _ in range(3 * LOOKS):
+        pace.note(look(0, crowded=True), TOTAL)
+    assert pace.doubtful
     pace.check()
+    for _ in range(LOOKS):
+        pace.note(look(0, crowded=True), TOTAL)
+    assert not pace.doubtful, "it does not go on for ever"
+    with pytest.raises(Rejection, match="hardly begun"):
+        pace.check()
 
 
 def test_batches_that_ended_before_the_look_say_nothing() -> None:
     pace = Pace()
     pace.note(look(-1), TOTAL)
-    assert (pace.late, pace.held_up) == (0, 1.0)
+    assert (pace.late, pace.weight) == (0, 0.0)

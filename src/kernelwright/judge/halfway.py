@@ -24,7 +24,8 @@ from kernelwright.judge.tensors import Claim
 
 LOOKS = 5
 """How many looks late in a batch are enough to judge the pace by."""
-MOST_HELD_UP = 16.0
+CROWDED = 0.25
+"""What a look counts for where others want the cores that it is about."""
 
 
 def late(calls: int) -> float:
@@ -37,36 +38,33 @@ class Pace:
     """Whether a candidate gets on with a batch as time goes by, by the looks of one measurement.
 
     Whoever merges the calls of a batch into one must say, whenever one looks, that it is at the first ones. An honest
-    candidate may be held up by the machine: only the time counts in which it had a processor, and only looks that come
-    when nobody can know.
-
-    Attributes:
-        held_up: how many times as long as it ran a candidate took lately, for want of a processor.
+    candidate may be held up by the machine, once or twice, and again and again where others want its cores: looks at
+    such moments weigh little. Only looks count that come when nobody can know.
     """
 
     asked: int = 0
     late: int = 0
     behind: int = 0
-    held_up: float = 1.0
+    weight: float = 0.0
+    """Of the looks that speak against it, a look on a quiet machine being 1."""
 
     def note(self, look: Look, total: float) -> None:
         """Adds a look into a batch that takes `total` seconds."""
         self.asked += 1
-        share = min(1.0, look.ran / total, look.worked / total)
-        if look.begun >= 0:
-            self.held_up = min(MOST_HELD_UP, max(1.0, look.ran / max(look.worked, 1e-9)))
+        share = min(1.0, look.ran / total)
         if look.begun >= 0 and share >= late(len(look.inputs)):
             self.late += 1
             self.behind += look.begun < share * len(look.inputs) / 4
+            self.weight += CROWDED if look.crowded else 1.0
 
     @property
     def doubtful(self) -> bool:
         """Whether all looks so far speak against it, and more would tell."""
-        return self.late == self.behind and 0 < self.asked < 4 * LOOKS
+        return 0 < self.late == self.behind and self.asked < LOOKS / CROWDED
 
     def check(self) -> None:
         """Raises `Rejection` where enough looks do."""
-        if self.late == self.behind >= LOOKS:
+        if self.late == self.behind and self.weight >= LOOKS:
             raise Rejection("tampering", "whenever one looks, it says that it has hardly begun with the batch's calls")
 
 
@@ -91,9 +89,8 @@ class Look:
     """The call that it was at; -1 where it was done before it was looked at."""
     ran: float = 0.0
     """Seconds after which it was stopped."""
-    worked: float = 0.0
-    """Those of its threads, added up, in which they had a processor until then."""
-    _spent: float = 0.0
+    crowded: bool = False
+    """Whether, at that moment, there were fewer cores than it and others want."""
     _seen: list[list[tuple[int, Bytes]]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -105,14 +102,6 @@ class Look:
         size = 8 * (1 + wire.PLACES * len(self.inputs))
         with self.side.trusting("its progress"):
             memory.fill(self.side.worker.pid, self.side.slots.progress, size, 0)
-        self._spent = self._processor()
-
-    def _processor(self) -> float:
-        with self.side.trusting("its processor time"):
-            try:
-                return memory.cpu_seconds(self.side.worker.pid)
-            except ProcessLookupError as error:
-                raise memory.Gone from error
 
     def take(self, ran: float) -> None:
         """Reads what is done after so many seconds, replaces what has not begun and what has been worked on. Raises
@@ -122,7 +111,7 @@ class Look:
             warned = memory.catches(self.side.worker.pid, signal.SIGCONT)
         if warned:
             raise Rejection("tampering", "it wants to be told when it goes on after it has been stopped")
-        worked, progress = self._processor() - self._spent, self._progress()
+        progress = self._progress()
         begun, places = int(progress[0]), progress[1:].reshape(len(self.inputs), wire.PLACES)
         if not 0 <= begun <= len(self.inputs):
             raise Rejection("tampering", f"in the middle of {len(self.inputs)} calls it says that it is at {begun}")
@@ -133,7 +122,7 @@ class Look:
         if not (self.answer.aliases or self.answer.mutated_inputs):
             self.slots = self.spare[:begun] + self.inputs[begun:]
             self.side.reveal(self.slots[:begun])
-        self.begun, self.ran, self.worked = begun, ran, worked
+        self.begun, self.ran, self.crowded = begun, ran, memory.crowded(self.side.worker.pid)
 
     def check(self, outputs: list[list[dict[str, Any]]]) -> None:
         """Compares what was there in the middle with the outputs after all. Raises `Rejection`."""

@@ -153,6 +153,16 @@ def catches(pid: int, number: int) -> bool:
     return caught is not None and bool(int(caught[1], 16) >> (number - 1) & 1)
 
 
+def crowded(pid: int) -> bool:
+    """Whether the threads of a stopped process, and what else wants to run on this machine now, want more cores than
+    there are. Nothing that the process does can make it so."""
+    with open("/proc/loadavg", "rb") as file:  # noqa: PTH123 - hot
+        others = int(file.read().split()[3].partition(b"/")[0]) - 1  # the thread that asks is one of them
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return others > 0 and others + len(os.listdir(f"/proc/{pid}/task")) > (os.cpu_count() or 1)  # noqa: PTH208
+    return False
+
+
 def cpu_seconds(pid: int) -> float:
     """The time that the process has spent on any core. Raises `ProcessLookupError`."""
     try:

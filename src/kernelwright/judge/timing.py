@@ -160,8 +160,7 @@ class Stopwatch:
         if seconds is None or total < LEAST_HANDOVERS * handover:
             pace = None
         least = late(len(inputs)) if pace is not None and (pace.doubtful or not pace.late) else 0.0
-        moment = random.SystemRandom().uniform(least, 1.0) * total * (pace.held_up if pace is not None else 1.0)
-        outputs, _ = side.run(inputs, halfway=(moment, look.take))
+        outputs, _ = side.run(inputs, halfway=(random.SystemRandom().uniform(least, 1.0) * total, look.take))
         expected, state = pool.expected[batch], pool.states[batch]
         if pace is not None:
             pace.note(look, total)
