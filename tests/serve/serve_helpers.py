@@ -92,7 +92,7 @@ class Program:
     def end(self, number: int) -> int:
         """Sends a signal; the exit code."""
         self.process.send_signal(number)
-        code = self.process.wait(30)
+        code = self.process.wait(60)
         self._reader.join(10)
         return code
 

@@ -32,7 +32,7 @@ class Running:
     def headers(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.token}"}
 
-    def ask(self, text: str, timeout: float = 20, **more: Any) -> httpx2.Response:
+    def ask(self, text: str, timeout: float = 60, **more: Any) -> httpx2.Response:
         return httpx2.post(self.url + PATH, json=asked(text, **more), headers=self.headers, timeout=timeout)
 
     def prompt(self, text: str) -> Path | None:
@@ -42,7 +42,7 @@ class Running:
 
     def answer(self, text: str, reply: str) -> None:
         """Waits for the prompt with this text and answers it with a renamed file."""
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while (path := self.prompt(text)) is None:
             assert time.monotonic() < end
             time.sleep(0.02)

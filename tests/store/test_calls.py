@@ -112,7 +112,8 @@ def test_a_run_that_paid_for_calls_is_kept(store: Store, run: str) -> None:
 
 
 def test_ten_thousand_calls_do_not_slow_the_next(store: Store, run: str) -> None:
-    """Each call is written as quickly as the first ones were: whatever grows would show many times over."""
+    """Each call is written as quickly as the first ones were: whatever grows would show many times over, in the
+    quickest as well, which other programs disturb least."""
     log, system = store.call_log(run), "guide " * 5000
 
     def write(number: int) -> float:
@@ -122,11 +123,11 @@ def test_ten_thousand_calls_do_not_slow_the_next(store: Store, run: str) -> None
         log.used(call)
         return time.perf_counter() - started
 
-    first = sorted(write(number) for number in range(40))[20]
+    first = min(write(number) for number in range(40))
     row = {"run_id": run, "purpose": "operator", "template": "", "model": "m", "base": [], "prompt": []}
     row |= {"ended": True, "input_tokens": 1, "output_tokens": 1, "reply": "kernel " * 500, "used": True}
     with store._database.writing() as session:
         session.execute(insert(CallRow), [{**row, "number": number} for number in range(41, 10_001)])
-    last = sorted(write(number) for number in range(40))[20]
+    last = min(write(number) for number in range(40))
     assert last < 10 * first
     assert len(store.call_log(run).past()) == 10_040
