@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import prod
 
-from kernelwright.proposers.catalogue.ir import Axis, Tensor, resolved
+from kernelwright.proposers.catalogue.ir import Axis, Reduce, Tensor, resolved, walk
 
 Dims = tuple[tuple[Axis, ...], ...]
 
@@ -34,6 +34,16 @@ class Axes:
         _check_distinct(tensor.dims)
         self._tensors.append(tensor)
         return tensor
+
+    def keep_apart(self, tensor: Tensor) -> None:
+        """Keeps the tensor's axes apart from each other and from those that its elements combine others along.
+
+        Raises:
+            ConflictError: they are not.
+        """
+        combined = [node.axes for node in walk([tensor.expr]) if isinstance(node, Reduce)]
+        along = dict.fromkeys(axis for axes in combined for axis in resolved(axes) if axis not in tensor.axes)
+        self.remember(Tensor(tensor.expr, (*tensor.dims, tuple(along)), tensor.dtype))
 
     @staticmethod
     def fresh(shape: tuple[int, ...]) -> Dims:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from kernelwright.proposers.catalogue.ir import Apply, Const, Expr, Reduce
+from kernelwright.proposers.catalogue.ir import Apply, Axis, Const, Expr, Iota, Reduce
 
 
 def least(expr: Expr) -> float:
@@ -29,3 +29,19 @@ def least(expr: Expr) -> float:
         case Reduce(op="sum", operand=operand):
             return 0.0 if least(operand) >= 0 else -math.inf
     return -math.inf
+
+
+def slope(at: Expr, axis: Axis) -> int | None:
+    """By how much a position grows from one position along an axis to the next, where that is the same everywhere."""
+    if axis not in at.free:
+        return 0
+    match at:
+        case Iota():
+            return 1
+        case Apply(op="add" | "sub" as op, operands=(x, y)):
+            a, b = slope(x, axis), slope(y, axis)
+            return None if a is None or b is None else a + b if op == "add" else a - b
+        case Apply(op="mul", operands=(x, Const(value=by))):
+            a = slope(x, axis)
+            return None if a is None else a * int(by)
+    return None

@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from kernelwright.proposers.catalogue.ir import Apply, Axis, Const, Expr, Iota, Load, Reduce, Size, Term, resolved
+from kernelwright.proposers.catalogue.ir import (
+    Apply,
+    Axis,
+    Const,
+    Expr,
+    Iota,
+    Load,
+    Reduce,
+    Size,
+    Tensor,
+    Term,
+    resolved,
+    walk,
+)
 
 COMPARE = frozenset({"lt", "le", "gt", "ge", "eq", "ne"})
 
@@ -39,6 +52,8 @@ def _neutral(op: str, value: Const, on_the_right: bool) -> bool:
         return value.value == 1
     if op == "div":
         return value.value == 1 and on_the_right
+    if op == "add":
+        return value.value == 0 and value.dtype in ("int32", "int64")  # -0.0 + 0.0 is 0.0
     return op == "sub" and value.value == 0 and on_the_right and not isinstance(value.value, bool)
 
 
@@ -92,3 +107,19 @@ def row_major(axes: tuple[Axis, ...]) -> Expr:
         iota: Expr = Iota("int64", axis)
         total = iota if index == 0 else apply("add", apply("mul", total, Size("int64", (axis,))), iota)
     return total
+
+
+def has_reduction(tensor: Tensor) -> bool:
+    """Whether an element combines others."""
+    return any(isinstance(node, Reduce) for node in walk([tensor.expr]))
+
+
+def renamed(tensor: Tensor) -> Tensor:
+    """The same tensor over axes of its own."""
+    expr = tensor.expr
+    fresh: dict[Axis, Axis] = {}
+    for axis in tensor.axes:
+        fresh[axis] = Axis(axis.size)
+        expr = substitute(expr, axis, fresh[axis])
+    dims = tuple(tuple(fresh[leaf] for axis in dim for leaf in axis.resolve()) for dim in tensor.dims)
+    return Tensor(expr, dims, tensor.dtype)

@@ -28,9 +28,10 @@ from kernelwright.proposers.catalogue.ir import (
     walk,
 )
 from kernelwright.proposers.catalogue.moments import in_one_sweep
+from kernelwright.proposers.catalogue.products import Product, product
 from kernelwright.proposers.catalogue.resolve import Interner, buffers
 
-Kind = Literal["map", "rows", "tiles", "whole", "columns"]
+Kind = Literal["map", "rows", "tiles", "whole", "columns", "product"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +52,8 @@ class Nest:
     kept:
     a block of columns at a time), `whole` (everything is reduced, by partial results) and `columns` (the vector axis is
     kept and
-    the reduced axes are shared out, by partial results).
+    the reduced axes are shared out, by partial results). A `product` is blocked for registers and caches; it has no
+    sweeps and no vector axis.
     """
 
     name: str
@@ -68,6 +70,7 @@ class Nest:
     final_stores: tuple[Store, ...] = ()
     factors: Mapping[Axis, tuple[Axis, ...]] = field(default_factory=dict)
     """For axes that stand for several: which, outermost first."""
+    product: Product | None = None
 
     @property
     def stores(self) -> tuple[Store, ...]:
@@ -93,6 +96,9 @@ def arrange(kernel: Kernel, interner: Interner, *, cache_bytes: int) -> Nest:
         cache_bytes: the cache that one core has to itself; values worth keeping between sweeps are kept if a row fits.
     """
     stores, kept, reduced, factors = _collapsed(kernel, interner)
+    if found := product(stores):
+        outside = found.batch + found.m + found.n
+        return Nest(kernel.name, "product", outside, found.k, None, (), tuple(stores), factors=factors, product=found)
     order = _memory_order(stores, kept | reduced)
     vector = order[-1] if order else None
     outer = [axis for axis in order if axis is not vector]

@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from kernelwright.proposers.catalogue import dtypes, pointwise, reductions, views
+from kernelwright.proposers.catalogue import contractions, dtypes, pointwise, reductions, views
 from kernelwright.proposers.catalogue.axes import Axes, ConflictError, Dims
-from kernelwright.proposers.catalogue.build import substitute
-from kernelwright.proposers.catalogue.ir import Axis, Buffer, Call, Load, Reduce, Store, Tensor, Term, walk
+from kernelwright.proposers.catalogue.build import has_reduction, renamed
+from kernelwright.proposers.catalogue.ir import Buffer, Call, Load, Store, Tensor, Term
 from kernelwright.tasks import Graph, GraphNode
 
 Step = Store | Call
@@ -78,10 +78,15 @@ class Lowering:
             return
         try:
             self._by_rule(name, node)
-        except (UnsupportedError, ConflictError, views.UnsupportedError, reductions.UnsupportedError):
+        except (
+            UnsupportedError, ConflictError, views.UnsupportedError, reductions.UnsupportedError,
+            contractions.UnsupportedError,
+        ):  # fmt: skip
             self._call(node)
 
     def _by_rule(self, name: str, node: GraphNode) -> None:
+        if name in contractions.RULES:
+            self._keep_products(node)
         operands = [self._operand(arg) for arg in node.args]
         if any(output.dtype not in dtypes.KNOWN for output in node.outputs) or 0 in node.outputs[0].shape:
             raise UnsupportedError
@@ -99,7 +104,7 @@ class Lowering:
                 raise UnsupportedError
             item: Tensor = group[node.args[1]]
             return item
-        for rules in (views.RULES, reductions.RULES):
+        for rules in (views.RULES, reductions.RULES, contractions.RULES):
             if name in rules:
                 made: Tensor | tuple[Tensor, ...] = rules[name](self.axes, node, *operands)
                 return made
@@ -120,6 +125,24 @@ class Lowering:
             return self.tensors[item]
         return float(item) if kind == "float" else self._operand(item) if kind == "tuple" else item
 
+    def _keep_products(self, node: GraphNode) -> None:
+        """Has the operands of a product that would be computed again and again written to memory first."""
+        for name in references(node.args):
+            tensor = self.tensors.get(name)
+            if isinstance(tensor, Tensor) and contractions.worth_keeping(operation(node.target), tensor):
+                self._keep(name)
+
+    def _keep(self, name: str) -> None:
+        """Has a node's result, or what it is a view of, written to memory and read from there from now on."""
+        node = self.nodes[name]
+        if name in self._views:
+            for source in references((node.args, node.kwargs)):
+                self._keep(source)
+            self.tensors[name] = self._made(operation(node.target), node, [self._operand(arg) for arg in node.args])
+        elif name not in self.buffers:
+            self._materialise(name)
+            self.tensors[name] = read(self.buffers[name])
+
     def _pointwise(self, name: str, node: GraphNode, operands: Sequence[Any]) -> Tensor:
         (out,) = node.outputs
         tensors = [operand for operand in operands if isinstance(operand, Tensor)]
@@ -138,15 +161,18 @@ class Lowering:
         """The operands over common axes and the result's dimensions; operands that clash are computed over axes of
         their own."""
         dims: Dims = ()
-        aligned: list[Tensor] = []
-        for tensor in tensors:
+        aligned: dict[int, Tensor] = {}
+        # What sums something keeps its axes if it can: over others it could not be summed.
+        for index in sorted(range(len(tensors)), key=lambda index: not has_reduction(tensors[index])):
+            tensor = tensors[index]
             try:
                 dims = self.axes.broadcast(dims, tensor.dims)
             except ConflictError:
-                tensor = self.axes.remember(renamed(tensor))  # noqa: PLW2901 (the copy stands for the operand from here)
+                tensor = renamed(tensor)
+                self.axes.keep_apart(tensor)
                 dims = self.axes.broadcast(dims, tensor.dims)
-            aligned.append(tensor)
-        return aligned, dims
+            aligned[index] = tensor
+        return [aligned[index] for index in range(len(tensors))], dims
 
     def _call(self, node: GraphNode) -> None:
         for name in references((node.args, node.kwargs)):
@@ -178,7 +204,7 @@ class Lowering:
 def _is_one_number(tensor: Tensor | tuple[Tensor, ...]) -> bool:
     """A single element made without a reduction, such as a counter: torch is as good at that."""
     return (
-        isinstance(tensor, Tensor) and not tensor.axes and not any(isinstance(n, Reduce) for n in walk([tensor.expr]))
+        isinstance(tensor, Tensor) and not tensor.axes and not has_reduction(tensor)
     )
 
 
@@ -186,17 +212,6 @@ def read(buffer: Buffer) -> Tensor:
     """The tensor that a buffer holds."""
     terms = tuple(Term(axis) for dim in buffer.dims for axis in dim)
     return Tensor(Load(dtypes.compute(buffer.dtype), buffer, terms), buffer.dims, buffer.dtype)
-
-
-def renamed(tensor: Tensor) -> Tensor:
-    """The same tensor over axes of its own."""
-    expr = tensor.expr
-    fresh: dict[Axis, Axis] = {}
-    for axis in tensor.axes:
-        fresh[axis] = Axis(axis.size)
-        expr = substitute(expr, axis, fresh[axis])
-    dims = tuple(tuple(fresh[leaf] for axis in dim for leaf in axis.resolve()) for dim in tensor.dims)
-    return Tensor(expr, dims, tensor.dtype)
 
 
 def references(data: Any) -> list[str]:

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from kernelwright.proposers.catalogue.bounds import slope
 from kernelwright.proposers.catalogue.ir import Apply, Axis, Buffer, Const, Expr, Iota, Load, Reduce, Size
 
 SCALAR = {"float32": "float", "float64": "double", "int32": "int32_t", "int64": "int64_t", "bool": "bool"}
@@ -165,6 +166,8 @@ class Emitter:
             if term.at is None:
                 at = "j" if term.axis is vector else self.names.indices[term.axis]
                 plain &= term.axis is not vector or term is expr.terms[-1]
+            elif vector is not None and term is expr.terms[-1] and slope(term.at, vector) == 1 and self.vector:
+                at = self._first_lane(term.at)
             else:
                 at = self.text(term.at)
                 plain &= not self.is_vector(term.at)
@@ -185,6 +188,12 @@ class Emitter:
                 else scalar
             )
         return f"(({text}) != 0)" if expr.dtype == "bool" else text
+
+    def _first_lane(self, at: Expr) -> str:
+        """A position in the first of a vector's lanes."""
+        scalar = Emitter(self.names, {}, vector=False, prefix=f"{self.prefix}_")
+        scalar.known = {expr: name for expr, name in self.known.items() if not self.is_vector(expr)}
+        return scalar.text(at)
 
     def _pointer(self, name: str, coordinates: Sequence[tuple[Axis, str]]) -> str:
         offset = self.names.offset(coordinates)

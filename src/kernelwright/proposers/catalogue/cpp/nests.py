@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
-from kernelwright.proposers.catalogue.cpp import columns
+from kernelwright.proposers.catalogue.cpp import columns, products
 from kernelwright.proposers.catalogue.cpp.expressions import SCALAR, Emitter
 from kernelwright.proposers.catalogue.cpp.naming import pointer
 from kernelwright.proposers.catalogue.cpp.writer import Writer, finish, roots_of, rows_emitter, spoken, team, work
@@ -207,4 +207,5 @@ def _whole_task(writer: Writer, sweep: Sweep, rows: Emitter, scalars: Sequence[E
 
 _KINDS: dict[str, Callable[[Writer], None]] = {
     "map": _map, "rows": _rows, "whole": _whole, "tiles": columns.tiles, "columns": columns.shared_out,
+    "product": products.blocked,
 }  # fmt: skip

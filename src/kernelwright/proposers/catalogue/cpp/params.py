@@ -54,6 +54,10 @@ def parameters(functions: Sequence[Function], case: CaseInfo, target: TargetInfo
     if kinds & {"tiles", "columns"}:
         values["TILE"] = 512 if "tiles" in kinds else 2048
         space["TILE"] = [64, 128, 256, 512, 1024, 2048]
+    if "product" in kinds:
+        values |= {"MR": 14, "NV": 2, "KC": 256, "MC": 512, "NC": 512} if target.vector_bytes == 64 else {"MR": 6, "NV": 2, "KC": 256, "MC": 512, "NC": 256}
+        space |= {"KC": [128, 192, 256, 384, 512], "NC": [128, 256, 512, 1024], "MC": [128, 256, 512, 1024]}
+        space |= {"MR": [4, 6, 8, 10, 12, 14], "NV": [1, 2, 3, 4]}
     space["SCHEDULE"] = ["static", "dynamic"]
     if target.cores > 2:  # a core may be two half ones, or others may need some
         space["THREADS"] = [target.cores // 2, target.cores]
