@@ -85,6 +85,8 @@ def substitute(expr: Expr, axis: Axis, at: Expr | Axis) -> Expr:
                 return position if node.axis.resolve() == (axis,) else go(row_major((node.axis,)))
             case Load():
                 return Load(node.dtype, node.buffer, tuple(leaf for term in node.terms for leaf in placed(term)))
+            case Apply(op="add" | "sub", dtype="int64"):
+                return apply(node.op, *(go(arg) for arg in node.operands))
             case Apply():
                 return Apply(node.dtype, node.op, tuple(go(arg) for arg in node.operands))
             case Reduce() if axis not in resolved(node.axes):

@@ -11,7 +11,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from kernelwright.proposers.catalogue import contractions, dtypes, pointwise, reductions, views
+from kernelwright.proposers.catalogue import (
+    contractions,
+    convolutions,
+    dtypes,
+    pointwise,
+    reductions,
+    views,
+)
 from kernelwright.proposers.catalogue.axes import Axes, ConflictError, Dims
 from kernelwright.proposers.catalogue.build import has_reduction, renamed
 from kernelwright.proposers.catalogue.ir import Buffer, Call, Load, Store, Tensor, Term
@@ -85,7 +92,7 @@ class Lowering:
             self._call(node)
 
     def _by_rule(self, name: str, node: GraphNode) -> None:
-        if name in contractions.RULES:
+        if name in (*contractions.RULES, "convolution"):
             self._keep_products(node)
         operands = [self._operand(arg) for arg in node.args]
         if any(output.dtype not in dtypes.KNOWN for output in node.outputs) or 0 in node.outputs[0].shape:
@@ -108,6 +115,11 @@ class Lowering:
             if name in rules:
                 made: Tensor | tuple[Tensor, ...] = rules[name](self.axes, node, *operands)
                 return made
+        if name == "convolution":
+            x, weight, bias = operands[:3]
+            input_ = self._in_memory(f"{node.name}_input", convolutions.padded(self.axes, node, x, weight))
+            phases = self._in_memory(f"{node.name}_weight", convolutions.by_phase(self.axes, node, x, weight))
+            return convolutions.convolution(self.axes, node, x, weight, bias, input_, phases)
         if name in pointwise.RULES:
             return self._pointwise(name, node, operands)
         raise UnsupportedError
@@ -131,6 +143,14 @@ class Lowering:
             tensor = self.tensors.get(name)
             if isinstance(tensor, Tensor) and contractions.worth_keeping(operation(node.target), tensor):
                 self._keep(name)
+
+    def _in_memory(self, name: str, tensor: Tensor | None) -> Tensor | None:
+        """A tensor that the graph does not have, written to memory and read from there."""
+        if tensor is None:
+            return None
+        self.buffers[name] = Buffer(name, tensor.dtype, tensor.dims)
+        self.steps.append(Store(self.buffers[name], tensor.expr))
+        return self.axes.remember(read(self.buffers[name]))
 
     def _keep(self, name: str) -> None:
         """Has a node's result, or what it is a view of, written to memory and read from there from now on."""

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 
+from kernelwright.proposers.catalogue.bounds import slope
 from kernelwright.proposers.catalogue.build import apply
-from kernelwright.proposers.catalogue.ir import Apply, Axis, Expr, Reduce, Store, walk
+from kernelwright.proposers.catalogue.ir import Apply, Axis, Buffer, Expr, Load, Reduce, Store, Term, walk
 
 _LEAST = 1 << 14
 """Multiplications below which plain loops are as good."""
+_FEW = 256
+"""Rows that do not pay for packing the right side."""
+_SETS = 1024
+"""Floats from row to row that would have all rows of a tile share cache sets."""
+_ENOUGH = 96
+"""Columns that are enough for a product of its own."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,8 +37,51 @@ class Product:
     @property
     def sizes(self) -> tuple[int, int, int, int]:
         """Positions along batch, m, n and k in the exported case."""
-        batch, m, n, k = (prod(axis.size for axis in axes) for axes in (self.batch, self.m, self.n, self.k))
-        return batch, m, n, k
+        return _size(self.batch), _size(self.m), _size(self.n), _size(self.k)
+
+    @property
+    def left_along_k(self) -> bool:
+        """Whether the left side lies in memory along k rather than along m."""
+        return _lies_along(self.left, self.k, self.m)
+
+    @property
+    def right_along_k(self) -> bool:
+        """Whether the right side lies in memory along k rather than along n."""
+        return _lies_along(self.right, self.k, self.n)
+
+    @cached_property
+    def pitch(self) -> tuple[Axis, ...] | None:
+        """For each axis of n, the dimension of the right side that it moves along, where these are its last ones and
+        tiles can read it as it lies: windows of a convolution, and what few rows are multiplied with."""
+        match self.right:
+            case Load(buffer=Buffer(dtype="float32"), terms=terms):
+                last = terms[-len(self.n) :]
+                moves = all(_moves(terms[: -len(self.n)] + last[:i] + last[i + 1 :], term, axis)
+                            for i, (term, axis) in enumerate(zip(last, self.n, strict=True)))
+                windows = any(term.at is not None for term in last)
+                row = _size([last[-1].axis])
+                if moves and (windows or (self.sizes[1] <= _FEW and row % _SETS)):
+                    return tuple(term.axis for term in last)
+        return None
+
+
+def _moves(others: Sequence[Term], term: Term, axis: Axis) -> bool:
+    """Whether a coordinate grows by one with an axis, and no other does."""
+    grows = term.axis is axis if term.at is None else slope(term.at, axis) == 1
+    return grows and not any(axis in (other.at.free if other.at else {other.axis}) for other in others)
+
+
+def _lies_along(side: Expr, these: Iterable[Axis], those: Iterable[Axis]) -> bool:
+    """Which of two groups of axes the largest tensor of a side lies along in memory."""
+    loads = [node for node in walk([side]) if isinstance(node, Load)]
+    largest = max(loads, key=lambda load: load.buffer.size, default=None)
+    for term in reversed(largest.terms if largest else ()):
+        axes = term.at.free if term.at else {term.axis}
+        if axes & set(those):
+            return False
+        if axes & set(these):
+            return True
+    return True
 
 
 def is_product(node: Reduce) -> bool:
@@ -49,6 +100,9 @@ def product(stores: Sequence[Store]) -> Product | None:
     batch = tuple(axis for axis in order if axis in left.axes and axis in right.axes)
     m = tuple(axis for axis in order if axis in left.own)
     n = tuple(axis for axis in order if axis in right.own)
+    # What only the right side has, but lies outside of everything: as good as a batch where enough is left.
+    while len(n) > 1 and order.index(n[0]) < order.index(m[0]) and _size(n[1:]) >= _ENOUGH:
+        batch, n = (*batch, n[0]), n[1:]
     return Product(totals[0], left.value, right.value, batch, m, n, totals[0].axes)
 
 

@@ -32,6 +32,10 @@ class Sizes:
         self._fix(axis)
         return self._names[axis]
 
+    def constant(self, axis: Axis) -> int | None:
+        """The size of a leaf axis, where it is the same in every case."""
+        return self.constants.get(self.name(axis))
+
     def define(self, buffer: Buffer, variable: str) -> list[str]:
         """Python statements that define what `variable`, which holds the buffer, tells about sizes not known so far."""
         lines = []

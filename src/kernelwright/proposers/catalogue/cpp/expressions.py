@@ -161,19 +161,25 @@ class Emitter:
     def _load(self, expr: Load) -> str:
         vector = self.names.vector
         coordinates: list[tuple[Axis, str]] = []
+        near: list[str] = []
         plain = True
         for term in expr.terms:
             if term.at is None:
                 at = "j" if term.axis is vector else self.names.indices[term.axis]
                 plain &= term.axis is not vector or term is expr.terms[-1]
-            elif vector is not None and term is expr.terms[-1] and slope(term.at, vector) == 1 and self.vector:
+            elif self.vector and vector is not None and term is expr.terms[-1] and slope(term.at, vector) == 1:
                 at = self._first_lane(term.at)
+            elif self.vector and term is expr.terms[-1] and (found := _within(term.at, vector)):
+                near = [self._first_lane(found), self.names.sizes(term.axis)]
+                at = "0"
             else:
                 at = self.text(term.at)
                 plain &= not self.is_vector(term.at)
             coordinates.append((term.axis, at))
         name = self.names.pointer(expr.buffer)
-        if self.is_vector(expr) and plain:
+        if near and plain:
+            text = f"load_near({self._pointer(name, coordinates).removesuffix(' + 0')}, {', '.join(near)}, span)"
+        elif self.is_vector(expr) and plain:
             text = f"load({self._pointer(name, coordinates)}, span)"
         elif self.is_vector(expr):
             coordinates = [(axis, "positions<int64_t>(j)" if text == "j" else text) for axis, text in coordinates]
@@ -297,6 +303,21 @@ def literal(expr: Const) -> str:
     else:
         text = str(value) if expr.dtype == "int32" else f"int64_t({value})"
     return f"({text})" if text.startswith("-") else text
+
+
+def _within(at: Expr, vector: Axis | None) -> Expr | None:
+    """The position that grows by one from lane to lane, where `at` is that but not less than 0, nor beyond the last."""
+    match at:
+        case Apply(op="min", operands=(inner, Apply(op="sub", operands=(Size(), Const(value=1))))):
+            at = inner
+        case Apply(op="max"):
+            pass
+        case _:
+            return None
+    match at:
+        case Apply(op="max", operands=(inner, Const(value=0))):
+            at = inner
+    return at if vector is not None and slope(at, vector) == 1 else None
 
 
 def _converts(expr: Load) -> bool:

@@ -33,17 +33,17 @@ class Function:
     """Whether it can read the next row into the cache while it works on one."""
 
 
-def render(nest: Nest, leaf_size: Callable[[Axis], str]) -> Function:
+def render(nest: Nest, leaf_size: Callable[[Axis], str], fixed: Callable[[Axis], int | None]) -> Function:
     """One nest as a C++ function that takes tensors and sizes."""
-    return _rendered(Writer(nest, leaf_size, pointer), _described(nest))
+    return _rendered(Writer(nest, leaf_size, pointer, fixed), _described(nest))
 
 
-def pattern(nest: Nest) -> str:
+def pattern(nest: Nest, fixed: Callable[[Axis], int | None]) -> str:
     """The function's text with numbers for names: nests with equal patterns can share one function."""
-    names = Writer(nest, str, pointer)
-    sizes = {axis: f"z{index}" for index, axis in enumerate(names.axes)}
+    names = Writer(nest, str, pointer, fixed)
+    sizes = {axis: f"z{index}" for index, axis in enumerate(names.all_axes)}
     pointers = {buffer.name: f"p{index}" for index, buffer in enumerate(names.arguments)}
-    writer = Writer(replace(nest, name="pattern"), sizes.__getitem__, lambda buffer: pointers[buffer.name])
+    writer = Writer(replace(nest, name="pattern"), sizes.__getitem__, lambda buffer: pointers[buffer.name], fixed)
     return _rendered(writer, []).text
 
 

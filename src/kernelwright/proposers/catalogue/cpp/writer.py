@@ -24,10 +24,18 @@ class Writer:
         nest: the loops.
         leaf_size: C++ names of the sizes of the graph's axes.
         pointer: C++ names of pointers to buffers.
+        fixed: sizes that are the same in all cases, which products are compiled for.
     """
 
-    def __init__(self, nest: Nest, leaf_size: Callable[[Axis], str], pointer: Callable[[Buffer], str]) -> None:
+    def __init__(
+        self,
+        nest: Nest,
+        leaf_size: Callable[[Axis], str],
+        pointer: Callable[[Buffer], str],
+        fixed: Callable[[Axis], int | None],
+    ) -> None:
         self.nest = nest
+        self.fixed = fixed
         self.leaf_size = leaf_size
         self.indices = {axis: f"i{number}" for number, axis in enumerate((*nest.parallel, *nest.inner))}
         if nest.vector is not None:
@@ -72,6 +80,14 @@ class Writer:
     @property
     def axes(self) -> list[Axis]:
         """The graph's axes whose sizes the function takes, in order of first use."""
+        return [axis for axis in self.all_axes if self._constant(axis) is None]
+
+    def _constant(self, axis: Axis) -> int | None:
+        return self.fixed(axis) if self.nest.kind == "product" else None
+
+    @property
+    def all_axes(self) -> list[Axis]:
+        """The graph's axes whose sizes the function needs."""
         loops = [*self.nest.parallel, *self.nest.inner, *([self.nest.vector] if self.nest.vector else [])]
         for node in walk(store.expr for store in self.nest.stores):
             if isinstance(node, (Size, Reduce)):
@@ -82,6 +98,9 @@ class Writer:
 
     def header(self) -> None:
         """Pointers and sizes."""
+        for axis in self.all_axes:
+            if (size := self._constant(axis)) is not None:
+                self.put(f"constexpr int64_t {self.leaf_size(axis)} = {size};")
         for buffer in self.nest.reads:
             name, kind = self.pointer(buffer), memory_type(buffer)
             self.put(f"const {kind}* {name} = data<const {kind}>({name}_);")

@@ -96,6 +96,13 @@ template <class T, class Index, class Span> INLINE inline auto gather(const T* p
   for (int k = 0; k < span.n; ++k) v[k] = p[at[k]];
   return load(reinterpret_cast<const T*>(&v), Full{});
 }
+// Elements first, first + 1, ... of a row; before its beginning and after its end its first and its last one.
+template <class T, class Span> INLINE inline auto load_near(const T* p, int64_t first, int64_t size, Span span) {
+  if (first >= 0 && first + span.n <= size) return load(p + first, span);
+  vec<T> v{};
+  for (int k = 0; k < span.n; ++k) v[k] = p[std::clamp<int64_t>(first + k, 0, size - 1)];
+  return load(reinterpret_cast<const T*>(&v), Full{});
+}
 template <class T, class Span> INLINE inline void put(T* p, vec<T> v, Span span) {
   if constexpr (std::is_same_v<Span, Full>) *reinterpret_cast<typename lanes<T>::loose*>(p) = v;
 #if defined(__AVX512F__)

@@ -10,16 +10,19 @@ inline float* scratch(int64_t size) {  // a thread's own, kept from call to call
   if (static_cast<int64_t>(memory.size()) < size + W) memory.resize(size + W);
   return reinterpret_cast<float*>(rounded(reinterpret_cast<intptr_t>(memory.data()), 64));
 }
-// Which positions i of [begin, end) have 0 <= base + i * stride, or base + i * stride < size: i is never negative.
-INLINE inline void from_zero(int64_t& begin, int64_t end, int64_t base, int64_t stride) {
-  if (base < 0) begin = std::min(end, std::max(begin, (stride - 1 - base) / stride));
-}
-INLINE inline void below(int64_t begin, int64_t& end, int64_t base, int64_t stride, int64_t size) {
-  end = std::max(begin, base < size ? std::min(end, (size - base + stride - 1) / stride) : begin);
-}
+struct Packed {  // NR columns, one row after the other
+  const float* at;
+  INLINE const float* row(int64_t p) const { return at + p * NR; }
+};
+struct InPlace {  // rows wherever they lie
+  const float* const* rows;
+  int64_t column;
+  INLINE const float* row(int64_t p) const { return rows[p] + column; }
+};
+enum Layout { ALONG_COLUMNS, ALONG_STEPS, IN_PLACE };  // of the right side
 // Adds `steps` outer products of a column of the left panel and a row of the right one to the tile.
-template <int ROWS, bool ALONG_STEPS>
-void tile(int64_t steps, const float* left, const float* right, float* sums, int64_t width, bool first) {
+template <int ROWS, bool ALONG_STEPS, class Right>
+void tile(int64_t steps, const float* left, Right right, float* sums, int64_t width, bool first) {
   constexpr int64_t down = ALONG_STEPS ? LDL : 1, ahead = ALONG_STEPS ? 1 : MR;
   F s[ROWS][NV];
 #pragma GCC unroll 32
@@ -29,7 +32,7 @@ void tile(int64_t steps, const float* left, const float* right, float* sums, int
   for (int64_t p = 0; p < steps; ++p) {
     F r[NV];
 #pragma GCC unroll 8
-    for (int v = 0; v < NV; ++v) r[v] = load(right + p * NR + v * W, Full{});
+    for (int v = 0; v < NV; ++v) r[v] = load(right.row(p) + v * W, Full{});
 #pragma GCC unroll 32
     for (int i = 0; i < ROWS; ++i) {
       const F l = splat(left[p * ahead + i * down]);
@@ -77,10 +80,23 @@ void pack_columns(Right right, int64_t batch, int64_t step, int64_t steps, int64
     }
   }
 }
+template <bool LEFT_ALONG_STEPS, class Left>
+void pack_left(Left left, int64_t batch, int64_t row, int64_t rows, int64_t step, int64_t steps, float* panel) {
+  for (int64_t p = 0; p < (LEFT_ALONG_STEPS ? rows : steps); ++p) {
+    float* to = panel + p * (LEFT_ALONG_STEPS ? LDL : MR);
+    const float* from = LEFT_ALONG_STEPS ? left(batch, row + p, step, steps, to) : left(batch, step + p, row, rows, to);
+    if (from != to) std::copy_n(from, LEFT_ALONG_STEPS ? steps : rows, to);
+  }
+}
+template <bool LEFT_ALONG_STEPS, class Right>
+void tiles(int64_t rows, int64_t steps, const float* left, Right right, float* sums, int64_t width, bool first) {
+  if (rows > MR / 2) tile<MR, LEFT_ALONG_STEPS>(steps, left, right, sums, width, first);
+  else tile<MR / 2, LEFT_ALONG_STEPS>(steps, left, right, sums, width, first);
+}
 // Tasks are blocks of rows and columns. `left` and `right` give the address of a line of values, which they may write to
 // the space they are given: along the steps of one row or column, else along the rows or columns of one step. `finish`
 // receives a row of sums.
-template <bool LEFT_ALONG_STEPS, bool RIGHT_ALONG_STEPS, class Left, class Right, class Finish>
+template <bool LEFT_ALONG_STEPS, Layout RIGHT, class Left, class Right, class Finish>
 void multiply(int64_t batches, int64_t rows, int64_t columns, int64_t steps, Left left, Right right, Finish finish) {
   const int64_t step_blocks = parts(steps, KC), kc = parts(steps, step_blocks);
   int64_t row_blocks = parts(rows, MC), column_blocks = parts(columns, NC);
@@ -88,30 +104,32 @@ void multiply(int64_t batches, int64_t rows, int64_t columns, int64_t steps, Lef
     ++(rows / row_blocks > columns / column_blocks ? row_blocks : column_blocks);
   const int64_t mc = rounded(parts(rows, row_blocks), MR), nc = rounded(parts(columns, column_blocks), NR);
   row_blocks = parts(rows, mc), column_blocks = parts(columns, nc);
-  const int64_t tasks = batches * row_blocks * column_blocks, height = step_blocks > 1 ? mc : MR;
+  const int64_t tasks = batches * row_blocks * column_blocks, kept = step_blocks > 1 ? mc : MR;
+  const int64_t packed = kc * (RIGHT == IN_PLACE ? NR : nc);
 #pragma omp parallel for num_threads(THREADS) schedule(dynamic) if (tasks > 1 && batches * rows * columns * steps > 64 * SERIAL_BELOW)
   for (int64_t task = 0; task < tasks; ++task) {
     const int64_t batch = task / (row_blocks * column_blocks);
     const int64_t row = task / column_blocks % row_blocks * mc, column = task % column_blocks * nc;
-    const int64_t height_here = std::min(mc, rows - row), width = std::min(nc, columns - column);
-    float* left_panel = scratch(MR * LDL + kc * nc + height * nc + W * LDL + nc);
-    float *right_block = left_panel + MR * LDL, *sums = right_block + kc * nc, *line = sums + height * nc;
+    const int64_t height = std::min(mc, rows - row), width = std::min(nc, columns - column);
+    float* panel = scratch(MR * LDL + packed + kept * nc + W * LDL + nc);
+    float *block = panel + MR * LDL, *sums = block + packed, *line = sums + kept * nc;
+    const float* in_place[KC];
     for (int64_t step = 0; step < steps; step += kc) {
-      const int64_t depth = std::min(kc, steps - step);
-      (RIGHT_ALONG_STEPS ? pack_columns<Right> : pack_rows<Right>)(right, batch, step, depth, column, width, right_block, line);
-      for (int64_t i = 0; i < height_here; i += MR) {
-        const int64_t here = std::min<int64_t>(MR, height_here - i);
-        for (int64_t p = 0; p < (LEFT_ALONG_STEPS ? here : depth); ++p) {
-          float* to = left_panel + p * (LEFT_ALONG_STEPS ? LDL : MR);
-          const int64_t count = LEFT_ALONG_STEPS ? depth : here;
-          const float* from = LEFT_ALONG_STEPS ? left(batch, row + i + p, step, count, to) : left(batch, step + p, row + i, count, to);
-          if (from != to) std::copy_n(from, count, to);
-        }
+      const int64_t depth = std::min(kc, steps - step), whole = RIGHT == IN_PLACE ? width / NR * NR : 0;
+      if constexpr (RIGHT == ALONG_STEPS) pack_columns(right, batch, step, depth, column, width, block, line);
+      else if constexpr (RIGHT == ALONG_COLUMNS) pack_rows(right, batch, step, depth, column, width, block, line);
+      else {
+        for (int64_t p = 0; p < depth; ++p) in_place[p] = right(batch, step + p, column, width, line);
+        if (whole < width) pack_rows(right, batch, step, depth, column + whole, width - whole, block, line);
+      }
+      for (int64_t i = 0; i < height; i += MR) {
+        const int64_t here = std::min<int64_t>(MR, height - i);
+        pack_left<LEFT_ALONG_STEPS>(left, batch, row + i, here, step, depth, panel);
         float* results = sums + (step_blocks > 1 ? i * nc : 0);
-        for (int64_t j = 0; j < width; j += NR) {
-          if (here > MR / 2) tile<MR, LEFT_ALONG_STEPS>(depth, left_panel, right_block + j * depth, results + j, nc, step == 0);
-          else tile<MR / 2, LEFT_ALONG_STEPS>(depth, left_panel, right_block + j * depth, results + j, nc, step == 0);
-        }
+        for (int64_t j = 0; j < whole; j += NR)
+          tiles<LEFT_ALONG_STEPS>(here, depth, panel, InPlace{in_place, j}, results + j, nc, step == 0);
+        for (int64_t j = whole; j < width; j += NR)
+          tiles<LEFT_ALONG_STEPS>(here, depth, panel, Packed{block + (j - whole) * depth}, results + j, nc, step == 0);
         if (step + kc >= steps)
           for (int64_t r = 0; r < here; ++r) finish(batch, row + i + r, column, width, results + r * nc);
       }
