@@ -85,10 +85,9 @@ def substitute(expr: Expr, axis: Axis, at: Expr | Axis) -> Expr:
                 return position if node.axis.resolve() == (axis,) else go(row_major((node.axis,)))
             case Load():
                 return Load(node.dtype, node.buffer, tuple(leaf for term in node.terms for leaf in placed(term)))
-            case Apply(op="add" | "sub", dtype="int64"):
-                return apply(node.op, *(go(arg) for arg in node.operands))
             case Apply():
-                return Apply(node.dtype, node.op, tuple(go(arg) for arg in node.operands))
+                operands = tuple(go(arg) for arg in node.operands)
+                return apply(node.op, *operands) if _is_sum_of_positions(node) else Apply(node.dtype, node.op, operands)
             case Reduce() if axis not in resolved(node.axes):
                 return Reduce(node.dtype, node.op, go(node.operand), node.axes)
         return node
@@ -100,6 +99,11 @@ def substitute(expr: Expr, axis: Axis, at: Expr | Axis) -> Expr:
         return tuple(there if leaf is axis else Term(leaf) for leaf in term.axis.resolve())
 
     return go(expr)
+
+
+def _is_sum_of_positions(node: Apply) -> bool:
+    """Where a 0 that an axis is exchanged for can be left out."""
+    return node.dtype == "int64" and node.op in ("add", "sub")
 
 
 def row_major(axes: tuple[Axis, ...]) -> Expr:

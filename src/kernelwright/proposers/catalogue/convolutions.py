@@ -259,4 +259,3 @@ def _sum(first: Expr, *others: Expr | int) -> Expr:
     for term in unknown[1:]:
         total = apply("add", total, term)
     return apply("add", total, const(known, "int64"))
-

@@ -223,9 +223,7 @@ class Lowering:
 
 def _is_one_number(tensor: Tensor | tuple[Tensor, ...]) -> bool:
     """A single element made without a reduction, such as a counter: torch is as good at that."""
-    return (
-        isinstance(tensor, Tensor) and not tensor.axes and not has_reduction(tensor)
-    )
+    return isinstance(tensor, Tensor) and not tensor.axes and not has_reduction(tensor)
 
 
 def read(buffer: Buffer) -> Tensor:

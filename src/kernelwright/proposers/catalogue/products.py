@@ -56,8 +56,10 @@ class Product:
         match self.right:
             case Load(buffer=Buffer(dtype="float32"), terms=terms):
                 last = terms[-len(self.n) :]
-                moves = all(_moves(terms[: -len(self.n)] + last[:i] + last[i + 1 :], term, axis)
-                            for i, (term, axis) in enumerate(zip(last, self.n, strict=True)))
+                moves = all(
+                    _moves(terms[: -len(self.n)] + last[:i] + last[i + 1 :], term, axis)
+                    for i, (term, axis) in enumerate(zip(last, self.n, strict=True))
+                )
                 windows = any(term.at is not None for term in last)
                 row = _size([last[-1].axis])
                 if moves and (windows or (self.sizes[1] <= _FEW and row % _SETS)):

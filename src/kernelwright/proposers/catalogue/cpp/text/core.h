@@ -92,16 +92,16 @@ template <class T, class Span> INLINE inline auto load(const T* p, Span span) {
   else return raw(p, span);
 }
 template <class T, class Index, class Span> INLINE inline auto gather(const T* p, Index at, Span span) {
-  vec<T> v{};
+  alignas(sizeof(T) * W) T v[W]{};
   for (int k = 0; k < span.n; ++k) v[k] = p[at[k]];
-  return load(reinterpret_cast<const T*>(&v), Full{});
+  return load(v, Full{});
 }
 // Elements first, first + 1, ... of a row; before its beginning and after its end its first and its last one.
 template <class T, class Span> INLINE inline auto load_near(const T* p, int64_t first, int64_t size, Span span) {
   if (first >= 0 && first + span.n <= size) return load(p + first, span);
-  vec<T> v{};
+  alignas(sizeof(T) * W) T v[W]{};
   for (int k = 0; k < span.n; ++k) v[k] = p[std::clamp<int64_t>(first + k, 0, size - 1)];
-  return load(reinterpret_cast<const T*>(&v), Full{});
+  return load(v, Full{});
 }
 template <class T, class Span> INLINE inline void put(T* p, vec<T> v, Span span) {
   if constexpr (std::is_same_v<Span, Full>) *reinterpret_cast<typename lanes<T>::loose*>(p) = v;
