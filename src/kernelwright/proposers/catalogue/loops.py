@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Literal
 
@@ -25,6 +25,7 @@ from kernelwright.proposers.catalogue.ir import (
     Load,
     Reduce,
     Store,
+    Term,
     walk,
 )
 from kernelwright.proposers.catalogue.moments import in_one_sweep
@@ -71,6 +72,8 @@ class Nest:
     factors: Mapping[Axis, tuple[Axis, ...]] = field(default_factory=dict)
     """For axes that stand for several: which, outermost first."""
     product: Product | None = None
+    weights: Nest | None = None
+    """Where the product is an attention: how a row of scores becomes a row of weights."""
 
     @property
     def stores(self) -> tuple[Store, ...]:
@@ -97,8 +100,9 @@ def arrange(kernel: Kernel, interner: Interner, *, cache_bytes: int) -> Nest:
     """
     stores, kept, reduced, factors = _collapsed(kernel, interner)
     if found := product(stores):
-        outside = found.batch + found.m + found.n
-        return Nest(kernel.name, "product", outside, found.k, None, (), tuple(stores), factors=factors, product=found)
+        inside = found.k + (found.scores.k if found.scores else ())
+        nest = Nest(kernel.name, "product", found.batch + found.m + found.n, inside, None, (), tuple(stores))
+        return replace(nest, factors=factors, product=found, weights=_weights(found, interner, cache_bytes))
     order = _memory_order(stores, kept | reduced)
     vector = order[-1] if order else None
     outer = [axis for axis in order if axis is not vector]
@@ -109,6 +113,19 @@ def arrange(kernel: Kernel, interner: Interner, *, cache_bytes: int) -> Nest:
     if kind == "columns" or (kind in ("rows", "whole") and swept_bytes > cache_bytes):
         stores = in_one_sweep(stores, interner)
     return _Passes(kernel.name, stores, kept, reduced).nest(kind, parallel, inner, vector, factors, cache_bytes)
+
+
+def _weights(product: Product, interner: Interner, cache_bytes: int) -> Nest | None:
+    """How a row of an attention's scores becomes one of weights, as a nest of one row in place."""
+    if product.scores is None:
+        return None
+    row = Buffer("scores", "float32", tuple((axis,) for axis in product.k))
+    scores = Load("float32", row, tuple(Term(axis) for axis in product.k))
+    (weights,) = interner.intern([product.left], {product.scores.total: scores})
+    reduced = frozenset(product.k)
+    passes = _Passes("weights", [Store(row, weights)], frozenset(), reduced)
+    *inner, vector = product.k
+    return passes.nest("rows", (), tuple(inner), vector, {}, cache_bytes)
 
 
 def _kind(

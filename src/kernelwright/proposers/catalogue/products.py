@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
 
@@ -17,6 +17,9 @@ _FEW = 256
 """Rows that do not pay for packing the right side."""
 _SETS = 1024
 """Floats from row to row that would have all rows of a tile share cache sets."""
+_ROW_OPS = frozenset({"sum", "max", "min"})
+_DEEPEST = 256
+"""Steps that scores may sum over: packed in one piece."""
 _ENOUGH = 96
 """Columns that are enough for a product of its own."""
 
@@ -33,6 +36,8 @@ class Product:
     m: tuple[Axis, ...]
     n: tuple[Axis, ...]
     k: tuple[Axis, ...]
+    scores: Product | None = None
+    """In an attention, the product that the left side is made of: its columns are k."""
 
     @property
     def sizes(self) -> tuple[int, int, int, int]:
@@ -53,6 +58,8 @@ class Product:
     def pitch(self) -> tuple[Axis, ...] | None:
         """For each axis of n, the dimension of the right side that it moves along, where these are its last ones and
         tiles can read it as it lies: windows of a convolution, and what few rows are multiplied with."""
+        if self.scores is not None:
+            return None
         match self.right:
             case Load(buffer=Buffer(dtype="float32"), terms=terms):
                 last = terms[-len(self.n) :]
@@ -91,21 +98,60 @@ def is_product(node: Reduce) -> bool:
     return _sides(node) is not None
 
 
+def is_attention(node: Expr) -> bool:
+    """Whether a product's left side is made, row by row, of the results of another: weights of a softmax of scores."""
+    return isinstance(node, Reduce) and (sides := _sides(node)) is not None and _scores(node, sides) is not None
+
+
+def _scores(node: Reduce, sides: Sequence[_Side]) -> tuple[int, Reduce] | None:
+    """Which side of a product is made of another's results, and this other one."""
+    over = frozenset(node.axes)
+    for index, side in enumerate(sides):
+        inner = [part for part in walk([side.value]) if isinstance(part, Reduce)]
+        scores = [part for part in inner if is_product(part)]
+        if len(scores) != 1 or any(isinstance(part, Reduce) for part in walk([scores[0].operand])):
+            continue
+        rows = [part for part in inner if part is not scores[0]]
+        in_rows = all(frozenset(part.axes) == over and part.op in _ROW_OPS for part in rows)
+        other = sides[1 - index].value
+        plain = not any(isinstance(part, Reduce) for part in walk([other]))
+        if rows and in_rows and plain and scores[0].free == side.axes | over and _size(scores[0].axes) <= _DEEPEST:
+            return index, scores[0]
+    return None
+
+
 def product(stores: Sequence[Store]) -> Product | None:
     """The product that all stores of a kernel depend on."""
-    totals = [node for node in walk(store.expr for store in stores) if isinstance(node, Reduce)]
+    attentions = {node for node in walk(store.expr for store in stores) if is_attention(node)}
+    totals = [node for node in walk((store.expr for store in stores), attentions) if isinstance(node, Reduce)]
     if len(totals) != 1 or (sides := _sides(totals[0])) is None:
         return None
+    (total,) = totals
     order = max((store.buffer.axes for store in stores), key=len)
-    sides.sort(key=lambda side: max((order.index(axis) for axis in order if axis in side.own), default=-1))
-    left, right = sides
+    scores = _scores(total, sides)
+    left, right = sides if scores is None else (sides[scores[0]], sides[1 - scores[0]])
+    if scores is None and _last(order, left) > _last(order, right):
+        left, right = right, left
     batch = tuple(axis for axis in order if axis in left.axes and axis in right.axes)
     m = tuple(axis for axis in order if axis in left.own)
     n = tuple(axis for axis in order if axis in right.own)
     # What only the right side has, but lies outside of everything: as good as a batch where enough is left.
-    while len(n) > 1 and order.index(n[0]) < order.index(m[0]) and _size(n[1:]) >= _ENOUGH:
+    while scores is None and len(n) > 1 and order.index(n[0]) < order.index(m[0]) and _size(n[1:]) >= _ENOUGH:
         batch, n = (*batch, n[0]), n[1:]
-    return Product(totals[0], left.value, right.value, batch, m, n, totals[0].axes)
+    found = Product(total, left.value, right.value, batch, m, n, total.axes)
+    return found if scores is None else replace(found, scores=_of_scores(scores[1], found))
+
+
+def _of_scores(node: Reduce, outer: Product) -> Product | None:
+    """The product that makes the scores, its columns being what the outer one sums over."""
+    sides = _sides(node)
+    assert sides is not None  # it is a product
+    left, right = sorted(sides, key=lambda side: bool(side.axes & set(outer.k)))
+    return Product(node, left.value, right.value, outer.batch, outer.m, outer.k, node.axes)
+
+
+def _last(order: Sequence[Axis], side: _Side) -> int:
+    return max((order.index(axis) for axis in order if axis in side.own), default=-1)
 
 
 @dataclass

@@ -26,7 +26,7 @@ from kernelwright.proposers.catalogue.ir import (
     walk,
 )
 from kernelwright.proposers.catalogue.lower import Lowering, references
-from kernelwright.proposers.catalogue.products import is_product
+from kernelwright.proposers.catalogue.products import is_attention, is_product
 from kernelwright.proposers.catalogue.resolve import Interner, buffers
 from kernelwright.proposers.catalogue.simplify import simplified
 
@@ -47,6 +47,7 @@ class Partition:
         self.kernels: list[Kernel] = []
         self.home: dict[Expr, Kernel] = {}
         self.products: set[Kernel] = set()
+        self.attentions = {node for store in self.waiting for node in walk([store.expr]) if is_attention(node)}
         self.exchanged: dict[Expr, Expr] = {}
         self.parts: list[Buffer] = []
         self.reads: dict[Kernel, dict[str, Buffer]] = {}
@@ -57,9 +58,8 @@ class Partition:
     def run(self) -> Partition:
         """Places every reduction, then every store, then orders kernels and calls."""
         for store in list(self.waiting):
-            for node in walk([store.expr]):
-                if isinstance(node, Reduce):
-                    self._place_reduction(node)
+            for node in self._reductions(store.expr):
+                self._place_reduction(node)
         while self.waiting:
             self._place_store(self.waiting.pop(0))
         self.kernels = [kernel for kernel in self.kernels if kernel.stores]
@@ -79,7 +79,7 @@ class Partition:
         node = self._now(original)
         if not isinstance(node, Reduce) or node in self.home:
             return
-        inner = self._reductions(node.operand)
+        inner = [] if node in self.attentions else self._reductions(node.operand)
         alone = is_product(node)
         self._unite(inner)
         for kernel in () if alone else reversed(self.kernels):
@@ -208,7 +208,8 @@ class Partition:
         return False
 
     def _reductions(self, expr: Expr) -> list[Reduce]:
-        return [node for node in walk([expr]) if isinstance(node, Reduce)]
+        """The reductions that an expression needs, but those inside of an attention, which has them to itself."""
+        return [node for node in walk([expr], self.attentions) if isinstance(node, Reduce)]
 
     def _cut(self, node: Reduce) -> None:
         """Has the reduction's kernel write it to memory, and everybody else read it from there."""

@@ -3,13 +3,14 @@ it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 from kernelwright.proposers.catalogue.cpp import columns, products
 from kernelwright.proposers.catalogue.cpp.expressions import SCALAR, Emitter
 from kernelwright.proposers.catalogue.cpp.naming import pointer
+from kernelwright.proposers.catalogue.cpp.rows import chains, feeder, row_sweep
 from kernelwright.proposers.catalogue.cpp.writer import Writer, finish, roots_of, rows_emitter, spoken, team, work
 from kernelwright.proposers.catalogue.ir import Axis, Buffer, Expr, Reduce
 from kernelwright.proposers.catalogue.loops import Nest, Sweep
@@ -67,20 +68,6 @@ def _described(nest: Nest) -> list[str]:
     return [line if len(line) <= 110 else line[:109] + "…" for line in lines]
 
 
-def _feeder(writer: Writer) -> Callable[[Reduce, str], list[str]]:
-    """Adds vectors to accumulators in registers."""
-
-    def feed(node: Reduce, value: str) -> list[str]:
-        where = f"{writer.position(node)}, " if node.op.startswith("arg") else ""
-        return [f"s{writer.number(node)}.add(u, {value}, {where}span);"]
-
-    return feed
-
-
-def _chains(sweep: Sweep) -> str:
-    return "UNROLL" if sweep.reductions else "1"
-
-
 def _map(writer: Writer) -> None:
     """Elementwise: every position on its own, in blocks of the vector axis."""
     nest = writer.nest
@@ -101,7 +88,7 @@ def _map(writer: Writer) -> None:
         if blocked:
             writer.put("const int64_t end = std::min<int64_t>(begin + BLOCK, n);")
         writer.hoisted(roots_of(sweep), rows)
-        writer.vector_loop(sweep, rows, (), bounds, chains="1", feed=_feeder(writer), kept={})
+        writer.vector_loop(sweep, rows, (), bounds, chains="1", feed=feeder(writer), kept={})
 
 
 def _rows(writer: Writer) -> None:
@@ -121,31 +108,12 @@ def _rows(writer: Writer) -> None:
         for index, sweep in enumerate(nest.sweeps):
             # The second sweep reads from cache, so that memory has time for the next row.
             ahead = writer.next_rows(nest.sweeps[0]) if index == 1 else ()
-            _row_sweep(writer, sweep, rows, kept, ahead, fresh=index == 0)
+            row_sweep(writer, sweep, rows, kept, ahead, fresh=index == 0)
         for store in nest.row_stores:
             writer.scalar_store(store, rows)
         for node in nest.finals:
             _note_row(writer, node, rows)
     finish(writer)
-
-
-def _row_sweep(
-    writer: Writer, sweep: Sweep, rows: Emitter, kept: Mapping[Expr, str], ahead: Sequence[str], *, fresh: bool
-) -> None:
-    nest = writer.nest
-    scalars = writer.hoisted(roots_of(sweep), rows)
-    for node in sweep.reductions:
-        writer.put(f"{writer.accumulator(node, 'UNROLL')} s{writer.number(node)};")
-    with writer.inner_loops(nest.inner):
-        writer.vector_loop(
-            sweep, rows, scalars, ("0", "n"),
-            chains=_chains(sweep), feed=_feeder(writer), kept=kept, ahead=ahead, fresh=fresh,
-        )  # fmt: skip
-    for node in sweep.reductions:
-        number = writer.number(node)
-        at = ".at" if node.op.startswith("arg") else ""
-        writer.put(f"const {SCALAR[node.dtype]} t{number} = s{number}.total(){at};")
-        rows.known[node] = f"t{number}"
 
 
 def _part_type(node: Reduce) -> str:
@@ -199,7 +167,7 @@ def _whole_task(writer: Writer, sweep: Sweep, rows: Emitter, scalars: Sequence[E
     split = {nest.inner[0]: ("begin", "end")} if nest.inner else {}
     bounds = ("0", "n") if nest.inner else ("begin", "end")
     with writer.inner_loops(nest.inner, split):
-        writer.vector_loop(sweep, rows, scalars, bounds, chains=_chains(sweep), feed=_feeder(writer), kept={})
+        writer.vector_loop(sweep, rows, scalars, bounds, chains=chains(sweep), feed=feeder(writer), kept={})
     for node in sweep.reductions:
         number = writer.number(node)
         writer.put(f"parts{number}[task] = s{number}.total();")

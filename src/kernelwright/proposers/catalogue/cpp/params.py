@@ -48,7 +48,7 @@ def parameters(functions: Sequence[Function], case: CaseInfo, target: TargetInfo
     if any("BEYOND" in function.text for function in functions):
         values["BEYOND"] = 4096
         space["BEYOND"] = [0, 4096]
-    if kinds & {"rows", "whole"}:
+    if kinds & {"rows", "whole"} or any("UNROLL" in function.text for function in functions):
         values["UNROLL"] = 4
         space["UNROLL"] = [1, 2, 4, 8]
     if any("BLOCK" in function.text for function in functions):

@@ -7,36 +7,94 @@ from dataclasses import replace
 
 from kernelwright.proposers.catalogue.build import const, substitute
 from kernelwright.proposers.catalogue.cpp.expressions import Emitter
+from kernelwright.proposers.catalogue.cpp.rows import row_sweep
 from kernelwright.proposers.catalogue.cpp.writer import Writer, rows_emitter, spoken
-from kernelwright.proposers.catalogue.ir import Axis, Const, Expr, Load, Term
+from kernelwright.proposers.catalogue.ir import Axis, Buffer, Const, Expr, Load, Term, walk
 from kernelwright.proposers.catalogue.products import Product
 
 _ARGUMENTS = "int64_t batch, int64_t {fixed}, int64_t {along}, int64_t count, float* line"
 
 
 def blocked(writer: Writer) -> None:
-    """A call of `multiply` with this kernel's sides and results."""
+    """A call of `multiply` or `attend` with this kernel's sides and results."""
     product = writer.nest.product
     assert product is not None
     writer.snippets.add("product")
+    if product.scores is not None:
+        _attention(writer, product, product.scores)
+        return
+    _sides(writer, product, "left", "right")
+    _finish(writer, product)
+    where = "IN_PLACE" if product.pitch else _layout(product)
+    sizes = [_size(writer, axes) for axes in (product.batch, product.m, product.n, product.k)]
+    if product.pitch:
+        sizes[2] = _columns_in_place(writer, product)
+    writer.put(f"multiply<{_along(product)}, {where}>({', '.join(sizes)}, left, right, finish);")
+
+
+def _attention(writer: Writer, product: Product, scores: Product) -> None:
+    writer.snippets.add("attention")
+    _sides(writer, scores, "left", "right")
+    writer.put(f"// A row of weights from one of scores: {spoken(product.left)}")
+    with writer.block("const auto weigh = [=](int64_t batch, int64_t row, float* scores, float* kept0) INLINE {", "};"):
+        _weights(writer, product)
+    _sides(writer, product, "", "values")
+    _finish(writer, product)
+    sizes = [_size(writer, axes) for axes in (product.batch, product.m, product.k, scores.k, product.n)]
+    kinds = f"{_along(scores)}, {_layout(scores)}, {_layout(product)}"
+    writer.put(f"attend<{kinds}>({', '.join(sizes)}, left, right, weigh, values, finish);")
+
+
+def _layout(product: Product) -> str:
+    return "ALONG_STEPS" if product.right_along_k else "ALONG_COLUMNS"
+
+
+def _along(product: Product) -> str:
+    return "true" if product.left_along_k else "false"
+
+
+def _sides(writer: Writer, product: Product, left: str, right: str) -> None:
+    """What the two sides are along one line; one without a name is left out."""
     for name, side, own, in_steps in (
-        ("left", product.left, "row", product.left_along_k), ("right", product.right, "column", product.right_along_k)
+        (left, product.left, "row", product.left_along_k), (right, product.right, "column", product.right_along_k)
     ):  # fmt: skip
+        if not name:
+            continue
         fixed, along = (own, "step") if in_steps else ("step", own)
         writer.put(f"// {name}[{_letters(side, product)}] = {spoken(side)}")
         arguments = _ARGUMENTS.format(fixed=fixed, along=along)
         with writer.block(f"const auto {name} = [=]({arguments}) INLINE {{", "};"):
-            _side(writer, side, fixed, along)
+            _side(writer, product, side, fixed, along)
+
+
+def _finish(writer: Writer, product: Product) -> None:
     writer.put("// What is stored of a row of sums.")
     arguments = "int64_t batch, int64_t row, int64_t column, int64_t count, const float* sums"
     with writer.block(f"const auto finish = [=]({arguments}) INLINE {{", "};"):
         _results(writer, product)
-    where = "IN_PLACE" if product.pitch else "ALONG_STEPS" if product.right_along_k else "ALONG_COLUMNS"
-    sizes = [_size(writer, axes) for axes in (product.batch, product.m, product.n, product.k)]
-    if product.pitch:
-        sizes[2] = _columns_in_place(writer, product)
-    along = "true" if product.left_along_k else "false"
-    writer.put(f"multiply<{along}, {where}>({', '.join(sizes)}, left, right, finish);")
+
+
+def _weights(writer: Writer, product: Product) -> None:
+    """Sweeps along a row of scores, which the last one overwrites with the weights."""
+    nest = writer.nest.weights
+    assert nest is not None and nest.vector is not None
+    lines = _LineWriter(nest, writer.leaf_size, lambda buffer: _row_name(writer, buffer), writer.fixed)
+    lines.indices |= {axis: index for axis, index in writer.indices.items() if axis is not nest.vector}
+    used = frozenset[Axis]().union(*(part.free for part in walk([product.left])))
+    for letter in ("batch", "row"):
+        group = _group(product, letter)
+        lines.put(*_coordinates(group, group, letter, used, lines))
+    lines.put(f"const int64_t n = {lines.full_size(nest.vector)};")
+    rows = rows_emitter(lines)
+    kept = dict.fromkeys([expr for sweep in nest.sweeps for expr in sweep.keeps][:1], "kept0")
+    for sweep in nest.sweeps:
+        keeps = tuple(expr for expr in sweep.keeps if expr in kept)
+        row_sweep(lines, replace(sweep, keeps=keeps), rows, kept, fresh=False)
+    _take(writer, lines)
+
+
+def _row_name(writer: Writer, buffer: Buffer) -> str:
+    return buffer.name if buffer.name == "scores" else writer.pointer(buffer)
 
 
 def _group(product: Product, letter: str) -> tuple[Axis, ...]:
@@ -68,6 +126,10 @@ class _LineWriter(Writer):
     def size(self, axis: Axis) -> str:
         return self.full_size(axis)
 
+    @property
+    def streamed(self) -> list[str]:
+        return []
+
 
 def _line_writer(writer: Writer, inner: Axis) -> _LineWriter:
     lines = _LineWriter(replace(writer.nest, vector=inner), writer.leaf_size, writer.pointer, writer.fixed)
@@ -80,10 +142,8 @@ def _take(writer: Writer, lines: Writer) -> None:
     writer.snippets |= lines.snippets
 
 
-def _side(writer: Writer, side: Expr, fixed: str, along: str) -> None:
+def _side(writer: Writer, product: Product, side: Expr, fixed: str, along: str) -> None:
     """Statements that write a line of one side, or find it in memory."""
-    product = writer.nest.product
-    assert product is not None
     axes = _group(product, along)
     inner = axes[-1]
     lines = _line_writer(writer, inner)
