@@ -159,41 +159,50 @@ class Emitter:
         return self.names.indices[expr.axis]
 
     def _load(self, expr: Load) -> str:
+        text = self._along_lanes(expr) or self._element_or_gathered(expr)
+        return f"(({text}) != 0)" if expr.dtype == "bool" and self.is_vector(expr) else text
+
+    def _element_or_gathered(self, expr: Load) -> str:
         vector = self.names.vector
         coordinates: list[tuple[Axis, str]] = []
-        near: list[str] = []
         plain = True
         for term in expr.terms:
             if term.at is None:
                 at = "j" if term.axis is vector else self.names.indices[term.axis]
                 plain &= term.axis is not vector or term is expr.terms[-1]
-            elif self.vector and vector is not None and term is expr.terms[-1] and slope(term.at, vector) == 1:
-                at = self._first_lane(term.at)
-            elif self.vector and term is expr.terms[-1] and (found := _within(term.at, vector)):
-                near = [self._first_lane(found), self.names.sizes(term.axis)]
-                at = "0"
             else:
                 at = self.text(term.at)
                 plain &= not self.is_vector(term.at)
             coordinates.append((term.axis, at))
         name = self.names.pointer(expr.buffer)
-        if near and plain:
-            text = f"load_near({self._pointer(name, coordinates).removesuffix(' + 0')}, {', '.join(near)}, span)"
-        elif self.is_vector(expr) and plain:
-            text = f"load({self._pointer(name, coordinates)}, span)"
-        elif self.is_vector(expr):
+        if self.is_vector(expr) and plain:
+            return f"load({self._pointer(name, coordinates)}, span)"
+        if self.is_vector(expr):
             coordinates = [(axis, "positions<int64_t>(j)" if text == "j" else text) for axis, text in coordinates]
-            text = f"gather({name}, {self.names.offset(coordinates)}, span)"
-        else:
-            scalar = f"{name}[{self.names.offset(coordinates) or '0'}]"
-            return (
-                f"({scalar} != 0)"
-                if expr.dtype == "bool"
-                else f"{SCALAR[expr.dtype]}({scalar})"
-                if _converts(expr)
-                else scalar
-            )
-        return f"(({text}) != 0)" if expr.dtype == "bool" else text
+            return f"gather({name}, {self.names.offset(coordinates)}, span)"
+        scalar = f"{name}[{self.names.offset(coordinates) or '0'}]"
+        if expr.dtype == "bool":
+            return f"({scalar} != 0)"
+        return f"{SCALAR[expr.dtype]}({scalar})" if _converts(expr) else scalar
+
+    def _along_lanes(self, expr: Load) -> str | None:
+        """A load whose computed last coordinate, and no other, grows from lane to lane by the same step."""
+        *outer, last = expr.terms or (None,)
+        vector = self.names.vector
+        if not self.is_vector(expr) or vector is None or last is None or last.at is None:
+            return None
+        if any(vector in (term.at.free if term.at else {term.axis}) for term in outer):
+            return None
+        coordinates = [(term.axis, self.text(term.at) if term.at else self.names.indices[term.axis]) for term in outer]
+        name = self.names.pointer(expr.buffer)
+        if near := _within(last.at, vector):
+            row = self._pointer(name, [*coordinates, (last.axis, "0")]).removesuffix(" + 0")
+            return f"load_near({row}, {self._first_lane(near)}, {self.names.sizes(last.axis)}, span)"
+        step = slope(last.at, vector)
+        if step is None or step < 1:
+            return None
+        first = self._pointer(name, [*coordinates, (last.axis, self._first_lane(last.at))])
+        return f"load({first}, span)" if step == 1 else f"load_strided({first}, {step}, span)"
 
     def _first_lane(self, at: Expr) -> str:
         """A position in the first of a vector's lanes."""

@@ -96,6 +96,19 @@ template <class T, class Index, class Span> INLINE inline auto gather(const T* p
   for (int k = 0; k < span.n; ++k) v[k] = p[at[k]];
   return load(v, Full{});
 }
+// Every stride-th element.
+template <class T, class Span> INLINE inline auto load_strided(const T* p, int stride, Span span) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(T) == 4) {
+    const __m512i at = _mm512_mullo_epi32(
+        _mm512_set1_epi32(stride), _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0));
+    return (vec<T>)_mm512_mask_i32gather_epi32(_mm512_setzero_si512(), first_lanes(span.n), at, p, 4);
+  }
+#endif
+  alignas(sizeof(T) * W) T v[W]{};
+  for (int k = 0; k < span.n; ++k) v[k] = p[k * stride];
+  return load(v, Full{});
+}
 // Elements first, first + 1, ... of a row; before its beginning and after its end its first and its last one.
 template <class T, class Span> INLINE inline auto load_near(const T* p, int64_t first, int64_t size, Span span) {
   if (first >= 0 && first + span.n <= size) return load(p + first, span);
