@@ -20,6 +20,9 @@ def loaded() -> Loaded:
         "linear": make(nn.Sequential(nn.Linear(24, 40), nn.GELU()), torch.randn(33, 24)),
         "product": make(lambda x, y: x @ y, torch.randn(40, 50), torch.randn(50, 60)),
         "attention": make(F.scaled_dot_product_attention, *(torch.randn(2, 3, 40, 16) for _ in range(3))),
+        "deep attention": make(
+            lambda q, k, v: (q @ k.mT).softmax(-1) @ v, *(torch.randn(2, 37, 70) / 4 for _ in range(3))
+        ),
         "convolution": make(nn.Conv2d(4, 16, 3, padding=1), torch.randn(2, 4, 17, 18)),
     }
     return dict(zip(made, zip(made.values(), load_all(list(made.values()), groups=2), strict=True), strict=True))
@@ -48,7 +51,7 @@ def test_all_products() -> None:
 def test_other_sizes_of_the_same_rank(loaded: Loaded) -> None:
     """Kernels made on one shape are right on others: less than a tile, primes, several blocks, none at all."""
     (linear, linear_kernel), (product, product_kernel) = loaded["linear"], loaded["product"]
-    for m, k, n in ((1, 1, 1), (2, 3, 5), (67, 131, 101), (13, 300, 7)):
+    for m, k, n in ((1, 1, 1), (2, 3, 5), (67, 131, 101), (13, 300, 7), (4, 0, 5)):
         check(linear.model, linear_kernel, (torch.randn(m, 24),))
         check(product.model, product_kernel, (torch.randn(m, k), torch.randn(k, n)))
     assert linear_kernel(torch.randn(0, 24)).shape == (0, 40)
@@ -59,6 +62,13 @@ def test_attention_of_other_lengths(loaded: Loaded) -> None:
     for batch, length, keys in ((1, 1, 1), (3, 65, 33), (2, 7, 130)):
         inputs = (torch.randn(batch, 3, length, 16), *(torch.randn(batch, 3, keys, 16) for _ in range(2)))
         check(made.model, candidate, inputs)
+    assert candidate(*(torch.randn(0, 3, 5, 16) for _ in range(3))).shape == (0, 3, 5, 16)
+
+
+def test_scores_that_sum_over_many(loaded: Loaded) -> None:
+    """More steps than one block holds."""
+    made, candidate = loaded["deep attention"]
+    check(made.model, candidate, made.inputs)
 
 
 def test_scores_of_attention_are_never_in_memory(loaded: Loaded) -> None:

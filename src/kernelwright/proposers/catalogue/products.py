@@ -18,8 +18,6 @@ _FEW = 256
 _SETS = 1024
 """Floats from row to row that would have all rows of a tile share cache sets."""
 _ROW_OPS = frozenset({"sum", "max", "min"})
-_DEEPEST = 256
-"""Steps that scores may sum over: packed in one piece."""
 _ENOUGH = 96
 """Columns that are enough for a product of its own."""
 
@@ -115,7 +113,7 @@ def _scores(node: Reduce, sides: Sequence[_Side]) -> tuple[int, Reduce] | None:
         in_rows = all(frozenset(part.axes) == over and part.op in _ROW_OPS for part in rows)
         other = sides[1 - index].value
         plain = not any(isinstance(part, Reduce) for part in walk([other]))
-        if rows and in_rows and plain and scores[0].free == side.axes | over and _size(scores[0].axes) <= _DEEPEST:
+        if rows and in_rows and plain and scores[0].free == side.axes | over:
             return index, scores[0]
     return None
 

@@ -114,7 +114,7 @@ void multiply(int64_t batches, int64_t rows, int64_t columns, int64_t steps, Lef
     float* panel = scratch(MR * LDL + packed + kept * nc + W * LDL + nc);
     float *block = panel + MR * LDL, *sums = block + packed, *line = sums + kept * nc;
     const float* in_place[KC];
-    for (int64_t step = 0; step < steps; step += kc) {
+    for (int64_t step = 0; step == 0 || step < steps; step += kc) {  // a sum of nothing is 0
       const int64_t depth = std::min(kc, steps - step), whole = RIGHT == IN_PLACE ? width / NR * NR : 0;
       if constexpr (RIGHT == ALONG_STEPS) pack_columns(right, batch, step, depth, column, width, block, line);
       else if constexpr (RIGHT == ALONG_COLUMNS) pack_rows(right, batch, step, depth, column, width, block, line);
