@@ -104,7 +104,7 @@ def load_all(made: Sequence[Made], groups: int = 4) -> list[nn.Module]:
 def _load(made: Sequence[Made]) -> list[nn.Module]:
     texts = [ForwardText(one.program, one.info.tune_case) for one in made]
     functions = [function for text in texts for function in text.functions]
-    chosen = {"STREAM": 1, "BLOCK": 64, "TILE": 64, "UNROLL": 2, "SERIAL_BELOW": 100}
+    chosen = {"STREAM": 1, "BLOCK": 64, "TILE": 64, "UNROLL": 2, "SERIAL_BELOW": 100, "KC": 24, "MC": 32, "NC": 64}
     values = parameters(functions, made[0].info.tune_case, TARGET).values | chosen
     code = "".join(f"#define {name} {value}\n" for name, value in values.items())
     code += support({snippet for function in functions for snippet in function.snippets})

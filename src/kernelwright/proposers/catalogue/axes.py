@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import prod
 
 from kernelwright.proposers.catalogue.build import apply, const
-from kernelwright.proposers.catalogue.ir import Axis, Expr, Size, Tensor, resolved, walk
+from kernelwright.proposers.catalogue.ir import Axis, Expr, Reduce, Scan, Size, Tensor, Window, resolved, walk
 
 Dims = tuple[tuple[Axis, ...], ...]
 
@@ -37,6 +37,16 @@ class Axes:
         _check_distinct(tensor.dims)
         self._tensors.append(tensor)
         return tensor
+
+    def keep_apart(self, tensor: Tensor) -> None:
+        """Keeps the tensor's axes apart from each other and from those that its elements combine others along.
+
+        Raises:
+            ConflictError: they are not.
+        """
+        combined = [node.axes for node in walk([tensor.expr]) if isinstance(node, (Reduce, Scan, Window))]
+        along = dict.fromkeys(axis for axes in combined for axis in resolved(axes) if axis not in tensor.axes)
+        self.remember(Tensor(tensor.expr, (*tensor.dims, tuple(along)), tensor.dtype))
 
     @staticmethod
     def fresh(shape: tuple[int, ...]) -> Dims:
@@ -98,6 +108,8 @@ class Axes:
             axes = tensor.axes
             if a in axes and b in axes:
                 raise ConflictError
+        if a.length is not None and _depends(a.length, b):
+            a.length = None
         if a.length is None and b.length is not None and not _depends(b.length, a):
             a.length = b.length
         b.parts = (a,)
@@ -133,7 +145,9 @@ class Axes:
 
 
 def _depends(length: Expr, axis: Axis) -> bool:
-    return any(axis in resolved(node.axes) for node in walk([length]) if isinstance(node, Size))
+    """Whether a length follows, at last, from that of an axis."""
+    leaves = {leaf for node in walk([length]) if isinstance(node, Size) for leaf in resolved(node.axes)}
+    return axis in leaves or any(leaf.length is not None and _depends(leaf.length, axis) for leaf in leaves)
 
 
 def _check_distinct(dims: Dims) -> Dims:

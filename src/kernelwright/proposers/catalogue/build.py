@@ -15,6 +15,7 @@ from kernelwright.proposers.catalogue.ir import (
     Reduce,
     Scan,
     Size,
+    Tensor,
     Term,
     Window,
     resolved,
@@ -246,3 +247,19 @@ def row_major(axes: tuple[Axis, ...]) -> Expr:
         iota: Expr = Iota("int64", axis)
         total = iota if index == 0 else apply("add", apply("mul", total, Size("int64", (axis,))), iota)
     return total
+
+
+def has_reduction(tensor: Tensor) -> bool:
+    """Whether an element combines others."""
+    return any(isinstance(node, (Reduce, Scan)) for node in walk([tensor.expr]))
+
+
+def renamed(tensor: Tensor) -> Tensor:
+    """The same tensor over axes of its own."""
+    expr = tensor.expr
+    fresh: dict[Axis, Axis] = {}
+    for axis in tensor.axes:
+        fresh[axis] = Axis(axis.size, Size("int64", (axis,)))
+        expr = substitute(expr, axis, fresh[axis])
+    dims = tuple(tuple(fresh[leaf] for axis in dim for leaf in axis.resolve()) for dim in tensor.dims)
+    return Tensor(expr, dims, tensor.dtype)

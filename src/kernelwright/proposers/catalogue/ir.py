@@ -9,7 +9,7 @@ expression with its axes arranged into dimensions; a kernel is a set of expressi
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
@@ -289,8 +289,8 @@ class Call:
     kwargs: dict[str, Any]
 
 
-def walk(roots: Iterable[Expr]) -> list[Expr]:
-    """Every expression below `roots`, each once, operands before what uses them."""
+def walk(roots: Iterable[Expr], whole: Container[Expr] = ()) -> list[Expr]:
+    """Every expression below `roots`, each once, operands before what uses them; not what is below those in `whole`."""
     order: list[Expr] = []
     seen: set[int] = set()
     stack: list[tuple[Expr, bool]] = [(root, False) for root in reversed(list(roots))]
@@ -301,5 +301,5 @@ def walk(roots: Iterable[Expr]) -> list[Expr]:
         elif id(expr) not in seen:
             seen.add(id(expr))
             stack.append((expr, True))
-            stack.extend((arg, False) for arg in reversed(expr.args))
+            stack.extend((arg, False) for arg in (() if expr in whole else reversed(expr.args)))
     return order

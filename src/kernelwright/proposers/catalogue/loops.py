@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Literal
 
@@ -32,9 +32,10 @@ from kernelwright.proposers.catalogue.ir import (
     walk,
 )
 from kernelwright.proposers.catalogue.moments import in_one_sweep
+from kernelwright.proposers.catalogue.products import Product, product
 from kernelwright.proposers.catalogue.resolve import Interner, buffers
 
-Kind = Literal["map", "rows", "tiles", "whole", "columns"]
+Kind = Literal["map", "rows", "tiles", "whole", "columns", "product"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +56,8 @@ class Nest:
     kept:
     a block of columns at a time), `whole` (everything is reduced, by partial results) and `columns` (the vector axis is
     kept and
-    the reduced axes are shared out, by partial results).
+    the reduced axes are shared out, by partial results). A `product` is blocked for registers and caches; it has no
+    sweeps and no vector axis.
     """
 
     name: str
@@ -72,6 +74,9 @@ class Nest:
     final_stores: tuple[Store, ...] = ()
     factors: Mapping[Axis, tuple[Axis, ...]] = field(default_factory=dict)
     """For axes that stand for several: which, outermost first."""
+    product: Product | None = None
+    weights: Nest | None = None
+    """Where the product is an attention: how a row of scores becomes a row of weights."""
 
     @property
     def stores(self) -> tuple[Store, ...]:
@@ -97,6 +102,10 @@ def arrange(kernel: Kernel, interner: Interner, *, cache_bytes: int) -> Nest:
         cache_bytes: the cache that one core has to itself; values worth keeping between sweeps are kept if a row fits.
     """
     stores, kept, reduced, factors = _collapsed(kernel, interner)
+    if found := product(stores):
+        inside = found.k + (found.scores.k if found.scores else ())
+        nest = Nest(kernel.name, "product", found.batch + found.m + found.n, inside, None, (), tuple(stores))
+        return replace(nest, factors=factors, product=found, weights=_weights(found, interner, cache_bytes))
     order = _memory_order(stores, kept | reduced)
     vector = order[-1] if order else None
     outer = [axis for axis in order if axis is not vector]
@@ -107,6 +116,19 @@ def arrange(kernel: Kernel, interner: Interner, *, cache_bytes: int) -> Nest:
     if kind == "columns" or (kind in ("rows", "whole") and swept_bytes > cache_bytes):
         stores = in_one_sweep(stores, interner)
     return _Passes(kernel.name, stores, kept, reduced).nest(kind, parallel, inner, vector, factors, cache_bytes)
+
+
+def _weights(product: Product, interner: Interner, cache_bytes: int) -> Nest | None:
+    """How a row of an attention's scores becomes one of weights, as a nest of one row in place."""
+    if product.scores is None:
+        return None
+    row = Buffer("scores", "float32", tuple((axis,) for axis in product.k))
+    scores = Load("float32", row, tuple(Term(axis) for axis in product.k))
+    (weights,) = interner.intern([product.left], {product.scores.total: scores})
+    reduced = frozenset(product.k)
+    passes = _Passes("weights", [Store(row, weights)], frozenset(), reduced)
+    *inner, vector = product.k
+    return passes.nest("rows", (), tuple(inner), vector, {}, cache_bytes)
 
 
 def _kind(

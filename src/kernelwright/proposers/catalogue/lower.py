@@ -11,10 +11,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from kernelwright.proposers.catalogue import dtypes, indexing, pointwise, reductions, scans, views, windows
+from kernelwright.proposers.catalogue import (
+    contractions,
+    convolutions,
+    dtypes,
+    indexing,
+    pointwise,
+    reductions,
+    scans,
+    views,
+    windows,
+)
 from kernelwright.proposers.catalogue.axes import Axes, ConflictError, Dims
-from kernelwright.proposers.catalogue.build import InMemoryError, UnsupportedError, substitute
-from kernelwright.proposers.catalogue.ir import Axis, Buffer, Call, Load, Reduce, Store, Tensor, Term, walk
+from kernelwright.proposers.catalogue.build import InMemoryError, UnsupportedError, has_reduction, renamed
+from kernelwright.proposers.catalogue.ir import Buffer, Call, Load, Store, Tensor, Term
 from kernelwright.tasks import Graph, GraphNode
 
 Step = Store | Call
@@ -93,6 +103,8 @@ class Lowering:
             self.tensors[name] = self.axes.remember(read(self.buffers[name]))
 
     def _by_rule(self, name: str, node: GraphNode) -> None:
+        if name in (*contractions.RULES, "convolution"):
+            self._keep_products(node)
         operands = [self._operand(arg) for arg in node.args]
         if not node.outputs or 0 in node.outputs[0].shape:
             raise UnsupportedError
@@ -114,10 +126,20 @@ class Lowering:
                 raise UnsupportedError
             item: Tensor = group[node.args[1]]
             return item
-        for rules in (views.RULES, indexing.RULES, reductions.RULES, windows.RULES, scans.RULES):
+        for rules in (
+            views.RULES, indexing.RULES, reductions.RULES, windows.RULES, scans.RULES, contractions.RULES,
+        ):  # fmt: skip
             if name in rules:
                 made: Tensor | tuple[Tensor, ...] = rules[name](self.axes, node, *operands)
                 return made
+        if name == "convolution":
+            x, weight, bias = operands[:3]
+            made_first = (
+                convolutions.padded(self.axes, node, x, weight),
+                convolutions.by_phase(self.axes, node, x, weight),
+            )
+            input_, phases = map(self._in_memory, (f"{node.name}_input", f"{node.name}_weight"), made_first)
+            return convolutions.convolution(self.axes, node, x, weight, bias, input_, phases)
         if name in pointwise.RULES:
             return self._pointwise(name, node, operands)
         raise UnsupportedError
@@ -134,6 +156,21 @@ class Lowering:
                 raise UnsupportedError
             return self.tensors[item]
         return float(item) if kind == "float" else self._operand(item) if kind == "tuple" else item
+
+    def _keep_products(self, node: GraphNode) -> None:
+        """Has the operands of a product that would be computed again and again written to memory first."""
+        for name in references(node.args):
+            tensor = self.tensors.get(name)
+            if isinstance(tensor, Tensor) and contractions.worth_keeping(operation(node.target), tensor):
+                self._into_memory(name)
+
+    def _in_memory(self, name: str, tensor: Tensor | None) -> Tensor | None:
+        """A tensor that the graph does not have, written to memory and read from there."""
+        if tensor is None:
+            return None
+        self.buffers[name] = Buffer(name, tensor.dtype, tensor.dims)
+        self.steps.append(Store(self.buffers[name], tensor.expr))
+        return self.axes.remember(read(self.buffers[name]))
 
     def _pointwise(self, name: str, node: GraphNode, operands: Sequence[Any]) -> Tensor:
         (out,) = node.outputs
@@ -153,15 +190,18 @@ class Lowering:
         """The operands over common axes and the result's dimensions; operands that clash are computed over axes of
         their own."""
         dims: Dims = ()
-        aligned: list[Tensor] = []
-        for tensor in tensors:
+        aligned: dict[int, Tensor] = {}
+        # What sums something keeps its axes if it can: over others it could not be summed.
+        for index in sorted(range(len(tensors)), key=lambda index: not has_reduction(tensors[index])):
+            tensor = tensors[index]
             try:
                 dims = self.axes.broadcast(dims, tensor.dims)
             except ConflictError:
-                tensor = self.axes.remember(renamed(tensor))  # noqa: PLW2901 (the copy stands for the operand from here)
+                tensor = renamed(tensor)
+                self.axes.keep_apart(tensor)
                 dims = self.axes.broadcast(dims, tensor.dims)
-            aligned.append(tensor)
-        return aligned, dims
+            aligned[index] = tensor
+        return [aligned[index] for index in range(len(tensors))], dims
 
     def _call(self, node: GraphNode) -> None:
         for name in references((node.args, node.kwargs)):
@@ -193,26 +233,13 @@ class Lowering:
 
 def _is_one_number(tensor: Tensor | tuple[Tensor, ...]) -> bool:
     """A single element made without a reduction, such as a counter: torch is as good at that."""
-    return (
-        isinstance(tensor, Tensor) and not tensor.axes and not any(isinstance(n, Reduce) for n in walk([tensor.expr]))
-    )
+    return isinstance(tensor, Tensor) and not tensor.axes and not has_reduction(tensor)
 
 
 def read(buffer: Buffer) -> Tensor:
     """The tensor that a buffer holds."""
     terms = tuple(Term(axis) for dim in buffer.dims for axis in dim)
     return Tensor(Load(dtypes.compute(buffer.dtype), buffer, terms), buffer.dims, buffer.dtype)
-
-
-def renamed(tensor: Tensor) -> Tensor:
-    """The same tensor over axes of its own."""
-    expr = tensor.expr
-    fresh: dict[Axis, Axis] = {}
-    for axis in tensor.axes:
-        fresh[axis] = Axis(axis.size)
-        expr = substitute(expr, axis, fresh[axis])
-    dims = tuple(tuple(fresh[leaf] for axis in dim for leaf in axis.resolve()) for dim in tensor.dims)
-    return Tensor(expr, dims, tensor.dtype)
 
 
 def references(data: Any) -> list[str]:

@@ -12,9 +12,23 @@ from collections.abc import Sequence
 
 from kernelwright.proposers.catalogue import dtypes
 from kernelwright.proposers.catalogue.build import cast
-from kernelwright.proposers.catalogue.ir import Axis, Buffer, Call, Expr, Kernel, Load, Reduce, Scan, Store, Term, walk
+from kernelwright.proposers.catalogue.ir import (
+    Axis,
+    Buffer,
+    Call,
+    Expr,
+    Iota,
+    Kernel,
+    Load,
+    Reduce,
+    Scan,
+    Store,
+    Term,
+    walk,
+)
 from kernelwright.proposers.catalogue.loops import is_ordered
 from kernelwright.proposers.catalogue.lower import Lowering, references
+from kernelwright.proposers.catalogue.products import is_attention, is_product
 from kernelwright.proposers.catalogue.resolve import Interner, buffers
 from kernelwright.proposers.catalogue.simplify import simplified
 
@@ -36,6 +50,8 @@ class Partition:
         self.waiting = [Store(store.buffer, expr) for store, expr in zip(stores, exprs, strict=True)]
         self.kernels: list[Kernel] = []
         self.home: dict[Expr, Kernel] = {}
+        self.products: set[Kernel] = set()
+        self.attentions = {node for store in self.waiting for node in walk([store.expr]) if is_attention(node)}
         self.exchanged: dict[Expr, Expr] = {}
         self.parts: list[Buffer] = []
         self.reads: dict[Kernel, dict[str, Buffer]] = {}
@@ -46,9 +62,8 @@ class Partition:
     def run(self) -> Partition:
         """Places every reduction, then every store, then orders kernels and calls."""
         for store in list(self.waiting):
-            for node in walk([store.expr]):
-                if isinstance(node, Swept):
-                    self._place_reduction(node)
+            for node in self._reductions(store.expr):
+                self._place_reduction(node)
         while self.waiting:
             self._place_store(self.waiting.pop(0))
         self.kernels = [kernel for kernel in self.kernels if kernel.stores]
@@ -68,9 +83,10 @@ class Partition:
         node = self._now(original)
         if not isinstance(node, Swept) or node in self.home:
             return
-        inner = self._reductions(node.operand)
+        inner = [] if node in self.attentions else self._reductions(node.operand)
+        alone = is_product(node)
         self._unite(inner)
-        for kernel in reversed(self.kernels):
+        for kernel in () if alone else reversed(self.kernels):
             regrouped = self._as_part_of(node, inner, kernel)
             if regrouped is None or not (inner or self._shares_memory(regrouped, kernel)):
                 continue
@@ -89,6 +105,8 @@ class Partition:
         over = frozenset(node_now.axes)
         kernel = self._new_kernel(node_now, node_now.free - over, over)
         self.home[node_now] = kernel
+        if alone:
+            self.products.add(kernel)
 
     def _unite(self, inner: Sequence[Swept]) -> None:
         """Makes one kernel of those that compute these reductions, where they go over the same axes: what needs them
@@ -96,7 +114,7 @@ class Partition:
         homes = list(dict.fromkeys(self.home[dep] for dep in inner))
         if len(homes) < 2 or len({(kernel.kept, kernel.reduced) for kernel in homes}) > 1:
             return
-        if any(is_ordered(dep) for dep in inner) or len(self._directions(homes)) > 1:
+        if any(is_ordered(dep) for dep in inner) or len(self._directions(homes)) > 1 or self.products & set(homes):
             return
         first, *others = homes
         before = self.kernels, self.home, self.makers, self.reads[first]
@@ -124,7 +142,7 @@ class Partition:
     def _as_part_of(self, node: Swept, inner: Sequence[Swept], kernel: Kernel) -> Expr | None:
         """The reduction in a form that the kernel can compute, or None."""
         over, kept, reduced = frozenset(node.axes), kernel.kept, kernel.reduced
-        if is_ordered(node):  # and the kernel's axes may have another order
+        if kernel in self.products or is_ordered(node):  # and the kernel's axes may have another order
             return None
         if not reduced or any(self.home[dep] is not kernel or self._final(dep, kernel) for dep in inner):
             return None
@@ -147,6 +165,7 @@ class Partition:
         return bool(kernel.kept) and frozenset(node.axes) == kernel.kept
 
     def _place_store(self, store: Store) -> None:
+        self._cut_all_but_last_product(store)
         expr, name = self._now(store.expr), store.buffer.name
         inner = self._reductions(expr)
         self._unite(inner)
@@ -165,10 +184,21 @@ class Partition:
         kernel.stores.append(Store(store.buffer, expr))
         self.makers[name] = kernel
 
+    def _cut_all_but_last_product(self, store: Store) -> None:
+        """A product's kernel computes nothing else but what is elementwise in its results, so that the rest of what a
+        store needs must come from memory."""
+        inner = self._reductions(self._now(store.expr))
+        products = [kernel for kernel in self.kernels if kernel in self.products & {self.home[dep] for dep in inner}]
+        for dependency in inner if products else ():
+            if self.home[dependency] is not products[-1]:
+                self._cut(dependency)
+
     def _store_fits(self, buffer: Buffer, inner: Sequence[Swept], kernel: Kernel) -> bool:
         if any(self.home[dep] is not kernel for dep in inner):
             return False
         swept = frozenset(buffer.axes)
+        if kernel in self.products:
+            return bool(inner) and swept == kernel.kept
         final = any(self._final(dep, kernel) for dep in inner)
         if final:
             return not swept
@@ -190,7 +220,8 @@ class Partition:
         return False
 
     def _reductions(self, expr: Expr) -> list[Swept]:
-        return [node for node in walk([expr]) if isinstance(node, Swept)]
+        """The reductions that an expression needs, but those inside of an attention, which has them to itself."""
+        return [node for node in walk([expr], self.attentions) if isinstance(node, Swept)]
 
     def _cut(self, node: Swept) -> None:
         """Has the reduction's kernel write it to memory, and everybody else read it from there."""
@@ -209,7 +240,8 @@ class Partition:
     @staticmethod
     def _in_memory_order(node: Swept) -> tuple[Axis, ...]:
         """The axes that a reduction keeps, in the order in which the buffers it reads have them."""
-        order = (axis for buffer in buffers([node]) for axis in buffer.axes)
+        order = [axis for buffer in buffers([node]) for axis in buffer.axes]
+        order += [part.axis for part in walk([node]) if isinstance(part, Iota)]
         known = tuple(axis for axis in dict.fromkeys(order) if axis in node.free)
         return known + tuple(sorted((axis for axis in node.free if axis not in known), key=lambda axis: axis.size))
 

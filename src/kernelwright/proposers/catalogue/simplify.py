@@ -24,6 +24,7 @@ from kernelwright.proposers.catalogue.ir import (
     Window,
     walk,
 )
+from kernelwright.proposers.catalogue.products import is_product
 from kernelwright.proposers.catalogue.resolve import Interner
 
 Rule = Callable[[Expr], Expr | None]
@@ -162,6 +163,8 @@ def _factors_out_of_sum(node: Expr) -> Expr | None:
     inside = [factor for factor in factors if factor.free & axes]
     if not outside or not inside:
         return None
+    if is_product(node) and any(isinstance(part, Reduce) and set(part.axes) == axes for part in walk(outside)):
+        return None  # a softmax stays whole: its sums are known before those of the product
     return _product([reduce("sum", _product(inside), node.axes), *outside])
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from kernelwright.proposers.catalogue.ir import Apply, Axis, Buffer, Const, Expr, Size, resolved
+from kernelwright.proposers.catalogue.ir import Apply, Axis, Buffer, Const, Expr, Size, resolved, walk
 
 _PYTHON = {"add": "+", "sub": "-", "mul": "*", "div": "//"}
 _NAME = re.compile(r"\bd\d+\b")
@@ -32,6 +32,9 @@ class Sizes:
             self._names[axis] = f"d{len(self._names)}"
             self.constants[self._names[axis]] = axis.size
             self.fixed.append(axis)
+            for node in walk([axis.length] if axis.length is not None else []):
+                for leaf in resolved(node.axes) if isinstance(node, Size) else ():
+                    self._fix(leaf)
 
     def name(self, axis: Axis) -> str:
         """The name of a leaf axis' size; an axis that neither a tensor nor a length defines keeps its exported size."""
@@ -41,6 +44,10 @@ class Sizes:
             self.derived[self._names[axis]] = text
         self._fix(axis)
         return self._names[axis]
+
+    def constant(self, axis: Axis) -> int | None:
+        """The size of a leaf axis, where it is the same in every case."""
+        return self.constants.get(self.name(axis))
 
     def _python(self, expr: Expr) -> str:
         """Python text for a length."""

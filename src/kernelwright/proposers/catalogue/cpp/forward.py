@@ -144,8 +144,8 @@ class ForwardText:
         if isinstance(step, Call):
             contiguous = [f"{step.name} = {step.name}.contiguous()"] if self.buffers[step.name].dims else []
             return [f"{step.name} = {self._call(step)}", *contiguous, *self._define(step.name)]
-        function = render(step, self.sizes.name)
-        name = self._known.setdefault(pattern(step), step.name)
+        function = render(step, self.sizes.name, self.sizes.constant)
+        name = self._known.setdefault(pattern(step, self.sizes.constant), step.name)
         if name == step.name:
             self.functions.append(function)
         written = {store.buffer.name: store.buffer for store in step.stores}

@@ -124,6 +124,8 @@ def _spoken(node: GraphNode) -> str:
 def _fused(nest: Nest) -> str:
     results = " and ".join(dict.fromkeys(store.buffer.name for store in nest.stores))
     reads = " and ".join(buffer.name for buffer in nest.reads) or "nothing"
+    if nest.kind == "product":
+        return f"{results} from {reads} (blocked product)"
     sweeps = len(nest.sweeps)
     return f"{results} from {reads} in {sweeps} sweep{'s' * (sweeps > 1)} ({nest.kind})"
 

@@ -3,24 +3,16 @@ it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
-from kernelwright.proposers.catalogue.cpp import columns
+from kernelwright.proposers.catalogue.cpp import columns, products
 from kernelwright.proposers.catalogue.cpp.expressions import SCALAR, Emitter
 from kernelwright.proposers.catalogue.cpp.naming import pointer
-from kernelwright.proposers.catalogue.cpp.writer import (
-    Writer,
-    finish,
-    goes_backward,
-    roots_of,
-    rows_emitter,
-    scans_of,
-    spoken,
-    team,
-    work,
-)
+from kernelwright.proposers.catalogue.cpp.rows import chains, feeder, row_sweep
+from kernelwright.proposers.catalogue.cpp.spoken import spoken
+from kernelwright.proposers.catalogue.cpp.writer import Writer, finish, roots_of, rows_emitter, team, work
 from kernelwright.proposers.catalogue.ir import Axis, Buffer, Expr, Reduce
 from kernelwright.proposers.catalogue.loops import Nest, Sweep
 
@@ -43,17 +35,17 @@ class Function:
     """Whether it can read the next row into the cache while it works on one."""
 
 
-def render(nest: Nest, leaf_size: Callable[[Axis], str]) -> Function:
+def render(nest: Nest, leaf_size: Callable[[Axis], str], fixed: Callable[[Axis], int | None]) -> Function:
     """One nest as a C++ function that takes tensors and sizes."""
-    return _rendered(Writer(nest, leaf_size, pointer), _described(nest))
+    return _rendered(Writer(nest, leaf_size, pointer, fixed), _described(nest))
 
 
-def pattern(nest: Nest) -> str:
+def pattern(nest: Nest, fixed: Callable[[Axis], int | None]) -> str:
     """The function's text with numbers for names: nests with equal patterns can share one function."""
-    names = Writer(nest, str, pointer)
-    sizes = {axis: f"z{index}" for index, axis in enumerate(names.axes)}
+    names = Writer(nest, str, pointer, fixed)
+    sizes = {axis: f"z{index}" for index, axis in enumerate(names.all_axes)}
     pointers = {buffer.name: f"p{index}" for index, buffer in enumerate(names.arguments)}
-    writer = Writer(replace(nest, name="pattern"), sizes.__getitem__, lambda buffer: pointers[buffer.name])
+    writer = Writer(replace(nest, name="pattern"), sizes.__getitem__, lambda buffer: pointers[buffer.name], fixed)
     return _rendered(writer, []).text
 
 
@@ -77,20 +69,6 @@ def _described(nest: Nest) -> list[str]:
     return [line if len(line) <= 110 else line[:109] + "…" for line in lines]
 
 
-def _feeder(writer: Writer) -> Callable[[Reduce, str], list[str]]:
-    """Adds vectors to accumulators in registers."""
-
-    def feed(node: Reduce, value: str) -> list[str]:
-        where = f"{writer.position(node)}, " if node.op.startswith("arg") else ""
-        return [f"s{writer.number(node)}.add(u, {value}, {where}span);"]
-
-    return feed
-
-
-def _chains(sweep: Sweep) -> str:
-    return "UNROLL" if sweep.reductions and not scans_of(sweep) else "1"
-
-
 def _map(writer: Writer) -> None:
     """Elementwise: every position on its own, in blocks of the vector axis."""
     nest = writer.nest
@@ -111,7 +89,7 @@ def _map(writer: Writer) -> None:
         if blocked:
             writer.put("const int64_t end = std::min<int64_t>(begin + BLOCK, n);")
         writer.hoisted(roots_of(sweep), rows)
-        writer.vector_loop(sweep, rows, (), bounds, chains="1", feed=_feeder(writer), kept={})
+        writer.vector_loop(sweep, rows, (), bounds, chains="1", feed=feeder(writer), kept={})
 
 
 def _rows(writer: Writer) -> None:
@@ -131,37 +109,12 @@ def _rows(writer: Writer) -> None:
         for index, sweep in enumerate(nest.sweeps):
             # The second sweep reads from cache, so that memory has time for the next row.
             ahead = writer.next_rows(nest.sweeps[0]) if index == 1 else ()
-            _row_sweep(writer, sweep, rows, kept, ahead, fresh=index == 0)
+            row_sweep(writer, sweep, rows, kept, ahead, fresh=index == 0)
         for store in nest.row_stores:
             writer.scalar_store(store, rows)
         for node in nest.finals:
             _note_row(writer, node, rows)
     finish(writer)
-
-
-def _row_sweep(
-    writer: Writer, sweep: Sweep, rows: Emitter, kept: Mapping[Expr, str], ahead: Sequence[str], *, fresh: bool
-) -> None:
-    nest = writer.nest
-    scalars = writer.hoisted(roots_of(sweep), rows)
-    for node in sweep.reductions:
-        writer.put(f"{writer.accumulator(node, 'UNROLL')} s{writer.number(node)};")
-    running = {}
-    for scan in scans_of(sweep):
-        state, way = f"s{writer.number((scan, sweep))}", "true" if scan.backward else "false"
-        writer.put(f"Running<{SCALAR[scan.dtype]}, {writer.running(scan)}, {way}> {state};")
-        running[scan] = state + ".next({}, span)"
-    backward = goes_backward(sweep)
-    with writer.inner_loops(nest.inner, backward=backward):
-        writer.vector_loop(
-            sweep, rows, scalars, ("0", "n"), chains=_chains(sweep), feed=_feeder(writer), kept=kept, ahead=ahead,
-            fresh=fresh and not backward, running=running,
-        )  # fmt: skip
-    for node in sweep.reductions:
-        number = writer.number(node)
-        at = ".at" if node.op.startswith("arg") else ""
-        writer.put(f"const {SCALAR[node.dtype]} t{number} = s{number}.total(){at};")
-        rows.known[node] = f"t{number}"
 
 
 def _part_type(node: Reduce) -> str:
@@ -215,7 +168,7 @@ def _whole_task(writer: Writer, sweep: Sweep, rows: Emitter, scalars: Sequence[E
     split = {nest.inner[0]: ("begin", "end")} if nest.inner else {}
     bounds = ("0", "n") if nest.inner else ("begin", "end")
     with writer.inner_loops(nest.inner, split):
-        writer.vector_loop(sweep, rows, scalars, bounds, chains=_chains(sweep), feed=_feeder(writer), kept={})
+        writer.vector_loop(sweep, rows, scalars, bounds, chains=chains(sweep), feed=feeder(writer), kept={})
     for node in sweep.reductions:
         number = writer.number(node)
         writer.put(f"parts{number}[task] = s{number}.total();")
@@ -223,4 +176,5 @@ def _whole_task(writer: Writer, sweep: Sweep, rows: Emitter, scalars: Sequence[E
 
 _KINDS: dict[str, Callable[[Writer], None]] = {
     "map": _map, "rows": _rows, "whole": _whole, "tiles": columns.tiles, "columns": columns.shared_out,
+    "product": products.blocked,
 }  # fmt: skip

@@ -8,7 +8,6 @@ from math import prod
 
 from kernelwright.proposers.catalogue.cpp.expressions import SCALAR, Emitter, Names, memory_type
 from kernelwright.proposers.catalogue.ir import (
-    Apply,
     Axis,
     Buffer,
     Const,
@@ -19,7 +18,6 @@ from kernelwright.proposers.catalogue.ir import (
     Scan,
     Size,
     Store,
-    Window,
     walk,
 )
 from kernelwright.proposers.catalogue.loops import Nest, Sweep, below, window_axes
@@ -28,7 +26,6 @@ _ACCUMULATOR = {"sum": "Sum", "prod": "Product", "max": "Largest", "min": "Small
 _SNIPPET = {"sum": "sums", "prod": "products", "max": "largest", "min": "smallest", "argmax": "arg", "argmin": "arg"}
 _SHARE = 4096
 """Elements that are little enough to be one thread's."""
-_SIGN = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
 
 
 class Writer:
@@ -38,10 +35,18 @@ class Writer:
         nest: the loops.
         leaf_size: C++ names of the sizes of the graph's axes.
         pointer: C++ names of pointers to buffers.
+        fixed: sizes that are the same in all cases, which products are compiled for.
     """
 
-    def __init__(self, nest: Nest, leaf_size: Callable[[Axis], str], pointer: Callable[[Buffer], str]) -> None:
+    def __init__(
+        self,
+        nest: Nest,
+        leaf_size: Callable[[Axis], str],
+        pointer: Callable[[Buffer], str],
+        fixed: Callable[[Axis], int | None],
+    ) -> None:
         self.nest = nest
+        self.fixed = fixed
         self.leaf_size = leaf_size
         self.indices = {axis: f"i{number}" for number, axis in enumerate((*nest.parallel, *nest.inner))}
         if nest.vector is not None:
@@ -88,6 +93,14 @@ class Writer:
     @property
     def axes(self) -> list[Axis]:
         """The graph's axes whose sizes the function takes, in order of first use."""
+        return [axis for axis in self.all_axes if self._constant(axis) is None]
+
+    def _constant(self, axis: Axis) -> int | None:
+        return self.fixed(axis) if self.nest.kind == "product" else None
+
+    @property
+    def all_axes(self) -> list[Axis]:
+        """The graph's axes whose sizes the function needs."""
         loops = [*self.nest.parallel, *self.nest.inner, *([self.nest.vector] if self.nest.vector else [])]
         for node in walk(store.expr for store in self.nest.stores):
             if isinstance(node, (Size, Reduce)):
@@ -98,6 +111,9 @@ class Writer:
 
     def header(self) -> None:
         """Pointers and sizes."""
+        for axis in self.all_axes:
+            if (size := self._constant(axis)) is not None:
+                self.put(f"constexpr int64_t {self.leaf_size(axis)} = {size};")
         for buffer in self.nest.reads:
             name, kind = self.pointer(buffer), memory_type(buffer)
             self.put(f"const {kind}* {name} = data<const {kind}>({name}_);")
@@ -365,28 +381,3 @@ def finish(writer: Writer) -> None:
         final.known[node] = f"t{number}"
     for store in nest.final_stores:
         writer.scalar_store(store, final)
-
-
-def spoken(expr: Expr, depth: int = 4) -> str:
-    """An expression as a short formula for comments."""
-    if isinstance(expr, Load):
-        return expr.buffer.name
-    if isinstance(expr, Const):
-        return f"{expr.value:g}"
-    if isinstance(expr, Size):
-        return "count"
-    if isinstance(expr, Iota):
-        return "position"
-    if isinstance(expr, Window):
-        return f"{expr.op} of window({spoken(expr.operand, depth - 1)})" if depth else "…"
-    if isinstance(expr, Scan):
-        return f"running {expr.op}({spoken(expr.operand, depth - 1)})" if depth else "…"
-    if depth == 0:
-        return "…"
-    if isinstance(expr, Reduce):
-        return f"{expr.op}({spoken(expr.operand, depth - 1)})"
-    assert isinstance(expr, Apply)
-    parts = [spoken(arg, depth - 1) for arg in expr.operands]
-    if expr.op in _SIGN:
-        return f"({parts[0]} {_SIGN[expr.op]} {parts[1]})"
-    return parts[0] if expr.op == "cast" else f"{expr.op}({', '.join(parts)})"

@@ -1,0 +1,51 @@
+"""One sweep along rows whose vector axis is reduced."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from kernelwright.proposers.catalogue.cpp.expressions import SCALAR, Emitter
+from kernelwright.proposers.catalogue.cpp.writer import Writer, goes_backward, roots_of, scans_of
+from kernelwright.proposers.catalogue.ir import Expr, Reduce
+from kernelwright.proposers.catalogue.loops import Sweep
+
+
+def feeder(writer: Writer) -> Callable[[Reduce, str], list[str]]:
+    """Adds vectors to accumulators in registers."""
+
+    def feed(node: Reduce, value: str) -> list[str]:
+        where = f"{writer.position(node)}, " if node.op.startswith("arg") else ""
+        return [f"s{writer.number(node)}.add(u, {value}, {where}span);"]
+
+    return feed
+
+
+def chains(sweep: Sweep) -> str:
+    """How many independent accumulators a sweep has."""
+    return "UNROLL" if sweep.reductions and not scans_of(sweep) else "1"
+
+
+def row_sweep(
+    writer: Writer, sweep: Sweep, rows: Emitter, kept: Mapping[Expr, str], ahead: Sequence[str] = (), *, fresh: bool
+) -> None:
+    """Feeds reductions, keeps values and writes stores for one row, and names what was reduced."""
+    nest = writer.nest
+    scalars = writer.hoisted(roots_of(sweep), rows)
+    for node in sweep.reductions:
+        writer.put(f"{writer.accumulator(node, 'UNROLL')} s{writer.number(node)};")
+    running = {}
+    for scan in scans_of(sweep):
+        state, way = f"s{writer.number((scan, sweep))}", "true" if scan.backward else "false"
+        writer.put(f"Running<{SCALAR[scan.dtype]}, {writer.running(scan)}, {way}> {state};")
+        running[scan] = state + ".next({}, span)"
+    backward = goes_backward(sweep)
+    with writer.inner_loops(nest.inner, backward=backward):
+        writer.vector_loop(
+            sweep, rows, scalars, ("0", "n"), chains=chains(sweep), feed=feeder(writer), kept=kept, ahead=ahead,
+            fresh=fresh and not backward, running=running,
+        )  # fmt: skip
+    for node in sweep.reductions:
+        number = writer.number(node)
+        at = ".at" if node.op.startswith("arg") else ""
+        writer.put(f"const {SCALAR[node.dtype]} t{number} = s{number}.total(){at};")
+        rows.known[node] = f"t{number}"

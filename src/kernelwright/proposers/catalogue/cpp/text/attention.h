@@ -1,0 +1,46 @@
+// Attention: MR rows of scores at a time stay in the second-level cache from the first product to the second. `weigh`
+// turns a row of scores into weights where it lies; `values` is the right side that these are multiplied with.
+template <bool LEFT_ALONG_STEPS, Layout RIGHT, Layout VALUES, class Left, class Right, class Weigh, class Values, class Finish>
+void attend(int64_t batches, int64_t rows, int64_t keys, int64_t steps, int64_t columns, Left left, Right right, Weigh weigh,
+            Values values, Finish finish) {
+  // Keys and values are packed once a task: as few tasks as occupy all threads.
+  const int64_t most = parts(rows, MR), chunks = std::min(most, parts(2 * THREADS, std::max<int64_t>(batches, 1)));
+  const int64_t chunk = rounded(parts(rows, chunks), MR), tasks = batches * parts(rows, chunk);
+  const int64_t wide = rounded(keys, NR) + W, narrow = rounded(columns, NR);
+  const int64_t sc = parts(steps, parts(steps, KC)), kc = parts(keys, parts(keys, KC));
+#pragma omp parallel for num_threads(THREADS) schedule(dynamic) if (tasks > 1 && batches * rows * keys * steps > 64 * SERIAL_BELOW)
+  for (int64_t task = 0; task < tasks; ++task) {
+    const int64_t batch = task / (tasks / batches), row = task % (tasks / batches) * chunk;
+    float* panel = scratch(MR * LDL + wide * steps + narrow * keys + MR * (wide + narrow) + W * LDL + 2 * wide + narrow);
+    float *keys_packed = panel + MR * LDL, *values_packed = keys_packed + wide * steps;
+    float *scores = values_packed + narrow * keys, *sums = scores + MR * wide, *spare = sums + MR * narrow, *line = spare + wide;
+    for (int64_t s = 0; s < steps; s += sc) {
+      const int64_t depth = std::min(sc, steps - s);
+      if constexpr (RIGHT == ALONG_STEPS) pack_columns(right, batch, s, depth, 0, keys, keys_packed + s * wide, line);
+      else pack_rows(right, batch, s, depth, 0, keys, keys_packed + s * wide, line);
+    }
+    for (int64_t k = 0; k < keys; k += kc) {
+      const int64_t depth = std::min(kc, keys - k);
+      if constexpr (VALUES == ALONG_STEPS) pack_columns(values, batch, k, depth, 0, columns, values_packed + k * narrow, line);
+      else pack_rows(values, batch, k, depth, 0, columns, values_packed + k * narrow, line);
+    }
+    for (int64_t i = row; i < std::min(rows, row + chunk); i += MR) {
+      const int64_t here = std::min<int64_t>(MR, rows - i);
+      for (int64_t s = 0; s == 0 || s < steps; s += sc) {
+        const int64_t depth = std::min(sc, steps - s);
+        pack_left<LEFT_ALONG_STEPS>(left, batch, i, here, s, depth, panel);
+        for (int64_t j = 0; j < keys; j += NR)
+          tiles<LEFT_ALONG_STEPS>(here, depth, panel, Packed{keys_packed + s * wide + j * depth}, scores + j, wide, s == 0);
+      }
+      for (int64_t r = 0; r < here; ++r) weigh(batch, i + r, scores + r * wide, spare);
+      const auto weights = [=](int64_t, int64_t r, int64_t k, int64_t, float*) INLINE { return scores + r * wide + k; };
+      for (int64_t k = 0; k == 0 || k < keys; k += kc) {
+        const int64_t depth = std::min(kc, keys - k);
+        pack_left<true>(weights, batch, 0, here, k, depth, panel);
+        for (int64_t j = 0; j < columns; j += NR)
+          tiles<true>(here, depth, panel, Packed{values_packed + k * narrow + j * depth}, sums + j, narrow, k == 0);
+      }
+      for (int64_t r = 0; r < here; ++r) finish(batch, i + r, 0, columns, sums + r * narrow);
+    }
+  }
+}

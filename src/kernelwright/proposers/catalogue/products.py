@@ -1,0 +1,206 @@
+"""Sums of products that are worth blocking for registers and caches: which they are, and what is what in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from math import prod
+
+from kernelwright.proposers.catalogue.affine import stride
+from kernelwright.proposers.catalogue.build import apply
+from kernelwright.proposers.catalogue.ir import Apply, Axis, Buffer, Expr, Load, Reduce, Scan, Store, Term, walk
+
+_LEAST = 1 << 14
+"""Multiplications below which plain loops are as good."""
+_FEW = 256
+"""Rows that do not pay for packing the right side."""
+_SETS = 1024
+"""Floats from row to row that would have all rows of a tile share cache sets."""
+_ROW_OPS = frozenset({"sum", "max", "min"})
+_ENOUGH = 96
+"""Columns that are enough for a product of its own."""
+
+
+@dataclass(frozen=True, eq=False)
+class Product:
+    """total[batch, m, n] = sum over k of left[batch, m, k] * right[batch, k, n]; each letter stands for any number of
+    axes, outermost first. Results lie in memory along n."""
+
+    total: Reduce
+    left: Expr
+    right: Expr
+    batch: tuple[Axis, ...]
+    m: tuple[Axis, ...]
+    n: tuple[Axis, ...]
+    k: tuple[Axis, ...]
+    scores: Product | None = None
+    """In an attention, the product that the left side is made of: its columns are k."""
+
+    @property
+    def sizes(self) -> tuple[int, int, int, int]:
+        """Positions along batch, m, n and k in the exported case."""
+        return _size(self.batch), _size(self.m), _size(self.n), _size(self.k)
+
+    @property
+    def left_along_k(self) -> bool:
+        """Whether the left side lies in memory along k rather than along m."""
+        return _lies_along(self.left, self.k, self.m)
+
+    @property
+    def right_along_k(self) -> bool:
+        """Whether the right side lies in memory along k rather than along n."""
+        return _lies_along(self.right, self.k, self.n)
+
+    @cached_property
+    def pitch(self) -> tuple[Axis, ...] | None:
+        """For each axis of n, the dimension of the right side that it moves along, where these are its last ones and
+        tiles can read it as it lies: windows of a convolution, and what few rows are multiplied with."""
+        if self.scores is not None:
+            return None
+        match self.right:
+            case Load(buffer=Buffer(dtype="float32"), terms=terms, otherwise=None):
+                last = terms[-len(self.n) :]
+                moves = all(
+                    _moves(terms[: -len(self.n)] + last[:i] + last[i + 1 :], term, axis)
+                    for i, (term, axis) in enumerate(zip(last, self.n, strict=True))
+                )
+                windows = any(term.at is not None for term in last)
+                row = _size([last[-1].axis])
+                if moves and (windows or (self.sizes[1] <= _FEW and row % _SETS)):
+                    return tuple(term.axis for term in last)
+        return None
+
+
+def _moves(others: Sequence[Term], term: Term, axis: Axis) -> bool:
+    """Whether a coordinate grows by one with an axis, and no other does."""
+    grows = term.axis is axis if term.at is None else stride(term.at, axis) == 1
+    return grows and not any(axis in (other.at.free if other.at else {other.axis}) for other in others)
+
+
+def _lies_along(side: Expr, these: Iterable[Axis], those: Iterable[Axis]) -> bool:
+    """Which of two groups of axes the largest tensor of a side lies along in memory."""
+    loads = [node for node in walk([side]) if isinstance(node, Load)]
+    largest = max(loads, key=lambda load: load.buffer.size, default=None)
+    for term in reversed(largest.terms if largest else ()):
+        axes = term.at.free if term.at else {term.axis}
+        if axes & set(those):
+            return False
+        if axes & set(these):
+            return True
+    return True
+
+
+def is_product(node: Expr) -> bool:
+    """Whether an expression is a product that is worth blocking."""
+    return isinstance(node, Reduce) and _sides(node) is not None
+
+
+def is_attention(node: Expr) -> bool:
+    """Whether a product's left side is made, row by row, of the results of another: weights of a softmax of scores."""
+    return isinstance(node, Reduce) and (sides := _sides(node)) is not None and _scores(node, sides) is not None
+
+
+def _scores(node: Reduce, sides: Sequence[_Side]) -> tuple[int, Reduce] | None:
+    """Which side of a product is made of another's results, and this other one."""
+    over = frozenset(node.axes)
+    for index, side in enumerate(sides):
+        inner = [part for part in walk([side.value]) if isinstance(part, Reduce)]
+        scores = [part for part in inner if is_product(part)]
+        if len(scores) != 1 or any(isinstance(part, Reduce) for part in walk([scores[0].operand])):
+            continue
+        rows = [part for part in inner if part is not scores[0]]
+        in_rows = all(frozenset(part.axes) == over and part.op in _ROW_OPS for part in rows)
+        other = sides[1 - index].value
+        plain = not any(isinstance(part, (Reduce, Scan)) for part in walk([other]))
+        plain &= not any(isinstance(part, Scan) for part in walk([node.operand]))
+        if rows and in_rows and plain and scores[0].free == side.axes | over:
+            return index, scores[0]
+    return None
+
+
+def product(stores: Sequence[Store]) -> Product | None:
+    """The product that all stores of a kernel depend on."""
+    attentions = {node for node in walk(store.expr for store in stores) if is_attention(node)}
+    totals = [node for node in walk((store.expr for store in stores), attentions) if isinstance(node, Reduce)]
+    if len(totals) != 1 or (sides := _sides(totals[0])) is None:
+        return None
+    (total,) = totals
+    order = max((store.buffer.axes for store in stores), key=len)
+    scores = _scores(total, sides)
+    left, right = sides if scores is None else (sides[scores[0]], sides[1 - scores[0]])
+    if scores is None and _last(order, left) > _last(order, right):
+        left, right = right, left
+    batch = tuple(axis for axis in order if axis in left.axes and axis in right.axes)
+    m = tuple(axis for axis in order if axis in left.own)
+    n = tuple(axis for axis in order if axis in right.own)
+    # What only the right side has, but lies outside of everything: as good as a batch where enough is left.
+    while scores is None and len(n) > 1 and order.index(n[0]) < order.index(m[0]) and _size(n[1:]) >= _ENOUGH:
+        batch, n = (*batch, n[0]), n[1:]
+    found = Product(total, left.value, right.value, batch, m, n, total.axes)
+    return found if scores is None else replace(found, scores=_of_scores(scores[1], found))
+
+
+def _of_scores(node: Reduce, outer: Product) -> Product | None:
+    """The product that makes the scores, its columns being what the outer one sums over."""
+    sides = _sides(node)
+    assert sides is not None  # it is a product
+    left, right = sorted(sides, key=lambda side: bool(side.axes & set(outer.k)))
+    return Product(node, left.value, right.value, outer.batch, outer.m, outer.k, node.axes)
+
+
+def _last(order: Sequence[Axis], side: _Side) -> int:
+    return max((order.index(axis) for axis in order if axis in side.own), default=-1)
+
+
+@dataclass
+class _Side:
+    """Factors that belong together, and the kept axes that they depend on, of these their own."""
+
+    factors: list[Expr]
+    axes: frozenset[Axis]
+    own: frozenset[Axis] = frozenset()
+
+    @property
+    def value(self) -> Expr:
+        """The factors' product."""
+        value = self.factors[0]
+        for factor in self.factors[1:]:
+            value = apply("mul", value, factor)
+        return value
+
+
+def _sides(node: Reduce) -> list[_Side] | None:
+    """The two sides of a product; None where there are none, or too little work."""
+    if node.op != "sum" or node.dtype != "float32":
+        return None
+    kept, reduced = node.free, frozenset(node.axes)
+    factors = sorted(_factors(node.operand), key=lambda factor: -_size(factor.free))
+    sides: list[_Side] = []
+    for factor in factors:
+        axes = factor.free & kept
+        home = next((side for side in sides if axes <= side.axes), None)
+        if home is not None and (len(sides) == 2 or not axes):
+            home.factors.append(factor)
+        elif len(sides) < 2:
+            sides.append(_Side([factor], axes))
+        else:
+            return None
+    if len(sides) != 2:
+        return None
+    first, second = sides
+    first.own, second.own = first.axes - second.axes, second.axes - first.axes
+    short, long = sorted((_size(first.own), _size(second.own)))
+    k = _size(reduced)
+    enough = short >= 2 and long >= 8 and k >= 8 and _size(kept) * k >= _LEAST
+    return sides if enough and all(side.value.free & reduced for side in sides) else None
+
+
+def _size(axes: Iterable[Axis]) -> int:
+    return prod(axis.size for axis in axes)
+
+
+def _factors(node: Expr) -> list[Expr]:
+    if isinstance(node, Apply) and node.op == "mul":
+        return [factor for operand in node.operands for factor in _factors(operand)]
+    return [node]

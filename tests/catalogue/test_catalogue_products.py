@@ -1,0 +1,101 @@
+"""Products, convolutions and attention through the catalogue, against torch in float64."""
+
+from __future__ import annotations
+
+import catalogue_products
+import pytest
+import torch
+import torch.nn.functional as F
+from catalogue_harness import Made, check, load_all, make
+from torch import nn
+
+Loaded = dict[str, tuple[Made, nn.Module]]
+_VIEWS = ("view", "permute", "expand", "squeeze")
+
+
+@pytest.fixture(scope="module")
+def loaded() -> Loaded:
+    """What the tests of single modules need, built together."""
+    made = {
+        "linear": make(nn.Sequential(nn.Linear(24, 40), nn.GELU()), torch.randn(33, 24)),
+        "product": make(lambda x, y: x @ y, torch.randn(40, 50), torch.randn(50, 60)),
+        "product with itself": make(lambda x: x @ x.T, torch.randn(45, 50)),
+        "attention": make(F.scaled_dot_product_attention, *(torch.randn(2, 3, 40, 16) for _ in range(3))),
+        "deep attention": make(
+            lambda q, k, v: (q @ k.mT).softmax(-1) @ v, *(torch.randn(2, 37, 70) / 4 for _ in range(3))
+        ),
+        "convolution": make(nn.Sequential(nn.MaxPool2d(2), nn.Conv2d(4, 16, 3, padding=1)), torch.randn(2, 4, 34, 36)),
+    }
+    return dict(zip(made, zip(made.values(), load_all(list(made.values()), groups=2), strict=True), strict=True))
+
+
+def _called(made: Made) -> list[str]:
+    """Library calls of a candidate that do work."""
+    return [call.target for call in made.program.calls if not any(view in call.target for view in _VIEWS)]
+
+
+@pytest.mark.slow
+def test_all_products() -> None:
+    """Every module of the lists, in kernels of the catalogue's own."""
+    modules = [*catalogue_products.PRODUCTS, *catalogue_products.CONVOLUTIONS]
+    made = [make(model, *inputs) for _, model, inputs in modules]
+    assert {name for (name, _, _), one in zip(modules, made, strict=True) if _called(one)} == {"product_double_stays"}
+    wrong = {}
+    for (name, _, _), one, candidate in zip(modules, made, load_all(made), strict=True):
+        try:
+            check(one.model, candidate, one.inputs)
+        except (AssertionError, ValueError, RuntimeError) as error:
+            wrong[name] = str(error)
+    assert not wrong
+
+
+def test_other_sizes_of_the_same_rank(loaded: Loaded) -> None:
+    """Kernels made on one shape are right on others: less than a tile, primes, several blocks, none at all."""
+    (linear, linear_kernel), (product, product_kernel) = loaded["linear"], loaded["product"]
+    for m, k, n in ((1, 1, 1), (2, 3, 5), (67, 131, 101), (13, 300, 7), (4, 0, 5)):
+        check(linear.model, linear_kernel, (torch.randn(m, 24),))
+        check(product.model, product_kernel, (torch.randn(m, k), torch.randn(k, n)))
+    assert linear_kernel(torch.randn(0, 24)).shape == (0, 40)
+    itself, itself_kernel = loaded["product with itself"]
+    check(itself.model, itself_kernel, (torch.randn(61, 33),))
+
+
+def test_attention_of_other_lengths(loaded: Loaded) -> None:
+    made, candidate = loaded["attention"]
+    for batch, length, keys in ((1, 1, 1), (3, 65, 33), (2, 7, 130)):
+        inputs = (torch.randn(batch, 3, length, 16), *(torch.randn(batch, 3, keys, 16) for _ in range(2)))
+        check(made.model, candidate, inputs)
+    assert candidate(*(torch.randn(0, 3, 5, 16) for _ in range(3))).shape == (0, 3, 5, 16)
+
+
+def test_scores_that_sum_over_many(loaded: Loaded) -> None:
+    """More steps than one block holds."""
+    made, candidate = loaded["deep attention"]
+    check(made.model, candidate, made.inputs)
+
+
+def test_scores_of_attention_are_never_in_memory(loaded: Loaded) -> None:
+    made, _ = loaded["attention"]
+    assert len(made.program.nests) == 1
+
+
+def test_infinite_and_missing_numbers_stay_in_their_rows(loaded: Loaded) -> None:
+    made, candidate = loaded["product"]
+    x, y = torch.randn(20, 50), torch.randn(50, 60)
+    x[3, 7], x[5, 2] = float("nan"), float("inf")
+    check(made.model, candidate, (x, y))
+
+
+def test_pictures_of_other_sizes_are_refused(loaded: Loaded) -> None:
+    made, candidate = loaded["convolution"]
+    check(made.model, candidate, (torch.randn(5, 4, 34, 36),))
+    with pytest.raises(ValueError, match="other shapes"):
+        candidate(torch.randn(2, 4, 36, 36))
+
+
+def test_what_follows_a_product_is_stored_by_it(loaded: Loaded) -> None:
+    """Bias and activation need no kernel of their own."""
+    made, _ = loaded["linear"]
+    assert len(made.program.nests) == 1
+    residual = make(lambda x, y: F.relu(x @ y + x), torch.randn(40, 40), torch.randn(40, 40))
+    assert [nest.kind for nest in residual.program.nests] == ["product"]
