@@ -92,16 +92,20 @@ def make(model: nn.Module | Callable[..., Any], *inputs: Any) -> Made:
 def load_all(made: Sequence[Made], groups: int = 4) -> list[nn.Module]:
     """Imports candidates whose kernels are compiled together: a build takes seconds however little there is to
     build."""
-    chunks = [list(made[start::groups]) for start in range(groups)]
+    chunks = [list(made[start::groups]) for start in range(min(groups, len(made)))]
     with ThreadPoolExecutor(groups) as pool:
-        loaded = list(pool.map(_load, [chunk for chunk in chunks if chunk]))
+        built = list(pool.map(_built, chunks))
+    # Importing puts a stand-in where builds are started: only once all of them are done.
+    loaded = [
+        [_imported(one, each, i) for i, one in enumerate(chunk)] for each, chunk in zip(built, chunks, strict=True)
+    ]
     models: list[nn.Module] = [nn.Module()] * len(made)
     for start, chunk in enumerate(loaded):
         models[start::groups] = chunk
     return models
 
 
-def _load(made: Sequence[Made]) -> list[nn.Module]:
+def _built(made: Sequence[Made]) -> Any:
     texts = [ForwardText(one.program, one.info.tune_case) for one in made]
     functions = [function for text in texts for function in text.functions]
     chosen = {"STREAM": 1, "BLOCK": 64, "TILE": 64, "UNROLL": 2, "SERIAL_BELOW": 100, "KC": 24, "MC": 32, "NC": 64}
@@ -113,10 +117,9 @@ def _load(made: Sequence[Made]) -> list[nn.Module]:
         for function in text.functions:
             code += re.sub(r"\bkernel_(\d+)\b", rf"m{index}_kernel_\1", function.text)
             names.append(f"m{index}_{function.nest.name}")
-    built = tvm_ffi.cpp.load_inline(
+    return tvm_ffi.cpp.load_inline(
         name="catalogue_tests", cpp_sources=code, functions=names, extra_cflags=_FLAGS, extra_ldflags=["-fopenmp"]
     )
-    return [_imported(one, built, index) for index, one in enumerate(made)]
 
 
 def _imported(made: Made, built: Any, index: int) -> nn.Module:
