@@ -74,7 +74,7 @@ def test_what_every_prompt_holds_is_short() -> None:
         ("aten._softmax.default", "Softmax of a row that fits into L2"),
         ("aten.native_layer_norm.default", "Layer norm and RMS norm"),
         ("aten.native_group_norm.default", "Group and instance norm"),
-        ("aten.gelu.default", "erf and GELU without"),
+        ("aten.gelu.default", "tanh, expm1, erf and GELU"),
         ("aten.cumsum.default", "cumsum of one long row"),
         ("aten.gru.input", "GRU and LSTM"),
         ("aten.index_add.default", "Scattering sums"),
