@@ -31,6 +31,7 @@ from kernelwright import KernelwrightError, registry
 from kernelwright import format as fmt
 from kernelwright.home import home
 from kernelwright.judge.judge import Judge
+from kernelwright.judge.verdict import ComparisonRow
 from kernelwright.proposers.base import Candidate
 from kernelwright.proposers.llm.config import Configuration, configure
 from kernelwright.proposers.llm.limits import Limits
@@ -109,15 +110,13 @@ async def race(path: str, found: Sequence[tuple[Row, Candidate | None]]) -> list
         return [row for row, _ in found]
     async with Judge(Task.load(path), registry.load("targets", "cpu")()) as judge:
         comparison = await judge.compare(list(winners.values()))
-    rows = []
-    for row, winner in found:
-        timed = comparison.row(winner.id) if winner is not None else None
-        if timed is not None:
-            row = replace(  # noqa: PLW2901 (the row with its speedups)
-                row, over_eager=timed.speedup, interval=timed.speedup_ci, over_compile=timed.speedup_over_compile
-            )
-        rows.append(row)
-    return rows
+    return [_timed(row, comparison.row(winner.id) if winner is not None else None) for row, winner in found]
+
+
+def _timed(row: Row, timed: ComparisonRow | None) -> Row:
+    if timed is None:
+        return row
+    return replace(row, over_eager=timed.speedup, interval=timed.speedup_ci, over_compile=timed.speedup_over_compile)
 
 
 def turned(seed: int) -> list[str]:

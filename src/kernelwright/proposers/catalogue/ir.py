@@ -161,8 +161,8 @@ class Apply(Expr):
 
 
 @dataclass(frozen=True, eq=False)
-class Reduce(Expr):
-    """`operand` combined over all positions along `axes` by `op`: sum, prod, max, min, argmax or argmin."""
+class Combined(Expr):
+    """`operand` combined by `op` over positions along `axes`."""
 
     op: str
     operand: Expr
@@ -172,6 +172,11 @@ class Reduce(Expr):
     def args(self) -> tuple[Expr, ...]:
         """See `Expr.args`."""
         return (self.operand,)
+
+
+@dataclass(frozen=True, eq=False)
+class Reduce(Combined):
+    """`operand` combined over all positions along `axes` by `op`: sum, prod, max, min, argmax or argmin."""
 
     @cached_property
     def free(self) -> frozenset[Axis]:
@@ -185,18 +190,9 @@ class Reduce(Expr):
 
 
 @dataclass(frozen=True, eq=False)
-class Window(Expr):
+class Window(Combined):
     """`operand` combined by `op` (sum, prod, max or min) over a few positions along `axes`, whose sizes are fixed: a
     loop inside one element's value, where a `Reduce` is a loop of the kernel."""
-
-    op: str
-    operand: Expr
-    axes: tuple[Axis, ...]
-
-    @property
-    def args(self) -> tuple[Expr, ...]:
-        """See `Expr.args`."""
-        return (self.operand,)
 
     @cached_property
     def free(self) -> frozenset[Axis]:
@@ -205,19 +201,11 @@ class Window(Expr):
 
 
 @dataclass(frozen=True, eq=False)
-class Scan(Expr):
+class Scan(Combined):
     """`operand` combined by `op` (sum, prod, max or min) over all positions along `axes` up to this one, itself
     included; `backward` from this one on."""
 
-    op: str
-    operand: Expr
-    axes: tuple[Axis, ...]
     backward: bool = False
-
-    @property
-    def args(self) -> tuple[Expr, ...]:
-        """See `Expr.args`."""
-        return (self.operand,)
 
     @cached_property
     def free(self) -> frozenset[Axis]:

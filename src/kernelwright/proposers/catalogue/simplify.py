@@ -8,6 +8,7 @@ difference of that.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from kernelwright.proposers.catalogue.bounds import least
 from kernelwright.proposers.catalogue.build import apply, const, count, reduce
@@ -15,13 +16,12 @@ from kernelwright.proposers.catalogue.ir import (
     ROUNDING,
     Apply,
     Axis,
+    Combined,
     Const,
     Expr,
     Load,
     Reduce,
-    Scan,
     Term,
-    Window,
     walk,
 )
 from kernelwright.proposers.catalogue.products import is_product
@@ -77,12 +77,8 @@ def _rebuilt(node: Expr, done: Mapping[Expr, Expr]) -> Expr:
     match node:
         case Apply():
             return Apply(node.dtype, node.op, tuple(done[arg] for arg in node.operands))
-        case Reduce():
-            return Reduce(node.dtype, node.op, done[node.operand], node.axes)
-        case Window():
-            return Window(node.dtype, node.op, done[node.operand], node.axes)
-        case Scan():
-            return Scan(node.dtype, node.op, done[node.operand], node.axes, node.backward)
+        case Combined():
+            return replace(node, operand=done[node.operand])
         case Load():
             terms = tuple(Term(term.axis, None if term.at is None else done[term.at]) for term in node.terms)
             return Load(node.dtype, node.buffer, terms, node.otherwise)
