@@ -3,6 +3,10 @@
     python benchmarks/judge_corpus.py                       once
     python benchmarks/judge_corpus.py --rounds 10 --load 3  ten times, with three cores kept busy by others
     python benchmarks/judge_corpus.py --only 'batching/*'
+    python benchmarks/judge_corpus.py --rounds 10 --resume rounds.jsonl  goes on where it was interrupted
+
+With `--resume`, each result is written to the file as it comes, with the key of the judge that gave it; what the same
+judge has said before is not asked again. Rounds under different loads may share a file.
 
 A hole is a cheat that is accepted and faster than its honest part by more than 15 %. Exits with 1 when there is a hole,
 or an honest candidate that is rejected.
@@ -14,8 +18,11 @@ import fnmatch
 import json
 import sys
 import time
+from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,6 +30,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from kernelwright.search.judge_key import judge_key
 from load import busy
 
 TESTS = Path(__file__).resolve().parents[1] / "tests"
@@ -32,6 +40,7 @@ import corpus  # noqa: E402 - found in the folders above
 import honest_corpus  # noqa: E402
 from arena import Arena, Traces, settled  # noqa: E402
 
+HONEST = "honest"
 OUTCOMES = ("right reason", "other reason", "no advantage", "HOLE", "died")
 app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
 
@@ -48,6 +57,7 @@ class Result:
     message: str
     seconds: float
     speedup: float | None = None
+    load: int = 0
 
 
 @dataclass
@@ -56,9 +66,8 @@ class Report:
 
     cheats: list[Result] = field(default_factory=list)
     honest: list[Result] = field(default_factory=list)
-    rounds: int = 0
-    """Rounds that were finished."""
-    load: int = 0
+    rounds: dict[int, int] = field(default_factory=dict)
+    """Rounds that were finished, by how many cores others kept busy."""
     left: dict[str, Any] = field(default_factory=dict)
     rss_mb: tuple[float, float] = (0.0, 0.0)
 
@@ -71,6 +80,33 @@ class Report:
     def refused(self) -> list[Result]:
         """Honest candidates that were rejected."""
         return [one for one in self.honest if one.outcome != "accepted"]
+
+    def add(self, result: Result) -> None:
+        """One more."""
+        (self.honest if result.family == HONEST else self.cheats).append(result)
+
+
+class Kept:
+    """Results on disk, a line each. Life cycle: made with the file, which may be there already; `results`; `add`."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path, self._judge = path, judge_key()
+
+    def results(self) -> list[Result]:
+        """What this judge has said before; a line that was cut off in the middle is left out."""
+        found = []
+        for line in self._path.read_text().splitlines() if self._path and self._path.exists() else []:
+            with suppress(ValueError):
+                held = json.loads(line)
+                if held.pop("judge") == self._judge:
+                    found.append(Result(**held))
+        return found
+
+    def add(self, result: Result) -> None:
+        """Writes one more."""
+        if self._path:
+            with self._path.open("a") as file:
+                file.write(json.dumps({"judge": self._judge, **asdict(result)}) + "\n")
 
 
 def judge_cheat(arena: Arena, cheat: corpus.Cheat, task: corpus.Task) -> Result:
@@ -101,43 +137,51 @@ def judge_honest(arena: Arena, name: str, task: Path, source: str) -> Result:
         verdict = arena.judge(task, source, brief=True)
     except Exception as error:  # noqa: BLE001
         arena.rest()
-        return Result(name, "honest", "died", type(error).__name__, str(error)[:300], time.monotonic() - start)
+        return Result(name, HONEST, "died", type(error).__name__, str(error)[:300], time.monotonic() - start)
     seconds = time.monotonic() - start
-    return Result(
-        name, "honest", verdict.outcome, verdict.reason or "", verdict.message[:300], seconds, verdict.speedup
-    )
+    return Result(name, HONEST, verdict.outcome, verdict.reason or "", verdict.message[:300], seconds, verdict.speedup)
 
 
-def measure(rounds: int, load: int, only: str, console: Console) -> Report:
-    """Runs the corpus."""
-    report = Report(load=load)
-    tasks = corpus.tasks()
-    cheats = [cheat for cheat in corpus.cheats() if fnmatch.fnmatch(cheat.id, only)]
-    honest = [one for one in honest_corpus.corpus() if fnmatch.fnmatch(one.name, only)]
+def measure(rounds: int, load: int, only: str, kept: Kept, console: Console) -> Report:
+    """Runs the corpus until every candidate was judged `rounds` times under this load."""
+    report, tasks = Report(), corpus.tasks()
+    work: list[tuple[str, Callable[[Arena], Result]]] = [
+        (cheat.id, partial(judge_cheat, cheat=cheat, task=tasks[cheat.task])) for cheat in corpus.cheats()
+    ]
+    work += [
+        (one.name, partial(judge_honest, name=one.name, task=one.task_path, source=one.source))
+        for one in honest_corpus.corpus()
+    ]
+    work = [(name, judge) for name, judge in work if fnmatch.fnmatch(name, only)]
+    for result in kept.results():
+        if fnmatch.fnmatch(result.name, only):
+            report.add(result)
+    count = Counter((result.name, result.load) for result in (*report.cheats, *report.honest))
     warm = Arena()  # what lasts as long as the process is there before anything is counted
     warm.honest(next(iter(tasks.values())))
     warm.close()
     with busy(load):
         before = Traces.now()
         arena = Arena()
-        total = rounds * (len(cheats) + len(honest))
         with suppress(KeyboardInterrupt):  # what was judged until then is told
-            for _ in range(rounds):
-                for cheat in cheats:
-                    report.cheats.append(judge_cheat(arena, cheat, tasks[cheat.task]))
-                    _progress(console, report, total, report.cheats[-1])
-                for one in honest:
-                    report.honest.append(judge_honest(arena, one.name, one.task_path, one.source))
-                    _progress(console, report, total, report.honest[-1])
-                report.rounds += 1
+            for number in range(rounds):
+                for name, judge in work:
+                    if count[name, load] > number:
+                        continue
+                    result = replace(judge(arena), load=load)
+                    count[name, load] += 1
+                    kept.add(result)
+                    report.add(result)
+                    _progress(console, sum(count[other, load] for other, _ in work), rounds * len(work), result)
         arena.close()
         report.left = settled(before)
         report.rss_mb = before.rss_mb, Traces.now().rss_mb
+    loads = {seen for _, seen in count}
+    report.rounds = {seen: min(count[name, seen] for name, _ in work) for seen in sorted(loads)}
     return report
 
 
-def _progress(console: Console, report: Report, total: int, last: Result) -> None:
-    count = len(report.cheats) + len(report.honest)
+def _progress(console: Console, count: int, total: int, last: Result) -> None:
     worth = f" {last.message.splitlines()[0][:100]}" if last.message and last.outcome == "other reason" else ""
     console.print(
         f"{count}/{total} {last.name}: {last.outcome} {last.reason}{worth} {last.seconds:.1f} s", markup=False
@@ -162,7 +206,8 @@ def show(report: Report, console: Console) -> None:
         console.print(f"{one.outcome}: {one.name} {one.reason} {one.message} {one.speedup or ''}", markup=False)
     if report.honest:
         console.print(f"honest: {len(report.honest) - len(report.refused)} of {len(report.honest)} accepted")
-    console.print(f"{report.rounds} whole rounds, {report.load} busy loops")
+    for load, rounds in report.rounds.items():
+        console.print(f"{rounds} whole rounds with {load} busy loops")
     console.print(
         f"left behind: {report.left or 'nothing'}; {report.rss_mb[0]:.0f} MB before, {report.rss_mb[1]:.0f} after"
     )
@@ -173,10 +218,11 @@ def main(
     rounds: Annotated[int, typer.Option(min=1, help="Times to run everything.")] = 1,
     load: Annotated[int, typer.Option(min=0, help="Cores that others keep busy meanwhile.")] = 0,
     only: Annotated[str, typer.Option(metavar="GLOB", help="Names (family/name) of candidates to run.")] = "*",
+    resume: Annotated[Path | None, typer.Option(metavar="FILE", help="Keep results there, and go on from it.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
 ) -> None:
     """Does the judge hold? Every cheat, and every honest candidate."""
-    report = measure(rounds, load, only, Console(stderr=True, highlight=False))
+    report = measure(rounds, load, only, Kept(resume), Console(stderr=True, highlight=False))
     if as_json:
         print(json.dumps(asdict(report), indent=2))
     else:

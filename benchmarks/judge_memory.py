@@ -3,9 +3,11 @@
     python benchmarks/judge_memory.py                  the catalogue's first kernel for every task in benchmarks/tasks
     python benchmarks/judge_memory.py --tasks 'rms*'
 
-Memory is what the judge's process and everything it has started hold (PSS, shared pages counted once), sampled twenty
-times a second, over what they hold when the judge has started and has not drawn or answered anything. `own` is one
-call's inputs, state and outputs; `adds` is how many times that the judge holds beyond the candidate's own.
+Memory is what the judge's process and everything it has started hold and the system cannot take back (PSS of anonymous
+and shared memory, shared pages counted once), sampled twenty times a second, over what they hold when the judge has
+started and has not drawn or answered anything. `own` is one call's inputs, state and outputs; `adds` is how many times
+that the judge holds beyond the candidate's own; `judge` is how much of the peak the judge's own process holds: the rest
+is the reference (in float64, and for timing) and the candidate. `disk` is the most that lies in files.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import os
 import statistics
 import threading
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -39,6 +41,8 @@ class Row:
     task: str
     own: float
     peak: float
+    judge: float
+    disk: float
 
     @property
     def adds(self) -> float:
@@ -46,21 +50,42 @@ class Row:
         return self.peak / self.own - 1
 
 
-def held() -> int:
-    """Bytes that this process and everything it has started hold now."""
-    total = 0
-    for pid in memory.descendants(os.getpid()):
-        with suppress(OSError, ValueError, IndexError):  # it has ended
-            lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-            total += sum(1024 * int(line.split()[1]) for line in lines if line.startswith("Pss:"))
-    return total
+def held(pid: int) -> int:
+    """Bytes of a process that the system cannot take back now."""
+    with suppress(OSError, ValueError, IndexError):  # it has ended
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+        return sum(1024 * int(line.split()[1]) for line in lines if line.startswith(("Pss_Anon:", "Pss_Shmem:")))
+    return 0
+
+
+def in_files() -> int:
+    """Bytes of files without a name that this process has mapped."""
+    lines = [line.split() for line in Path("/proc/self/maps").read_text().splitlines() if line.endswith("(deleted)")]
+    spans = [(int(end, 16) - int(start, 16)) for start, _, end in (line[0].partition("-") for line in lines)]
+    return sum(spans)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Bytes held by everything, by the judge's own process, and in its files."""
+
+    total: int
+    judge: int
+    disk: int
+
+    @classmethod
+    def now(cls) -> Sample:
+        """Looks."""
+        own = held(os.getpid())
+        others = sum(held(pid) for pid in memory.descendants(os.getpid()) if pid != os.getpid())
+        return cls(own + others, own, in_files())
 
 
 class Peak:
-    """The most that is held while it is entered. Life cycle: `with Peak() as peak: ...`, then `peak.most`."""
+    """The moment at which most is held. Life cycle: `with Peak() as peak: ...`, then `peak.most`."""
 
     def __init__(self) -> None:
-        self.most = 0
+        self.most = Sample(0, 0, 0)
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
@@ -74,19 +99,23 @@ class Peak:
 
     def _watch(self) -> None:
         while not self._done.wait(INTERVAL_S):
-            self.most = max(self.most, held())
+            now = Sample.now()
+            most = max(self.most, now, key=lambda sample: sample.total)
+            self.most = replace(most, disk=max(self.most.disk, now.disk))
 
 
 async def measure(path: Path) -> Row | None:
     """Judges the catalogue's first candidate; None where it has none."""
     async with judging(path) as judge:
-        before = held()
+        before = Sample.now()
         with Peak() as peak:
             candidate = await first_kernel(judge)
             if candidate is None:
                 return None
             await judge.evaluate(candidate)
-        return Row(path.stem, judge.info.tune_case.bytes / 1e6, (peak.most - before) / 1e6)
+        most, own = peak.most, judge.info.tune_case.bytes
+        peaks = (most.total - before.total, most.judge - before.judge, most.disk - before.disk)
+        return Row(path.stem, own / 1e6, *(size / 1e6 for size in peaks))
 
 
 @app.command()
@@ -108,10 +137,11 @@ def main(
         print(json.dumps({"median": median, "rows": [asdict(each) | {"adds": each.adds} for each in rows]}, indent=2))
         return
     table = Table(box=None, pad_edge=False)
-    for rank, heading in enumerate(("task", "own", "peak", "adds")):
+    for rank, heading in enumerate(("task", "own", "peak", "judge", "disk", "adds")):
         table.add_column(heading, justify="right" if rank else "left", header_style="dim")
     for each in rows:
-        table.add_row(each.task, f"{each.own:.0f} MB", f"{each.peak:.0f} MB", f"{each.adds:.1f} x")
+        sizes = [f"{size:.0f} MB" for size in (each.own, each.peak, each.judge, each.disk)]
+        table.add_row(each.task, *sizes, f"{each.adds:.1f} x")
     Console().print(table)
     print(f"the judge adds {median:.1f} x the task's own tensors at the median")
 

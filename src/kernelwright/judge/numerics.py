@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from kernelwright.judge import native
+from kernelwright.judge import native, storage
 from kernelwright.judge.memory import spread
 from kernelwright.judge.tensors import UNIT_ROUNDOFF, Array, widen
 from kernelwright.tasks import Tolerance
@@ -261,8 +261,9 @@ def narrowed(exact: Array, dtype: str, bound: Bound) -> tuple[Array, Bound]:
     cannot say it (wider outputs, complex ones, values beyond its range)."""
     if dtype not in ("float32", "float16", "bfloat16"):
         return exact, bound
+    narrow = storage.room(exact.shape, np.float32)
     with np.errstate(over="ignore"):
-        narrow = exact.astype(np.float32)
+        np.copyto(narrow, exact, casting="same_kind")
     if not finite(narrow, "float32"):
         return exact, bound
     unit = UNIT_ROUNDOFF["float32"]

@@ -191,7 +191,7 @@ class ReferenceSide:
                 if self.answer(case, name) is not None:
                     chosen.append(name)
             self._distributions[case.name] = chosen
-            self.call("forget", LOAD_TIMEOUT)
+            self.call("forget", LOAD_TIMEOUT, drawn=True)
         return self._distributions[case.name]
 
     def _order(self, names: Iterable[str]) -> list[str]:
@@ -208,6 +208,7 @@ class ReferenceSide:
         key = (case.name, distribution)
         if key not in self._answers:
             self._answers[key] = self._compute(case, distribution)
+            self.call("forget", LOAD_TIMEOUT, drawn=False)
         self._answers.move_to_end(key)
         self._trim()
         return self._answers[key]

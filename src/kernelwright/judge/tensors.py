@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from kernelwright.judge import memory
+from kernelwright.judge import memory, storage
 from kernelwright.judge.process import Worker
 from kernelwright.tasks import TensorInfo
 
@@ -113,7 +113,7 @@ def read(worker: Worker, claims: Sequence[Claim]) -> Array:
     if any(claim.strides != first.strides for claim in claims):
         return np.stack([read(worker, [claim])[0] for claim in claims])
     stored = np.dtype(STORED[first.dtype])
-    data = np.empty((len(claims), first.span), stored)
+    data = storage.room((len(claims), first.span), stored)
     try:
         memory.read(
             worker.pid,
@@ -155,7 +155,7 @@ def fetcher(worker: Worker, claims: Sequence[Claim]) -> Callable[[int, int], Arr
 
 def raw(worker: Worker, claim: Claim) -> memory.Bytes:
     """The bytes from a tensor's first element to its last."""
-    data = np.empty((1, claim.span_bytes), np.uint8)
+    data: memory.Bytes = storage.room((1, claim.span_bytes), np.uint8)
     try:
         memory.read(worker.pid, [claim.pointer], claim.span_bytes, data)
     except memory.BadAddress as error:

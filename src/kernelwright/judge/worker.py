@@ -175,9 +175,7 @@ class Subject:
         return {"answers": [self._answer(model, slot, exact=True) for slot in range(count)]}
 
     def _answer(self, model: torch.nn.Module, slot: int, *, exact: bool) -> dict[str, Any]:
-        inputs = [value.clone() if isinstance(value, torch.Tensor) else value for value in self.slots[slot]]
-        if exact:
-            inputs = [_double(value) for value in inputs]
+        inputs = [_copy(value, exact=exact) for value in self.slots[slot]]
         versions = _versions(inputs)
         with torch.no_grad():
             output = self._task().forward(model, inputs)
@@ -189,9 +187,11 @@ class Subject:
         aliases = any(_storage(leaf) in given for leaf in results)
         return {"outputs": [describe_output(leaf) for leaf in results], "mutated": mutated, "aliases": aliases}
 
-    def do_forget(self) -> dict[str, Any]:
-        """Gives back what was drawn and answered, which the judge has read."""
-        self.slots, self.outputs, self.kept, self.exact, self.base = [], [], [], None, None
+    def do_forget(self, drawn: bool) -> dict[str, Any]:
+        """Gives back what was answered, which the judge has read; if `drawn`, also what distributions are made from."""
+        self.slots, self.outputs, self.kept, self.exact = [], [], [], None
+        if drawn:
+            self.base = None
         ctypes.CDLL(None).malloc_trim(0)
         return {}
 
@@ -366,5 +366,8 @@ def _storage(value: Any) -> int:
     return value.untyped_storage().data_ptr() if isinstance(value, torch.Tensor) else 0
 
 
-def _double(value: Any) -> Any:
-    return value.double() if isinstance(value, torch.Tensor) and value.is_floating_point() else value
+def _copy(value: Any, *, exact: bool) -> Any:
+    """An argument that forward may change, in float64 if `exact`."""
+    if not isinstance(value, torch.Tensor):
+        return value
+    return value.to(torch.float64, copy=True) if exact and value.is_floating_point() else value.clone()
