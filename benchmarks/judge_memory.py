@@ -143,7 +143,10 @@ def main(
         sizes = [f"{size:.0f} MB" for size in (each.own, each.peak, each.judge, each.disk)]
         table.add_row(each.task, *sizes, f"{each.adds:.1f} x")
     Console().print(table)
-    print(f"the judge adds {median:.1f} x the task's own tensors at the median")
+    judge = statistics.median(each.judge / each.own for each in rows)
+    print(
+        f"judging adds {median:.1f} x the task's own tensors at the median; the judge's own process holds {judge:.1f} x"
+    )
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kernelwright.judge import numerics
@@ -43,6 +43,11 @@ class Expected:
     bound: numerics.Bound | None = None
     value: Any = None
     argument: int | None = None
+
+    def of_first(self, calls: int) -> Expected:
+        """Of outputs stacked over several calls, those of the first ones."""
+        exact, other, size = (None if a is None else a[:calls] for a in (self.exact, self.alternative, self.magnitude))
+        return replace(self, exact=exact, alternative=other, magnitude=size)
 
     @property
     def name(self) -> str:

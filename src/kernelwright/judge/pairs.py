@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 MIN_PAIRS, MAX_PAIRS = 6, 121
-WIDTH = 0.03
+LIVES = 0.01
+"""What a process's own luck (where its memory lies) is worth, relative: pairs share it, so that they do not show it."""
+WIDTH = 0.03 + 2 * LIVES
 """Enough pairs are measured when the 95 % interval is no wider than this share of the median."""
 UNSTABLE = 10.0
 """An interval whose ends are further apart than this factor says nothing; a narrower one says what it is worth."""
@@ -19,7 +21,7 @@ LONGEST = 20.0
 
 @dataclass(frozen=True)
 class Interval:
-    """A median with its distribution-free 95 % confidence interval (order statistics of the binomial)."""
+    """A median with its 95 % confidence interval."""
 
     median: float
     low: float
@@ -38,7 +40,7 @@ class Interval:
 
 def interval(values: Sequence[float]) -> Interval:
     """The median of at least one value, with the narrowest symmetric pair of order statistics that holds it with 95
-    %."""
+    % (free of assumptions on the distribution: the binomial)."""
     ordered, count = sorted(values), len(values)
     tail, drop = 0.0, 0
     for successes in range(count // 2):
@@ -47,6 +49,12 @@ def interval(values: Sequence[float]) -> Interval:
             break
         drop = successes
     return Interval(statistics.median(ordered), ordered[drop], ordered[count - 1 - drop])
+
+
+def speedup(theirs: Sequence[float], own: Sequence[float]) -> Interval:
+    """The median of paired ratios; the interval allows for `LIVES` on either side."""
+    ratio = interval([other / one for other, one in zip(theirs, own, strict=True)])
+    return Interval(ratio.median, ratio.low * (1 - LIVES), ratio.high * (1 + LIVES))
 
 
 @dataclass
@@ -70,7 +78,7 @@ class Pairs:
     @property
     def speedup(self) -> Interval:
         """Of the candidate over the reference."""
-        return interval([theirs / own for own, theirs in zip(self.own, self.theirs, strict=True)])
+        return speedup(self.theirs, self.own)
 
     @property
     def usual(self) -> float | None:

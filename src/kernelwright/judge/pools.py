@@ -17,7 +17,7 @@ from kernelwright.errors import TaskError
 from kernelwright.judge import numerics, tensors
 from kernelwright.judge.answer import Expected, Inputs
 from kernelwright.judge.candidate import CandidateSide, same_memory
-from kernelwright.judge.reference import ReferenceSide, leaves
+from kernelwright.judge.reference import LOAD_TIMEOUT, ReferenceSide, leaves
 from kernelwright.judge.rejection import Rejection
 from kernelwright.judge.tensors import Array, BadTensor, Claim
 from kernelwright.tasks import CaseInfo
@@ -32,8 +32,8 @@ POOL_BYTES = 1 << 29
 MAX_CALLS = 1024
 CALIBRATION_CALLS = 64
 """Calls in a row by which the reference's time is first measured."""
-EMPTY_BATCHES = 8
-"""Batches of no calls that say what handing over takes."""
+HANDOVERS = 8
+"""Short batches that say what handing over takes."""
 
 
 class _NotAlike(Exception):
@@ -45,8 +45,8 @@ class _NotAlike(Exception):
 class Pool:
     """Inputs for timed calls in batches, and the reference's outputs for each, by which every timed call is checked.
 
-    `handover` is the seconds that a batch of no calls takes (see `Pools.calibrate`), `seconds` about what a call of the
-    reference takes; `alike` says whether the results of several calls can lie beside each other.
+    `handover` is the seconds that a batch takes beside its calls (see `Pools.calibrate`), `seconds` about what a call
+    of the reference takes; `alike` says whether the results of several calls can lie beside each other.
     """
 
     case: CaseInfo
@@ -165,6 +165,7 @@ class Pools:
             pool.alike = False
         pool.seconds = seconds
         self._timer_case = case.name
+        self.reference.call("trim", LOAD_TIMEOUT, worker=worker)
         return pool
 
     def _call_seconds(self, one: Inputs, most: int) -> float:
@@ -180,17 +181,23 @@ class Pools:
         return min(seconds, max(self._quickest(most) - self._quickest(0), 1e-7) / most)
 
     def calibrate(self, pool: Pool) -> None:
-        """Measures the pool's hand-over, once, with the machine to ourselves: the usual batch of no calls, as cold as
-        inputs that have just been written leave the caches. Raises `TaskError`."""
+        """Measures the pool's hand-over, once, with the machine to ourselves, as cold as inputs that have just been
+        written leave the caches. Raises `TaskError`."""
         if pool.handover is None:
             with self.trusted():
                 self.prepare_timer(pool)
-                pool.handover = statistics.median(
-                    self._empty(inputs) for inputs in islice(cycle(pool.batches), EMPTY_BATCHES)
+                pool.handover = max(
+                    0.0, statistics.median(self._handover(inputs) for inputs in islice(cycle(pool.batches), HANDOVERS))
                 )
 
-    def _empty(self, inputs: list[Inputs]) -> float:
-        return self.timer.run(inputs, calls=0)[1]
+    def _handover(self, inputs: list[Inputs]) -> float:
+        """What n calls take is h + n t, what one takes h + t: threads that were stopped wake up for the first call. Of
+        batches of one call, no more than what one of no calls takes is known."""
+        count = len(inputs)
+        if count == 1:
+            return self.timer.run(inputs, calls=0)[1]
+        one, all_of_them = (self.timer.run(inputs, calls=calls)[1] for calls in (1, count))
+        return (count * one - all_of_them) / (count - 1)
 
     def _quickest(self, calls: int) -> float:
         """Seconds of the reference's quickest batch of so many calls, of several."""

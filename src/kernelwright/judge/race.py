@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from kernelwright.errors import TaskError
 from kernelwright.judge.candidate import CandidateSide
-from kernelwright.judge.pairs import MAX_PAIRS, MIN_PAIRS, Interval, interval
+from kernelwright.judge.pairs import MAX_PAIRS, MIN_PAIRS, Interval, speedup
 from kernelwright.judge.pools import Pool, Reference, prepare
 from kernelwright.judge.rejection import Rejection
 from kernelwright.judge.timing import SECONDS, Stopwatch
@@ -88,7 +88,7 @@ class Race:
         )
 
     def _ratio(self, over: str, name: str) -> Interval:
-        return interval([other / own for other, own in zip(self.times[over], self.times[name], strict=True)])
+        return speedup(self.times[over], self.times[name])
 
     def _life(self) -> None:
         """Every batch once, in new workers of the candidates; the first warms them up, and one that nobody can know is

@@ -24,7 +24,7 @@ from kernelwright.tasks import CaseInfo, SumsInfo, Task, TaskInfo
 
 LOAD_TIMEOUT, FORWARD_TIMEOUT = 120.0, 300.0
 GIB = 1 << 30
-COPIES = 16
+COPIES = 12
 """Memory that judging takes, in sizes of everything that one call reads and writes: the judge's inputs and answers, the
 reference and its float64 twin, the candidate (`benchmarks/judge_memory.py`)."""
 TIES = "sparse"

@@ -99,18 +99,30 @@ class Stopwatch:
             self.pools.prepare_timer(pool)
             return self.batch(self.pools.timer, pool, batch, check=False)[0]
 
-    def batch(self, side: CandidateSide, pool: Pool, batch: int, *, check: bool) -> tuple[float, int]:
-        """Reveals a batch's inputs, runs it, checks every output. Returns seconds a call and how many outputs were
-        checked. Raises `Rejection`."""
-        inputs = pool.batches[batch]
+    def batch(
+        self, side: CandidateSide, pool: Pool, batch: int, *, check: bool, calls: int | None = None
+    ) -> tuple[float, int]:
+        """Reveals a batch's inputs, runs it, or its first `calls`, checks every output. Returns seconds a call and how
+        many outputs were checked. Raises `Rejection`."""
+        inputs, expected = pool.batches[batch], pool.expected[batch]
+        if calls is not None and calls < len(inputs):
+            inputs, expected = inputs[:calls], tuple(want.of_first(calls) for want in expected)
         if side.spoilt or self.pools.reference.changed:
             side.restore(pool.case)
         outputs, seconds = side.run(inputs)
         if check:
-            self._check(side, pool, inputs, outputs, pool.expected[batch], pool.states[batch])
+            self._check(side, pool, inputs, outputs, expected, pool.states[batch])
         assert pool.handover is not None
         seconds -= min(pool.handover, HANDOVER_SHARE * seconds)
         return seconds / len(inputs), len(inputs) * len(outputs[0]) if check else 0
+
+    def _calls(self, pool: Pool, pairs: Pairs) -> int:
+        """As many calls of a slower candidate as take as long as the reference's batch: cores that were idle are slow
+        at first, which is to weigh as much on both sides. All where a call's state depends on those before it."""
+        count = len(pool.batches[0])
+        if not len(pairs) or self.pools.reference.changed:
+            return count
+        return max(1, min(count, round(count * statistics.median(pairs.theirs) / statistics.median(pairs.own))))
 
     def _check(
         self,
@@ -189,7 +201,7 @@ class Stopwatch:
                 continue
             first = len(pairs) % 2 == 0
             before = self.own(pool, batch) if first else 0.0
-            seconds, count = self.batch(side, pool, batch, check=True)
+            seconds, count = self.batch(side, pool, batch, check=True, calls=self._calls(pool, pairs))
             after = before if first else self.own(pool, batch)
             checked += count
             if batch > 0:
