@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import bisect
+import secrets
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -13,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from kernelwright.judge import memory, numerics, tensors
+from kernelwright.judge import numerics, tensors
 from kernelwright.judge.answer import Answer, Expected, Inputs
 from kernelwright.judge.comparing import check_form, compare_output, is_list_of_objects, spelt_out
+from kernelwright.judge.device.lane import PATIENCE, Lane
 from kernelwright.judge.memory import BadAddress, Forbidden, Gone
 from kernelwright.judge.process import Worker
 from kernelwright.judge.reference import ReferenceSide
@@ -73,6 +75,10 @@ class CandidateSide:
     """Its model says that loading a state dict does more than copying."""
     left: list[dict[str, Any]] = field(default_factory=list, init=False)
     """The state as the last run left it, where forward changes state."""
+    waits: bool = field(default=False, init=False)
+    """Its calls wait for the device, so they cannot be queued there before they run."""
+    _warm: bool = field(default=False, init=False)
+    """Has called forward on inputs like those in its slots: what a first call loads would wait for the device."""
     _read: list[Claim] = field(default_factory=list, init=False)
 
     def call(self, op: str, timeout: float, **arguments: Any) -> dict[str, Any]:
@@ -196,7 +202,7 @@ class CandidateSide:
         if self.slots is None or self.slots.arguments != like.arguments or len(self.slots.pointers) != count:
             reply = self.call("slots", self.call_timeout, arguments=list(like.arguments), count=count)
             self.slots = Slots(like.arguments, self._pointers(reply, like, count), _address(reply.get("progress")))
-            self.holds = None
+            self.holds, self._warm = None, False
         return self.slots
 
     def reveal(self, inputs: list[Inputs], start: int = 0) -> None:
@@ -216,27 +222,95 @@ class CandidateSide:
         inputs: list[Inputs],
         *,
         calls: int | None = None,
-        halfway: tuple[float, Callable[[float], None]] | None = None,
+        halfway: tuple[float, Callable[..., None]] | None = None,
         apart: bool = True,
+        timed: bool = False,
     ) -> tuple[list[list[dict[str, Any]]], float]:
         """Reveals sets of inputs and runs forward on each, or on the first `calls` slots; the outputs as the worker
-        describes them, a list a call, and the judge's seconds. `halfway`, `apart`: see `Worker.timed_call`."""
+        describes them, a list a call, and the judge's seconds.
+
+        A batch that is `timed` is queued on the device, where the worker has one, and where its calls can be.
+        `halfway`, `apart`: see `Worker.timed_call`; in a queue one looks after a number of calls that nobody knows.
+        """
         self.loading = False
-        changes, count = bool(self.reference.changed), len(inputs) if calls is None else calls
+        lane = self.worker.lane if timed and not self.waits and (self._warm or calls == 0) else None
+        with self.trusting("its memory"):
+            self.worker.space.freeze(())
+        if lane is not None:
+            queued = self._queued(lane, inputs, calls, halfway)
+            if queued is not None:
+                return queued
+            self.waits = True
+        count = len(inputs) if calls is None else calls
         reply, seconds = self.timed_call(
             "go",
             self.call_timeout,
             ready=lambda: self.reveal(inputs),
-            halfway=halfway,
+            halfway=halfway if self.worker.lane is None else None,
             apart=apart,
             count=count,
-            state=changes,
+            state=bool(self.reference.changed),
         )
+        self._warm |= calls != 0
+        outputs = self._returned(reply, count)
+        return outputs, seconds + self._freeze(outputs)
+
+    def _queued(
+        self, lane: Lane, inputs: list[Inputs], calls: int | None, halfway: tuple[float, Callable[..., None]] | None
+    ) -> tuple[list[list[dict[str, Any]]], float] | None:
+        """As `run`, on the device's queue; None where its calls wait for the device."""
+        count, waited = calls or len(inputs), False
+
+        def give_way(_: float) -> None:
+            nonlocal waited
+            waited = True
+            with self.trusting("its turnstiles"):
+                lane.open()
+
+        reply = self.timed_call(
+            "queue",
+            self.call_timeout,
+            halfway=(PATIENCE, give_way),
+            count=count,
+            idle=calls == 0,
+            state=bool(self.reference.changed),
+        )[0]
+        if waited:
+            return None
+        outputs = self._returned(reply, 0 if calls == 0 else count)
+        self.reveal(inputs)
+        if halfway is not None and count > 1:
+            passed = 1 + secrets.randbelow(count - 1)
+            halfway[1](self._let(lane, passed), passed)
+        seconds = self._let(lane, count)
+        return outputs, seconds + self._freeze(outputs)
+
+    def _let(self, lane: Lane, calls: int) -> float:
+        """Lets calls through; the seconds they took. Raises `Rejection`."""
+        with self.trusting("its turnstiles"):
+            seconds = lane.let(calls, PATIENCE + SLOWER * self.reference.seconds)
+        if seconds is None:
+            self.call("settle", self.call_timeout)  # which says what is wrong
+            raise Rejection("tampering", "what it has queued on the device does not come to its end")
+        return seconds
+
+    def _returned(self, reply: dict[str, Any], count: int) -> list[list[dict[str, Any]]]:
+        """The outputs in a reply. Raises `Rejection`."""
         outputs = spelt_out(reply.get("outputs"))
         if outputs is None or len(outputs) != count:
             raise Rejection("tampering", "its process broke the protocol: not one list of outputs a call")
-        self.left = _state(reply) if changes else []
-        return outputs, seconds
+        self.left = _state(reply) if self.reference.changed else []
+        return outputs
+
+    def _freeze(self, outputs: list[list[dict[str, Any]]]) -> float:
+        """Keeps what is in results at this moment; the seconds for which what had not finished held that up."""
+        spans = []
+        for leaf in (*(leaf for call in outputs for leaf in call), *self.left):
+            with suppress(BadTensor):  # whoever compares it will tell
+                claim = Claim.parse(leaf)
+                spans.append((claim.pointer, claim.span_bytes))
+        with self.trusting("its memory"):
+            return self.worker.space.freeze(spans)
 
     def compare(
         self, outputs: list[list[dict[str, Any]]], expected: tuple[Expected, ...]
@@ -284,7 +358,7 @@ class CandidateSide:
         """Overwrites the results that `compare` has read, and nothing else that the worker may call a result."""
         for claim in self._read:
             with self.trusting("an output"):
-                memory.fill(self.worker.pid, claim.pointer, claim.span_bytes, POISON)
+                self.worker.space.fill(claim.pointer, claim.span_bytes, POISON)
             self.spoilt |= any(_overlap(claim, held) for held in self.state)
         self._read = []
 
@@ -296,7 +370,7 @@ class CandidateSide:
             if item is None or not item.size or position in answer.mutated_inputs:
                 continue
             with self.trusting(f"argument {position}"):
-                same = memory.equal(self.worker.pid, pointer or 0, item, share)
+                same = self.worker.space.equal(pointer or 0, item, share)
             if not same:
                 raise Rejection(
                     "mutates_inputs",

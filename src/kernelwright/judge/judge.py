@@ -50,6 +50,8 @@ NICENESS = 10
 READY = "ready"
 """The file that says that a shared folder is complete."""
 GIB = 1 << 30
+DRIVER_BYTES = 32 * GIB
+"""What a device's driver maps for itself in a process."""
 
 
 class Judge:
@@ -193,10 +195,10 @@ class Judge:
     # --- start ---
 
     def _start(self) -> None:
-        self._zygote.start()
+        self._zygote.start(self.target.device_files)
         self._reference = ReferenceSide(self.task, self._fork_task, self._seeds)
         timer = Reference(self._fork_task(), self._reference, call_timeout=COMPILE_TIMEOUT)
-        self._zygote.import_rest()
+        self._zygote.import_rest(self._language.imports)
         self.info = self._reference.load()
         self._reference.load_into(timer.worker)
         self._stopwatch = Stopwatch(Pools(self._reference, timer))
@@ -217,6 +219,7 @@ class Judge:
                 memory=64 * GIB,
                 file_size=GIB,
                 programs=programs,
+                devices=self.target.device_files,
             )
         )
 
@@ -317,10 +320,11 @@ class Judge:
             writable=(build_dir,) if building else (),
             visible=visible_folders((*(() if building else (build_dir,)), *self._shared_folders)),
             hidden=(str(home()),),
-            memory=4 * GIB + 12 * needed,
+            memory=4 * GIB + 12 * needed + (DRIVER_BYTES if self.target.device_files else 0),
             file_size=GIB if building else 64 << 20,
             programs=building,
             niceness=NICENESS if building else 0,
+            devices=self.target.device_files,
         )
         together = max(confinement.memory, self.target.info().cores * 2 * GIB) if building else confinement.memory
         allowance = Allowance(together, folder=build_dir if building else "")

@@ -12,6 +12,7 @@ import sys
 import threading
 import weakref
 from collections import deque
+from collections.abc import Sequence
 from typing import Any
 
 from kernelwright.errors import MachineError
@@ -41,15 +42,16 @@ class Zygote:
         self._workers: weakref.WeakSet[Worker] = weakref.WeakSet()
         self.level = sandbox.Level("limits")
 
-    def start(self) -> None:
-        """Starts the process and waits until it has imported torch.
+    def start(self, devices: tuple[str, ...] = ()) -> None:
+        """Starts the process and waits until it has imported torch. Its workers may use these device files, if they
+        are told so each.
 
         Raises:
             MachineError: it does not start, with its last words.
         """
         self._builds.mkdir(parents=True, exist_ok=True)
         allocator = native.library("steady_memory")
-        prefix = sandbox.bubblewrap_prefix((str(self._builds),))
+        prefix = sandbox.bubblewrap_prefix((str(self._builds),), devices)
         self._bubblewrap, self.level = bool(prefix), sandbox.level()
         ours, theirs = socket.socketpair()
         program = f"""if True:
@@ -86,14 +88,14 @@ class Zygote:
         # It must never block on a full pipe.
         threading.Thread(target=deque, args=(process.stderr, 0), daemon=True, name="zygote-stderr").start()
 
-    def import_rest(self) -> None:
+    def import_rest(self, modules: Sequence[str]) -> None:
         """Has it import what workers besides the reference's need; forks that are asked for meanwhile may wait a
         second.
 
         Raises:
             MachineError: it has ended.
         """
-        self._order({"op": "import"})
+        self._order({"op": "import", "modules": list(modules)})
 
     def fork(
         self,

@@ -21,8 +21,6 @@ from kernelwright.tasks import CaseInfo
 SECONDS, GLANCE = 2.0, 0.4
 """Time for the pairs of one candidate on one case, beyond `MIN_PAIRS` of them: usually, and where it is to be brief, on
 the first case; those that matter are measured again on that, side by side."""
-HANDOVER_SHARE = 0.05
-"""Most of a batch's time that is put down to handing over: a candidate may find a quicker way than the reference's."""
 LEAST_HANDOVERS = 4.0
 """Batches that take less than so many times the hand-over say nothing of a candidate's pace."""
 BEHIND = 0.95
@@ -105,11 +103,11 @@ class Stopwatch:
         inputs = pool.batches[batch]
         if side.spoilt or self.pools.reference.changed:
             side.restore(pool.case)
-        outputs, seconds = side.run(inputs)
+        outputs, seconds = side.run(inputs, timed=True)
         if check:
             self._check(side, pool, inputs, outputs, pool.expected[batch], pool.states[batch])
         assert pool.handover is not None
-        seconds -= min(pool.handover, HANDOVER_SHARE * seconds)
+        seconds -= min(pool.handover, side.worker.space.batching.handover * seconds)
         return seconds / len(inputs), len(inputs) * len(outputs[0]) if check else 0
 
     def _check(
@@ -156,11 +154,13 @@ class Stopwatch:
         look = Look(side, inputs, spare, answer)
         look.clear()
         total, handover = (seconds or pool.seconds) * len(inputs), pool.handover or 0.0
-        total = min(total + handover, total / (1 - HANDOVER_SHARE))  # see `batch`
-        if seconds is None or total < LEAST_HANDOVERS * handover:
+        total = min(total + handover, total / (1 - side.worker.space.batching.handover))  # see `batch`
+        # Of a queue the judge says itself how far it is.
+        if side.worker.lane is not None or seconds is None or total < LEAST_HANDOVERS * handover:
             pace = None
         least = late(len(inputs)) if pace is not None and (pace.doubtful or not pace.late) else 0.0
-        outputs, _ = side.run(inputs, halfway=(random.SystemRandom().uniform(least, 1.0) * total, look.take))
+        halfway = random.SystemRandom().uniform(least, 1.0) * total, look.take
+        outputs, _ = side.run(inputs, halfway=halfway, timed=True)
         expected, state = pool.expected[batch], pool.states[batch]
         if pace is not None:
             pace.note(look, total)
@@ -177,7 +177,7 @@ class Stopwatch:
     def _life(self, side: CandidateSide, pool: Pool, pairs: Pairs, pace: Pace) -> int:
         """One worker's batches: a warm-up, then pairs, until there are enough and its pace is beyond doubt. Returns how
         many outputs were checked."""
-        side.silent = True
+        side.silent, side.waits = True, self.pools.timer.waits
         prepare(side, pool)
         checked = 0
         # The warm-up and one other batch, which the candidate cannot know, are looked into instead of being timed.

@@ -46,6 +46,10 @@ class Language(ABC):
     `census() -> dict` and
     `ablate(on)`; torch and the standard library only, beside the language's own runtime, imported lazily."""
 
+    imports: tuple[str, ...] = ()
+    """Modules that workers need beside torch, imported once for all of them; they must not touch a device, or no worker
+    could use it any more."""
+
     def shared(self) -> Path | None:
         """The folder for what all builds of this machine share, such as precompiled headers; None where nothing is.
 
