@@ -2,7 +2,7 @@
 
     python benchmarks/gpu_timing.py
 
-Kernels compute the same and do so many steps of arithmetic beside it; each pair is judged, with every stage, by one judge.
+Kernels compute the same and do so many steps of arithmetic beside it; one judge judges them all, with every stage.
 """
 
 from __future__ import annotations

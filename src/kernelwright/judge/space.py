@@ -34,11 +34,15 @@ class Batching:
     handover: float
 
 
+class Unfinished(Exception):
+    """Results are still being written when they are read."""
+
+
 class Space(ABC):
     """Life cycle: made with its worker; told with `learn` what each answer says of memory; closed with the worker.
 
-    All but `learn` and `close` raise `BadAddress` where an address is not the worker's, `Gone` where it has ended, and
-    `Forbidden` where the machine does not let us.
+    All but `learn`, `aim` and `close` raise `BadAddress` where an address is not the worker's, `Gone` where it has
+    ended, and `Forbidden` where the machine does not let us.
     """
 
     batching: Batching
@@ -65,12 +69,16 @@ class Space(ABC):
         them is looked at, nobody knows which."""
 
     @abstractmethod
-    def freeze(self, spans: Sequence[tuple[int, int]]) -> float:
-        """From now on until the next time `read` says what these spans (address, bytes) hold at this moment, whatever
-        is written there by something that goes on although the worker is stopped.
+    def aim(self, spans: Sequence[tuple[int, int]]) -> None:
+        """Gets ready to `freeze` these spans (address, bytes); lets go of what was frozen before."""
 
-        Returns:
-            The seconds for which it was held up by what had not finished, which are the candidate's.
+    @abstractmethod
+    def freeze(self) -> None:
+        """From now on `read` says what the spans hold at this moment, whatever is written there by something that goes
+        on although the worker is stopped.
+
+        Raises:
+            Unfinished: something is writing there at this moment.
         """
 
     @abstractmethod
@@ -105,9 +113,11 @@ class HostSpace(Space):
         """See `Space.equal`."""
         return memory.equal(self._pid, pointer, data, share)
 
-    def freeze(self, spans: Sequence[tuple[int, int]]) -> float:  # noqa: ARG002 - nothing moves
+    def aim(self, spans: Sequence[tuple[int, int]]) -> None:
+        """See `Space.aim`."""
+
+    def freeze(self) -> None:
         """See `Space.freeze`."""
-        return 0.0
 
     def close(self) -> None:
         """See `Space.close`."""

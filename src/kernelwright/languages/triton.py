@@ -14,8 +14,8 @@ from kernelwright.errors import MachineError
 from kernelwright.languages.base import BuildProblem, Language, SourceReport
 from kernelwright.languages.source import dotted, read_source
 
-_OURS = re.compile(r"^at (\d+):\d+:\n((?:.*\n)*?)\s*\^\n?(.*)", re.MULTILINE)
-"""How Triton shows where a kernel cannot be compiled: line of the kernel, the kernel's text up to there, the reason."""
+_SHOWN = re.compile(r"\bat \d+:\d+:\n((?:.*\n)*?)\s*\^\n?(.*)")
+"""How Triton shows where a kernel cannot be compiled: the kernel's text up to there, and the reason."""
 _COMPILERS = ("CompilationError", "CompileTimeAssertionFailure", "UnsupportedLanguageConstruct", "OutOfResources",
               "PTXASError", "InterpreterError", "NoTritonConfigsError")  # fmt: skip
 _KEPT = 4000
@@ -38,13 +38,13 @@ class Triton(Language):
         if not any(name in output for name in _COMPILERS):
             return BuildProblem("")
         said = next((line for line in output.splitlines() if any(name in line for name in _COMPILERS)), "")
-        shown = _OURS.search(output)
+        shown = _SHOWN.search(output)
         if shown is None:
             return BuildProblem(said.strip() or "Triton cannot compile it", output=output[-_KEPT:])
-        text = shown[2].rstrip("\n").splitlines()[-1] if shown[2].strip() else ""
+        text = shown[1].rstrip().splitlines()[-1] if shown[1].strip() else ""
         lines = source.splitlines()
         line = next((number for number, each in enumerate(lines, 1) if text and each.strip() == text.strip()), 0)
-        return BuildProblem(shown[3].strip() or said.strip(), line, text.strip(), output[-_KEPT:])
+        return BuildProblem(shown[2].strip() or said.strip(), line, text.strip(), output[-_KEPT:])
 
     def compiler_key(self) -> str:
         """See `Language.compiler_key`.

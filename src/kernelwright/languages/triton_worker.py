@@ -18,7 +18,13 @@ import torch
 from kernelwright.languages.census import ablate, census, census_start, counted
 from kernelwright.languages.on_import import on_import
 
-__all__ = ["ablate", "census", "census_start", "install", "prepare"]
+__all__ = ["ablate", "census", "census_start", "install", "prepare", "resources"]
+
+NO_GPU = 90
+"""The compute capability that kernels are compiled for where there is no GPU, to say what they would take of one."""
+_compiled: dict[str, Any] = {}
+_interpreted: dict[str, tuple[Any, tuple[Any, ...], dict[str, Any]]] = {}
+"""Kernels by name: as they were compiled, or with the arguments of their first launch."""
 
 
 def prepare(folder: str) -> None:
@@ -31,8 +37,8 @@ def install(build_dir: str, readonly: bool, shared: str = "") -> None:  # noqa: 
     Args:
         build_dir: the candidate's own folder: compiled kernels and what autotuning has chosen go there, and are found
             there; the sandbox sees to it that only a first run writes.
-        readonly: no matter here: what was not compiled in the first run cannot be compiled later, since no program can
-            be started then.
+        readonly: whether this is not the first run; what was not compiled then cannot be compiled later, since no
+            program can be started any more.
         shared: no matter here.
     """
     os.environ["TRITON_CACHE_DIR"] = build_dir
@@ -45,7 +51,20 @@ def install(build_dir: str, readonly: bool, shared: str = "") -> None:  # noqa: 
     else:
         os.environ["TRITON_INTERPRET"] = "1"
     on_import("triton.compiler.compiler", _count_compiled)
-    on_import("triton.runtime.interpreter", _count_interpreted)
+    on_import("triton.runtime.interpreter", functools.partial(_count_interpreted, readonly))
+
+
+def resources() -> dict[str, dict[str, int]]:
+    """What one block of each kernel takes of the device, by name; where there is none, of an H100. Call in a first
+    run, after the kernels have been launched."""
+    if not _compiled and not _interpreted:
+        return {}
+    from kernelwright.languages import triton_compile
+
+    found = {name: triton_compile.resources(kernel) for name, kernel in _compiled.items()}
+    for name, (function, args, kwargs) in _interpreted.items():
+        found[name] = triton_compile.resources(triton_compile.compile_for(NO_GPU, function, args, kwargs))
+    return found
 
 
 def _folder_of(library: str) -> str:
@@ -82,12 +101,13 @@ def _count_compiled(compiler: Any) -> None:
         launch = kernel.__dict__.get("_counted")
         if launch is None:
             launch = kernel.__dict__["_counted"] = counted(lambda _: kernel.name, run(kernel))
+            _compiled[kernel.name] = kernel
         return launch
 
     kernel_type.run = property(counted_run)
 
 
-def _count_interpreted(interpreter: Any) -> None:
+def _count_interpreted(readonly: bool, interpreter: Any) -> None:
     kernel_type = interpreter.InterpretedFunction
     run = kernel_type.run
 
@@ -96,6 +116,8 @@ def _count_interpreted(interpreter: Any) -> None:
         if launch is None:
             own = functools.partial(run, kernel)
             launch = kernel.__dict__["_counted"] = counted(lambda _: kernel.fn.__name__, own)
+            if not readonly:
+                _interpreted[kernel.fn.__name__] = kernel.fn, args, kwargs
         return launch(*args, grid=grid, warmup=warmup, **kwargs)
 
     kernel_type.run = counted_run

@@ -107,10 +107,14 @@ class Driver:
         self._call("cuCtxSynchronize")
 
     def open(self, handle: bytes) -> int:
-        """Where another process's memory is seen in this one."""
+        """Where another process's memory is seen in this one. Whatever fails is the handle's fault: it may be
+        anything."""
         pointer, given = _Pointer(), _Handle()
         ctypes.memmove(ctypes.byref(given), handle, HANDLE_BYTES)
-        self._call("cuIpcOpenMemHandle_v2", ctypes.byref(pointer), given, _LAZY_PEER_ACCESS)
+        try:
+            self._call("cuIpcOpenMemHandle_v2", ctypes.byref(pointer), given, _LAZY_PEER_ACCESS)
+        except MachineError as error:
+            raise Refused(str(error)) from error
         return pointer.value
 
     def close(self, pointer: int) -> None:

@@ -1,16 +1,14 @@
 """A worker's memory on a CUDA device.
 
 The worker says where its allocations are and hands out CUDA's handles for them; the judge opens these and copies. A
-stopped process does not stop what it has queued on the device, so results are judged by a copy that the judge makes at
-once, on its clock: what has not been written by then is wrong.
+stopped process does not stop what it has queued on the device, so results are judged by a copy that the judge makes as
+soon as they are said to be there: what has not been written by then is wrong, and what is being written then is fraud.
 """
 
 from __future__ import annotations
 
 import bisect
-import ctypes
 import secrets
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -20,12 +18,15 @@ import numpy as np
 
 from kernelwright.errors import MachineError
 from kernelwright.judge.device.driver import HANDLE_BYTES, Refused, driver
+from kernelwright.judge.device.own_memory import Staging, uploads
 from kernelwright.judge.memory import BadAddress, Bytes
-from kernelwright.judge.space import Batching, Space
+from kernelwright.judge.space import Batching, Space, Unfinished
 
 _PIECE = 4 << 20
 _AT_LEAST = 16
 """So many pieces are looked at even where a share of all would be less."""
+_PEEKS, _PEEK_BYTES = 2, 64
+"""Places that are looked at first of all, beside one in the last result; more would take longer than a short kernel."""
 _ALIGNED = 512
 _LARGEST = 1 << 40
 
@@ -41,52 +42,25 @@ class _Segment:
 
 @dataclass(frozen=True)
 class _Frozen:
-    """A span that was copied: the worker's address, and where the copy is in the staging memory."""
+    """A span that is copied: the worker's address, and where the copy is in the staging memory."""
 
     pointer: int
     size: int
     offset: int
 
+    @property
+    def end(self) -> int:
+        """The address after it."""
+        return self.pointer + self.size
 
-class _Staging:
-    """The judge's own copy of results: memory on the device, and the same on the host, which is filled when asked for.
 
-    Life cycle: `reserve`, `copy`, `host`, as often as needed; `free` at the end.
-    """
+@dataclass(frozen=True)
+class _Peek:
+    """A few bytes that are read at once: where they are seen here, where their copy is in the staging memory."""
 
-    def __init__(self) -> None:
-        self._driver = driver()
-        self._size, self._device, self._spare, self._host = 0, 0, 0, 0
-        self._filled = False
-
-    def reserve(self, size: int) -> None:
-        """Makes room; what was there is gone."""
-        if size > self._size:
-            self.free()
-            self._device, self._spare = self._driver.allocate(size), self._driver.allocate(size)
-            self._host = self._driver.allocate_host(size)
-            self._size = size
-        self._filled = False
-
-    def copy(self, spans: Sequence[tuple[int, int, int]], *, spare: bool = False) -> None:
-        """Copies (offset, address here, bytes), or does the same with memory that nobody reads."""
-        base = self._spare if spare else self._device
-        self._driver.copy([(base + offset, source, size) for offset, source, size in spans])
-
-    def host(self, size: int) -> Bytes:
-        """The first `size` bytes."""
-        if not self._filled:
-            self._driver.to_host(self._host, self._device, size)
-            self._filled = True
-        return np.ctypeslib.as_array((ctypes.c_uint8 * size).from_address(self._host))
-
-    def free(self) -> None:
-        """Gives the memory back; may be called again."""
-        if self._size:
-            self._size = 0
-            self._driver.free(self._device)
-            self._driver.free(self._spare)
-            self._driver.free_host(self._host)
+    here: int
+    offset: int
+    seen: Bytes
 
 
 class DeviceSpace(Space):
@@ -98,15 +72,18 @@ class DeviceSpace(Space):
         self._driver = driver()
         self._segments: list[_Segment] = []
         self._handles: dict[bytes, int] = {}
-        self._staging = _Staging()
+        self._staging = Staging.take()
+        self._closed = False
+        self._aimed: list[tuple[_Frozen, int]] = []
+        self._peeks: list[_Peek] = []
         self._frozen: list[_Frozen] = []
-        self._frozen_bytes = 0
+        self._bytes = 0
 
     def learn(self, news: Any) -> None:
         """See `Space.learn`: a list of [address, bytes, handle as hexadecimal digits]. What makes no sense is not
         believed: addresses in it will lead nowhere."""
         for entry in news if isinstance(news, list) else ():
-            with suppress(TypeError, ValueError, Refused):
+            with suppress(LookupError, OverflowError, TypeError, ValueError, Refused):
                 base, size, handle = int(entry[0]), int(entry[1]), bytes.fromhex(entry[2])
                 if not 0 < size <= _LARGEST or base <= 0 or len(handle) != HANDLE_BYTES:
                     continue
@@ -131,7 +108,7 @@ class DeviceSpace(Space):
         with self._trusting():
             for pointer, row in zip(pointers, rows, strict=True):
                 if row.nbytes:
-                    self._driver.to_device(self._here(pointer, row.nbytes), row.ctypes.data, row.nbytes)
+                    uploads().write(self._here(pointer, row.nbytes), row)
 
     def fill(self, pointer: int, size: int, byte: int) -> None:
         """See `Space.fill`."""
@@ -154,36 +131,53 @@ class DeviceSpace(Space):
                 return False
         return True
 
-    def freeze(self, spans: Sequence[tuple[int, int]]) -> float:
-        """See `Space.freeze`.
-
-        Copying is done twice, the second time into memory that nobody reads: what the first takes longer is what it had
-        to wait for. Spans that are not the worker's are left out; whoever reads them is told.
-        """
-        began = time.perf_counter()
-        self._frozen, copies, offset = [], [], 0
+    def aim(self, spans: Sequence[tuple[int, int]]) -> None:
+        """See `Space.aim`. Spans that are not the worker's are left out; whoever reads them is told."""
+        self._frozen, self._aimed, offset = [], [], 0
         for pointer, size in _merged(spans):
             with suppress(BadAddress):
-                copies.append((offset, self._here(pointer, size), size))
-                self._frozen.append(_Frozen(pointer, size, offset))
+                self._aimed.append((_Frozen(pointer, size, offset), self._here(pointer, size)))
                 offset += -(-size // _ALIGNED) * _ALIGNED
-        self._frozen_bytes = offset
-        if not copies:
-            return 0.0
+        self._bytes = offset
         self._staging.reserve(offset)
+        last = spans[-1][0] if spans else 0
+        self._peeks = [self._peek(span, here) for span, here in self._aimed if span.pointer <= last < span.end]
+        self._peeks += [self._peek(*secrets.choice(self._aimed)) for _ in range(_PEEKS if self._aimed else 0)]
+
+    def freeze(self) -> None:
+        """See `Space.freeze`.
+
+        A few bytes in places that nobody knows, among them some of the last result, are read at once, which takes a few
+        microseconds; what is copied then must be the same.
+        """
         with self._trusting():
-            self._staging.copy(copies)
-            copied = time.perf_counter()
-            self._staging.copy(copies, spare=True)
-        return max(0.0, copied - began - (time.perf_counter() - copied))
+            for peek in self._peeks:
+                self._driver.to_host(peek.seen.ctypes.data, peek.here, peek.seen.size)
+            copies = [(self._staging.device + span.offset, here, span.size) for span, here in self._aimed]
+            self._driver.copy(copies)
+            for peek in self._peeks:
+                kept = np.empty_like(peek.seen)
+                self._driver.to_host(kept.ctypes.data, self._staging.device + peek.offset, kept.size)
+                if not np.array_equal(kept, peek.seen):
+                    raise Unfinished
+        self._frozen = [span for span, _ in self._aimed]
+
+    @staticmethod
+    def _peek(span: _Frozen, here: int) -> _Peek:
+        """A place in a span."""
+        size = min(span.size, _PEEK_BYTES)
+        at = secrets.randbelow(span.size - size + 1)
+        return _Peek(here + at, span.offset + at, np.empty(size, np.uint8))
 
     def close(self) -> None:
         """See `Space.close`."""
         with suppress(Refused, MachineError):
             for pointer in self._handles.values():
                 self._driver.close(pointer)
-            self._staging.free()
-        self._handles, self._segments, self._frozen = {}, [], []
+        if not self._closed:
+            self._staging.put_back()
+        self._closed = True
+        self._handles, self._segments, self._aimed, self._frozen = {}, [], [], []
 
     def _here(self, pointer: int, size: int) -> int:
         """Where the judge sees an address of the worker's. Raises `BadAddress`."""
@@ -204,7 +198,7 @@ class DeviceSpace(Space):
         if inside + size > span.size:
             return None
         with self._trusting():
-            copied = self._staging.host(self._frozen_bytes)
+            copied = self._staging.host(self._bytes)
         return copied[span.offset + inside : span.offset + inside + size]
 
     @contextmanager
