@@ -1,6 +1,6 @@
 # task: softmax
 # cheat: finds the worker and has it answer before the device is done, with eight times the work
-# expect: no_advantage, wrong_values, tampering, non_finite
+# expect: no_advantage, wrong_values, tampering, non_finite, crashed
 import gc
 
 import torch
