@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from kernelwright import registry
-from kernelwright.errors import TaskError
+from kernelwright.errors import TaskError, UsageError
 from kernelwright.home import home
 from kernelwright.judge import builds, stages
 from kernelwright.judge.background import Background, in_thread
@@ -66,6 +66,7 @@ class Judge:
         seed: for runs that must be repeatable; by default inputs are unpredictable.
 
     Raises:
+        UsageError: the language is none for the target.
         TaskError: on entering, when the task does not load or cannot be described.
         MachineError: on entering, when the sandbox does not start.
     """
@@ -74,6 +75,8 @@ class Judge:
         self.task, self.target = task, target
         self.info: TaskInfo
         self._language: Language = registry.load("languages", language)()
+        if target.device_files and not self._language.on_gpus:
+            raise UsageError(f"candidates in {language} do not run on {target.name}", remedy="add --language triton")
         self._seeds = new_seeds(seed)
         self._zygote = Zygote()
         self._compile_cache = home() / "builds" / "torch-compile"

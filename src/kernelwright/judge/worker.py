@@ -315,11 +315,11 @@ class Subject:
         self.device.close_turnstiles()
         with torch.no_grad():
             for index, slot in enumerate(self.slots[:count]):
-                self.device.enter(index + 1)
+                self.device.enter(wire.FIRST_CALL + index)
                 if not idle:
                     self.outputs.append(output := self._model()(*slot))
                     _note(self.progress, index, output)
-                self.device.leave(index + 1)
+                self.device.leave(wire.FIRST_CALL + index)
         reply = {"outputs": describe_calls(self.outputs, self.device.name)}
         return {**reply, "state": _state(self.model)} if state else reply
 

@@ -43,11 +43,11 @@ class Host:
         """Before a batch is queued: nothing of it runs until the judge says so."""
         raise NotImplementedError("the host has no queue")
 
-    def enter(self, call: int) -> None:
-        """Queues the wait before a call, counted from 1."""
+    def enter(self, number: int) -> None:
+        """Queues the wait for a turnstile."""
 
-    def leave(self, call: int) -> None:
-        """Queues the note that everything up to the end of a call has run."""
+    def leave(self, number: int) -> None:
+        """Queues the note that everything up to the end of a turnstile's call has run."""
 
     def place(self, model: torch.nn.Module) -> torch.nn.Module:
         """A model with everything that it holds on the device."""

@@ -47,6 +47,8 @@ class Language(ABC):
     `census() -> dict` and `ablate(on)`; torch and the standard library only, beside the language's own runtime,
     imported lazily."""
 
+    on_gpus: bool = False
+    """Whether its kernels take tensors that are on a GPU."""
     imports: tuple[str, ...] = ()
     """Modules that workers need beside torch, imported once for all of them; they must not touch a device, or no worker
     could use it any more."""

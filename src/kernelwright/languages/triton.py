@@ -27,6 +27,7 @@ class Triton(Language):
 
     name = "triton"
     worker_module = "kernelwright.languages.triton_worker"
+    on_gpus = True
     imports = ("triton",)
 
     def inspect(self, source: str) -> SourceReport:
