@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -137,9 +138,11 @@ class Runner:
         )
         self._warm |= calls != 0
         outputs = self._returned(reply, count)
-        self._aim(outputs)
+        there = time.perf_counter()
+        self.worker.space.aim(self._results(outputs))
         self._freeze()
-        return outputs, seconds
+        # Stopped or not, on a device it may still be at work until the results have been kept.
+        return outputs, seconds + (time.perf_counter() - there if timed and self.worker.lane is not None else 0.0)
 
     def _queued(
         self, lane: Lane, inputs: list[Inputs], calls: int | None, halfway: tuple[float, Callable[..., None]] | None
@@ -168,7 +171,7 @@ class Runner:
         if halfway is not None and count > 1:
             passed = 1 + secrets.randbelow(count - 1)
             halfway[1](self._let(lane, passed), passed)
-        self._aim(outputs)
+        self.worker.space.aim(self._results(outputs))
         seconds = self._let(lane, count)
         self._freeze()
         return outputs, seconds
@@ -190,14 +193,12 @@ class Runner:
         self.left = state_in(reply) if self.reference.changed else []
         return outputs
 
-    def _aim(self, outputs: list[list[dict[str, Any]]]) -> None:
-        """Gets ready to keep what is in results."""
-        spans = []
+    def _results(self, outputs: list[list[dict[str, Any]]]) -> Iterator[tuple[int, int]]:
+        """Address and bytes of what a run has left, the last call's outputs last."""
         for leaf in (*self.left, *(leaf for call in outputs for leaf in call)):
             with suppress(BadTensor):  # whoever compares it will tell
                 claim = Claim.parse(leaf)
-                spans.append((claim.pointer, claim.span_bytes))
-        self.worker.space.aim(spans)
+                yield claim.pointer, claim.span_bytes
 
     def _freeze(self) -> None:
         """Keeps what is in results at this moment. Raises `Rejection`."""

@@ -7,7 +7,7 @@ worker is stopped.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,8 +69,8 @@ class Space(ABC):
         them is looked at, nobody knows which."""
 
     @abstractmethod
-    def aim(self, spans: Sequence[tuple[int, int]]) -> None:
-        """Gets ready to `freeze` these spans (address, bytes); lets go of what was frozen before."""
+    def aim(self, results: Iterable[tuple[int, int]]) -> None:
+        """Gets ready to `freeze` results, spans of memory (address, bytes); lets go of what was frozen before."""
 
     @abstractmethod
     def freeze(self) -> None:
@@ -113,7 +113,7 @@ class HostSpace(Space):
         """See `Space.equal`."""
         return memory.equal(self._pid, pointer, data, share)
 
-    def aim(self, spans: Sequence[tuple[int, int]]) -> None:
+    def aim(self, results: Iterable[tuple[int, int]]) -> None:
         """See `Space.aim`."""
 
     def freeze(self) -> None:

@@ -58,11 +58,13 @@ class Stopwatch:
         self.pools.calibrate(pool)
         brief = brief and case.name == self.pools.reference.info.tune_case.name
         pairs, pace = Pairs(GLANCE if brief else SECONDS), Pace()
-        checked, stopped = 0, False
+        checked, stopped, waits = 0, False, self.pools.timer.waits
         while not stopped and (not pairs.enough or pace.doubtful):
             side = fresh()
+            side.waits = waits
             try:
                 checked += self._life(side, pool, pairs, pace)
+                waits = side.waits
             finally:
                 side.worker.close()
             pace.check()
@@ -107,7 +109,8 @@ class Stopwatch:
         if check:
             self._check(side, pool, inputs, outputs, pool.expected[batch], pool.states[batch])
         assert pool.handover is not None
-        seconds -= min(pool.handover, side.worker.space.batching.handover * seconds)
+        if side.waits == self.pools.timer.waits:  # else it is handed its batches in another way
+            seconds -= min(pool.handover, side.worker.space.batching.handover * seconds)
         return seconds / len(inputs), len(inputs) * len(outputs[0]) if check else 0
 
     def _check(
@@ -177,7 +180,7 @@ class Stopwatch:
     def _life(self, side: CandidateSide, pool: Pool, pairs: Pairs, pace: Pace) -> int:
         """One worker's batches: a warm-up, then pairs, until there are enough and its pace is beyond doubt. Returns how
         many outputs were checked."""
-        side.silent, side.waits = True, self.pools.timer.waits
+        side.silent = True
         prepare(side, pool)
         checked = 0
         # The warm-up and one other batch, which the candidate cannot know, are looked into instead of being timed.

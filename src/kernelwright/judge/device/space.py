@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import bisect
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -131,9 +131,10 @@ class DeviceSpace(Space):
                 return False
         return True
 
-    def aim(self, spans: Sequence[tuple[int, int]]) -> None:
+    def aim(self, results: Iterable[tuple[int, int]]) -> None:
         """See `Space.aim`. Spans that are not the worker's are left out; whoever reads them is told."""
         self._frozen, self._aimed, offset = [], [], 0
+        spans = list(results)
         for pointer, size in _merged(spans):
             with suppress(BadAddress):
                 self._aimed.append((_Frozen(pointer, size, offset), self._here(pointer, size)))
