@@ -21,7 +21,8 @@ from kernelwright.judge import native, sandbox, wire
 from kernelwright.judge.process import STOP_TIMEOUT, Worker
 from kernelwright.judge.warden import Allowance, Warden
 
-PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "CXX", "CC", "LD_LIBRARY_PATH")
+PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "CXX", "CC", "LD_LIBRARY_PATH",
+             "CUDA_VISIBLE_DEVICES")  # fmt: skip
 _START_TIMEOUT = 120.0
 
 

@@ -125,15 +125,15 @@ class Cuda(Host):
         """See `Host.leave`."""
         self._check(self._library.cuStreamWriteValue32_v2(None, self._passed, number, 0))
 
-    def mark(self) -> torch.cuda.Event:
-        """A moment on the device."""
+    def mark(self) -> Any:
+        """See `Host.mark`: a moment on the device."""
         event = torch.cuda.Event(enable_timing=True)
         event.record()
         return event
 
-    def between(self, begin: torch.cuda.Event, end: torch.cuda.Event) -> float:
+    def between(self, begin: Any, end: Any) -> float:
         """See `Host.between`; both must have passed."""
-        return 1e-3 * begin.elapsed_time(end)
+        return 1e-3 * float(begin.elapsed_time(end))
 
     def keep_busy(self) -> None:
         """See `Host.keep_busy`."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import time
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -14,8 +13,6 @@ class Host:
     """Life cycle: made once in a worker; the first thing that a worker on a device does is to exchange it."""
 
     name = "cpu"
-    mark: Callable[[], Any] = staticmethod(time.perf_counter)
-    """A moment, for the census."""
 
     def facts(self) -> dict[str, Any]:
         """What the judge must know of it."""
@@ -27,6 +24,10 @@ class Host:
 
     def settle(self) -> None:
         """Waits until everything that was started has been done."""
+
+    def mark(self) -> Any:
+        """A moment, for the census."""
+        return time.perf_counter()
 
     def between(self, begin: Any, end: Any) -> float:
         """Seconds between two moments."""

@@ -57,8 +57,11 @@ class Target(ABC):
     name: str
     shares_cores: bool
     """Whether builds run on the device itself, so that they must be paused while something is timed."""
-    device_files: tuple[str, ...] = ()
-    """The files through which the device is reached; tensors then lie in its own memory. None for the CPU."""
+
+    @property
+    def device_files(self) -> tuple[str, ...]:
+        """The files through which the device is reached; tensors then lie in its own memory. None for the CPU."""
+        return ()
 
     @abstractmethod
     def info(self) -> TargetInfo:

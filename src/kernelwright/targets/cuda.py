@@ -28,8 +28,8 @@ class Cuda(MeasuredTarget):
     name = "cuda"
     shares_cores = True
 
-    @cached_property
-    def device_files(self) -> tuple[str, ...]:  # type: ignore[override]
+    @property
+    def device_files(self) -> tuple[str, ...]:
         """See `Target.device_files`."""
         return device_files()
 
