@@ -4,8 +4,6 @@
 from __future__ import annotations
 
 import bisect
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -13,19 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from kernelwright.judge import memory, numerics, tensors
+from kernelwright.judge import numerics, tensors
 from kernelwright.judge.answer import Answer, Expected, Inputs
-from kernelwright.judge.comparing import check_form, compare_output, is_list_of_objects, spelt_out
-from kernelwright.judge.memory import BadAddress, Forbidden, Gone
-from kernelwright.judge.process import Worker
-from kernelwright.judge.reference import ReferenceSide
-from kernelwright.judge.rejection import Rejection, WorkerFailure, rejection
+from kernelwright.judge.comparing import check_form, compare_output
+from kernelwright.judge.rejection import Rejection
+from kernelwright.judge.runner import Runner, address, state_in
 from kernelwright.judge.tensors import BadTensor, Claim
 from kernelwright.tasks import CaseInfo
 
 LOAD_TIMEOUT = 60.0
-CALL_TIMEOUT, SLOWER = 20.0, 100.0
-"""Seconds for a request to a candidate, and how many times as slow as the reference it may be beyond them."""
 SAMPLE = 0.125
 """Share of large inputs that is looked at for changes after all calls but a few, which are looked at whole."""
 POISON = 0xAD
@@ -42,67 +36,17 @@ class Build:
     shared: Path | None
 
 
-@dataclass(frozen=True)
-class Slots:
-    """Room for inputs in a worker: what each argument is, where each tensor of each set lies, and where the worker
-    notes how far it is."""
-
-    arguments: tuple[dict[str, Any], ...]
-    pointers: tuple[tuple[int | None, ...], ...]
-    progress: int
-
-
 @dataclass
-class CandidateSide:
+class CandidateSide(Runner):
     """One candidate's worker. Life cycle: made with a fresh worker, `load`, `ready` for a case, then `bind` and
     `run`."""
 
-    worker: Worker
-    reference: ReferenceSide
-    call_timeout: float = CALL_TIMEOUT
-    loading: bool = field(default=True, init=False)
-    silent: bool = field(default=False, init=False)
-    """Whether what it says may not be passed on, since it sees inputs that are used again for others."""
-    slots: Slots | None = field(default=None, init=False)
-    holds: Inputs | None = field(default=None, init=False)
-    """The inputs in its only slot, as last revealed."""
     spoilt: bool = field(default=False, init=False)
     """A result that was overwritten after it had been read was one of its parameters or buffers."""
     state: tuple[Claim, ...] = field(default=(), init=False)
     hooked: bool = field(default=False, init=False)
     """Its model says that loading a state dict does more than copying."""
-    left: list[dict[str, Any]] = field(default_factory=list, init=False)
-    """The state as the last run left it, where forward changes state."""
     _read: list[Claim] = field(default_factory=list, init=False)
-
-    def call(self, op: str, timeout: float, **arguments: Any) -> dict[str, Any]:
-        """Asks the worker. Raises `Rejection`."""
-        return self.timed_call(op, timeout, **arguments)[0]
-
-    def timed_call(self, op: str, timeout: float, **arguments: Any) -> tuple[dict[str, Any], float]:
-        """As `call`, with the seconds it took; `halfway` as for `Worker.timed_call`. Raises `Rejection`."""
-        output = ""
-        try:
-            return self.worker.timed_call(op, timeout, **arguments)
-        except WorkerFailure as error:
-            output = self.worker.output()
-            raise rejection(error, output, loading=self.loading, silent=self.silent) from error
-
-    @contextmanager
-    def trusting(self, what: str) -> Iterator[None]:
-        """Around everything that is done with an address or a description of the worker's: `what` they are of.
-
-        Raises:
-            Rejection: they are false, or nobody may read its memory; it has ended.
-        """
-        try:
-            yield
-        except (BadTensor, BadAddress) as error:
-            raise Rejection("tampering", f"{what} cannot be where its process says: {error}") from error
-        except Forbidden as error:
-            raise Rejection("tampering", "its process keeps the judge from reading its memory") from error
-        except Gone as error:
-            raise Rejection("crashed", "its process ended between two calls") from error
 
     def load(self, source: str, build: Build, *, readonly: bool, timeout: float = LOAD_TIMEOUT) -> None:
         """Executes the candidate's module in the worker."""
@@ -118,7 +62,7 @@ class CandidateSide:
         info = self.reference.info
         reply = self.call("construct", timeout, seed=0, init_inputs=info.init_inputs, dtype=case.dtype)
         self.hooked = reply.get("hooks") is True
-        return _state(reply)
+        return state_in(reply)
 
     def ready(self, case: CaseInfo) -> list[str]:
         """Makes the model for a case with the reference's parameters; returns the names of those that found no
@@ -127,7 +71,7 @@ class CandidateSide:
 
     def restore(self, case: CaseInfo) -> None:
         """Puts the reference's parameters and buffers back after forward has changed some."""
-        self.give_state(case, _state(self.call("state", LOAD_TIMEOUT)))
+        self.give_state(case, state_in(self.call("state", LOAD_TIMEOUT)))
 
     def give_state(self, case: CaseInfo, entries: list[dict[str, Any]]) -> list[str]:
         """Writes the reference's parameters and buffers into the candidate's: by name, else by order and shape.
@@ -154,7 +98,7 @@ class CandidateSide:
             if source.elements:
                 data = np.ascontiguousarray(self.reference.read(source))
                 with self.trusting("its copies of parameters"):
-                    tensors.fill(self.worker, [_address(pointer)], [data.reshape(-1).view(np.uint8)])
+                    tensors.fill(self.worker, [address(pointer)], [data.reshape(-1).view(np.uint8)])
         self.call("load_state", LOAD_TIMEOUT)
 
     def _match(self, theirs: list[dict[str, Any]], entries: list[dict[str, Any]]) -> list[str]:
@@ -190,53 +134,6 @@ class CandidateSide:
             raise Rejection("wrong_dtype", f"its parameters cannot hold the reference's: {error}") from error
         with self.trusting("a parameter"):
             tensors.fill(self.worker, [target.pointer], [row])
-
-    def bind(self, like: Inputs, count: int = 1) -> Slots:
-        """Makes room in the worker for `count` sets of inputs like these."""
-        if self.slots is None or self.slots.arguments != like.arguments or len(self.slots.pointers) != count:
-            reply = self.call("slots", self.call_timeout, arguments=list(like.arguments), count=count)
-            self.slots = Slots(like.arguments, self._pointers(reply, like, count), _address(reply.get("progress")))
-            self.holds = None
-        return self.slots
-
-    def reveal(self, inputs: list[Inputs], start: int = 0) -> None:
-        """Writes sets of inputs into the slots of the stopped worker, the last moment before it may use them; those
-        before `start` are left alone."""
-        assert self.slots is not None
-        self.holds = inputs[0] if len(self.slots.pointers) == len(inputs) == 1 else None
-        slots, sets = self.slots.pointers[start : len(inputs)], inputs[start:]
-        for index, item in enumerate(sets[0].data if sets else ()):
-            if item is not None and item.size:
-                rows = [data for one in sets if (data := one.data[index]) is not None]
-                with self.trusting(f"argument {index}"):
-                    tensors.fill(self.worker, [slot[index] or 0 for slot in slots], rows)
-
-    def run(
-        self,
-        inputs: list[Inputs],
-        *,
-        calls: int | None = None,
-        halfway: tuple[float, Callable[[float], None]] | None = None,
-        apart: bool = True,
-    ) -> tuple[list[list[dict[str, Any]]], float]:
-        """Reveals sets of inputs and runs forward on each, or on the first `calls` slots; the outputs as the worker
-        describes them, a list a call, and the judge's seconds. `halfway`, `apart`: see `Worker.timed_call`."""
-        self.loading = False
-        changes, count = bool(self.reference.changed), len(inputs) if calls is None else calls
-        reply, seconds = self.timed_call(
-            "go",
-            self.call_timeout,
-            ready=lambda: self.reveal(inputs),
-            halfway=halfway,
-            apart=apart,
-            count=count,
-            state=changes,
-        )
-        outputs = spelt_out(reply.get("outputs"))
-        if outputs is None or len(outputs) != count:
-            raise Rejection("tampering", "its process broke the protocol: not one list of outputs a call")
-        self.left = _state(reply) if changes else []
-        return outputs, seconds
 
     def compare(
         self, outputs: list[list[dict[str, Any]]], expected: tuple[Expected, ...]
@@ -284,7 +181,7 @@ class CandidateSide:
         """Overwrites the results that `compare` has read, and nothing else that the worker may call a result."""
         for claim in self._read:
             with self.trusting("an output"):
-                memory.fill(self.worker.pid, claim.pointer, claim.span_bytes, POISON)
+                self.worker.space.fill(claim.pointer, claim.span_bytes, POISON)
             self.spoilt |= any(_overlap(claim, held) for held in self.state)
         self._read = []
 
@@ -296,7 +193,7 @@ class CandidateSide:
             if item is None or not item.size or position in answer.mutated_inputs:
                 continue
             with self.trusting(f"argument {position}"):
-                same = memory.equal(self.worker.pid, pointer or 0, item, share)
+                same = self.worker.space.equal(pointer or 0, item, share)
             if not same:
                 raise Rejection(
                     "mutates_inputs",
@@ -346,35 +243,6 @@ class CandidateSide:
                         f"buffer {name} is {claim.dtype}{list(claim.shape)}, not {want.dtype}{list(want.shape)}",
                     )
                 compare_output(tensors.fetcher(self.worker, [claim]), want, f"buffer {name} after forward")
-
-    @staticmethod
-    def _pointers(reply: dict[str, Any], like: Inputs, count: int) -> tuple[tuple[int | None, ...], ...]:
-        pointers = reply.get("pointers")
-        try:
-            if (
-                isinstance(pointers, list)
-                and len(pointers) == count
-                and all(len(slot) == len(like.data) for slot in pointers)
-            ):
-                return tuple(tuple(None if item is None else _address(item) for item in slot) for slot in pointers)
-        except (TypeError, ValueError, OverflowError):
-            pass
-        raise Rejection("tampering", "its process broke the protocol: not one address an input")
-
-
-def _address(value: Any) -> int:
-    """An address from a reply. Raises `Rejection`."""
-    if not isinstance(value, int) or not 0 <= value < 1 << 64:
-        raise Rejection("tampering", f"its process broke the protocol: {str(value)[:40]!r} is no address")
-    return value
-
-
-def _state(reply: dict[str, Any]) -> list[dict[str, Any]]:
-    """The parameters and buffers in a reply. Raises `Rejection`."""
-    entries = reply.get("state")
-    if not is_list_of_objects(entries) or not all(isinstance(entry.get("name"), str) for entry in entries or ()):
-        raise Rejection("tampering", "its process broke the protocol: no list of parameters and buffers")
-    return list(entries or ())
 
 
 def same_memory(claims: list[Claim]) -> bool:

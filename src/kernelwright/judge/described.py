@@ -28,11 +28,11 @@ def leaves(output: Any) -> list[Any]:
     return [output]
 
 
-def describe_output(leaf: Any) -> dict[str, Any]:
+def describe_output(leaf: Any, device: str = "cpu") -> dict[str, Any]:
     """What an output is and where it lies. A subclass of Tensor may compute when looked at, so only Tensor itself is
     one."""
     if type(leaf) is torch.Tensor or type(leaf) is torch.nn.Parameter:
-        if leaf.layout is not torch.strided or leaf.device.type != "cpu":
+        if leaf.layout is not torch.strided or leaf.device.type != device:
             return {"other": f"tensor on {leaf.device} with layout {leaf.layout}"}
         return describe_tensor(leaf)
     if leaf is None or isinstance(leaf, (bool, int, float, str)):
@@ -40,7 +40,7 @@ def describe_output(leaf: Any) -> dict[str, Any]:
     return {"other": type(leaf).__name__}
 
 
-def describe_calls(outputs: list[Any]) -> list[list[dict[str, Any]] | int]:
+def describe_calls(outputs: list[Any], device: str = "cpu") -> list[list[dict[str, Any]] | int]:
     """What each call returned: a list of its leaves; the address alone of a tensor that is like the first call's, since
     saying more takes as long as a short kernel, and is on its time."""
     found: list[list[dict[str, Any]] | int] = []
@@ -54,7 +54,7 @@ def describe_calls(outputs: list[Any]) -> list[list[dict[str, Any]] | int]:
         ):
             found.append(output.data_ptr())
             continue
-        found.append(told := [describe_output(leaf) for leaf in leaves(output)])
+        found.append(told := [describe_output(leaf, device) for leaf in leaves(output)])
         if len(found) == 1 and type(output) is torch.Tensor and "pointer" in told[0]:
             like = output
     return found

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from kernelwright.judge import numerics
 from kernelwright.judge.answer import Answer
-from kernelwright.judge.candidate import CALL_TIMEOUT, SAMPLE, SLOWER, Build, CandidateSide
+from kernelwright.judge.candidate import SAMPLE, Build, CandidateSide
 from kernelwright.judge.process import Worker
 from kernelwright.judge.reference import ReferenceSide
 from kernelwright.judge.rejection import Rejection
+from kernelwright.judge.runner import CALL_TIMEOUT, SLOWER
 from kernelwright.judge.timing import Stopwatch
 from kernelwright.judge.verdict import STAGES, CaseTiming, ErrorReport, Proof, StageReport, Verdict
 from kernelwright.languages.base import Language

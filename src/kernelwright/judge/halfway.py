@@ -103,9 +103,15 @@ class Look:
         with self.side.trusting("its progress"):
             memory.fill(self.side.worker.pid, self.side.slots.progress, size, 0)
 
-    def take(self, ran: float) -> None:
+    def take(self, ran: float, passed: int | None = None) -> None:
         """Reads what is done after so many seconds, replaces what has not begun and what has been worked on. Raises
-        `Rejection`."""
+        `Rejection`.
+
+        Args:
+            ran: the seconds.
+            passed: the calls that were let through, where the judge decides that; else the worker says which one it is
+                at.
+        """
         assert self.side.slots is not None
         with self.side.trusting("its signals"):
             warned = memory.catches(self.side.worker.pid, signal.SIGCONT)
@@ -113,11 +119,14 @@ class Look:
             raise Rejection("tampering", "it wants to be told when it goes on after it has been stopped")
         progress = self._progress()
         begun, places = int(progress[0]), progress[1:].reshape(len(self.inputs), wire.PLACES)
+        untouched = begun + 1
+        if passed is not None:
+            begun = untouched = passed
         if not 0 <= begun <= len(self.inputs):
             raise Rejection("tampering", f"in the middle of {len(self.inputs)} calls it says that it is at {begun}")
         self._seen = [self._results(row) for row in places[:begun]]
-        self.slots = self.inputs = self.inputs[: begun + 1] + self.spare[begun + 1 :]
-        self.side.reveal(self.inputs, start=begun + 1)
+        self.slots = self.inputs = self.inputs[:untouched] + self.spare[untouched:]
+        self.side.reveal(self.inputs, start=untouched)
         # Results that are allowed to lie in the arguments would be replaced as well.
         if not (self.answer.aliases or self.answer.mutated_inputs):
             self.slots = self.spare[:begun] + self.inputs[begun:]
@@ -135,7 +144,7 @@ class Look:
                     if claim is None:
                         continue
                     # Gaps between the elements of a strided output are anybody's.
-                    same = not claim.contiguous or memory.equal(self.side.worker.pid, pointer, data)
+                    same = not claim.contiguous or self.side.worker.space.equal(pointer, data)
                 if claim.pointer != pointer:
                     raise Rejection("tampering", f"call {index} had returned something else while the batch was run")
                 if not same:
@@ -147,8 +156,9 @@ class Look:
         assert self.side.slots is not None
         count = 1 + wire.PLACES * len(self.inputs)
         with self.side.trusting("its progress"):
-            row = tensors.raw(self.side.worker, Claim((count,), (1,), "int64", self.side.slots.progress))
-        return row.view(np.int64)
+            row = np.empty((1, 8 * count), np.uint8)
+            memory.read(self.side.worker.pid, [self.side.slots.progress], row.nbytes, row)
+        return row[0].view(np.int64)
 
     def _results(self, row: Any) -> list[tuple[int, Bytes]]:
         """Address and bytes of each output of a call that has returned."""

@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from kernelwright import registry
-from kernelwright.errors import TaskError
+from kernelwright.errors import TaskError, UsageError
 from kernelwright.home import home
 from kernelwright.judge import builds, stages
 from kernelwright.judge.background import Background, in_thread
@@ -50,6 +50,8 @@ NICENESS = 10
 READY = "ready"
 """The file that says that a shared folder is complete."""
 GIB = 1 << 30
+DRIVER_BYTES = 32 * GIB
+"""What a device's driver maps for itself in a process."""
 
 
 class Judge:
@@ -64,6 +66,7 @@ class Judge:
         seed: for runs that must be repeatable; by default inputs are unpredictable.
 
     Raises:
+        UsageError: the language is none for the target.
         TaskError: on entering, when the task does not load or cannot be described.
         MachineError: on entering, when the sandbox does not start.
     """
@@ -72,6 +75,8 @@ class Judge:
         self.task, self.target = task, target
         self.info: TaskInfo
         self._language: Language = registry.load("languages", language)()
+        if target.device_files and not self._language.on_gpus:
+            raise UsageError(f"candidates in {language} do not run on {target.name}", remedy="add --language triton")
         self._seeds = new_seeds(seed)
         self._zygote = Zygote()
         self._compile_cache = home() / "builds" / "torch-compile"
@@ -193,10 +198,10 @@ class Judge:
     # --- start ---
 
     def _start(self) -> None:
-        self._zygote.start()
+        self._zygote.start(self.target.device_files)
         self._reference = ReferenceSide(self.task, self._fork_task, self._seeds)
         timer = Reference(self._fork_task(), self._reference, call_timeout=COMPILE_TIMEOUT)
-        self._zygote.import_rest()
+        self._zygote.import_rest(self._language.imports)
         self.info = self._reference.load()
         self._reference.load_into(timer.worker)
         self._stopwatch = Stopwatch(Pools(self._reference, timer))
@@ -217,6 +222,7 @@ class Judge:
                 memory=64 * GIB,
                 file_size=GIB,
                 programs=programs,
+                devices=self.target.device_files,
             )
         )
 
@@ -317,10 +323,11 @@ class Judge:
             writable=(build_dir,) if building else (),
             visible=visible_folders((*(() if building else (build_dir,)), *self._shared_folders)),
             hidden=(str(home()),),
-            memory=4 * GIB + 12 * needed,
+            memory=4 * GIB + 12 * needed + (DRIVER_BYTES if self.target.device_files else 0),
             file_size=GIB if building else 64 << 20,
             programs=building,
             niceness=NICENESS if building else 0,
+            devices=self.target.device_files,
         )
         together = max(confinement.memory, self.target.info().cores * 2 * GIB) if building else confinement.memory
         allowance = Allowance(together, folder=build_dir if building else "")

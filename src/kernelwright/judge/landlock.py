@@ -39,13 +39,16 @@ def protects_files() -> bool:
     return version() >= _TRUNCATE_SINCE
 
 
-def confine(writable: Sequence[str], visible: Sequence[str], hidden: Sequence[str]) -> bool:
+def confine(
+    writable: Sequence[str], visible: Sequence[str], hidden: Sequence[str], devices: Sequence[str] = ()
+) -> bool:
     """Confines this thread and everything it starts; it must have no new privileges by then.
 
     Args:
         writable: folders it may write.
         visible: what it may read although it lies in something hidden.
         hidden: what it may not read; everything else it may.
+        devices: further device files that it may read and write.
 
     Returns:
         Whether it is in force and `protects_files`.
@@ -63,7 +66,7 @@ def confine(writable: Sequence[str], visible: Sequence[str], hidden: Sequence[st
     try:
         for path in (*_readable(frozenset(map(os.path.realpath, hidden))), *visible):
             _allow(ruleset, path, _READ)
-        for path in DEVICES:
+        for path in (*DEVICES, *devices):
             _allow(ruleset, path, (_READ | _WRITE_FILE) & rights)
         for path in writable:
             _allow(ruleset, path, rights)

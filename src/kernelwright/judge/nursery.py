@@ -12,6 +12,7 @@ import sys
 import threading
 import weakref
 from collections import deque
+from collections.abc import Sequence
 from typing import Any
 
 from kernelwright.errors import MachineError
@@ -20,7 +21,8 @@ from kernelwright.judge import native, sandbox, wire
 from kernelwright.judge.process import STOP_TIMEOUT, Worker
 from kernelwright.judge.warden import Allowance, Warden
 
-PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "CXX", "CC", "LD_LIBRARY_PATH")
+PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "CXX", "CC", "LD_LIBRARY_PATH",
+             "CUDA_VISIBLE_DEVICES")  # fmt: skip
 _START_TIMEOUT = 120.0
 
 
@@ -41,15 +43,16 @@ class Zygote:
         self._workers: weakref.WeakSet[Worker] = weakref.WeakSet()
         self.level = sandbox.Level("limits")
 
-    def start(self) -> None:
-        """Starts the process and waits until it has imported torch.
+    def start(self, devices: tuple[str, ...] = ()) -> None:
+        """Starts the process and waits until it has imported torch. Its workers may use these device files, if they
+        are told so each.
 
         Raises:
             MachineError: it does not start, with its last words.
         """
         self._builds.mkdir(parents=True, exist_ok=True)
         allocator = native.library("steady_memory")
-        prefix = sandbox.bubblewrap_prefix((str(self._builds),))
+        prefix = sandbox.bubblewrap_prefix((str(self._builds),), devices)
         self._bubblewrap, self.level = bool(prefix), sandbox.level()
         ours, theirs = socket.socketpair()
         program = f"""if True:
@@ -86,14 +89,14 @@ class Zygote:
         # It must never block on a full pipe.
         threading.Thread(target=deque, args=(process.stderr, 0), daemon=True, name="zygote-stderr").start()
 
-    def import_rest(self) -> None:
+    def import_rest(self, modules: Sequence[str]) -> None:
         """Has it import what workers besides the reference's need; forks that are asked for meanwhile may wait a
         second.
 
         Raises:
             MachineError: it has ended.
         """
-        self._order({"op": "import"})
+        self._order({"op": "import", "modules": list(modules)})
 
     def fork(
         self,

@@ -22,14 +22,8 @@ from kernelwright.judge.rejection import Rejection
 from kernelwright.judge.tensors import Array, BadTensor, Claim
 from kernelwright.tasks import CaseInfo
 
-BATCH_SECONDS = 16e-3
-"""A timed batch lasts at least about this long for the reference: a hundred times what is left of handing over, and of
-beginning with cold caches, when that has been measured and left out."""
 BATCHES = 8
 """Batches of fresh inputs for each life of a worker; the first warms it up."""
-POOL_BYTES = 1 << 29
-"""Memory for the pools of all timed cases."""
-MAX_CALLS = 1024
 CALIBRATION_CALLS = 64
 """Calls in a row by which the reference's time is first measured."""
 HANDOVERS = 8
@@ -101,7 +95,8 @@ class Pools:
         if case.name not in self._pools:
             with self.trusted():
                 new = self._fill(case)
-            while self._pools and new.nbytes + sum(pool.nbytes for pool in self._pools.values()) > POOL_BYTES:
+            most = self.timer.worker.space.batching.bytes
+            while self._pools and new.nbytes + sum(pool.nbytes for pool in self._pools.values()) > most:
                 del self._pools[next(iter(self._pools))]
             self._pools[case.name] = new
         return self._pools[case.name]
@@ -146,10 +141,12 @@ class Pools:
         one = self.reference.inputs(case, worker=worker)
         results = sum(out.exact.nbytes // 2 for out in self.base(case) if out.exact is not None)
         held = one.nbytes + results + 1
-        share = POOL_BYTES // sum(other.role == "tune" for other in self.reference.info.cases)
+        batching = worker.space.batching
+        share = batching.bytes // sum(other.role == "tune" for other in self.reference.info.cases)
         self.timer.ready(case)
         seconds = self._call_seconds(one, max(1, min(CALIBRATION_CALLS, share // held)))
-        calls = max(1, min(math.ceil(BATCH_SECONDS / max(seconds, 1e-7)), MAX_CALLS, share // held // BATCHES))
+        wanted = math.ceil(batching.seconds / max(seconds, 1e-7))
+        calls = max(1, min(wanted, batching.calls, share // held // BATCHES))
         count = max(3, min(BATCHES, share // (held * calls)))
         batches = [list(self.reference.draws(case, calls, worker=worker)) for _ in range(count)]
         if any(_tensors(inputs) != _tensors(one) for batch in batches for inputs in batch):
@@ -174,7 +171,7 @@ class Pools:
         self.timer.bind(one)
         self.timer.reveal([one])
         seconds = self._quickest(1)
-        if seconds > BATCH_SECONDS or most == 1:
+        if seconds > self.timer.worker.space.batching.seconds or most == 1:
             return seconds
         self.timer.bind(one, most)
         self.timer.reveal([one] * most)
@@ -195,8 +192,8 @@ class Pools:
         batches of one call, no more than what one of no calls takes is known."""
         count = len(inputs)
         if count == 1:
-            return self.timer.run(inputs, calls=0)[1]
-        one, all_of_them = (self.timer.run(inputs, calls=calls)[1] for calls in (1, count))
+            return self.timer.run(inputs, calls=0, timed=True)[1]
+        one, all_of_them = (self.timer.run(inputs, calls=calls, timed=True)[1] for calls in (1, count))
         return (count * one - all_of_them) / (count - 1)
 
     def _quickest(self, calls: int) -> float:
@@ -204,7 +201,7 @@ class Pools:
         start = time.monotonic()
         times: list[float] = []
         while len(times) < 5 or (len(times) < 30 and time.monotonic() - start < 0.3):
-            times.append(self.timer.run([], calls=calls)[1])
+            times.append(self.timer.run([], calls=calls, timed=True)[1])
         return min(times)
 
     def base(self, case: CaseInfo) -> tuple[Expected, ...]:

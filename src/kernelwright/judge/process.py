@@ -18,8 +18,11 @@ import numpy as np
 
 from kernelwright.errors import MachineError
 from kernelwright.judge import cores, memory, wire
+from kernelwright.judge.device.lane import Lane
+from kernelwright.judge.device.space import DeviceSpace
 from kernelwright.judge.endings import Ending, WorkerBroken, WorkerGone, WorkerTimeout, accepted
 from kernelwright.judge.exchange import Exchange, exchange
+from kernelwright.judge.space import HostSpace, Space
 
 if TYPE_CHECKING:
     from kernelwright.judge.nursery import Zygote
@@ -51,16 +54,22 @@ class Worker:
         self._why = ""
         self._spent = 0.0
         self.reply_limit = wire.LIMIT
+        self.space: Space
+        self.lane: Lane | None = None
+        """Its queue on a device, where it computes on one."""
         self._free = threading.Event()
         self._free.set()
         self._turn = threading.RLock()
         try:
             self.pid, greeting = self._greeting()
             self._pidfd = os.pidfd_open(self.pid)
+            self.space = HostSpace(self.pid)
             self.stop()
             self._probe(int(greeting["probe"]))
             self._alone = greeting["layers"]["namespaces"] is True
             zygote.note(greeting["layers"])
+            if facts := greeting["device"]:
+                self.space, self.lane = DeviceSpace(), Lane(self.pid, facts["opened"], facts["passed"])
         except (wire.WireError, memory.Gone, OSError) as error:
             words = self.output().strip()
             self.close()
@@ -143,7 +152,9 @@ class Worker:
             body = timed.answer(timeout, self.reply_limit)
             self.stop()
             seconds = timed.seconds() + ran
-        return wire.parse(body), seconds
+        reply = wire.parse(body)
+        self.space.learn(reply.pop("memory", None))
+        return reply, seconds
 
     def stop(self) -> None:
         """Stops every thread of the worker, and returns when they have stopped."""
@@ -232,6 +243,7 @@ class Worker:
             os.close(closing)
             if not self._alone:
                 self._zygote.status(self._token, STOP_TIMEOUT)  # by then its keeper has ended what it left behind
+            self.space.close()
         self._sock.close()
         if self._output >= 0:
             os.close(self._output)

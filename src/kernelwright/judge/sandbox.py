@@ -53,6 +53,7 @@ class Confinement:
         file_size: bytes a file may have.
         programs: whether it may start programs and processes (compilers, while building).
         niceness: by how much it gives way to others.
+        devices: device files it may use beside those that every program may.
     """
 
     writable: tuple[str, ...] = ()
@@ -62,6 +63,7 @@ class Confinement:
     file_size: int = 64 << 20
     programs: bool = False
     niceness: int = 0
+    devices: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, object]:
         """Plain data for the wire."""
@@ -113,12 +115,13 @@ def bubblewrap() -> str | None:
     return path if trial.returncode == 0 else None
 
 
-def bubblewrap_prefix(writable: tuple[str, ...]) -> list[str]:
+def bubblewrap_prefix(writable: tuple[str, ...], devices: tuple[str, ...] = ()) -> list[str]:
     """The command line to put before the zygote's; empty where bubblewrap is missing or does not work."""
     path = bubblewrap()
     if path is None:
         return []
     binds = [argument for folder in writable for argument in ("--bind", folder, folder)]
+    binds += [argument for device in devices for argument in ("--dev-bind", device, device)]
     keep = [argument for folder in _needed_under("/tmp") for argument in ("--ro-bind", folder, folder)]
     # The /proc outside, not a new one: workers mount their own, which the kernel allows only where /proc is whole.
     base = ["--unshare-all", "--die-with-parent", "--ro-bind", "/", "/", "--dev", "/dev", "--tmpfs", "/tmp"]
@@ -142,18 +145,22 @@ def isolate() -> bool:
     return True
 
 
+def enter_processes() -> None:
+    """Has a process that `isolate` put into namespaces of its own see itself, and those it starts, in /proc."""
+    _mount("none", "/", None, _MS_REC | _MS_PRIVATE)
+    # Before everything is read-only: the kernel refuses a /proc that allows more than the one it hides.
+    _mount("proc", "/proc", "proc", _MS_NOSUID | _MS_NODEV, required=False)
+
+
 def furnish(confinement: Confinement) -> None:
-    """Lays out the file system of a process that `isolate` put into a mount namespace of its own.
+    """Lays out the file system of a process that has gone through `enter_processes`.
 
     Raises:
         OSError: the kernel refuses a step that must not be left out.
     """
-    _mount("none", "/", None, _MS_REC | _MS_PRIVATE)
     # Parents first, so that no folder is mounted over one that lies in it.
     paths = sorted((*confinement.writable, *confinement.visible), key=len)
     handles = {path: os.open(path, os.O_PATH) for path in paths}
-    # Before everything is read-only: the kernel refuses a /proc that allows more than the one it hides.
-    _mount("proc", "/proc", "proc", _MS_NOSUID | _MS_NODEV, required=False)
     _read_only_everywhere()
     for path in ("/tmp", "/var/tmp", "/dev/shm", *confinement.hidden):
         if Path(path).is_dir():
@@ -205,7 +212,8 @@ def restrict(confinement: Confinement, threads: int, private: Path | None) -> bo
         seccomp.install(programs=confinement.programs, alone=True, signals=True)
         return False
     hidden = ("/tmp", "/var/tmp", "/dev", *confinement.hidden)
-    landlocked = landlock.confine((str(private), *confinement.writable), confinement.visible, hidden)
+    writable = (str(private), *confinement.writable)
+    landlocked = landlock.confine(writable, confinement.visible, hidden, confinement.devices)
     # A compiler's parent may have to end it, so signals are left to Landlock where that knows them.
     signals = confinement.programs and landlocked and landlock.scopes_signals()
     seccomp.install(programs=confinement.programs, alone=False, signals=signals)

@@ -115,8 +115,7 @@ def read(worker: Worker, claims: Sequence[Claim]) -> Array:
     stored = np.dtype(STORED[first.dtype])
     data = storage.room((len(claims), first.span), stored)
     try:
-        memory.read(
-            worker.pid,
+        worker.space.read(
             [claim.pointer for claim in claims],
             first.span_bytes,
             data.view(np.uint8).reshape(len(claims), -1),
@@ -144,7 +143,7 @@ def fetcher(worker: Worker, claims: Sequence[Claim]) -> Callable[[int, int], Arr
     def fetch(start: int, stop: int) -> Array:
         part = memory.scratch((stop - start) * stored.itemsize)
         try:
-            memory.read(worker.pid, [first.pointer + start * stored.itemsize], part.nbytes, part)
+            worker.space.read([first.pointer + start * stored.itemsize], part.nbytes, part)
         except memory.BadAddress as error:
             raise BadTensor(f"the memory of an output cannot be read: {error}") from error
         row: Array = part[0].view(stored)
@@ -157,7 +156,7 @@ def raw(worker: Worker, claim: Claim) -> memory.Bytes:
     """The bytes from a tensor's first element to its last."""
     data: memory.Bytes = storage.room((1, claim.span_bytes), np.uint8)
     try:
-        memory.read(worker.pid, [claim.pointer], claim.span_bytes, data)
+        worker.space.read([claim.pointer], claim.span_bytes, data)
     except memory.BadAddress as error:
         raise BadTensor(f"the memory of a tensor cannot be read: {error}") from error
     row: memory.Bytes = data[0]
@@ -187,7 +186,7 @@ def laid_out(array: Array, dtype: str, target: Claim) -> memory.Bytes:
 def fill(worker: Worker, pointers: Sequence[int], rows: Sequence[memory.Bytes]) -> None:
     """Writes a row of bytes to each address of a stopped worker, all of one length. Raises `BadTensor`."""
     try:
-        memory.write(worker.pid, pointers, rows)
+        worker.space.write(pointers, rows)
     except memory.BadAddress as error:
         raise BadTensor(f"the memory of an input cannot be written: {error}") from error
 

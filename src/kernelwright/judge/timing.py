@@ -21,8 +21,6 @@ from kernelwright.tasks import CaseInfo
 SECONDS, GLANCE = 2.0, 0.4
 """Time for the pairs of one candidate on one case, beyond `MIN_PAIRS` of them: usually, and where it is to be brief, on
 the first case; those that matter are measured again on that, side by side."""
-HANDOVER_SHARE = 0.05
-"""Most of a batch's time that is put down to handing over: a candidate may find a quicker way than the reference's."""
 LEAST_HANDOVERS = 4.0
 """Batches that take less than so many times the hand-over say nothing of a candidate's pace."""
 BEHIND = 0.95
@@ -60,11 +58,13 @@ class Stopwatch:
         self.pools.calibrate(pool)
         brief = brief and case.name == self.pools.reference.info.tune_case.name
         pairs, pace = Pairs(GLANCE if brief else SECONDS), Pace()
-        checked, stopped = 0, False
+        checked, stopped, waits = 0, False, self.pools.timer.waits
         while not stopped and (not pairs.enough or pace.doubtful):
             side = fresh()
+            side.waits = waits
             try:
                 checked += self._life(side, pool, pairs, pace)
+                waits = side.waits
             finally:
                 side.worker.close()
             pace.check()
@@ -109,11 +109,12 @@ class Stopwatch:
             inputs, expected = inputs[:calls], tuple(want.of_first(calls) for want in expected)
         if side.spoilt or self.pools.reference.changed:
             side.restore(pool.case)
-        outputs, seconds = side.run(inputs)
+        outputs, seconds = side.run(inputs, timed=True)
         if check:
             self._check(side, pool, inputs, outputs, expected, pool.states[batch])
         assert pool.handover is not None
-        seconds -= min(pool.handover, HANDOVER_SHARE * seconds)
+        if side.waits == self.pools.timer.waits:  # else it is handed its batches in another way
+            seconds -= min(pool.handover, side.worker.space.batching.handover * seconds)
         return seconds / len(inputs), len(inputs) * len(outputs[0]) if check else 0
 
     def _calls(self, pool: Pool, pairs: Pairs) -> int:
@@ -168,11 +169,13 @@ class Stopwatch:
         look = Look(side, inputs, spare, answer)
         look.clear()
         total, handover = (seconds or pool.seconds) * len(inputs), pool.handover or 0.0
-        total = min(total + handover, total / (1 - HANDOVER_SHARE))  # see `batch`
-        if seconds is None or total < LEAST_HANDOVERS * handover:
+        total = min(total + handover, total / (1 - side.worker.space.batching.handover))  # see `batch`
+        # Of a queue the judge says itself how far it is.
+        if side.worker.lane is not None or seconds is None or total < LEAST_HANDOVERS * handover:
             pace = None
         least = late(len(inputs)) if pace is not None and (pace.doubtful or not pace.late) else 0.0
-        outputs, _ = side.run(inputs, halfway=(random.SystemRandom().uniform(least, 1.0) * total, look.take))
+        halfway = random.SystemRandom().uniform(least, 1.0) * total, look.take
+        outputs, _ = side.run(inputs, halfway=halfway, timed=True)
         expected, state = pool.expected[batch], pool.states[batch]
         if pace is not None:
             pace.note(look, total)

@@ -18,6 +18,8 @@ from typing import Any
 HEADER = struct.Struct("!Q")
 PLACES = 8
 """Outputs of one call whose addresses a worker notes while it goes on to the next."""
+FIRST_CALL = 2
+"""The number of the first call's turnstile on a device; behind the one before it is a kernel of our own."""
 LIMIT = 64 << 20
 """Bytes a worker's message may have: an exported graph of a large model is a few MiB."""
 

@@ -26,6 +26,7 @@ import torch
 from kernelwright.judge import wire
 from kernelwright.judge.described import describe_calls, describe_output, describe_tensor, leaves
 from kernelwright.judge.wire import PROBE
+from kernelwright.judge.worker_host import Host
 from kernelwright.languages import inductor
 from kernelwright.tasks import host, host_memory
 
@@ -41,24 +42,33 @@ class Refused(Exception):
         self.kind, self.details = kind, details
 
 
-def serve(sock: socket.socket, layers: dict[str, bool]) -> int:
-    """Answers requests until the judge hangs up; returns the exit code. `layers` of the sandbox are told to the judge,
-    before any code is run that could lie about them."""
+def open_device(files: tuple[str, ...]) -> Host:
+    """The device that is reached through these files, the CPU where there are none."""
+    if not files:
+        return Host()
+    from kernelwright.judge.worker_cuda import Cuda
+
+    return Cuda()
+
+
+def serve(sock: socket.socket, layers: dict[str, bool], device: Host) -> int:
+    """Answers requests until the judge hangs up; returns the exit code. `layers` of the sandbox and the device are told
+    to the judge, before any code is run that could lie about them."""
 
     def ready() -> None:
         wire.send(sock, {"ready": True})
         if not sock.recv(1):
             raise wire.Closed("the judge has hung up")
 
-    subject = Subject(ready)
+    subject = Subject(ready, device)
     probe = ctypes.create_string_buffer(PROBE)
-    wire.send(sock, {"layers": layers, "probe": ctypes.addressof(probe)})
+    wire.send(sock, {"layers": layers, "probe": ctypes.addressof(probe), "device": device.facts()})
     while True:
         try:
             request = wire.receive(sock, limit=None)
         except wire.Closed:
             return 0
-        wire.send(sock, _answer(subject, request))
+        wire.send(sock, subject.device.told(_answer(subject, request)))
 
 
 def _answer(subject: Subject, request: dict[str, Any]) -> dict[str, Any]:
@@ -95,10 +105,10 @@ def describe(error: BaseException) -> dict[str, Any]:
 
 
 class Subject:
-    """The module under judgement in this worker, task or candidate, with its inputs and last outputs. `ready` waits for
-    the judge's go."""
+    """The module under judgement in this worker, task or candidate, with its inputs and last outputs, on a device.
+    `ready` waits for the judge's go."""
 
-    def __init__(self, ready: Callable[[], None]) -> None:
+    def __init__(self, ready: Callable[[], None], device: Host) -> None:
         self.ready = ready
         self.reference: host.Reference | None = None
         self.language: types.ModuleType | None = None
@@ -111,6 +121,7 @@ class Subject:
         self.kept: list[Any] = []
         self.staged: dict[str, torch.Tensor] = {}
         self.base: tuple[str, list[Any]] | None = None
+        self.device = device
 
     # --- the task ---
 
@@ -147,12 +158,14 @@ class Subject:
         A distribution is made from the case's first draw: drawing takes longer than most forwards.
         """
         if not distribution:
-            self.kept = [self._task().draw(case, seed) for seed in seeds]
+            self.kept = [self._task().draw(case, seed, self.device.name) for seed in seeds]
         else:
             if self.base is None or self.base[0] != case:
                 self.base = case, self._task().draw(case, seeds[0])
             base = self.base[1]
-            self.kept = [host.distributions(base, seed)[distribution](base) for seed in seeds]
+            made = [host.distributions(base, seed)[distribution](base) for seed in seeds]
+            self.kept = [[host.on_device(value, self.device.name) for value in values] for values in made]
+        self.device.settle()
         return {"draws": [[_argument(value) for value in values] for values in self.kept]}
 
     def do_distributions(self, case: str, seed: int) -> dict[str, Any]:
@@ -183,10 +196,12 @@ class Subject:
         self.kept.append([output, inputs])
         changed = [i for i, (then, now) in enumerate(zip(versions, _versions(inputs), strict=True)) if then != now]
         mutated = [{"argument": index, **describe_tensor(inputs[index])} for index in changed]
+        self.device.settle()
         results = leaves(output)
         given = {_storage(value) for value in (*inputs, *(tensor for _, _, tensor in host.state(model)))} - {0}
         aliases = any(_storage(leaf) in given for leaf in results)
-        return {"outputs": [describe_output(leaf) for leaf in results], "mutated": mutated, "aliases": aliases}
+        outputs = [describe_output(leaf, self.device.name) for leaf in results]
+        return {"outputs": outputs, "mutated": mutated, "aliases": aliases}
 
     def do_forget(self, drawn: bool) -> dict[str, Any]:
         """Gives back what was answered, which the judge has read; if `drawn`, also what distributions are made from."""
@@ -197,7 +212,7 @@ class Subject:
 
     def do_trim(self) -> dict[str, Any]:
         """Gives back what is free: in this process freed memory is kept, for results of calls that are timed."""
-        ctypes.CDLL(None).malloc_trim(0)
+        self.device.trim()
         return {}
 
     def do_state_of_exact(self) -> dict[str, Any]:
@@ -243,6 +258,7 @@ class Subject:
                 raise Refused("no_model", f"ModelNew is no nn.Module but {type(self.model).__name__}")
             if dtype:
                 self.model.to(getattr(torch, dtype))
+        self.model = self.device.place(self.model)
         if compiled:
             from kernelwright.tasks import host_compile
 
@@ -257,7 +273,10 @@ class Subject:
 
     def do_stage(self, state: list[dict[str, Any]]) -> dict[str, Any]:
         """Makes room for a state dict of the reference's, which the judge fills."""
-        self.staged = {one["name"]: torch.empty(one["shape"], dtype=getattr(torch, one["dtype"])) for one in state}
+        self.staged = {
+            one["name"]: torch.empty(one["shape"], dtype=getattr(torch, one["dtype"]), device=self.device.name)
+            for one in state
+        }
         return {"pointers": [tensor.data_ptr() for tensor in self.staged.values()]}
 
     def do_load_state(self) -> dict[str, Any]:
@@ -270,7 +289,7 @@ class Subject:
         """Makes room for `count` sets of inputs, which the judge fills; replies with their addresses."""
         self.slots, self.outputs, self.kept = [], [], []
         for _ in range(count):
-            self.slots.append([_room(argument) for argument in arguments])
+            self.slots.append([_room(argument, self.device.name) for argument in arguments])
         self.progress = (ctypes.c_int64 * (1 + wire.PLACES * count))()
         pointers = [[_pointer(value) for value in slot] for slot in self.slots]
         return {"pointers": pointers, "progress": ctypes.addressof(self.progress)}
@@ -289,22 +308,50 @@ class Subject:
                 progress[0] = index
                 output = model(*slot)  # type: ignore[misc]
                 outputs.append(output)
-                if type(output) is torch.Tensor:
-                    progress[1 + wire.PLACES * index] = output.data_ptr()
-                else:
-                    for place, leaf in enumerate(leaves(output)[: wire.PLACES]):
-                        progress[1 + wire.PLACES * index + place] = _pointer(leaf) or 0
-        reply = {"outputs": describe_calls(outputs)}
+                _note(progress, index, output)
+            self.device.settle()
+        reply = {"outputs": describe_calls(outputs, self.device.name)}
         return {**reply, "state": _state(model)} if state else reply
+
+    def do_queue(self, count: int, idle: bool, state: bool = False) -> dict[str, Any]:
+        """Queues forward on each of the first `count` slots on the device, each behind a turnstile that the judge
+        opens; with `idle` the turnstiles alone. Replies as `do_go`."""
+        self.outputs = []
+        self.device.close_turnstiles()
+        with torch.no_grad():
+            for index, slot in enumerate(self.slots[:count]):
+                self.device.enter(wire.FIRST_CALL + index)
+                if not idle:
+                    self.outputs.append(output := self._model()(*slot))
+                    _note(self.progress, index, output)
+                self.device.leave(wire.FIRST_CALL + index)
+        reply = {"outputs": describe_calls(self.outputs, self.device.name)}
+        return {**reply, "state": _state(self.model)} if state else reply
+
+    def do_settle(self) -> dict[str, Any]:
+        """Waits for the device; what went wrong there is raised here."""
+        self.device.settle()
+        return {}
+
+    def do_resources(self) -> dict[str, Any]:
+        """What the candidate's kernels take of the device, as far as their compiler says."""
+        assert self.language is not None
+        return {"resources": self.language.resources()}
 
     def do_census(self, slot: int) -> dict[str, Any]:
         """Runs forward once and counts the candidate's own kernels, with the time spent in them and in all."""
         assert self.language is not None
         self.outputs = []
-        self.language.census_start()
+        device = self.device
+        device.settle()
+        self.language.census_start(device.mark, device.between)
         with torch.no_grad():
+            device.keep_busy()
+            begin = device.mark()
             self.outputs.append(self._model()(*self.slots[slot]))
-        return {"census": self.language.census()}
+            end = device.mark()
+        device.settle()
+        return {"census": {**self.language.census(), "all": device.between(begin, end)}}
 
     def do_ablate(self, on: bool) -> dict[str, Any]:
         """Switches the candidate's own kernels off or on again."""
@@ -351,11 +398,20 @@ def _argument(value: Any) -> dict[str, Any]:
     return {"tensor": describe_tensor(value)} if isinstance(value, torch.Tensor) else {"value": host.encode(value)}
 
 
-def _room(argument: dict[str, Any]) -> Any:
+def _room(argument: dict[str, Any], device: str) -> Any:
     tensor = argument.get("tensor")
     if tensor is None:
         return host.decode(argument.get("value"))
-    return torch.empty_strided(tensor["shape"], tensor["strides"], dtype=getattr(torch, tensor["dtype"]))
+    return torch.empty_strided(tensor["shape"], tensor["strides"], dtype=getattr(torch, tensor["dtype"]), device=device)
+
+
+def _note(progress: Any, call: int, output: Any) -> None:
+    """Notes where the outputs of a call are."""
+    if type(output) is torch.Tensor:
+        progress[1 + wire.PLACES * call] = output.data_ptr()
+    else:
+        for place, leaf in enumerate(leaves(output)[: wire.PLACES]):
+            progress[1 + wire.PLACES * call + place] = _pointer(leaf) or 0
 
 
 def _pointer(value: Any) -> int | None:

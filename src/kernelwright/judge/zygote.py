@@ -1,11 +1,11 @@
 """The process that workers are forked from: it has imported torch, and never runs an operation (OpenMP pools do not
 survive a fork).
 
-It takes orders from the judge over a socket. `{"op": "import"}` has it import what builds and torch.compile need beside
-torch, whenever there is nothing else to do. `{"op": "fork", ...}` comes with two descriptors (the worker's socket, its
-output file): it forks a keeper, which enters new namespaces and forks the worker as PID 1 of its own. When the worker
-ends, the kernel ends everything it started (the keeper, where namespaces are forbidden), and the zygote tells the judge
-the exit status as `{"exited": token, "status": n}`.
+It takes orders from the judge over a socket. `{"op": "import", "modules": names}` has it import what builds and
+torch.compile need beside torch, so that no worker has to, whenever there is nothing else to do. `{"op": "fork", ...}`
+comes with two descriptors (the worker's socket, its output file): it forks a keeper, which enters new namespaces and
+forks the worker as PID 1 of its own. When the worker ends, the kernel ends everything it started (the keeper, where
+namespaces are forbidden), and the zygote tells the judge the exit status as `{"exited": token, "status": n}`.
 """
 
 from __future__ import annotations
@@ -26,14 +26,6 @@ from typing import Any, NoReturn
 import torch
 
 from kernelwright.judge import sandbox, wire, worker
-
-_IMPORTED = (
-    "tvm_ffi.cpp",
-    "torch._inductor.async_compile",
-    "torch._inductor.compile_fx",
-    "torch._inductor.select_algorithm",
-)
-"""So that no worker has to."""
 
 
 def main(fd: int) -> None:
@@ -67,7 +59,7 @@ def main(fd: int) -> None:
                 if key.fileobj is control:
                     order, fds = wire.receive_fds(control, 2)
                     if order["op"] == "import":
-                        missing += _IMPORTED
+                        missing += order["modules"]
                         continue
                     tokens[_fork(order, fds, control, folders)] = order["token"]
                     for descriptor in fds:
@@ -137,16 +129,20 @@ def _become_worker(
     code = 1
     try:
         if private is None:
-            sandbox.furnish(confinement)
+            sandbox.enter_processes()
         else:
             sandbox.private_folder(private)
+        # Now, since a driver does what the sandbox forbids; a limit on memory would count what it maps.
+        device = worker.open_device(confinement.devices)
+        if private is None:
+            sandbox.furnish(confinement)
         os.environ.update(order["environment"])
         landlocked = sandbox.restrict(confinement, threads, private)
         sys.stdout = open(1, "w", buffering=1, closefd=False)  # noqa: SIM115 - lives as long as the process
         sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
         layers = {"namespaces": private is None, "files": landlocked}
-        code = worker.serve(socket.socket(fileno=sock_fd), layers)
-    except OSError as error:
+        code = worker.serve(socket.socket(fileno=sock_fd), layers, device)
+    except (OSError, RuntimeError) as error:
         os.write(2, f"the sandbox could not be set up: {error}\n".encode())
     finally:
         os._exit(code)

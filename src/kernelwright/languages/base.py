@@ -42,9 +42,16 @@ class Language(ABC):
 
     name: str
     worker_module: str
-    """Dotted name of a module with `install(build_dir, readonly, shared)`, `prepare(folder)`, `census_start()`,
-    `census() -> dict` and
-    `ablate(on)`; torch and the standard library only, beside the language's own runtime, imported lazily."""
+    """Dotted name of a module with `install(build_dir, readonly, shared)`, `prepare(folder)`, `resources() -> dict`
+    (what each kernel that was built takes of the device, as far as its compiler says), `census_start(mark, between)`,
+    `census() -> dict` and `ablate(on)`; torch and the standard library only, beside the language's own runtime,
+    imported lazily."""
+
+    on_gpus: bool = False
+    """Whether its kernels take tensors that are on a GPU."""
+    imports: tuple[str, ...] = ()
+    """Modules that workers need beside torch, imported once for all of them; they must not touch a device, or no worker
+    could use it any more."""
 
     def shared(self) -> Path | None:
         """The folder for what all builds of this machine share, such as precompiled headers; None where nothing is.

@@ -17,20 +17,25 @@ import torch.utils.dlpack
 
 FindName = Callable[[Callable[..., Any]], str]
 Hook = Callable[["Kernel", tuple[Any, ...], dict[str, Any]], Any]
+Mark = Callable[[], Any]
+Between = Callable[[Any, Any], float]
 
 
 class Kernel:
     """One function that a candidate built. `returns_tensors` is learnt while a census runs."""
 
-    __slots__ = ("calls", "find_name", "raw", "returns_tensors", "seconds")
+    __slots__ = ("find_name", "marks", "raw", "returns_tensors")
 
     def __init__(self, find_name: Callable[[], str], raw: Callable[..., Any]) -> None:
         self.find_name, self.raw = find_name, raw
-        self.calls, self.seconds, self.returns_tensors = 0, 0.0, False
+        self.marks: list[tuple[Any, Any]] = []
+        self.returns_tensors = False
 
 
 _kernels: list[Kernel] = []
 _hook: Hook | None = None
+_mark: Mark = time.perf_counter
+_between: Between = lambda begin, end: float(end - begin)  # noqa: E731 - one of two, chosen by `census_start`
 
 
 def counted(find_name: FindName, raw: Callable[..., Any]) -> Callable[..., Any]:
@@ -47,11 +52,18 @@ def counted(find_name: FindName, raw: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def census_start() -> None:
-    """Counts and times every call from now on, beginning at zero; ends an ablation."""
-    global _hook
+def census_start(mark: Mark | None = None, between: Between | None = None) -> None:
+    """Counts and times every call from now on, beginning at zero; ends an ablation.
+
+    Args:
+        mark: notes a moment; by default the host's clock does. On a device, calls return before they have run.
+        between: the seconds between two such moments, asked when the census is read.
+    """
+    global _hook, _mark, _between
+    if mark is not None and between is not None:
+        _mark, _between = mark, between
     for kernel in _kernels:
-        kernel.calls, kernel.seconds = 0, 0.0
+        kernel.marks = []
     _hook = _count
 
 
@@ -65,9 +77,9 @@ def census() -> dict[str, Any]:
     kernels: dict[str, dict[str, float]] = {}
     for kernel in _kernels:
         entry = kernels.setdefault(kernel.find_name(), {"calls": 0, "seconds": 0.0})
-        entry["calls"] += kernel.calls
-        entry["seconds"] += kernel.seconds
-    return {"kernels": kernels, "seconds": sum(kernel.seconds for kernel in _kernels)}
+        entry["calls"] += len(kernel.marks)
+        entry["seconds"] += sum(_between(begin, end) for begin, end in kernel.marks)
+    return {"kernels": kernels, "seconds": sum(entry["seconds"] for entry in kernels.values())}
 
 
 def ablate(on: bool) -> None:
@@ -81,10 +93,9 @@ def ablate(on: bool) -> None:
 
 
 def _count(kernel: Kernel, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    begin = time.perf_counter()
+    begin = _mark()
     result = kernel.raw(*args, **kwargs)
-    kernel.seconds += time.perf_counter() - begin
-    kernel.calls += 1
+    kernel.marks.append((begin, _mark()))
     if result is not None:
         kernel.returns_tensors = kernel.returns_tensors or any(True for _ in _tensors(result))
     return result

@@ -20,6 +20,12 @@ class Cpp(Language):
 
     name = "cpp"
     worker_module = "kernelwright.languages.cpp_worker"
+    imports = (
+        "tvm_ffi.cpp",
+        "torch._inductor.async_compile",
+        "torch._inductor.compile_fx",
+        "torch._inductor.select_algorithm",
+    )
 
     def inspect(self, source: str) -> SourceReport:
         """See `Language.inspect`. Kernels are the names in `functions=`, and those given to inductor's bindings."""

@@ -23,7 +23,7 @@ from kernelwright.languages import inductor
 from kernelwright.languages.census import ablate, census, census_start, counted
 from kernelwright.languages.on_import import on_import
 
-__all__ = ["ablate", "census", "census_start", "install", "prepare"]
+__all__ = ["ablate", "census", "census_start", "install", "prepare", "resources"]
 
 HEADER_FLAGS = ("-O3", "-march=native", "-fopenmp")
 """A tvm-ffi build with these flags uses the precompiled header, and takes a third of the time."""
@@ -35,6 +35,11 @@ def prepare(folder: str) -> None:
     from kernelwright.languages import headers  # it needs this module's flags
 
     headers.prepare(folder)
+
+
+def resources() -> dict[str, dict[str, int]]:
+    """Nothing: a C++ compiler does not say what a function takes."""
+    return {}
 
 
 def install(build_dir: str, readonly: bool, headers: str = "") -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from kernelwright import syntax
 from kernelwright.languages.base import SourceReport
+
+FindKernels = Callable[[ast.Module], Iterable[ast.FunctionDef]]
 
 _NO_WORK_NAMES = """
     arange as_tensor empty empty_like empty_strided empty_strided_cpu from_dlpack from_numpy full full_like
@@ -41,12 +43,19 @@ _OPERATORS = {
 }  # fmt: skip
 
 
-def read_source(source: str) -> SourceReport:
-    """The report on a candidate's text: whether it can be one, its kernels and library calls in order of appearance."""
+def read_source(source: str, declared: FindKernels | None = None) -> SourceReport:
+    """The report on a candidate's text: whether it can be one, its kernels and library calls in order of appearance.
+
+    Args:
+        source: the text.
+        declared: finds the functions that are kernels themselves, where a language has such: what these call is no
+            library's, and they are built when they are first called. By default kernels are what `load_inline` builds.
+    """
     try:
         tree = syntax.parse(source)
-        kernels = tuple(dict.fromkeys(_kernels(tree)))
-        calls = tuple(dict.fromkeys(_library_calls(tree)))
+        own = list(declared(tree)) if declared is not None else []
+        kernels = tuple(dict.fromkeys(_kernels(tree) if declared is None else (node.name for node in own)))
+        calls = tuple(dict.fromkeys(_library_calls(tree, own)))
     except SyntaxError as error:
         line = error.lineno or 1
         return SourceReport(problem=f"line {line}: syntax error: {error.msg}", line=line)
@@ -55,13 +64,13 @@ def read_source(source: str) -> SourceReport:
         reason = str(error) if isinstance(error, ValueError) else "expressions are nested too deeply"
         return SourceReport(problem=f"line 1: {reason}", line=1)
     problem, line = _problem(tree)
-    return SourceReport(problem, line, kernels, calls, builds_late=_builds_late(tree))
+    return SourceReport(problem, line, kernels, calls, builds_late=declared is not None or _builds_late(tree))
 
 
 def inline_builds(tree: ast.Module) -> Iterator[ast.Call]:
     """Every call of a function named `load_inline`."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and _dotted(node.func).rsplit(".", 1)[-1] == "load_inline":
+        if isinstance(node, ast.Call) and dotted(node.func).rsplit(".", 1)[-1] == "load_inline":
             yield node
 
 
@@ -69,7 +78,7 @@ def _builds_late(tree: ast.Module) -> bool:
     """Whether a function builds; one that is only called while the module loads counts too, which does no harm."""
     functions = (node for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.Lambda)))
     calls = (node for function in functions for node in ast.walk(function) if isinstance(node, ast.Call))
-    return any(_dotted(call.func).rsplit(".", 1)[-1] in ("load_inline", "load") for call in calls)
+    return any(dotted(call.func).rsplit(".", 1)[-1] in ("load_inline", "load") for call in calls)
 
 
 def _problem(tree: ast.Module) -> tuple[str, int]:
@@ -89,7 +98,7 @@ def _problem(tree: ast.Module) -> tuple[str, int]:
 def _class_problem(node: ast.ClassDef) -> tuple[str, int]:
     if not node.bases:
         return f"line {node.lineno}: ModelNew must derive from torch.nn.Module", node.lineno
-    only_module = all(_dotted(base) in ("nn.Module", "torch.nn.Module", "Module") for base in node.bases)
+    only_module = all(dotted(base) in ("nn.Module", "torch.nn.Module", "Module") for base in node.bases)
     if only_module and not any(_defines_forward(item) for item in node.body):
         return f"line {node.lineno}: ModelNew has no forward", node.lineno
     return "", 0
@@ -117,15 +126,15 @@ def _kernels(tree: ast.Module) -> Iterator[str]:
                     entry.value for entry in entries if isinstance(entry, ast.Constant) and isinstance(entry.value, str)
                 )
     for name, value in literals.items():
-        if isinstance(value, ast.Call) and _dotted(value.func).endswith(".cpp_pybinding"):
+        if isinstance(value, ast.Call) and dotted(value.func).endswith(".cpp_pybinding"):
             yield name
 
 
-def _library_calls(tree: ast.Module) -> Iterator[str]:
+def _library_calls(tree: ast.Module, own: Sequence[ast.FunctionDef]) -> Iterator[str]:
     aliases = _torch_aliases(tree)
     layers = _layers(tree, aliases)
     for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef) and node.name != "__init__":
+        if isinstance(node, ast.FunctionDef) and node.name != "__init__" and node not in own:
             yield from _Function(node, aliases, layers).calls()
 
 
@@ -141,7 +150,7 @@ def _torch_aliases(tree: ast.Module) -> dict[str, str]:
             aliases |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
     for node in tree.body:
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-            root, _, rest = _dotted(node.value).partition(".")
+            root, _, rest = dotted(node.value).partition(".")
             if root in aliases and rest:
                 aliases[node.targets[0].id] = f"{aliases[root]}.{rest}"
     return aliases
@@ -152,9 +161,9 @@ def _layers(tree: ast.Module, aliases: dict[str, str]) -> dict[str, str]:
     layers: dict[str, str] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
-            name = _resolve(_dotted(node.value.func), aliases)
+            name = _resolve(dotted(node.value.func), aliases)
             if name.startswith("torch.nn.") and name.rsplit(".", 1)[-1] not in _NO_WORK:
-                layers |= {_dotted(target): name for target in node.targets if _dotted(target).startswith("self.")}
+                layers |= {dotted(target): name for target in node.targets if dotted(target).startswith("self.")}
     return layers
 
 
@@ -183,7 +192,7 @@ class _Function:
                 self.tensors |= {target.id for target in node.targets if isinstance(target, ast.Name)}
 
     def _called(self, node: ast.Call) -> Iterator[str]:
-        name = _dotted(node.func)
+        name = dotted(node.func)
         if name in self.layers:
             yield self.layers[name]
         elif name:
@@ -200,7 +209,7 @@ class _Function:
         if isinstance(node, ast.Call):
             if isinstance(node.func, ast.Attribute) and self._is_tensor(node.func.value):
                 return node.func.attr not in _PLAIN_RESULTS
-            return _resolve(_dotted(node.func), self.aliases).startswith("torch.") or _dotted(node.func) in self.layers
+            return _resolve(dotted(node.func), self.aliases).startswith("torch.") or dotted(node.func) in self.layers
         if isinstance(node, ast.BinOp):
             return self._is_tensor(node.left) or self._is_tensor(node.right)
         if isinstance(node, ast.UnaryOp):
@@ -220,7 +229,7 @@ def _in_order(node: ast.AST) -> Iterator[ast.AST]:
             yield child
 
 
-def _dotted(node: ast.AST | None) -> str:
+def dotted(node: ast.AST | None) -> str:
     """`a.b.c` for a chain of attributes on a name, else empty."""
     parts: list[str] = []
     while isinstance(node, ast.Attribute):

@@ -15,6 +15,8 @@ from kernelwright import format as fmt
 from kernelwright import registry, toolchain
 from kernelwright.errors import KernelwrightError, MachineError
 from kernelwright.home import home
+from kernelwright.targets.base import Target
+from kernelwright.targets.cuda import Cuda
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Check:
 
 def examine() -> Sequence[Check]:
     """All checks. Measures the ceilings if this machine has none yet, which takes some seconds."""
-    return [_python(), _torch(), _compiler(), _ninja(), *_cpu(), _sandbox(), _home(), _store()]
+    return [_python(), _torch(), _compiler(), _ninja(), *_cpu(), *_gpu(), _sandbox(), _home(), _store()]
 
 
 def _python() -> Check:
@@ -71,7 +73,7 @@ def _ninja() -> Check:
 def _cpu() -> Iterator[Check]:
     target = registry.load("targets", "cpu")()
     try:
-        info, ceilings = target.info(), target.ceilings()
+        info, ceilings = target.info(), _ceilings("ceilings", target)
     except KernelwrightError as error:
         yield Check("CPU", "broken", str(error))
         return
@@ -79,11 +81,32 @@ def _cpu() -> Iterator[Check]:
     yield Check(
         "CPU", "fine", f"{info.model}, {info.cores} cores, {info.simd}, {caches}, memory {fmt.size(info.memory_bytes)}"
     )
+    yield ceilings
+
+
+def _gpu() -> Iterator[Check]:
+    """Nothing where there is none: it need not be there."""
+    target = Cuda()
+    try:
+        info = target.info()
+    except MachineError:
+        return
+    memory = f"L2 {fmt.size(info.l2_bytes)}, memory {fmt.size(info.memory_bytes)}"
+    yield Check("GPU", "fine", f"{info.model}, {info.multiprocessors} multiprocessors, {info.simd}, {memory}")
+    try:
+        yield _ceilings("GPU ceilings", target)
+    except KernelwrightError as error:
+        yield Check("GPU ceilings", "broken", str(error))
+
+
+def _ceilings(name: str, target: Target) -> Check:
+    """Raises `MachineError`."""
+    ceilings = target.ceilings()
     largest = ceilings.bandwidth["read"][-1][0]
     rates = [f"{kind} {fmt.rate(curve[-1][1], 'B/s')}" for kind, curve in ceilings.bandwidth.items()]
     rates[-1] += f" at {fmt.size(largest)}"
     rates += [f"{fmt.rate(flops, 'FLOP/s')} {dtype}" for dtype, flops in ceilings.flops.items()]
-    yield Check("ceilings", "fine", ", ".join(rates))
+    return Check(name, "fine", ", ".join(rates))
 
 
 def _sandbox() -> Check:

@@ -45,6 +45,9 @@ class TargetInfo(BaseModel):
     l3_bytes: int
     memory_bytes: int
     key: str
+    multiprocessors: int = 0
+    """A GPU's; then `cores` are those of the host, where builds run, `simd` is the architecture to compile for
+    (`sm_90`), and the first cache is the shared memory that one block may take."""
 
 
 class Target(ABC):
@@ -53,7 +56,12 @@ class Target(ABC):
 
     name: str
     shares_cores: bool
-    """Whether builds run on the device's own cores, so that they must be paused while something is timed."""
+    """Whether builds run on the device itself, so that they must be paused while something is timed."""
+
+    @property
+    def device_files(self) -> tuple[str, ...]:
+        """The files through which the device is reached; tensors then lie in its own memory. None for the CPU."""
+        return ()
 
     @abstractmethod
     def info(self) -> TargetInfo:

@@ -28,8 +28,8 @@ from kernelwright.tasks.host_json import HostError, Kind, argument, decode, enco
 from kernelwright.tasks.host_memory import MemoryGuard
 
 __all__ = [
-    "HostError", "MemoryGuard", "Reference", "decode", "distributions", "encode", "flatten_outputs", "randomise_state",
-    "state",
+    "HostError", "MemoryGuard", "Reference", "decode", "distributions", "encode", "flatten_outputs", "on_device",
+    "randomise_state", "state",
 ]  # fmt: skip
 
 PRELOADED = (torch._dynamo, torch.export._trace)  # noqa: SLF001 - no public name imports them
@@ -50,6 +50,8 @@ class Reference:
         self._program = host_source.load(source)
         self._drawers = {drawer.name: drawer for drawer in self._program.drawers}
         self._init_inputs: list[Any] | None = None
+        self._drawn_here: set[str] = set()
+        """Cases whose code draws on the CPU and nowhere else."""
         self._fitting: set[str] = set()
         """Cases of which a draw has fitted into memory."""
         self.export_problem = ""
@@ -69,14 +71,21 @@ class Reference:
             self._init_inputs = host_source.arguments(drawn, "get_init_inputs()", "init")
         return copy.deepcopy(self._init_inputs)
 
-    def draw(self, case: str, seed: int) -> list[Any]:
-        """The arguments of forward for one case, on the CPU.
+    def draw(self, case: str, seed: int, device: str = "cpu") -> list[Any]:
+        """The arguments of forward for one case, on a device. They are drawn there, since that is much faster, unless
+        the task's code will not have it.
 
         Raises:
             HostError: `memory` before a tensor that does not fit is made; `inputs` for whatever else is wrong.
         """
         drawer = self._drawer(case)
         doing = "get_inputs()" if case == host_source.DEFAULT_CASE else f"the case {case!r}"
+        if device != "cpu" and case not in self._drawn_here:
+            try:
+                with torch.device(device):
+                    return [on_device(value, device) for value in self.draw(case, seed)]
+            except HostError:
+                self._drawn_here.add(case)
         seed_everything(seed)
         # Draws of a case are alike, and the guard takes longer than a small draw.
         guard = nullcontext() if case in self._fitting else MemoryGuard()
@@ -149,6 +158,11 @@ def _check_devices(tensors: list[Tensor], kind: Kind, doing: str) -> None:
     for tensor in tensors:
         if is_missing(tensor.device):
             raise missing_device(kind, doing, str(tensor.device))
+
+
+def on_device(value: Any, device: str) -> Any:
+    """A value, on a device if it is a tensor."""
+    return value.to(device) if isinstance(value, Tensor) else value
 
 
 def _cast(value: Any, dtype: torch.dtype | None) -> Any:

@@ -26,6 +26,8 @@ def audit(evaluation: Evaluation) -> None:
     calls = sum(count for count, _ in kernels.values())
     if not calls:
         raise Rejection("no_kernel", "forward calls no kernel of its own", library_calls=list(evaluation.library_calls))
+    # On a device neither begins nor ends with the request: the share of the device's time is the worker's word.
+    seconds = seconds if side.worker.lane is None else _in_all(reply)
     evaluation.coverage = round(min(1.0, sum(spent for _, spent in kernels.values()) / max(seconds, 1e-9)), 4)
     evaluation.evidence["kernels"] = {name: count for name, (count, _) in kernels.items()}
     if _right_without_kernels(evaluation):
@@ -46,6 +48,14 @@ def _census(reply: dict[str, Any]) -> dict[str, tuple[int, float]]:
         return {name: facts for name, facts in found.items() if facts[0]}
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise Rejection("tampering", "its process broke the protocol: no census of kernels") from error
+
+
+def _in_all(reply: dict[str, Any]) -> float:
+    """Seconds of the whole call, as the worker has them. Raises `Rejection`."""
+    spent = reply["census"].get("all")
+    if not isinstance(spent, float) or not 0 <= spent < math.inf:
+        raise Rejection("tampering", "its process broke the protocol: no time of the whole call")
+    return spent
 
 
 def _right_without_kernels(evaluation: Evaluation) -> bool:

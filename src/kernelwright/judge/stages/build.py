@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from typing import Any
 
 import numpy as np
 
@@ -34,6 +35,7 @@ def build(evaluation: Evaluation) -> None:
     late = f"-{evaluation.reference.task.id}" if report.builds_late else ""
     done = evaluation.build.folder.with_name(f"{evaluation.build.folder.name}{late}{DONE}")
     if done.exists():
+        evaluation.evidence |= json.loads(done.read_text()).get("evidence", {})
         return
     side = evaluation.start_side(building=True)
     try:
@@ -41,13 +43,14 @@ def build(evaluation: Evaluation) -> None:
         side.construct(evaluation.reference.info.tune_case, TIMEOUT)
         if report.builds_late:
             _rehearse(evaluation, side)
+            evaluation.evidence |= _resources(side)
     except Rejection as rejection:
         if rejection.reason == "over_limit":
             shutil.rmtree(evaluation.build.folder, ignore_errors=True)
         raise _explained(evaluation, rejection) from rejection
     finally:
         side.worker.close()
-    done.write_text(json.dumps({"language": evaluation.language.name}))
+    done.write_text(json.dumps({"language": evaluation.language.name, "evidence": evaluation.evidence}))
 
 
 def _rehearse(evaluation: Evaluation, side: CandidateSide) -> None:
@@ -68,6 +71,22 @@ def _rehearse(evaluation: Evaluation, side: CandidateSide) -> None:
                 raise explained from rejection
             if side.worker.closed:
                 return
+
+
+def _resources(side: CandidateSide) -> dict[str, Any]:
+    """What the compiler says that the kernels take of the device, as evidence; nothing where it says nothing, and no
+    reason to reject anybody: it is the worker's word."""
+    if side.worker.closed:
+        return {}
+    try:
+        said = side.call("resources", TIMEOUT)["resources"]
+        kernels = {
+            str(name)[:200]: {str(what)[:40]: int(number) for what, number in facts.items()}
+            for name, facts in said.items()
+        }
+    except (Rejection, AttributeError, KeyError, TypeError, ValueError, OverflowError):
+        return {}
+    return {"resources": kernels} if kernels else {}
 
 
 def _blank(case: CaseInfo) -> Inputs:

@@ -1,0 +1,68 @@
+"""Compiles a Triton kernel for a GPU that need not be there, and says what it takes of it. Runs beside the candidate.
+
+Triton offers no public way to compile what a launch would compile, so this follows `JITFunction.run` up to the launch.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+WARP = 32
+_REGISTERS = re.compile(r"Used (\d+) registers")
+_SPILLS = re.compile(r"(\d+) bytes spill stores")
+
+
+def compile_for(arch: int, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """What launching a kernel with these arguments would compile for compute capability `arch` (90), as Triton's own
+    `CompiledKernel`; 1 to 3 s.
+
+    Args:
+        arch: major and minor version, as one number.
+        function: the kernel's Python function.
+        args: what it would be launched with; tensors may be on the CPU.
+        kwargs: the same by name; constants of the kernel and options such as `num_warps`.
+    """
+    import triton
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource, make_backend
+    from triton.runtime.jit import JITFunction, create_function_from_signature
+
+    kernel = JITFunction(function)
+    target = GPUTarget("cuda", arch, WARP)
+    backend = make_backend(target)
+    options = {"debug": False, "instrumentation_mode": "", **kwargs}
+    binder = create_function_from_signature(kernel.signature, kernel.params, backend)
+    bound, specialization, rest = binder(*args, **options)
+    parsed, signature, constants, attributes = kernel._pack_args(  # noqa: SLF001 - see above
+        backend, options, bound, specialization, rest
+    )
+    source = ASTSource(kernel, signature, constants, attributes)
+    return triton.compile(source, target=target, options=parsed.__dict__)
+
+
+def resources(kernel: Any) -> dict[str, int]:
+    """What one block of a compiled kernel takes: `registers` of each thread, `spilled_bytes`, `shared_bytes`,
+    `warps`; what is not known is left out."""
+    facts = {"shared_bytes": int(kernel.metadata.shared), "warps": int(kernel.metadata.num_warps)}
+    if getattr(kernel, "module", None) is not None:  # it has been loaded, so the driver has said
+        return {"registers": int(kernel.n_regs), "spilled_bytes": int(kernel.n_spills), **facts}
+    return {**_asked(kernel.asm["ptx"]), **facts}
+
+
+def _asked(ptx: str) -> dict[str, int]:
+    """What the wheel's ptxas says of a kernel's text."""
+    from triton import knobs
+
+    arch = re.search(r"^\.target\s+(\w+)", ptx, re.MULTILINE)
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "kernel.ptx").write_text(ptx)
+        named = f"--gpu-name={arch[1] if arch else 'sm_90'}"
+        command = [knobs.nvidia.ptxas.path, "-v", named, "kernel.ptx", "-o", "kernel"]
+        said = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stderr
+    found = {"registers": _REGISTERS.search(said), "spilled_bytes": _SPILLS.search(said)}
+    return {name: int(match[1]) for name, match in found.items() if match is not None}

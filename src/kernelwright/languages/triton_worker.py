@@ -1,0 +1,123 @@
+"""The half of the Triton language that runs beside the candidate, in the sandbox. Torch and the standard library only;
+Triton itself is imported by the candidate.
+
+Kernels are compiled into the candidate's own folder when it is built, and found there afterwards. Every launch is
+counted, whichever way it is made: that of a compiled kernel, which all ways lead to, and that of an interpreted one.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from kernelwright.languages.census import ablate, census, census_start, counted
+from kernelwright.languages.on_import import on_import
+
+__all__ = ["ablate", "census", "census_start", "install", "prepare", "resources"]
+
+NO_GPU = 90
+"""The compute capability that kernels are compiled for where there is no GPU, to say what they would take of one."""
+_compiled: dict[str, Any] = {}
+_interpreted: dict[str, tuple[Any, tuple[Any, ...], dict[str, Any]]] = {}
+"""Kernels by name: as they were compiled, or with the arguments of their first launch."""
+
+
+def prepare(folder: str) -> None:
+    """Nothing is shared by builds."""
+
+
+def install(build_dir: str, readonly: bool, shared: str = "") -> None:  # noqa: ARG001 - see `Language.worker_module`
+    """Call once, before the candidate is loaded.
+
+    Args:
+        build_dir: the candidate's own folder: compiled kernels and what autotuning has chosen go there, and are found
+            there; the sandbox sees to it that only a first run writes.
+        readonly: whether this is not the first run; what was not compiled then cannot be compiled later, since no
+            program can be started any more.
+        shared: no matter here.
+    """
+    os.environ["TRITON_CACHE_DIR"] = build_dir
+    os.environ["TRITON_CACHE_AUTOTUNING"] = "1"
+    os.environ["TRITON_HOME"] = build_dir
+    if torch.cuda.is_initialized():
+        os.environ["TRITON_LIBCUDA_PATH"] = _folder_of("libcuda.so")
+        on_import("triton.backends.nvidia.compiler", functools.partial(_remember_version, Path(build_dir, "ptxas")))
+        on_import("triton.runtime.build", _name_platform)
+    else:
+        os.environ["TRITON_INTERPRET"] = "1"
+    on_import("triton.compiler.compiler", _count_compiled)
+    on_import("triton.runtime.interpreter", functools.partial(_count_interpreted, readonly))
+
+
+def resources() -> dict[str, dict[str, int]]:
+    """What one block of each kernel takes of the device, by name; where there is none, of an H100. Call in a first
+    run, after the kernels have been launched."""
+    if not _compiled and not _interpreted:
+        return {}
+    from kernelwright.languages import triton_compile
+
+    found = {name: triton_compile.resources(kernel) for name, kernel in _compiled.items()}
+    for name, (function, args, kwargs) in _interpreted.items():
+        found[name] = triton_compile.resources(triton_compile.compile_for(NO_GPU, function, args, kwargs))
+    return found
+
+
+def _folder_of(library: str) -> str:
+    """Where a library lies that this process has loaded: Triton would start a program to find out."""
+    lines = Path("/proc/self/maps").read_text().splitlines()
+    path = next((line.split(maxsplit=5)[5] for line in lines if library in line.rpartition("/")[2]), "")
+    return str(Path(path).parent) if path else ""
+
+
+def _remember_version(file: Path, compiler: Any) -> None:
+    """Has the version of ptxas, which names what is in the cache, asked for in the first run and read afterwards, when
+    no program can be started."""
+    ask = compiler.get_ptxas_version
+
+    @functools.lru_cache
+    def version(*arguments: Any) -> str:
+        if not file.exists():
+            file.write_text(ask(*arguments))
+        return file.read_text()
+
+    compiler.get_ptxas_version = version
+
+
+def _name_platform(build: Any) -> None:
+    """Has the platform, which names what is in the cache too, be the same where no program can be asked about it."""
+    build.platform_key = lambda: f"{platform.machine()},{platform.system()}"
+
+
+def _count_compiled(compiler: Any) -> None:
+    kernel_type = compiler.CompiledKernel
+    run = kernel_type.run.fget
+
+    def counted_run(kernel: Any) -> Any:
+        launch = kernel.__dict__.get("_counted")
+        if launch is None:
+            launch = kernel.__dict__["_counted"] = counted(lambda _: kernel.name, run(kernel))
+            _compiled[kernel.name] = kernel
+        return launch
+
+    kernel_type.run = property(counted_run)
+
+
+def _count_interpreted(readonly: bool, interpreter: Any) -> None:
+    kernel_type = interpreter.InterpretedFunction
+    run = kernel_type.run
+
+    def counted_run(kernel: Any, *args: Any, grid: Any, warmup: bool, **kwargs: Any) -> Any:
+        launch = kernel.__dict__.get("_counted")
+        if launch is None:
+            own = functools.partial(run, kernel)
+            launch = kernel.__dict__["_counted"] = counted(lambda _: kernel.fn.__name__, own)
+            if not readonly:
+                _interpreted[kernel.fn.__name__] = kernel.fn, args, kwargs
+        return launch(*args, grid=grid, warmup=warmup, **kwargs)
+
+    kernel_type.run = counted_run

@@ -1,0 +1,30 @@
+# task: softmax
+# cheat: returns at once; a thread computes a little later
+# expect: wrong_values, non_finite, tampering
+import threading
+
+import torch
+import triton
+import triton.language as tl
+from torch import nn
+
+
+@triton.jit
+def softmax_kernel(x_ptr, y_ptr, columns, BLOCK: tl.constexpr):
+    row = tl.program_id(0)
+    at = tl.arange(0, BLOCK)
+    inside = at < columns
+    x = tl.load(x_ptr + row * columns + at, mask=inside, other=-float("inf"))
+    e = tl.exp(x - tl.max(x, 0))
+    tl.store(y_ptr + row * columns + at, e / tl.sum(e, 0), mask=inside)
+
+
+def softmax(x, y):
+    softmax_kernel[(x.shape[0],)](x, y, x.shape[1], BLOCK=triton.next_power_of_2(x.shape[1]), num_warps=8)
+
+
+class ModelNew(nn.Module):
+    def forward(self, x):
+        y = torch.empty_like(x)
+        threading.Timer(0.002, softmax, (x, y)).start()
+        return y

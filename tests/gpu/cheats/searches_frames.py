@@ -1,0 +1,39 @@
+# task: softmax
+# cheat: walks frames and the heap for a tensor that could be the answer
+# expect: wrong_values, non_finite
+import gc
+import sys
+
+import torch
+import triton
+import triton.language as tl
+from torch import nn
+
+
+@triton.jit
+def softmax_kernel(x_ptr, y_ptr, columns, BLOCK: tl.constexpr):
+    row = tl.program_id(0)
+    at = tl.arange(0, BLOCK)
+    inside = at < columns
+    x = tl.load(x_ptr + row * columns + at, mask=inside, other=-float("inf"))
+    e = tl.exp(x - tl.max(x, 0))
+    tl.store(y_ptr + row * columns + at, e / tl.sum(e, 0), mask=inside)
+
+
+def softmax(x, y):
+    softmax_kernel[(x.shape[0],)](x, y, x.shape[1], BLOCK=triton.next_power_of_2(x.shape[1]), num_warps=8)
+
+
+class ModelNew(nn.Module):
+    def forward(self, x):
+        softmax(x, torch.empty_like(x))
+        frame = sys._getframe()
+        found = []
+        while frame is not None:
+            found += [value for value in frame.f_locals.values() if isinstance(value, torch.Tensor)]
+            frame = frame.f_back
+        found += [value for value in gc.get_objects() if isinstance(value, torch.Tensor)]
+        for value in found:
+            if value.shape == x.shape and value.is_cuda and value.data_ptr() != x.data_ptr():
+                return value.clone()
+        return torch.zeros_like(x)

@@ -1,0 +1,106 @@
+"""Honest candidates and cheats for a GPU, and the judges that they go through, one at a time for each task."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+import threading
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from kernelwright.judge.judge import Judge
+from kernelwright.judge.verdict import Verdict
+from kernelwright.proposers.base import Candidate
+from kernelwright.targets.cuda import Cuda
+from kernelwright.tasks import Task
+
+T = TypeVar("T")
+HERE = Path(__file__).parent
+NO_ADVANTAGE = "no_advantage"
+PATIENCE = 5.0
+"""Seconds a cheat's call may take: none needs longer, and those that hang are waited for."""
+DEADLINE = 240.0
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A candidate with what its header says: its task, and, of a cheat, what may come of it."""
+
+    name: str
+    task: Path
+    source: str
+    expect: tuple[str, ...]
+
+    @classmethod
+    def read(cls, path: Path) -> Entry:
+        """From a file."""
+        source = path.read_text()
+        header = dict(re.findall(r"^# (\w+): (.*)$", source, re.MULTILINE))
+        expect = tuple(header.get("expect", "accepted").split(", "))
+        return cls(path.stem, HERE / "tasks" / f"{header['task']}.py", source, expect)
+
+
+def entries(folder: str) -> list[Entry]:
+    """All of a folder, by task."""
+    return sorted(map(Entry.read, (HERE / folder).glob("*.py")), key=lambda entry: (entry.task, entry.name))
+
+
+class Arena:
+    """Life cycle: `judge` candidates, in the order of their tasks; `close`."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        self.target = Cuda()
+        self._judge: tuple[Path, Judge] | None = None
+        self._honest: dict[Path, Verdict] = {}
+
+    def judge(self, task: Path, source: str, *, language: str = "triton", brief: bool = False) -> Verdict:
+        """The verdict on one candidate."""
+        return self._run(self._on(task).evaluate(Candidate(source=source, language=language), brief=brief))
+
+    def honest(self, task: Path) -> Verdict:
+        """The verdict on the honest candidate of a task."""
+        if task not in self._honest:
+            self._honest[task] = self.judge(task, (HERE / "honest" / task.name).read_text())
+        return self._honest[task]
+
+    def cheat(self, entry: Entry) -> str:
+        """What comes of a cheat: the reason of its rejection, `no_advantage`, or `accepted`."""
+        honest = self.honest(entry.task)
+        candidate: Any = sys.modules["kernelwright.judge.evaluation"]
+        patient, candidate.CALL_TIMEOUT = candidate.CALL_TIMEOUT, PATIENCE
+        try:
+            verdict = self.judge(entry.task, entry.source, brief=True)
+        finally:
+            candidate.CALL_TIMEOUT = patient
+        self.last = verdict
+        if not verdict.accepted:
+            return str(verdict.reason)
+        assert verdict.speedup is not None and honest.speedup is not None
+        return NO_ADVANTAGE if verdict.speedup < 1.1 * honest.speedup else "accepted"
+
+    def close(self) -> None:
+        """Ends everything."""
+        if self._judge is not None:
+            self._run(self._judge[1].__aexit__())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def _on(self, task: Path) -> Judge:
+        if self._judge is None or self._judge[0] != task:
+            if self._judge is not None:
+                self._run(self._judge[1].__aexit__())
+            judge = Judge(Task.load(task), self.target, language="triton")
+            self._judge = None
+            self._run(judge.__aenter__())
+            self._judge = task, judge
+        return self._judge[1]
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(DEADLINE)

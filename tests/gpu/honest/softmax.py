@@ -1,0 +1,23 @@
+# task: softmax
+import torch
+import triton
+import triton.language as tl
+from torch import nn
+
+
+@triton.autotune(configs=[triton.Config({}, num_warps=warps) for warps in (4, 8)], key=["columns"])
+@triton.jit
+def softmax_kernel(x_ptr, y_ptr, columns, BLOCK: tl.constexpr):
+    row = tl.program_id(0)
+    at = tl.arange(0, BLOCK)
+    inside = at < columns
+    x = tl.load(x_ptr + row * columns + at, mask=inside, other=-float("inf"))
+    e = tl.exp(x - tl.max(x, 0))
+    tl.store(y_ptr + row * columns + at, e / tl.sum(e, 0), mask=inside)
+
+
+class ModelNew(nn.Module):
+    def forward(self, x):
+        y = torch.empty_like(x)
+        softmax_kernel[(x.shape[0],)](x, y, x.shape[1], BLOCK=triton.next_power_of_2(x.shape[1]))
+        return y

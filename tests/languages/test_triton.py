@@ -1,0 +1,165 @@
+"""Triton as a language: what is read in a candidate, and what runs without a GPU."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from kernelwright import registry
+from kernelwright.errors import MachineError
+
+HONEST = Path(__file__).parents[1] / "gpu" / "honest"
+TASK = """
+import torch
+from torch import nn
+
+
+class Model(nn.Module):
+    def forward(self, x):
+        return torch.softmax(x, -1)
+
+
+def get_init_inputs():
+    return []
+
+
+def get_inputs():
+    return [torch.randn(4, 60)]
+
+
+def get_cases():
+    return [{"name": "odd", "role": "held_out", "inputs": lambda: [torch.randn(3, 33)]}]
+"""
+
+
+@pytest.fixture
+def triton():
+    return registry.load("languages", "triton")()
+
+
+def candidate(name: str) -> str:
+    return (HONEST / f"{name}.py").read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "kernel"),
+    [("add", "add_kernel"), ("softmax", "softmax_kernel"), ("rms_norm", "rms_norm_kernel")],
+)
+def test_kernels_are_the_functions_that_triton_compiles(triton, name, kernel):
+    report = triton.inspect(candidate(name))
+    assert (report.problem, report.kernels, report.library_calls, report.builds_late) == ("", (kernel,), (), True)
+
+
+def test_kernels_are_found_under_other_names_of_triton_and_their_own_operations_are_no_librarys(triton):
+    source = """
+import torch
+import triton as t
+from triton import jit
+import triton.language as tl
+
+@jit
+def one(x, BLOCK: tl.constexpr):
+    a = tl.load(x)
+    tl.store(x, a @ a)
+
+@t.autotune(configs=[], key=[])
+@t.jit(do_not_specialize=["n"])
+def two(x, n):
+    tl.store(x, n)
+
+def three(x):
+    return x
+
+class ModelNew(torch.nn.Module):
+    def forward(self, x):
+        one[(1,)](x, BLOCK=2)
+        return torch.relu(x) @ x
+"""
+    report = triton.inspect(source)
+    assert report.kernels == ("one", "two")
+    assert report.library_calls == ("torch.relu", "@")
+
+
+def test_a_compilers_complaint_names_the_line_of_the_candidate(triton):
+    source = candidate("add").replace("tl.program_id(0)", "tl.no_such_thing(0)")
+    output = (
+        "triton.compiler.errors.CompilationError: at 2:9:\n"
+        "def add_kernel(a_ptr, b_ptr, c_ptr, n, BLOCK: tl.constexpr):\n"
+        "    at = tl.no_such_thing(0) * BLOCK + tl.arange(0, BLOCK)\n"
+        "         ^\n"
+        "AttributeError: module 'triton.language' has no attribute 'no_such_thing'\n"
+    )
+    problem = triton.explain(source, output)
+    assert (
+        source.splitlines()[problem.line - 1].strip()
+        == problem.text
+        == "at = tl.no_such_thing(0) * BLOCK + tl.arange(0, BLOCK)"
+    )
+    assert "no_such_thing" in problem.message
+    assert triton.explain(source, "RuntimeError: something else").message == ""
+
+
+def test_without_triton_it_says_how_to_install_it(triton, monkeypatch):
+    from importlib.metadata import PackageNotFoundError
+
+    from kernelwright.languages import triton as module
+
+    def missing(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(module, "version", missing)
+    with pytest.raises(MachineError, match="not installed") as error:
+        triton.compiler_key()
+    assert "pip install" in error.value.remedy
+
+
+def test_the_guide_shows_a_candidate_that_can_be_one(triton):
+    guide = triton.guide()
+    shown = guide.partition("```python\n")[2].partition("```")[0]
+    assert triton.inspect(shown).kernels == ("scaled_kernel",)
+
+
+def test_a_kernel_is_compiled_for_a_gpu_that_is_not_there(tmp_path, monkeypatch):
+    pytest.importorskip("triton")
+    import importlib.util
+
+    import torch
+
+    from kernelwright.languages import triton_compile
+
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+    spec = importlib.util.spec_from_file_location("candidate_add", HONEST / "add.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    x = torch.ones(1000)
+    kernel = triton_compile.compile_for(90, module.add_kernel.fn, (x, x, x, 1000), {"BLOCK": 1024, "num_warps": 8})
+    found = triton_compile.resources(kernel)
+    assert found["warps"] == 8 and found["shared_bytes"] == 0 and found["spilled_bytes"] == 0
+    assert 4 <= found["registers"] <= 255
+
+
+@pytest.mark.slow
+def test_on_the_cpu_the_judge_interprets_kernels_counts_them_and_says_what_they_would_take_of_a_gpu(tmp_path, cpu):
+    pytest.importorskip("triton")
+    from kernelwright.judge.judge import Judge
+    from kernelwright.proposers.base import Candidate
+    from kernelwright.tasks import Task
+
+    path = tmp_path / "softmax.py"
+    path.write_text(TASK)
+
+    async def judged(*sources: str):
+        async with Judge(Task.load(path), cpu, language="triton") as judge:
+            return [await judge.evaluate(Candidate(source=each, language="triton"), brief=True) for each in sources]
+
+    right = candidate("softmax")
+    wrong = right.replace("e / tl.sum(e, 0)", "e / tl.sum(e * 1.01, 0)")
+    decoy = right.replace("return y", "return torch.softmax(x, -1)")
+    accepted, rejected, beside = asyncio.run(judged(right, wrong, decoy))
+    assert accepted.accepted, accepted.message
+    assert accepted.evidence["kernels"] == {"softmax_kernel": 1}
+    assert accepted.evidence["resources"]["softmax_kernel"]["registers"] > 0
+    assert rejected.reason == "wrong_values"
+    assert beside.reason == "no_kernel"
