@@ -5,8 +5,8 @@
     python benchmarks/judge_corpus.py --only 'batching/*'
     python benchmarks/judge_corpus.py --rounds 10 --resume rounds.jsonl  goes on where it was interrupted
 
-With `--resume`, each result is written to the file as it comes, with the key of the judge that gave it; what the same
-judge has said before is not asked again. Rounds under different loads may share a file.
+With `--resume`, each result is written to the file as it comes, with a key of the judge that gave it and of the
+corpus; what the same judge has said before is not asked again. Rounds under different loads may share a file.
 
 A hole is a cheat that is accepted and faster than its honest part by more than 15 %. Exits with 1 when there is a hole,
 or an honest candidate that is rejected.
@@ -15,6 +15,7 @@ or an honest candidate that is rejected.
 from __future__ import annotations
 
 import fnmatch
+import hashlib
 import json
 import sys
 import time
@@ -87,26 +88,31 @@ class Report:
 
 
 class Kept:
-    """Results on disk, a line each. Life cycle: made with the file, which may be there already; `results`; `add`."""
+    """Results on disk, a line each, with a digest of all that they depend on: the judge, the corpus. Life cycle: made
+    with the file, which may be there already; `results`; `add`."""
 
     def __init__(self, path: Path | None) -> None:
-        self._path, self._judge = path, judge_key()
+        self._path = path
+        digest = hashlib.sha256(judge_key().encode())
+        for part in sorted([*TESTS.glob("adversarial/**/*.py"), *TESTS.glob("honest/**/*.py")]):
+            digest.update(part.read_bytes())
+        self._key = digest.hexdigest()[:16]
 
     def results(self) -> list[Result]:
         """What this judge has said before; a line that was cut off in the middle is left out."""
         found = []
         for line in self._path.read_text().splitlines() if self._path and self._path.exists() else []:
-            with suppress(ValueError):
+            with suppress(ValueError, KeyError, TypeError):
                 held = json.loads(line)
-                if held.pop("judge") == self._judge:
+                if held.pop("key") == self._key:
                     found.append(Result(**held))
         return found
 
     def add(self, result: Result) -> None:
-        """Writes one more."""
+        """Writes one more, on a line of its own."""
         if self._path:
             with self._path.open("a") as file:
-                file.write(json.dumps({"judge": self._judge, **asdict(result)}) + "\n")
+                file.write("\n" + json.dumps({"key": self._key, **asdict(result)}))
 
 
 def judge_cheat(arena: Arena, cheat: corpus.Cheat, task: corpus.Task) -> Result:

@@ -6,8 +6,8 @@
 Memory is what the judge's process and everything it has started hold and the system cannot take back (PSS of anonymous
 and shared memory, shared pages counted once), sampled twenty times a second, over what they hold when the judge has
 started and has not drawn or answered anything. `own` is one call's inputs, state and outputs; `adds` is how many times
-that the judge holds beyond the candidate's own; `judge` is how much of the peak the judge's own process holds: the rest
-is the reference (in float64, and for timing) and the candidate. `disk` is the most that lies in files.
+that is held beyond the candidate's own; `judge` is the most that the judge's own process holds: the rest is the
+reference (in float64, and for timing) and the candidate. `disk` is the most that lies in files.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class Peak:
         while not self._done.wait(INTERVAL_S):
             now = Sample.now()
             most = max(self.most, now, key=lambda sample: sample.total)
-            self.most = replace(most, disk=max(self.most.disk, now.disk))
+            self.most = replace(most, judge=max(self.most.judge, now.judge), disk=max(self.most.disk, now.disk))
 
 
 async def measure(path: Path) -> Row | None:

@@ -51,6 +51,13 @@ def test_a_large_array_lies_in_a_file_without_a_name_and_goes_with_it(own_home: 
     assert nameless_files() == before
 
 
+def test_no_descriptor_is_left_behind(own_home: Path) -> None:
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    for _ in range(3):
+        storage.room((storage.LARGE,), np.uint8)[:] = 1
+    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+
+
 @pytest.mark.parametrize("shape", [(), (0,), (0, 1 << 30), (3, 5), (storage.LARGE // 4 - 1,)])
 def test_a_small_one_does_not(own_home: Path, shape: tuple[int, ...]) -> None:
     before = nameless_files()
@@ -58,9 +65,9 @@ def test_a_small_one_does_not(own_home: Path, shape: tuple[int, ...]) -> None:
     assert nameless_files() == before
 
 
-def test_a_full_disk_is_no_error(tmp_path: Path) -> None:
-    """Two of four fit onto the disk."""
-    mount = f"mount -t tmpfs -o size={2 * storage.LARGE + (1 << 20)} none {tmp_path}"
+def test_a_disk_that_is_nearly_full_is_left_to_others(tmp_path: Path) -> None:
+    """Two of four fit onto the disk beside what is left free."""
+    mount = f"mount -t tmpfs -o size={storage.LEFT_FREE + 2 * storage.LARGE + (1 << 20)} none {tmp_path}"
     script = f'{mount} && exec {sys.executable} -c "$1"'
     done = subprocess.run(
         ["unshare", "--map-root-user", "--mount", "sh", "-c", script, "sh", FULL],

@@ -26,8 +26,8 @@ BATCHES = 8
 """Batches of fresh inputs for each life of a worker; the first warms it up."""
 CALIBRATION_CALLS = 64
 """Calls in a row by which the reference's time is first measured."""
-HANDOVERS = 8
-"""Short batches that say what handing over takes."""
+HANDOVERS, MANY_CALLS = 8, 32
+"""Batches that say what handing over takes, and calls a batch from which on it can be told from what one call takes."""
 
 
 class _NotAlike(Exception):
@@ -50,10 +50,20 @@ class Pool:
     states: list[dict[str, Expected]] = field(default_factory=list)
     """For each batch, the state after its last call: what forward changes."""
     handover: float | None = None
+    idle: float = 0.0
+    """Seconds that a batch of no calls takes, known with `handover`."""
     seconds: float = 0.0
     alike: bool = True
     couple: Pool | None = None
     """One batch of two calls, where the others have one."""
+
+    def shortened(self, calls: int) -> Pool:
+        """The first calls of each batch, of more than one."""
+        return replace(
+            self,
+            batches=[inputs[:calls] for inputs in self.batches],
+            expected=[tuple(want.of_first(calls) for want in wants) for wants in self.expected],
+        )
 
     @property
     def nbytes(self) -> int:
@@ -179,22 +189,26 @@ class Pools:
 
     def calibrate(self, pool: Pool) -> None:
         """Measures the pool's hand-over, once, with the machine to ourselves, as cold as inputs that have just been
-        written leave the caches. Raises `TaskError`."""
-        if pool.handover is None:
-            with self.trusted():
-                self.prepare_timer(pool)
-                pool.handover = max(
-                    0.0, statistics.median(self._handover(inputs) for inputs in islice(cycle(pool.batches), HANDOVERS))
-                )
+        written leave the caches.
 
-    def _handover(self, inputs: list[Inputs]) -> float:
-        """What n calls take is h + n t, what one takes h + t: threads that were stopped wake up for the first call. Of
-        batches of one call, no more than what one of no calls takes is known."""
-        count = len(inputs)
-        if count == 1:
-            return self.timer.run(inputs, calls=0, timed=True)[1]
-        one, all_of_them = (self.timer.run(inputs, calls=calls, timed=True)[1] for calls in (1, count))
-        return (count * one - all_of_them) / (count - 1)
+        What n calls take is h + n t, and what one takes h + t: threads that were stopped wake up for the first call.
+        Where n is small, that is the difference of two long times, so h is what a batch of no calls takes. Raises
+        `TaskError`.
+        """
+        if pool.handover is not None:
+            return
+        count = len(pool.batches[0])
+        with self.trusted():
+            self.prepare_timer(pool)
+            pool.idle = pool.handover = self._usual(pool, 0)
+            if count >= MANY_CALLS:
+                one, all_of_them = self._usual(pool, 1), self._usual(pool, count)
+                pool.handover = max(pool.idle, (count * one - all_of_them) / (count - 1))
+
+    def _usual(self, pool: Pool, calls: int) -> float:
+        """Seconds of the reference's batch of so many calls, at the median."""
+        batches = islice(cycle(pool.batches), HANDOVERS)
+        return statistics.median(self.timer.run(inputs, calls=calls, timed=True)[1] for inputs in batches)
 
     def _quickest(self, calls: int) -> float:
         """Seconds of the reference's quickest batch of so many calls, of several."""
@@ -284,7 +298,7 @@ class Pools:
         if len({claim.shape for claim in held}) > 1 or self._overwritten(held):
             raise _NotAlike
         with self.timer.trusting(f"output {index}"):
-            stack = tensors.read(self.timer.worker, held)
+            stack = tensors.read(self.timer.worker, held, kept=True)
         own = np.ascontiguousarray(stack if len(held) > 1 else stack[0])
         other = None if exact is None else self._in_float64(exact, index)
         return replace(_lenient(want, own, other), shape=held[0].shape)
@@ -300,7 +314,7 @@ class Pools:
         with self.timer.trusting(f"output {index}"):
             try:
                 held = [Claim.parse(answer[index]) for answer in exact]
-                stack = np.ascontiguousarray(tensors.read(self.timer.worker, held))
+                stack = np.ascontiguousarray(tensors.read(self.timer.worker, held, kept=True))
             except (BadTensor, IndexError):
                 return None
         floating = held[0].dtype in tensors.UNIT_ROUNDOFF

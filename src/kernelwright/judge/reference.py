@@ -103,7 +103,7 @@ class ReferenceSide:
     def read(self, claim: Claim) -> Array:
         """One tensor of the task worker's. Raises `TaskError`."""
         with self._touching():
-            array: Array = tensors.read(self.worker, [claim])[0]
+            array: Array = tensors.read(self.worker, [claim], kept=True)[0]
         return array
 
     def abort(self) -> None:
@@ -166,7 +166,7 @@ class ReferenceSide:
             if "tensor" in argument:
                 with self._touching():
                     claim = Claim.parse(argument["tensor"])
-                    data.append(tensors.raw(worker, claim))
+                    data.append(tensors.raw(worker, claim, kept=True))
                 described.append({"tensor": {**claim.info.model_dump(mode="json")}})
             else:
                 data.append(None)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 import mmap
 import os
-import tempfile
+import shutil
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
@@ -18,14 +18,27 @@ from kernelwright.home import home
 
 LARGE = 16 << 20
 """Bytes from which on an array lies in a file: below, a file costs more than it gives back."""
+LEFT_FREE = 1 << 30
+"""Bytes of the disk that are left to the store and to builds."""
 
 
 def room(shape: Sequence[int], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-    """An array of anything, C-contiguous. A large one lies in a file in Kernelwright's own folder, which no candidate
-    sees, and goes with the array; in memory where that folder has no room for it."""
+    """An array of anything, C-contiguous. A large one lies in a file in Kernelwright's own folder, which never has a
+    name and goes with the array; in memory where the disk is nearly full, or its file system knows no such files."""
     size = math.prod(shape) * np.dtype(dtype).itemsize
     if size >= LARGE:
-        with suppress(OSError), tempfile.TemporaryFile(dir=home()) as file:
-            os.posix_fallocate(file.fileno(), 0, size)  # a disk that is full says so here, and not by SIGBUS later
-            return np.frombuffer(mmap.mmap(file.fileno(), size), dtype).reshape(tuple(shape))
+        with suppress(OSError):
+            if shutil.disk_usage(home()).free > size + LEFT_FREE:
+                return np.frombuffer(_mapped(size), dtype).reshape(tuple(shape))
     return np.empty(tuple(shape), dtype)
+
+
+def _mapped(size: int) -> mmap.mmap:
+    """A new file's contents, its blocks taken: a disk that is full says so here, and not by SIGBUS later. Raises
+    `OSError`."""
+    file = os.open(home(), os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        os.posix_fallocate(file, 0, size)
+        return mmap.mmap(file, size)
+    finally:
+        os.close(file)

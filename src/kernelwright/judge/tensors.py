@@ -97,9 +97,9 @@ class Claim:
         return self.span * int(np.dtype(STORED[self.dtype]).itemsize)
 
 
-def read(worker: Worker, claims: Sequence[Claim]) -> Array:
+def read(worker: Worker, claims: Sequence[Claim], *, kept: bool = False) -> Array:
     """The contents of like tensors of a stopped worker, stacked: shape (len(claims), *shape), a strided view where they
-    are strided.
+    are strided. What is `kept` for long lies where the system can take its memory back.
 
     Raises:
         BadTensor: they differ in shape or dtype, spread too far, or their memory is not mapped.
@@ -111,9 +111,9 @@ def read(worker: Worker, claims: Sequence[Claim]) -> Array:
     if widest.span > MAX_SPAN * max(first.elements, 1) and len(claims) * widest.span_bytes > FREE_SPAN:
         raise BadTensor(f"strides {widest.strides} spread {widest.elements} elements over {widest.span}")
     if any(claim.strides != first.strides for claim in claims):
-        return np.stack([read(worker, [claim])[0] for claim in claims])
+        return np.stack([read(worker, [claim], kept=kept)[0] for claim in claims])
     stored = np.dtype(STORED[first.dtype])
-    data = storage.room((len(claims), first.span), stored)
+    data = (storage.room if kept else np.empty)((len(claims), first.span), stored)
     try:
         worker.space.read(
             [claim.pointer for claim in claims],
@@ -152,9 +152,9 @@ def fetcher(worker: Worker, claims: Sequence[Claim]) -> Callable[[int, int], Arr
     return fetch
 
 
-def raw(worker: Worker, claim: Claim) -> memory.Bytes:
-    """The bytes from a tensor's first element to its last."""
-    data: memory.Bytes = storage.room((1, claim.span_bytes), np.uint8)
+def raw(worker: Worker, claim: Claim, *, kept: bool = False) -> memory.Bytes:
+    """The bytes from a tensor's first element to its last; `kept` as for `read`."""
+    data: memory.Bytes = (storage.room if kept else np.empty)((1, claim.span_bytes), np.uint8)
     try:
         worker.space.read([claim.pointer], claim.span_bytes, data)
     except memory.BadAddress as error:

@@ -3,6 +3,7 @@ seen before."""
 
 from __future__ import annotations
 
+import math
 import random
 import secrets
 import statistics
@@ -22,7 +23,7 @@ SECONDS, GLANCE = 2.0, 0.4
 """Time for the pairs of one candidate on one case, beyond `MIN_PAIRS` of them: usually, and where it is to be brief, on
 the first case; those that matter are measured again on that, side by side."""
 LEAST_HANDOVERS = 4.0
-"""Batches that take less than so many times the hand-over say nothing of a candidate's pace."""
+"""Batches that take less than so many times one of no calls say nothing of a candidate's pace."""
 BEHIND = 0.95
 """A candidate whose interval ends below this share of the speedup to beat is not measured to the end."""
 
@@ -57,16 +58,20 @@ class Stopwatch:
         pool = self.pool(case)
         self.pools.calibrate(pool)
         brief = brief and case.name == self.pools.reference.info.tune_case.name
-        pairs, pace = Pairs(GLANCE if brief else SECONDS), Pace()
+        seconds = GLANCE if brief else SECONDS
+        pairs, pace, given = Pairs(seconds), Pace(), pool
         checked, stopped, waits = 0, False, self.pools.timer.waits
         while not stopped and (not pairs.enough or pace.doubtful):
             side = fresh()
             side.waits = waits
             try:
-                checked += self._life(side, pool, pairs, pace)
+                checked += self._life(side, pool, given, pairs, pace)
                 waits = side.waits
             finally:
                 side.worker.close()
+            if given is pool and (calls := self._calls(pool, pairs)) < len(pool.batches[0]):
+                pairs, given = Pairs(seconds), pool.shortened(calls)
+                continue
             pace.check()
             stopped = to_beat is not None and len(pairs) >= MIN_PAIRS and pairs.speedup.high < BEHIND * to_beat
         speedup = pairs.speedup
@@ -99,31 +104,29 @@ class Stopwatch:
             self.pools.prepare_timer(pool)
             return self.batch(self.pools.timer, pool, batch, check=False)[0]
 
-    def batch(
-        self, side: CandidateSide, pool: Pool, batch: int, *, check: bool, calls: int | None = None
-    ) -> tuple[float, int]:
-        """Reveals a batch's inputs, runs it, or its first `calls`, checks every output. Returns seconds a call and how
-        many outputs were checked. Raises `Rejection`."""
-        inputs, expected = pool.batches[batch], pool.expected[batch]
-        if calls is not None and calls < len(inputs):
-            inputs, expected = inputs[:calls], tuple(want.of_first(calls) for want in expected)
+    def batch(self, side: CandidateSide, pool: Pool, batch: int, *, check: bool) -> tuple[float, int]:
+        """Reveals a batch's inputs, runs it, checks every output. Returns seconds a call and how many outputs were
+        checked. Raises `Rejection`."""
+        inputs = pool.batches[batch]
         if side.spoilt or self.pools.reference.changed:
             side.restore(pool.case)
         outputs, seconds = side.run(inputs, timed=True)
         if check:
-            self._check(side, pool, inputs, outputs, expected, pool.states[batch])
+            self._check(side, pool, inputs, outputs, pool.expected[batch], pool.states[batch])
         assert pool.handover is not None
         if side.waits == self.pools.timer.waits:  # else it is handed its batches in another way
             seconds -= min(pool.handover, side.worker.space.batching.handover * seconds)
         return seconds / len(inputs), len(inputs) * len(outputs[0]) if check else 0
 
     def _calls(self, pool: Pool, pairs: Pairs) -> int:
-        """As many calls of a slower candidate as take as long as the reference's batch: cores that were idle are slow
-        at first, which is to weigh as much on both sides. All where a call's state depends on those before it."""
+        """How many calls of a candidate take about as long as the reference's batch, to a power of two: cores that were
+        idle are slow at first, which is to weigh as much on both sides. No more than the reference's; as many where a
+        call's state depends on those before it."""
         count = len(pool.batches[0])
         if not len(pairs) or self.pools.reference.changed:
             return count
-        return max(1, min(count, round(count * statistics.median(pairs.theirs) / statistics.median(pairs.own))))
+        slower = statistics.median(pairs.own) / statistics.median(pairs.theirs)
+        return max(1, count >> max(0, round(math.log2(slower))))
 
     def _check(
         self,
@@ -168,10 +171,11 @@ class Stopwatch:
         assert answer is not None
         look = Look(side, inputs, spare, answer)
         look.clear()
-        total, handover = (seconds or pool.seconds) * len(inputs), pool.handover or 0.0
+        assert pool.handover is not None
+        total, handover = (seconds or pool.seconds) * len(inputs), pool.handover
         total = min(total + handover, total / (1 - side.worker.space.batching.handover))  # see `batch`
         # Of a queue the judge says itself how far it is.
-        if side.worker.lane is not None or seconds is None or total < LEAST_HANDOVERS * handover:
+        if side.worker.lane is not None or seconds is None or total < LEAST_HANDOVERS * pool.idle:
             pace = None
         least = late(len(inputs)) if pace is not None and (pace.doubtful or not pace.late) else 0.0
         halfway = random.SystemRandom().uniform(least, 1.0) * total, look.take
@@ -189,26 +193,36 @@ class Stopwatch:
         self._check(side, pool, look.slots, outputs, expected, state)
         return len(inputs) * len(outputs[0])
 
-    def _life(self, side: CandidateSide, pool: Pool, pairs: Pairs, pace: Pace) -> int:
-        """One worker's batches: a warm-up, then pairs, until there are enough and its pace is beyond doubt. Returns how
-        many outputs were checked."""
+    def _life(self, side: CandidateSide, pool: Pool, given: Pool, pairs: Pairs, pace: Pace) -> int:
+        """One worker's batches: a warm-up, then pairs, until there are enough and its pace is beyond doubt, or the
+        first one says that what it is given should be shorter. Returns how many outputs were checked.
+
+        Args:
+            side: the candidate.
+            pool: the reference's batches.
+            given: the candidate's: the same ones, or their first calls. All of a life's are as long: nothing tells it
+                which is timed and which is looked into.
+            pairs: what is measured is added to these.
+            pace: what looks say is added to this.
+        """
         side.silent = True
-        prepare(side, pool)
+        prepare(side, given)
         checked = 0
         # The warm-up and one other batch, which the candidate cannot know, are looked into instead of being timed.
-        looked_into = {0, 1 + secrets.randbelow(len(pool.batches) - 1)} if len(pool.batches[0]) > 1 else set()
-        for batch in range(len(pool.batches)):
+        looked_into = {0, 1 + secrets.randbelow(len(given.batches) - 1)} if len(given.batches[0]) > 1 else set()
+        for batch in range(len(given.batches)):
             if batch in looked_into:
                 # The worker's first batch is slow to begin, as is known.
-                checked += self.look_into(side, pool, batch, pairs.usual, pace if batch else None)
+                checked += self.look_into(side, given, batch, pairs.usual, pace if batch else None)
                 continue
             first = len(pairs) % 2 == 0
             before = self.own(pool, batch) if first else 0.0
-            seconds, count = self.batch(side, pool, batch, check=True, calls=self._calls(pool, pairs))
+            seconds, count = self.batch(side, given, batch, check=True)
             after = before if first else self.own(pool, batch)
             checked += count
             if batch > 0:
                 pairs.add(seconds, after)
-            if pairs.enough and not pace.doubtful:
+            too_long = given is pool and len(pairs) == 1 and self._calls(pool, pairs) < len(pool.batches[0])
+            if too_long or (pairs.enough and not pace.doubtful):
                 break
         return checked
