@@ -241,7 +241,7 @@ def main(
     loaded, target = Task.load(TASKS / f"{task}.py"), registry.load("targets", "cpu")()
     context = described(loaded, target)
     assert context.graph is not None
-    made = Made(loaded, target, write(plan(context.graph, context.target), context.info, context.target))
+    made = Made(loaded, target, write(plan(context.graph, context.target), context.info))
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
         path = Path(folder) / "kernelwright.db"
         run = fill(path, loaded, target, made, nodes)

@@ -19,7 +19,6 @@ from torch import nn
 
 from kernelwright.proposers.catalogue.cpp import module as module_text
 from kernelwright.proposers.catalogue.cpp.forward import ForwardText
-from kernelwright.proposers.catalogue.cpp.params import parameters
 from kernelwright.proposers.catalogue.cpp.support import support
 from kernelwright.proposers.catalogue.program import Program, plan
 from kernelwright.targets.base import TargetInfo
@@ -40,6 +39,10 @@ TARGET = TargetInfo(
 )
 # Every export asks the dispatcher for all its operators, twice, a tenth of a second each time. Here they stay the same.
 torch._export.utils._materialize_cpp_cia_ops = functools.cache(torch._export.utils._materialize_cpp_cia_ops)
+_SMALL = {
+    "STAGE_STORES": 1, "SPLIT": 64, "TILE": 64, "UNROLL": 2, "SPLIT_STEP": 24, "SPLIT_ROW": 32, "SPLIT_COLUMN": 64,
+}  # fmt: skip
+"""Arguments of rewrites that small tensors need several of."""
 _FLAGS = ["-O1", *(flag for flag in module_text.CFLAGS if flag != "-O3")]
 
 
@@ -85,8 +88,12 @@ def make(model: nn.Module | Callable[..., Any], *inputs: Any) -> Made:
     """The catalogue's first candidate for a module."""
     model = model if isinstance(model, nn.Module) else Lambda(model)
     info, graph = describe(model, inputs)
-    program = plan(graph, TARGET)
-    return Made(model, tuple(inputs), info, program, module_text.write(program, info, TARGET))
+    return written(model, inputs, info, plan(graph, TARGET))
+
+
+def written(model: nn.Module, inputs: Sequence[Any], info: TaskInfo, program: Program) -> Made:
+    """The candidate of a program."""
+    return Made(model, tuple(inputs), info, program, module_text.write(program, info))
 
 
 def load_all(made: Sequence[Made], groups: int = 4) -> list[nn.Module]:
@@ -108,8 +115,10 @@ def load_all(made: Sequence[Made], groups: int = 4) -> list[nn.Module]:
 def _built(made: Sequence[Made]) -> Any:
     texts = [ForwardText(one.program, one.info.tune_case) for one in made]
     functions = [function for text in texts for function in text.functions]
-    chosen = {"STREAM": 1, "BLOCK": 64, "TILE": 64, "UNROLL": 2, "SERIAL_BELOW": 100, "KC": 24, "MC": 32, "NC": 64}
-    values = parameters(functions, made[0].info.tune_case, TARGET).values | chosen
+    values: dict[str, Any] = {"THREADS": TARGET.cores, "SERIAL_BELOW": 100}
+    for text in texts:
+        values |= text.numbers.values
+    values |= {name: _SMALL[plain] for name in values if (plain := re.sub(r"_\d+$", "", name)) in _SMALL}
     code = "".join(f"#define {name} {value}\n" for name, value in values.items())
     code += support({snippet for function in functions for snippet in function.snippets})
     names: list[str] = []

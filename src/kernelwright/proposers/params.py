@@ -81,6 +81,11 @@ class Parameters:
         found = tuple(_index(values, point.get(name)) for name, values in self.space.items())
         return None if None in found else tuple(index for index in found if index is not None)
 
+    def nearest(self, name: str, value: object, otherwise: Value) -> Value:
+        """`value` where the space has it under this name, else `otherwise`."""
+        at = _index(self.space[name], value)
+        return otherwise if at is None else self.space[name][at]
+
 
 def read(source: str) -> Parameters | None:
     """What a candidate declares; None where it declares no PARAMS with a SPACE, or is not Python.

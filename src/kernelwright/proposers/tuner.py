@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from itertools import chain, pairwise
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
@@ -25,15 +26,16 @@ _LISTED = 4096
 _TINY = 12
 """Spaces up to this size are simply tried out: a model would need as many points to learn anything."""
 _STARTUP = 8
-"""Results before the model is believed; until then, one parameter of the best point is changed at a time."""
+"""Results before the model is believed."""
 _ASKS = 8
 """How often the model may answer with a point that is known or not allowed, before one is chosen without it."""
 _HINTS = 3
-"""The best points of earlier runs that are tried first."""
-_PATIENCE, _PATIENCE_EACH = 12, 3
+"""The best points of earlier runs that are tried first: one a task."""
+_EXPLORING, _MOST_PATIENCE = 3, 12
+"""A family is left alone when as many results as a point has neighbours and `_EXPLORING` more, at most so many in all,
+made it faster by less than the noise of what was measured; or `_MOST_PATIENCE` were rejected."""
 _NOISE = 0.01
-"""A family is left alone when the last `_PATIENCE` results (`_PATIENCE_EACH` a parameter, where that is more) made it
-less than this share faster, or less than the best one's confidence interval is wide."""
+"""Times that differ by less than this share are equal, however narrow their confidence intervals are."""
 
 Point = tuple[int, ...]
 """For each parameter of the space, in order, the index of its value."""
@@ -44,8 +46,10 @@ class Tuner(Proposer):
     a family has one study a run, shared by all parents of it.
 
     `propose` yields one candidate a call, for the first parent whose family has something left to try, so that each is
-    chosen with all that is known by then. The search asks again while earlier ones are in flight; the model takes these
-    for bad ones (Optuna's constant liar), so that they spread.
+    chosen with all that is known by then: the neighbours of the best point, parameters varied in the order of the
+    space, in which its author puts those first that matter most; then what the model makes of it all. The search asks
+    again while earlier ones are in flight; the model takes these for bad ones (Optuna's constant liar), so that they
+    spread.
     """
 
     name = "tuner"
@@ -67,7 +71,7 @@ class Tuner(Proposer):
             if parameters is None or parent.candidate.language != context.language:
                 continue
             if family not in self._studies:
-                self._studies[family] = self._begin(family, parameters, context)
+                self._studies[family] = self._begin(family, parameters, parent, context)
             point = self._studies[family].ask()
             if point is not None:
                 yield _child(parent.candidate, parameters, point)
@@ -84,19 +88,35 @@ class Tuner(Proposer):
             self._declared[attempt.id] = (_family(candidate, parameters), parameters) if parameters else None
         return self._declared[attempt.id]
 
-    def _begin(self, family: str, parameters: Parameters, context: Context) -> _Study:
-        """A study that knows what this run and earlier ones found out about the family."""
+    def _begin(self, family: str, parameters: Parameters, parent: Attempt, context: Context) -> _Study:
+        """A study that knows what this run and earlier ones found out about the family: the run's own results, those of
+        the same family on the same task and target, and which points won on the tasks most like this one."""
         study = _Study(parameters, context.random.getrandbits(32))
         for attempt in context.history:
             known = self._read(attempt)
             if known and known[0] == family:
                 study.learn(known[1], attempt)
-        for attempt in context.past():
+        past = sorted(context.past(), key=lambda attempt: _unlikeness(attempt.verdict, parent.verdict))
+        for attempt in past:
             known = self._read(attempt)
-            if known and set(known[1].space) == set(parameters.space):
-                same = attempt.verdict.task == context.task_id and attempt.verdict.target == context.target.key
-                study.recall(known[1].values, attempt.verdict if same and known[0] == family else None)
+            same = attempt.verdict.task == context.task_id and attempt.verdict.target == context.target.key
+            if known and same and known[0] == family:
+                study.recall(known[1].values, attempt.verdict)
+        for attempt in _winners(past):
+            known = self._read(attempt)
+            if known and not parameters.space.keys().isdisjoint(known[1].space):
+                study.hint(known[1].values)
         return study
+
+
+@dataclass(frozen=True)
+class _Result:
+    """A point of this run: the logarithm of its time (infinite where it was rejected), and how far two of these are
+    apart by chance."""
+
+    time: float
+    noise: float
+    point: Point
 
 
 class _Study:
@@ -114,8 +134,13 @@ class _Study:
         self._asked: dict[Point, Trial] = {}
         self._learnt: set[str] = set()
         self._hints: list[Point] = []
-        self._times: list[float] = []
-        self._best: tuple[float, Point, float] | None = None
+        self._results: list[_Result] = []
+        steps = sum(2 if _is_ordered(values) else len(values) - 1 for values in parameters.space.values())
+        self._patience = min(steps + _EXPLORING, _MOST_PATIENCE)
+        self._reference: _Result | None = None
+        """The latest result that was faster by more than the noise."""
+        self._barren = 0.0
+        """Results since, of points that were chosen when it was known."""
         self._points = [self._point(point) for point in parameters.points()] if parameters.size <= _LISTED else None
 
     def learn(self, parameters: Parameters, attempt: Attempt) -> None:
@@ -130,26 +155,29 @@ class _Study:
         elif point not in self._taken:
             self._add(point, verdict)
         self._taken.add(point)
-        self._times.append(math.inf if value is None else value)
-        if value is not None and (self._best is None or value < self._best[0]):
-            self._best = (value, point, _noise(verdict))
+        self._note(_Result(math.inf if value is None else value, _noise(verdict), point))
 
-    def recall(self, values: Mapping[str, Value], verdict: Verdict | None) -> None:
-        """Takes in a point of an earlier run, best first: one to try early, and where the result counts here, what it
-        was."""
+    def recall(self, values: Mapping[str, Value], verdict: Verdict) -> None:
+        """Takes in a result of an earlier run that counts here."""
         point = self._parameters.indices(values)
-        if point is None or not self._parameters.allows(self._values(point)):
-            return
-        if verdict is not None:
+        if point is not None and self._parameters.allows(self._values(point)):
             self._add(point, verdict)
-        if len(self._hints) < _HINTS:
+
+    def hint(self, values: Mapping[str, Value]) -> None:
+        """Takes in a point that won elsewhere, the most promising first: to be tried early, as far as its values are
+        among those here."""
+        own = self._parameters.values
+        near = {name: self._parameters.nearest(name, values.get(name), own[name]) for name in self._parameters.space}
+        point = self._point(near)
+        if len(self._hints) < _HINTS and point not in self._hints and self._parameters.allows(near):
             self._hints.append(point)
 
     def ask(self) -> dict[str, Value] | None:
         """A point that was not tried in this run; None when there is none or more of them would not help."""
-        if self._flat() or (self._points is not None and self._taken.issuperset(self._points)):
+        exhausted = self._points is not None and self._taken.issuperset(self._points)
+        if exhausted or self._barren >= self._patience:
             return None
-        point = self._hint() or self._modelled() or self._unmodelled()
+        point = self._hint() or self._neighbour() or self._modelled() or self._unmodelled()
         if point is None:
             return None
         self._taken.add(point)
@@ -163,39 +191,50 @@ class _Study:
                 return point
         return None
 
+    def _neighbour(self) -> Point | None:
+        """A point one step from the best one."""
+        best = min(self._results, key=lambda result: result.time, default=None)
+        if best is None or best.time == math.inf:
+            return None
+        for place, values in enumerate(self._parameters.space.values()):
+            here, ordered = best.point[place], _is_ordered(values)
+            steps = [at for at in range(len(values)) if (abs(at - here) == 1 if ordered else at != here)]
+            for at in self._random.sample(steps, len(steps)):
+                point = (*best.point[:place], at, *best.point[place + 1 :])
+                if self._is_new(point):
+                    self._fix(point)
+                    return point
+        return None
+
     def _modelled(self) -> Point | None:
         """A point that the model chooses."""
-        if len(self._times) < _STARTUP or (self._points is not None and len(self._points) <= _TINY):
+        if len(self._results) < _STARTUP or (self._points is not None and len(self._points) <= _TINY):
             return None
         for _ in range(_ASKS):
             trial = self._optuna.ask(self._distributions)
             point = tuple(trial.params[name] for name in self._parameters.space)
-            if point not in self._taken and self._parameters.allows(self._values(point)):
+            if self._is_new(point):
                 self._asked[point] = trial
                 return point
             self._optuna.tell(trial, state=TrialState.FAIL)  # no result, and none to learn from
         return None
 
     def _unmodelled(self) -> Point | None:
-        """A point near the best one, any where none is known, the first parameters changed first; None where chance
-        finds none in a space too large to list."""
+        """Any point; None where chance finds none in a space too large to list."""
         if self._points is not None:
-            left = [point for point in self._points if point not in self._taken]
-            self._random.shuffle(left)
-            near = self._best[1] if self._best else left[0]
-            point = min(left, key=lambda each: _distance(each, near))
+            point = self._random.choice([each for each in self._points if each not in self._taken])
         else:
             sizes = [len(values) for values in self._parameters.space.values()]
             drawn = (tuple(self._random.randrange(size) for size in sizes) for _ in range(_LISTED))
-            around = _neighbours(self._best[1], sizes) if self._best else iter(())
-            fresh = (each for each in chain(around, drawn) if each not in self._taken)
-            allowed = (each for each in fresh if self._parameters.allows(self._values(each)))
-            first = next(allowed, None)
-            if first is None:
+            found = next(filter(self._is_new, drawn), None)
+            if found is None:
                 return None
-            point = first
+            point = found
         self._fix(point)
         return point
+
+    def _is_new(self, point: Point) -> bool:
+        return point not in self._taken and self._parameters.allows(self._values(point))
 
     def _fix(self, point: Point) -> None:
         """Tells the model that this point is being tried."""
@@ -214,11 +253,16 @@ class _Study:
             )
         )
 
-    def _flat(self) -> bool:
-        patience = max(_PATIENCE, _PATIENCE_EACH * len(self._distributions))
-        if self._best is None or len(self._times) <= patience:
-            return False
-        return min(self._times[:-patience]) - self._best[0] < self._best[2]
+    def _note(self, result: _Result) -> None:
+        """Keeps a result, and whether it gained more than the noise of the two times that the gain is between."""
+        self._results.append(result)
+        before = self._reference
+        if result.time == math.inf:
+            self._barren += self._patience / _MOST_PATIENCE
+        elif before is None or before.time - result.time >= math.hypot(before.noise, result.noise):
+            self._reference, self._barren = result, -len(self._asked)
+        else:
+            self._barren += 1
 
     def _point(self, values: Mapping[str, Value]) -> Point:
         point = self._parameters.indices(values)
@@ -230,17 +274,25 @@ class _Study:
         return {name: values[index] for (name, values), index in zip(space.items(), point, strict=True)}
 
 
-def _neighbours(point: Point, sizes: Sequence[int]) -> Iterator[Point]:
-    """Points with one parameter changed, the first parameters first."""
-    for place, size in enumerate(sizes):
-        for value in range(size):
-            yield (*point[:place], value, *point[place + 1 :])
+def _is_ordered(values: Sequence[Value]) -> bool:
+    """Whether values are numbers in order, so that a value's neighbours are like it."""
+    numbers = [value for value in values if isinstance(value, (int, float)) and not isinstance(value, bool)]
+    return len(values) > 2 and len(numbers) == len(values) and all(a < b for a, b in pairwise(numbers))
 
 
-def _distance(point: Point, near: Point) -> tuple[int, list[bool]]:
-    """How many parameters differ; among as many, less where they come early in the space."""
-    same = [a == b for a, b in zip(point, near, strict=True)]
-    return same.count(False), same
+def _unlikeness(verdict: Verdict, here: Verdict) -> tuple[bool, float]:
+    """How far an earlier verdict's task is from this one: none where it is the same, else by size. Of tasks with the
+    same operations the floor tells their sizes apart."""
+    ratio = math.log(verdict.floor_us / here.floor_us) if verdict.floor_us and here.floor_us else math.inf
+    return verdict.task != here.task, abs(ratio)
+
+
+def _winners(past: Sequence[Attempt]) -> list[Attempt]:
+    """The first, and so the best, attempt on each task, in order."""
+    found: dict[str, Attempt] = {}
+    for attempt in past:
+        found.setdefault(attempt.verdict.task, attempt)
+    return list(found.values())
 
 
 def _objective(verdict: Verdict) -> float | None:
@@ -255,9 +307,8 @@ def _noise(verdict: Verdict) -> float:
 
 
 def _distribution(values: Sequence[Value]) -> BaseDistribution:
-    """Over indices: ordered where the values are numbers in order, so that the model knows neighbours."""
-    numbers = [value for value in values if isinstance(value, (int, float)) and not isinstance(value, bool)]
-    if len(values) > 2 and len(numbers) == len(values) and all(a < b for a, b in pairwise(numbers)):
+    """Over indices: ordered where the values are, so that the model knows neighbours."""
+    if _is_ordered(values):
         return IntDistribution(0, len(values) - 1)
     return CategoricalDistribution(tuple(range(len(values))))
 

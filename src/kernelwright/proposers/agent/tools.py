@@ -11,8 +11,10 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from kernelwright.errors import KernelwrightError, UsageError
+from kernelwright.proposers import catalogue
 from kernelwright.proposers.agent.workspace import Workspace, speed
 from kernelwright.proposers.base import Attempt, Candidate
+from kernelwright.proposers.catalogue import offers
 from kernelwright.proposers.llm import feedback, prompts
 from kernelwright.proposers.llm.call import Tool, ToolCall, clean
 from kernelwright.proposers.llm.reply import ReplyProblem, note
@@ -141,6 +143,29 @@ class Edit(Arguments):
         return f"The working version has {len(workspace.source.splitlines())} lines now."
 
 
+class Schedule(Arguments):
+    """Write the working version from the catalogue's kernels for this task, their loops arranged as you say. An empty
+    text lists the kernels: what each computes, its loops, its schedule, and the rewrites that may be made first and
+    next. Else a line for each kernel that is to be arranged anew, e.g.
+    `kernel_0: fuse(i0, j); split(j, 4096); vectorise(j); parallelise(j); stage(stores, 1)`; others stay as they are.
+    Rewrites are made one after the other; loops are named by place (i0, i1, ... from outside in, the innermost is j) as
+    the rewrites before have left them."""
+
+    schedules: Text = Field(max_length=_MOST_WRITTEN)
+
+    def apply(self, workspace: Workspace) -> str:
+        """See `Arguments`."""
+        program = catalogue.program_of(workspace.context)
+        if program is None:
+            raise UsageError("the catalogue has no kernels for this task", remedy="`write` a version")
+        if not self.schedules.strip():
+            return offers.described(program)
+        arranged = program.rescheduled(offers.read(self.schedules))
+        source = catalogue.candidate(arranged, workspace.context.info, note="").source
+        workspace.change(f"{_FENCE}\n{source.rstrip()}\n{_FENCE}")
+        return f"The working version has these loops now:\n\n{offers.described(arranged)}"
+
+
 class CheckOut(Arguments):
     """Make a version of this run the working version, whoever wrote it."""
 
@@ -184,6 +209,7 @@ TOOLS: dict[str, type[Arguments]] = {
     "search_knowledge": SearchKnowledge,
     "write": Write,
     "edit": Edit,
+    "schedule": Schedule,
     "check_out": CheckOut,
     "evaluate": Evaluate,
     "commit": Commit,

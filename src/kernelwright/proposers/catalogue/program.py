@@ -2,24 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from math import prod
 
+from kernelwright.proposers.catalogue import dtypes
 from kernelwright.proposers.catalogue.ir import Buffer, Call, Kernel
-from kernelwright.proposers.catalogue.loops import Nest, arrange
-from kernelwright.proposers.catalogue.lower import Lowering, lower
+from kernelwright.proposers.catalogue.loops import Nest
+from kernelwright.proposers.catalogue.lower import Lowering, lower, references
+from kernelwright.proposers.catalogue.nesting import begin
+from kernelwright.proposers.catalogue.priors import Machine, default
 from kernelwright.proposers.catalogue.regions import Partition
+from kernelwright.proposers.catalogue.rewrites import IllegalRewriteError, Rewrite
+from kernelwright.proposers.catalogue.schedule import Schedule
 from kernelwright.targets.base import TargetInfo
 from kernelwright.tasks import Graph
 
 
 @dataclass(frozen=True)
 class Program:
-    """What to execute, in order: nests (own kernels) and torch calls."""
+    """What to execute, in order: scheduled kernels and torch calls."""
 
     lowering: Lowering
-    steps: tuple[Nest | Call, ...]
+    machine: Machine
+    order: tuple[Schedule | Call, ...]
     parts: dict[str, Buffer]
     """Intermediate results that kernels hand each other, by name."""
+
+    @cached_property
+    def steps(self) -> tuple[Nest | Call, ...]:
+        """Nests (own kernels) and torch calls."""
+        return tuple(step.nest() if isinstance(step, Schedule) else step for step in self.order)
+
+    @property
+    def schedules(self) -> list[Schedule]:
+        """The kernels' schedules."""
+        return [step for step in self.order if isinstance(step, Schedule)]
 
     @property
     def nests(self) -> list[Nest]:
@@ -34,11 +53,31 @@ class Program:
     @property
     def calls(self) -> list[Call]:
         """The library calls."""
-        return [step for step in self.steps if isinstance(step, Call)]
+        return [step for step in self.order if isinstance(step, Call)]
+
+    def rescheduled(self, rewrites: Mapping[str, Sequence[Rewrite]]) -> Program:
+        """The same with some kernels' loops arranged anew, by the kernels' names.
+
+        Raises:
+            IllegalRewriteError: there is no such kernel; a rewrite may not be made, or one that is needed is missing.
+        """
+        names = [schedule.name for schedule in self.schedules]
+        for name in rewrites:
+            if name not in names:
+                raise IllegalRewriteError("no such kernel", where=name, remedy=f"there are {', '.join(names)}")
+        order = tuple(
+            Schedule.of(step.region).then(*rewrites[step.name])
+            if isinstance(step, Schedule) and step.name in rewrites
+            else step
+            for step in self.order
+        )
+        made = Program(self.lowering, self.machine, order, self.parts)
+        _check_products(made.nests)
+        return made
 
 
 def plan(graph: Graph, target: TargetInfo) -> Program:
-    """Lowers a graph for a target.
+    """Lowers a graph for a target, each kernel with the schedule that is the best guess.
 
     Args:
         graph: the task's forward on one case.
@@ -46,8 +85,34 @@ def plan(graph: Graph, target: TargetInfo) -> Program:
     """
     lowering = lower(graph)
     partition = Partition(lowering).run()
-    steps = tuple(
-        arrange(step, partition.interner, cache_bytes=target.l2_bytes) if isinstance(step, Kernel) else step
-        for step in partition.order
-    )
-    return Program(lowering, steps, {buffer.name: buffer for buffer in partition.parts})
+    steps = [begin(step, partition.interner) if isinstance(step, Kernel) else step for step in partition.order]
+    machine = Machine.of(target, _traffic(graph), [step for step in steps if not isinstance(step, Call)])
+    order = tuple(step if isinstance(step, Call) else default(step, machine) for step in steps)
+    return Program(lowering, machine, order, {buffer.name: buffer for buffer in partition.parts})
+
+
+def _traffic(graph: Graph) -> int:
+    """The least bytes that forward reads and writes."""
+    used = set(references([(node.args, node.kwargs) for node in graph.nodes if node.op == "call"]))
+    written = set(references([(node.args, node.kwargs) for node in graph.nodes if node.op == "output"]))
+    moved = [node for node in graph.nodes if node.name in written or (node.op != "call" and node.name in used)]
+    tensors = [tensor for node in moved for tensor in node.outputs]
+    return sum(prod(tensor.shape) * dtypes.width(tensor.dtype) for tensor in tensors if tensor.dtype in dtypes.KNOWN)
+
+
+def _check_products(nests: Sequence[Nest]) -> None:
+    """All products of a candidate share one tile and one size of blocks, which are constants of its code."""
+    first: Nest | None = None
+    for nest in nests:
+        if nest.product is None:
+            continue
+        blocks = [
+            {str(each) for each in one.rewrites if each.name in ("tile", "split")} for one in (first or nest, nest)
+        ]
+        if blocks[0] != blocks[1] and first is not None:
+            raise IllegalRewriteError(
+                "its blocks differ from those of another product",
+                where=nest.name,
+                remedy=f"make them as in {first.name}",
+            )
+        first = nest

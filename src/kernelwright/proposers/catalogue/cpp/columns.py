@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from kernelwright.proposers.catalogue.cpp.expressions import SCALAR, Emitter
 from kernelwright.proposers.catalogue.cpp.writer import (
     Writer,
     finish,
-    goes_backward,
-    roots_of,
     rows_emitter,
-    scans_of,
+    tasks,
     team,
     work,
 )
@@ -26,18 +25,16 @@ def tiles(writer: Writer) -> None:
     """Blocks of columns on their own: running results for a block stay in the first-level cache while rows go by."""
     nest = writer.nest
     _final_arrays(writer)
-    loops, condition = len(nest.parallel) + 1, f"{work(writer)} > SERIAL_BELOW"
     with (
-        team(writer, loops, condition, nest.sweeps),
+        team(writer, f"{work(writer)} > SERIAL_BELOW", nest.sweeps),
         writer.inner_loops(nest.parallel),
-        writer.block("for (int64_t begin = 0; begin < n; begin += TILE) {"),
+        _tiled(writer),
     ):
-        writer.put("const int64_t end = std::min<int64_t>(begin + TILE, n);")
         rows = rows_emitter(writer)
         for sweep in nest.sweeps:
-            for expr in _column_values(roots_of(sweep), rows, writer):
+            for expr in _column_values(sweep.roots, rows, writer):
                 name = f"c{len(rows.arrays)}"
-                writer.put(f"{SCALAR[expr.dtype]} {name}_[TILE], *{name} = {name}_ - begin;")
+                writer.put(f"{SCALAR[expr.dtype]} {name}_[{_tile(writer)}], *{name} = {name}_ - begin;")
                 _assign(writer, expr, name, rows, _BLOCK)
                 rows.arrays[expr] = name
             _tile_sweep(writer, sweep, rows)
@@ -47,19 +44,32 @@ def tiles(writer: Writer) -> None:
     finish(writer)
 
 
+def _tile(writer: Writer) -> str:
+    return writer.number_of("tile")
+
+
+@contextmanager
+def _tiled(writer: Writer) -> Iterator[None]:
+    """The loop over blocks of columns."""
+    size = _tile(writer)
+    with writer.block(f"for (int64_t begin = 0; begin < n; begin += {size}) {{{writer.by('tile')}"):
+        writer.put(f"const int64_t end = std::min<int64_t>(begin + {size}, n);")
+        yield
+
+
 def _tile_sweep(writer: Writer, sweep: Sweep, rows: Emitter) -> None:
     nest = writer.nest
-    scalars = writer.hoisted(roots_of(sweep), rows)
+    scalars = writer.hoisted(sweep.roots, rows)
     sums = [node for node in sweep.reductions if node.op == "sum"]
-    running = {scan: _running_columns(writer, scan, sweep) for scan in scans_of(sweep)}
+    running = {scan: _running_columns(writer, scan, sweep) for scan in sweep.scans}
     for node in sweep.reductions:
         number, kind = writer.number(node), SCALAR[node.operand.dtype]
         arrays = [("s", kind), *([("t", f"Wide<{kind}>")] if node in sums else [])]
         for name, of in arrays:
-            writer.put(f"{of} {name}{number}_[TILE], *{name}{number} = {name}{number}_ - begin;")
-            writer.put(f"std::fill_n({name}{number}_, TILE, {writer.accumulator(node, '1')}::start);")
+            writer.put(f"{of} {name}{number}_[{_tile(writer)}], *{name}{number} = {name}{number}_ - begin;")
+            writer.put(f"std::fill_n({name}{number}_, {_tile(writer)}, {writer.accumulator(node, '1')}::start);")
         if node.op.startswith("arg"):
-            writer.put(f"int32_t a{number}_[TILE] = {{}}, *a{number} = a{number}_ - begin;")
+            writer.put(f"int32_t a{number}_[{_tile(writer)}] = {{}}, *a{number} = a{number}_ - begin;")
         name = "a" if node.op.startswith("arg") else "t" if node in sums else "s"
         rows.arrays[node] = f"{name}{number}"
     _rows_in_groups(writer, sweep, rows, scalars, sums, ("0", writer.size(nest.inner[0])), _BLOCK, running)
@@ -69,15 +79,15 @@ def _running_columns(writer: Writer, scan: Scan, sweep: Sweep) -> str:
     """Declares a scan's results so far, for the columns of a tile; returns what gives the next."""
     kind, name = f"Wide<{SCALAR[scan.dtype]}>", f"s{writer.number((scan, sweep))}"
     operation = f"{writer.running(scan)}<{kind}, 1>"
-    writer.put(f"{kind} {name}_[TILE], *{name} = {name}_ - begin;")
-    writer.put(f"std::fill_n({name}_, TILE, {operation}::start);")
+    writer.put(f"{kind} {name}_[{_tile(writer)}], *{name} = {name}_ - begin;")
+    writer.put(f"std::fill_n({name}_, {_tile(writer)}, {operation}::start);")
     return f"run_on<{operation}>({name} + j, {{}}, span)"
 
 
 def _group_sums(writer: Writer, node: Reduce) -> None:
     """Sums over a few rows, for the columns of a tile."""
     number, kind = writer.number(node), SCALAR[node.operand.dtype]
-    writer.put(f"{kind} s{number}_[TILE] = {{}}, *s{number} = s{number}_ - begin;")
+    writer.put(f"{kind} s{number}_[{_tile(writer)}] = {{}}, *s{number} = s{number}_ - begin;")
 
 
 def _rows_in_groups(
@@ -88,12 +98,10 @@ def _rows_in_groups(
     floats."""
     first, *others = writer.nest.inner
     begin, end = rows_bounds
-    backward = goes_backward(sweep)
+    backward = sweep.backward
 
     def row() -> None:
-        writer.vector_loop(
-            sweep, rows, scalars, bounds, chains="1", feed=_feeder(writer), kept={}, fresh=False, running=running
-        )
+        writer.vector_loop(sweep, rows, scalars, bounds, chains="1", feed=_feeder(writer), kept={}, running=running)
 
     if not sums:
         with writer.inner_loops([first, *others], {first: rows_bounds}, backward=backward):
@@ -116,25 +124,24 @@ def shared_out(writer: Writer) -> None:
     writer.put(f"const int64_t tasks = std::clamp<int64_t>({work(writer)} / SERIAL_BELOW, 1, 4 * THREADS);")
     rows = rows_emitter(writer)
     for sweep in nest.sweeps:
-        for expr in _column_values(roots_of(sweep), rows, writer):
+        for expr in _column_values(sweep.roots, rows, writer):
             name, kind = f"c{len(rows.arrays)}", SCALAR[expr.dtype]
             writer.put(f"std::vector<{kind}> {name}_(n);", f"{kind}* {name} = {name}_.data();")
             _assign(writer, expr, name, rows, _ROW)
             rows.arrays[expr] = name
-        scalars = writer.hoisted(roots_of(sweep), rows)
+        scalars = writer.hoisted(sweep.roots, rows)
         sums = [node for node in sweep.reductions if node.op == "sum"]
         for node in sweep.reductions:
             start = f"{writer.accumulator(node, '1')}::start"
             writer.put(f"std::vector<{_part(node)}> parts{writer.number(node)}(tasks * n, {start});")
-        with team(writer, 1, "tasks > 1", [sweep]), writer.block("for (int64_t task = 0; task < tasks; ++task) {"):
+        with team(writer, "tasks > 1", [sweep]), writer.block(tasks(writer)):
             for node in sweep.reductions:
                 number = writer.number(node)
                 name = "t" if node in sums else "s"
                 writer.put(f"{_part(node)}* {name}{number} = &parts{number}[task * n];")
             writer.put(f"const int64_t last = {length} * (task + 1) / tasks;")
             # Running sums of all columns might not fit into the first-level cache.
-            with writer.block("for (int64_t begin = 0; begin < n; begin += TILE) {"):
-                writer.put("const int64_t end = std::min<int64_t>(begin + TILE, n);")
+            with _tiled(writer):
                 for node in sums:
                     _group_sums(writer, node)
                 _rows_in_groups(writer, sweep, rows, scalars, sums, (f"{length} * task / tasks", "last"), _BLOCK)

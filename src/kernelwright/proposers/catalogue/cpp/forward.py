@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from kernelwright.proposers.catalogue.cpp.nests import Function, pattern, render
+from kernelwright.proposers.catalogue.cpp.params import Numbers
 from kernelwright.proposers.catalogue.ir import Buffer, Call, resolved
 from kernelwright.proposers.catalogue.loops import Nest
 from kernelwright.proposers.catalogue.lower import operation
@@ -36,6 +37,7 @@ class ForwardText:
         self.kept = [node for node in self.nodes.values() if node.op in ("state", "constant")]
         fixed = [axis for node in self.kept for axis in self.buffers[node.name].axes]
         self.sizes = Sizes([*fixed, *program.lowering.axes.pinned])
+        self.numbers = Numbers(program.nests)
         self.functions: list[Function] = []
         self._known: dict[str, str] = {}
         self._defined: dict[str, list[str]] = {}
@@ -144,8 +146,9 @@ class ForwardText:
         if isinstance(step, Call):
             contiguous = [f"{step.name} = {step.name}.contiguous()"] if self.buffers[step.name].dims else []
             return [f"{step.name} = {self._call(step)}", *contiguous, *self._define(step.name)]
-        function = render(step, self.sizes.name, self.sizes.constant)
-        name = self._known.setdefault(pattern(step, self.sizes.constant), step.name)
+        macro = self.numbers.of(step)
+        function = render(step, self.sizes.name, self.sizes.constant, macro)
+        name = self._known.setdefault(pattern(step, self.sizes.constant, macro), step.name)
         if name == step.name:
             self.functions.append(function)
         written = {store.buffer.name: store.buffer for store in step.stores}

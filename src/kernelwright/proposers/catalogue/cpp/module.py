@@ -9,7 +9,6 @@ from kernelwright.proposers.catalogue.cpp.params import Parameters, parameters
 from kernelwright.proposers.catalogue.cpp.support import support
 from kernelwright.proposers.catalogue.loops import Nest
 from kernelwright.proposers.catalogue.program import Program
-from kernelwright.targets.base import TargetInfo
 from kernelwright.tasks import GraphNode, TaskInfo
 
 # No errno and no floating-point traps, so that GCC can vectorise; sums keep the order in which they are written.
@@ -80,17 +79,16 @@ _PLAIN = '''
 '''
 
 
-def write(program: Program, info: TaskInfo, target: TargetInfo) -> str:
+def write(program: Program, info: TaskInfo) -> str:
     """The candidate's source.
 
     Args:
         program: what to execute, from the graph of the first timed case.
         info: the task, for the state that the model must have and the arguments of forward.
-        target: whose cores and caches the parameters are chosen for.
     """
     case = info.tune_case
     text = ForwardText(program, case)
-    tuned = parameters(text.functions, case, target)
+    tuned = parameters(text.numbers, program.machine)
     # Cases that are not shown may be of any shape.
     fallback = info.hides or not all(text.accepts(other) for other in info.cases)
     parts = [

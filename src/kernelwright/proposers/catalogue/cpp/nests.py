@@ -3,6 +3,7 @@ it."""
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -12,12 +13,12 @@ from kernelwright.proposers.catalogue.cpp.expressions import SCALAR, Emitter
 from kernelwright.proposers.catalogue.cpp.naming import pointer
 from kernelwright.proposers.catalogue.cpp.rows import chains, feeder, row_sweep
 from kernelwright.proposers.catalogue.cpp.spoken import spoken
-from kernelwright.proposers.catalogue.cpp.writer import Writer, finish, roots_of, rows_emitter, team, work
+from kernelwright.proposers.catalogue.cpp.writer import Macro, Writer, finish, rows_emitter, tasks, team, work
 from kernelwright.proposers.catalogue.ir import Axis, Buffer, Expr, Reduce
 from kernelwright.proposers.catalogue.loops import Nest, Sweep
 
-_SHORT = 1024
-"""Rows of at most so many elements are not shared out among threads."""
+_WIDE = 110
+"""Characters of a line of comment."""
 
 
 @dataclass(frozen=True)
@@ -30,22 +31,20 @@ class Function:
     arguments: tuple[Buffer, ...]
     axes: tuple[Axis, ...]
     snippets: frozenset[str]
-    streams: bool
-    fetches: bool
-    """Whether it can read the next row into the cache while it works on one."""
 
 
-def render(nest: Nest, leaf_size: Callable[[Axis], str], fixed: Callable[[Axis], int | None]) -> Function:
+def render(nest: Nest, leaf_size: Callable[[Axis], str], fixed: Callable[[Axis], int | None], macro: Macro) -> Function:
     """One nest as a C++ function that takes tensors and sizes."""
-    return _rendered(Writer(nest, leaf_size, pointer, fixed), _described(nest))
+    return _rendered(Writer(nest, leaf_size, pointer, fixed, macro), _described(nest, macro))
 
 
-def pattern(nest: Nest, fixed: Callable[[Axis], int | None]) -> str:
+def pattern(nest: Nest, fixed: Callable[[Axis], int | None], macro: Macro) -> str:
     """The function's text with numbers for names: nests with equal patterns can share one function."""
-    names = Writer(nest, str, pointer, fixed)
+    names = Writer(nest, str, pointer, fixed, macro)
     sizes = {axis: f"z{index}" for index, axis in enumerate(names.all_axes)}
     pointers = {buffer.name: f"p{index}" for index, buffer in enumerate(names.arguments)}
-    writer = Writer(replace(nest, name="pattern"), sizes.__getitem__, lambda buffer: pointers[buffer.name], fixed)
+    named = replace(nest, name="pattern")
+    writer = Writer(named, sizes.__getitem__, lambda buffer: pointers[buffer.name], fixed, macro)
     return _rendered(writer, []).text
 
 
@@ -58,15 +57,14 @@ def _rendered(writer: Writer, comment: Sequence[str]) -> Function:
         writer.header()
         _KINDS[nest.kind](writer)
     text = "\n".join(writer.lines) + "\n"
-    return Function(
-        nest, text, tuple(writer.arguments), tuple(writer.axes), frozenset(writer.snippets), bool(writer.streamed),
-        "AHEAD" in text,
-    )  # fmt: skip
+    return Function(nest, text, tuple(writer.arguments), tuple(writer.axes), frozenset(writer.snippets))
 
 
-def _described(nest: Nest) -> list[str]:
+def _described(nest: Nest, macro: Macro) -> list[str]:
+    """What it computes, and the rewrites that its loops come from, with the names of their numbers."""
     lines = [f"{store.buffer.name} = {spoken(store.expr)}" for store in nest.stores]
-    return [line if len(line) <= 110 else line[:109] + "…" for line in lines]
+    made = "; ".join(each.text(None if each.argument is None else macro(each)) for each in nest.rewrites)
+    return [line if len(line) <= _WIDE else line[: _WIDE - 1] + "…" for line in lines] + textwrap.wrap(made, _WIDE)
 
 
 def _map(writer: Writer) -> None:
@@ -79,16 +77,17 @@ def _map(writer: Writer) -> None:
                 writer.scalar_store(store, rows)
         return
     (sweep,) = nest.sweeps
-    blocked = not nest.parallel or nest.vector.size > _SHORT
-    bounds = ("begin", "end") if blocked else ("0", "n")
+    size = writer.number_of("split")
+    bounds = ("begin", "end") if size else ("0", "n")
+    opening = f"for (int64_t begin = 0; begin < n; begin += {size}) {{{writer.by('split')}"
     with (
-        team(writer, len(nest.parallel) + blocked, f"{work(writer)} > SERIAL_BELOW", [sweep]),
+        team(writer, f"{work(writer)} > SERIAL_BELOW", [sweep]),
         writer.inner_loops(nest.parallel),
-        writer.block("for (int64_t begin = 0; begin < n; begin += BLOCK) {") if blocked else nullcontext(),
+        writer.block(opening) if size else nullcontext(),
     ):
-        if blocked:
-            writer.put("const int64_t end = std::min<int64_t>(begin + BLOCK, n);")
-        writer.hoisted(roots_of(sweep), rows)
+        if size:
+            writer.put(f"const int64_t end = std::min<int64_t>(begin + {size}, n);")
+        writer.hoisted(sweep.roots, rows)
         writer.vector_loop(sweep, rows, (), bounds, chains="1", feed=feeder(writer), kept={})
 
 
@@ -101,15 +100,14 @@ def _rows(writer: Writer) -> None:
             f"std::vector<{kind}> rows{writer.number(node)}({' * '.join(writer.size(a) for a in nest.parallel)});"
         )
     kept = {expr: f"kept{i}" for i, expr in enumerate(expr for sweep in nest.sweeps for expr in sweep.keeps)}
-    private = [f"std::vector<{SCALAR[expr.dtype]}> {name}_(n);" for expr, name in kept.items()]
+    private = [f"std::vector<{SCALAR[expr.dtype]}> {name}_(n);  // stage(values)" for expr, name in kept.items()]
     private += [f"{SCALAR[expr.dtype]}* {name} = {name}_.data();" for expr, name in kept.items()]
     condition = f"{work(writer)} > SERIAL_BELOW"
-    with team(writer, len(nest.parallel), condition, nest.sweeps, private), writer.inner_loops(nest.parallel):
+    with team(writer, condition, nest.sweeps, private), writer.inner_loops(nest.parallel):
         rows = rows_emitter(writer)
         for index, sweep in enumerate(nest.sweeps):
             # The second sweep reads from cache, so that memory has time for the next row.
-            ahead = writer.next_rows(nest.sweeps[0]) if index == 1 else ()
-            row_sweep(writer, sweep, rows, kept, ahead, fresh=index == 0)
+            row_sweep(writer, sweep, rows, kept, writer.next_rows() if index == 1 else ())
         for store in nest.row_stores:
             writer.scalar_store(store, rows)
         for node in nest.finals:
@@ -141,10 +139,10 @@ def _whole(writer: Writer) -> None:
     length = writer.size(nest.inner[0]) if nest.inner else "n"
     writer.put(f"const int64_t tasks = std::clamp<int64_t>({work(writer)} / SERIAL_BELOW, 1, 16 * THREADS);")
     for sweep in nest.sweeps:
-        scalars = writer.hoisted(roots_of(sweep), rows)
+        scalars = writer.hoisted(sweep.roots, rows)
         for node in sweep.reductions:
             writer.put(f"std::vector<{_part_type(node)}> parts{writer.number(node)}(tasks);")
-        with team(writer, 1, "tasks > 1", [sweep]), writer.block("for (int64_t task = 0; task < tasks; ++task) {"):
+        with team(writer, "tasks > 1", [sweep]), writer.block(tasks(writer)):
             _whole_task(writer, sweep, rows, scalars, length)
         for node in sweep.reductions:
             number = writer.number(node)
@@ -164,11 +162,11 @@ def _whole_task(writer: Writer, sweep: Sweep, rows: Emitter, scalars: Sequence[E
         f"const int64_t end = {last};" if nest.inner else f"const int64_t end = task + 1 == tasks ? n : {last} / W * W;"
     )
     for node in sweep.reductions:
-        writer.put(f"{writer.accumulator(node, 'UNROLL')} s{writer.number(node)};")
+        writer.put(f"{writer.accumulator(node, writer.chains)} s{writer.number(node)};")
     split = {nest.inner[0]: ("begin", "end")} if nest.inner else {}
     bounds = ("0", "n") if nest.inner else ("begin", "end")
     with writer.inner_loops(nest.inner, split):
-        writer.vector_loop(sweep, rows, scalars, bounds, chains=chains(sweep), feed=feeder(writer), kept={})
+        writer.vector_loop(sweep, rows, scalars, bounds, chains=chains(writer, sweep), feed=feeder(writer), kept={})
     for node in sweep.reductions:
         number = writer.number(node)
         writer.put(f"parts{number}[task] = s{number}.total();")

@@ -79,7 +79,7 @@ def _weights(writer: Writer, product: Product) -> None:
     """Sweeps along a row of scores, which the last one overwrites with the weights."""
     nest = writer.nest.weights
     assert nest is not None and nest.vector is not None
-    lines = _LineWriter(nest, writer.leaf_size, lambda buffer: _row_name(writer, buffer), writer.fixed)
+    lines = _LineWriter(nest, writer.leaf_size, lambda buffer: _row_name(writer, buffer), writer.fixed, writer.macro)
     lines.indices |= {axis: index for axis, index in writer.indices.items() if axis is not nest.vector}
     used = frozenset[Axis]().union(*(part.free for part in walk([product.left])))
     for letter in ("batch", "row"):
@@ -90,7 +90,7 @@ def _weights(writer: Writer, product: Product) -> None:
     kept = dict.fromkeys([expr for sweep in nest.sweeps for expr in sweep.keeps][:1], "kept0")
     for sweep in nest.sweeps:
         keeps = tuple(expr for expr in sweep.keeps if expr in kept)
-        row_sweep(lines, replace(sweep, keeps=keeps), rows, kept, fresh=False)
+        row_sweep(lines, replace(sweep, keeps=keeps), rows, kept)
     _take(writer, lines)
 
 
@@ -133,7 +133,8 @@ class _LineWriter(Writer):
 
 
 def _line_writer(writer: Writer, inner: Axis) -> _LineWriter:
-    lines = _LineWriter(replace(writer.nest, vector=inner), writer.leaf_size, writer.pointer, writer.fixed)
+    nest = replace(writer.nest, vector=inner)
+    lines = _LineWriter(nest, writer.leaf_size, writer.pointer, writer.fixed, writer.macro)
     lines.indices |= {axis: index for axis, index in writer.indices.items() if axis is not inner}
     return lines
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from kernelwright.proposers.catalogue.cpp.expressions import SCALAR, Emitter
-from kernelwright.proposers.catalogue.cpp.writer import Writer, goes_backward, roots_of, scans_of
+from kernelwright.proposers.catalogue.cpp.writer import Writer
 from kernelwright.proposers.catalogue.ir import Expr, Reduce
 from kernelwright.proposers.catalogue.loops import Sweep
 
@@ -20,32 +20,32 @@ def feeder(writer: Writer) -> Callable[[Reduce, str], list[str]]:
     return feed
 
 
-def chains(sweep: Sweep) -> str:
+def chains(writer: Writer, sweep: Sweep) -> str:
     """How many independent accumulators a sweep has."""
-    return "UNROLL" if sweep.reductions and not scans_of(sweep) else "1"
+    return writer.chains if sweep.reductions and not sweep.scans else "1"
 
 
-def row_sweep(
-    writer: Writer, sweep: Sweep, rows: Emitter, kept: Mapping[Expr, str], ahead: Sequence[str] = (), *, fresh: bool
-) -> None:
+def row_sweep(writer: Writer, sweep: Sweep, rows: Emitter, kept: Mapping[Expr, str], ahead: Sequence[str] = ()) -> None:
     """Feeds reductions, keeps values and writes stores for one row, and names what was reduced."""
     nest = writer.nest
-    scalars = writer.hoisted(roots_of(sweep), rows)
+    scalars = writer.hoisted(sweep.roots, rows)
     for node in sweep.reductions:
-        writer.put(f"{writer.accumulator(node, 'UNROLL')} s{writer.number(node)};")
+        most = sweep.online.get(node)
+        kind = writer.accumulator(node, writer.chains) if most is None else writer.online_sum()
+        writer.put(f"{kind} s{writer.number(node)};")
     running = {}
-    for scan in scans_of(sweep):
+    for scan in sweep.scans:
         state, way = f"s{writer.number((scan, sweep))}", "true" if scan.backward else "false"
         writer.put(f"Running<{SCALAR[scan.dtype]}, {writer.running(scan)}, {way}> {state};")
         running[scan] = state + ".next({}, span)"
-    backward = goes_backward(sweep)
-    with writer.inner_loops(nest.inner, backward=backward):
+    with writer.inner_loops(nest.inner, backward=sweep.backward):
         writer.vector_loop(
-            sweep, rows, scalars, ("0", "n"), chains=chains(sweep), feed=feeder(writer), kept=kept, ahead=ahead,
-            fresh=fresh and not backward, running=running,
+            sweep, rows, scalars, ("0", "n"), chains=chains(writer, sweep), feed=feeder(writer), kept=kept, ahead=ahead,
+            running=running,
         )  # fmt: skip
     for node in sweep.reductions:
         number = writer.number(node)
         at = ".at" if node.op.startswith("arg") else ""
-        writer.put(f"const {SCALAR[node.dtype]} t{number} = s{number}.total(){at};")
+        relative_to = rows.known[sweep.online[node]] if node in sweep.online else ""
+        writer.put(f"const {SCALAR[node.dtype]} t{number} = s{number}.total({relative_to}){at};")
         rows.known[node] = f"t{number}"

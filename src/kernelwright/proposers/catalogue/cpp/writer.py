@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from math import prod
+from contextlib import contextmanager, nullcontext
 
 from kernelwright.proposers.catalogue.cpp.expressions import SCALAR, Emitter, Names, memory_type
 from kernelwright.proposers.catalogue.ir import (
@@ -20,12 +19,13 @@ from kernelwright.proposers.catalogue.ir import (
     Store,
     walk,
 )
-from kernelwright.proposers.catalogue.loops import Nest, Sweep, below, window_axes
+from kernelwright.proposers.catalogue.loops import Nest, Sweep, window_axes
+from kernelwright.proposers.catalogue.rewrites import Rewrite
 
 _ACCUMULATOR = {"sum": "Sum", "prod": "Product", "max": "Largest", "min": "Smallest"}
 _SNIPPET = {"sum": "sums", "prod": "products", "max": "largest", "min": "smallest", "argmax": "arg", "argmin": "arg"}
-_SHARE = 4096
-"""Elements that are little enough to be one thread's."""
+Macro = Callable[[Rewrite], str]
+"""C++ for a rewrite's number."""
 
 
 class Writer:
@@ -36,6 +36,7 @@ class Writer:
         leaf_size: C++ names of the sizes of the graph's axes.
         pointer: C++ names of pointers to buffers.
         fixed: sizes that are the same in all cases, which products are compiled for.
+        macro: C++ names of the numbers in the nest's rewrites.
     """
 
     def __init__(
@@ -44,9 +45,11 @@ class Writer:
         leaf_size: Callable[[Axis], str],
         pointer: Callable[[Buffer], str],
         fixed: Callable[[Axis], int | None],
+        macro: Macro,
     ) -> None:
         self.nest = nest
         self.fixed = fixed
+        self.macro = macro
         self.leaf_size = leaf_size
         self.indices = {axis: f"i{number}" for number, axis in enumerate((*nest.parallel, *nest.inner))}
         if nest.vector is not None:
@@ -123,18 +126,30 @@ class Writer:
         if self.nest.vector is not None:
             self.put(f"const int64_t n = {self.full_size(self.nest.vector)};")
         for name in self.streamed:
-            self.put(f"const bool past_{name} = STREAM && aligned({name}, n);")
+            self.put(f"const bool past_{name} = {self.number_of('stage', 'stores')} && aligned({name}, n);")
         for buffer in self.arguments:
             self.snippets |= {"bfloat16": {"half"}, "float16": {"fp16"}}.get(buffer.dtype, set())
 
+    def number_of(self, name: str, on: str | None = None) -> str:
+        """The number of the rewrite of that name; empty where there is no such rewrite."""
+        rewrite = self.nest.made(name, on)
+        return self.macro(rewrite) if rewrite else ""
+
+    @property
+    def chains(self) -> str:
+        """How many independent accumulators reductions have."""
+        return self.number_of("unroll") or "1"
+
+    def by(self, *names: str) -> str:
+        """A comment that says which rewrites made a loop."""
+        found = [rewrite for name in names if (rewrite := self.nest.made(name))]
+        return f"  // {', '.join(rewrite.text(None) for rewrite in found)}" if found else ""
+
     @property
     def streamed(self) -> list[str]:
-        """Outputs whose rows are written as whole vectors, so that they could go past the caches."""
-        nest = self.nest
-        big = (store for sweep in nest.sweeps for store in sweep.stores)
-        return list(
-            dict.fromkeys(self.pointer(store.buffer) for store in big if store.buffer.axes[-1:] == (nest.vector,))
-        )
+        """Outputs that go past the caches, if their number says so."""
+        streamed = self.nest.streamed if self.nest.made("stage", "stores") else []
+        return [self.pointer(buffer) for buffer in streamed]
 
     def number(self, node: object) -> int:
         """The number of a reduction, or of a scan in a sweep, in this function."""
@@ -147,6 +162,11 @@ class Writer:
         if node.op.startswith("arg"):
             return f"ArgBest<{kind}, {chains}, {'true' if node.op == 'argmax' else 'false'}>"
         return f"{_ACCUMULATOR[node.op]}<{kind}, {chains}>"
+
+    def online_sum(self) -> str:
+        """The type that accumulates a sum of exponentials relative to a maximum that is not known yet."""
+        self.snippets |= {"exp", "sums", "largest", "online"}
+        return f"Exponentials<{self.chains}>"
 
     def running(self, scan: Scan) -> str:
         """The template of what accumulates a scan's results."""
@@ -203,13 +223,13 @@ class Writer:
     def vector_loop(
         self, sweep: Sweep, rows: Emitter, scalars: Sequence[Expr], bounds: tuple[str, str],
         *, chains: str, feed: Callable[[Reduce, str], list[str]], kept: Mapping[Expr, str], ahead: Sequence[str] = (),
-        fresh: bool = True, running: Mapping[Scan, str] | None = None,
+        running: Mapping[Scan, str] | None = None,
     ) -> None:  # fmt: skip
         """One sweep along the vector axis: feeds reductions, keeps values, writes stores.
 
         `feed` gives the statements that add a value to a reduction; `kept` names row buffers by expression; `ahead` are
-        addresses to fetch into cache meanwhile; `fresh` says that what it reads was not read before; `running` gives
-        the next result of each scan, with `{}` for the next value.
+        addresses to fetch into cache meanwhile; `running` gives the next result of each scan, with `{}` for the next
+        value.
         """
         uniform = Emitter(self.names, rows.known, vector=False, prefix="u")
         uniform.hoist(scalars)
@@ -218,20 +238,21 @@ class Writer:
         body.arrays = dict(rows.arrays)
         body.running = {scan: text for scan, text in (running or {}).items()}  # noqa: C416 (widens the keys' type)
         body.known |= {expr: f"load({name} + j, span)" for expr, name in kept.items() if expr not in sweep.keeps}
-        body.count(roots_of(sweep))
-        statements = [f"if (AHEAD) fetch({address} + j);" for address in ahead]
-        statements += [f"fetch_beyond<BEYOND>({address});" for address in (self.streams(sweep) if fresh else ())]
+        body.count(sweep.roots)
+        statements = [f"if ({self.number_of('stage', 'next_row')}) fetch({address} + j);" for address in ahead]
+        statements += [f"fetch_beyond<{self.number_of('stage', 'reads')}>({at});" for at in self.streams(sweep)]
         statements += [f"store({kept[expr]} + j, {body.value(expr)}, span);" for expr in sweep.keeps]
-        for node in sweep.reductions:
-            statements += feed(node, body.value(node.operand))
+        for node, value in sweep.fed:
+            statements += feed(node, body.value(value))
         statements += [self.vector_store(store, body) for store in sweep.stores]
         in_registers = [node for node in sweep.reductions if f"s{self.number(node)}.add" in " ".join(statements)]
         folds = "".join(f", s{self.number(node)}" for node in in_registers if node.op == "sum")
         states = [text.partition(".")[0] for text in body.running.values() if ".next(" in text]
         captured = "".join(f", &{name}" for name in (*(f"s{self.number(node)}" for node in in_registers), *states))
-        kind = "sweep_back" if states and goes_backward(sweep) else f"sweep<{chains}>"
+        kind = "sweep_back" if states and sweep.backward else f"sweep<{chains}>"
         with self.block(
-            f"{kind}({', '.join(bounds)}, [={captured}](auto span, int64_t j, auto u) INLINE {{",
+            f"{kind}({', '.join(bounds)}, [={captured}](auto span, int64_t j, auto u) INLINE {{"
+            + self.by("vectorise", *(["unroll"] if chains != "1" else [])),
             f"}}{folds});",
         ):
             self.put(*body.flush(), *statements)
@@ -257,31 +278,20 @@ class Writer:
         value = text if kind == SCALAR[store.expr.dtype] else f"{kind}({text})"
         self.put(f"{self.pointer(store.buffer)}[{offset or '0'}] = {value};")
 
-    def next_rows(self, sweep: Sweep) -> list[str]:
-        """Where the next row's values lie that a sweep will read, for those that follow each other in memory."""
-        if not self.nest.parallel:
-            return []
-        last = self.nest.parallel[-1]
-        found = []
-        for load in _loads(sweep):
-            axes = [term.axis for term in load.terms if term.at is None]
-            if len(axes) == len(load.terms) and last in axes and axes[-1] is self.nest.vector:
-                at = [
-                    (axis, f"({self.indices[axis]} + 1)" if axis is last else self.indices[axis]) for axis in axes[:-1]
-                ]
-                at.append((axes[-1], "0"))
-                found.append(f"{self.pointer(load.buffer)} + {self.names.offset(at).removesuffix(' + 0')}")
+    def next_rows(self) -> list[str]:
+        """Where the next row's values lie that the first sweep will read."""
+        last, found = self.nest.parallel[-1:], []
+        for load in self.nest.next_row() if self.nest.made("stage", "next_row") else ():
+            axes = [term.axis for term in load.terms]
+            at = [(axis, f"({self.indices[axis]} + 1)" if axis in last else self.indices[axis]) for axis in axes[:-1]]
+            at.append((axes[-1], "0"))
+            found.append(f"{self.pointer(load.buffer)} + {self.names.offset(at).removesuffix(' + 0')}")
         return list(dict.fromkeys(found))
 
     def streams(self, sweep: Sweep) -> list[str]:
         """Where a sweep reads that goes through large tensors from one end to the other."""
-        everything = {*self.nest.parallel, *self.nest.inner, self.nest.vector}
-        found = []
-        for load in _loads(sweep):
-            along = [term.axis for term in load.terms if term.at is None]
-            fixed = all(isinstance(term.at, Const) for term in load.terms if term.at is not None)
-            if fixed and everything <= set(along) and load.terms[-1].axis is along[-1] is self.nest.vector:
-                found.append(f"{self.pointer(load.buffer)} + {self.names.offset(self._coordinates(load))}")
+        loads = self.nest.streams(sweep) if self.nest.made("stage", "reads") else []
+        found = [f"{self.pointer(load.buffer)} + {self.names.offset(self._coordinates(load))}" for load in loads]
         return list(dict.fromkeys(found))
 
     def _coordinates(self, load: Load) -> list[tuple[Axis, str]]:
@@ -295,68 +305,40 @@ class Writer:
         return self.names.offset([(axis, self.indices[axis]) for axis in node.axes])
 
 
-def roots_of(sweep: Sweep) -> list[Expr]:
-    """What a sweep evaluates at each position."""
-    return [*(node.operand for node in sweep.reductions), *sweep.keeps, *(store.expr for store in sweep.stores)]
-
-
-def scans_of(sweep: Sweep) -> list[Scan]:
-    """The running results that a sweep goes along with."""
-    found = dict.fromkeys(node for root in roots_of(sweep) for node in below(root))
-    return [node for node in found if isinstance(node, Scan)]
-
-
-def goes_backward(sweep: Sweep) -> bool:
-    """Whether a sweep begins at the far end."""
-    return any(scan.backward for scan in scans_of(sweep))
-
-
-def _loads(sweep: Sweep) -> list[Load]:
-    """What a sweep reads at each position."""
-    return [node for root in roots_of(sweep) for node in below(root) if isinstance(node, Load)]
-
-
 @contextmanager
-def team(
-    writer: Writer, loops: int, condition: str, sweeps: Sequence[Sweep], private: Sequence[str] = ()
-) -> Iterator[None]:
-    """Threads that share out the loops written inside.
+def team(writer: Writer, condition: str, sweeps: Sequence[Sweep], private: Sequence[str] = ()) -> Iterator[None]:
+    """Threads that share out the loops written inside, as many of them as `parallelise` names.
 
     Args:
-        loops: how many loops, nested directly in each other, make up the work to share out; compilers make less of
-            loops that have been made one, so that short inner ones are left as they are.
         condition: when it is worth more than one thread.
         sweeps: whose stores may go past the caches; each thread then makes sure of its own before it ends.
         private: declarations of what each thread has to itself.
     """
-    streams = bool({writer.pointer(store.buffer) for sweep in sweeps for store in sweep.stores} & set(writer.streamed))
-    if loops == 0:  # one row, one position after the other
-        writer.put(*private)
-        yield
-        if streams:
-            writer.put("if (STREAM) fence();")
+    past = {writer.pointer(store.buffer) for sweep in sweeps for store in sweep.stores} & set(writer.streamed)
+    fence = [f"if ({writer.number_of('stage', 'stores')}) fence();"] if past else []
+    shared, by = writer.nest.made("parallelise"), writer.by("parallelise")
+    if shared is None:
+        with writer.block("{") if private or fence else nullcontext():
+            writer.put(*private)
+            yield
+            writer.put(*fence)
         return
-    together = _together(writer.nest, loops)
-    collapse = f" collapse({together})" if together > 1 else ""
-    if not streams and not private:
-        writer.put(f"#pragma omp parallel for num_threads(THREADS) schedule(SCHEDULE){collapse} if ({condition})")
+    collapse = f" collapse({len(shared.on)})" if len(shared.on) > 1 else ""
+    if not fence and not private:
+        schedule = f"schedule({writer.macro(shared)}){collapse} if ({condition})"
+        writer.put(f"#pragma omp parallel for num_threads(THREADS) {schedule}{by}")
         yield
         return
     writer.put(f"#pragma omp parallel num_threads(THREADS) if ({condition})")
     with writer.block("{"):
-        writer.put(*private, f"#pragma omp for schedule(SCHEDULE){collapse} nowait")
+        writer.put(*private, f"#pragma omp for schedule({writer.macro(shared)}){collapse} nowait{by}")
         yield
-        if streams:
-            writer.put("if (STREAM) fence();")
+        writer.put(*fence)
 
 
-def _together(nest: Nest, loops: int) -> int:
-    """How many of the outer loops are shared out as one: inner ones that go through little stay loops."""
-    inside = prod(axis.size for axis in (*nest.inner, *((nest.vector,) if nest.vector else ())))
-    sizes = [*(axis.size for axis in nest.parallel), 1][:loops]  # a loop over blocks goes through what is inside once
-    while len(sizes) > 1 and inside * sizes[-1] <= _SHARE:
-        inside *= sizes.pop()
-    return len(sizes)
+def tasks(writer: Writer) -> str:
+    """The loop over shares of what is combined."""
+    return f"for (int64_t task = 0; task < tasks; ++task) {{{writer.by('split_reduce')}"
 
 
 def work(writer: Writer) -> str:

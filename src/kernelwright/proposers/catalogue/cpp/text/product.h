@@ -1,6 +1,7 @@
 // Products blocked for registers and caches (K. Goto, R. van de Geijn, "Anatomy of High-Performance Matrix
 // Multiplication", ACM TOMS 34, 2008): results[batch, row, column] = sum over step of left[batch, row, step] *
 // right[batch, step, column].
+constexpr int MR = TILE_ROW, NV = TILE_COLUMN, KC = SPLIT_STEP, MC = SPLIT_ROW, NC = SPLIT_COLUMN;
 constexpr int NR = NV * W;       // a tile of MR x NR results is kept in registers
 constexpr int64_t LDL = KC + W;  // from row to row of a left panel: not a power of two, or they would share cache sets
 inline int64_t parts(int64_t size, int64_t most) { return std::max<int64_t>(1, (size + most - 1) / most); }

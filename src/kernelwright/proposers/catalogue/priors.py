@@ -1,0 +1,206 @@
+"""The schedule that each family of kernels begins with, and which of its arguments matter at its size."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from math import prod
+
+from kernelwright.proposers.catalogue.dtypes import width
+from kernelwright.proposers.catalogue.fusing import fusible
+from kernelwright.proposers.catalogue.ir import Axis, Reduce, Scan
+from kernelwright.proposers.catalogue.loops import Nest
+from kernelwright.proposers.catalogue.nesting import Loops
+from kernelwright.proposers.catalogue.products import Product
+from kernelwright.proposers.catalogue.rewrites import Rewrite
+from kernelwright.proposers.catalogue.rules import shareable
+from kernelwright.proposers.catalogue.schedule import Schedule
+from kernelwright.targets.base import TargetInfo
+
+ACCUMULATORS = {False: 12, True: 28}
+"""Vectors of running sums in registers, without and with AVX-512: the others are for the operands."""
+CACHE_A_CORE = 16 << 20
+"""A virtual machine's last-level cache is as large as the whole chip's, and others use it too: more is not ours."""
+_SHORT = 1024
+"""Rows of at most so many elements are not shared out among threads."""
+_SHARE = 4096
+"""Elements that are little enough to be one thread's."""
+_DOUBT = 3
+"""A size that is within so many powers of two of where a decision turns does not speak clearly."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What first guesses depend on: a target, the bytes that all kernels of a program move at least, and the tile of
+    its products."""
+
+    target: TargetInfo
+    traffic: int
+    tile: tuple[int, int] = (0, 0)
+
+    @classmethod
+    def of(cls, target: TargetInfo, traffic: int, regions: Iterable[Loops]) -> Machine:
+        """For a program's kernels."""
+        products = [region.product for region in regions if region.product]
+        return cls(target, traffic, _tile(products, target) if products else (0, 0))
+
+    @property
+    def beyond_cache(self) -> bool:
+        """Results larger than half of the last-level cache are written past it: nobody could read them from there, and
+        a store that goes through the cache first reads the line it overwrites, half as much traffic again."""
+        return self.traffic > min(self.target.l3_bytes, self.target.cores * CACHE_A_CORE) // 2
+
+
+def default(region: Loops, machine: Machine) -> Schedule:
+    """The best guess for a kernel."""
+    return _blocked(region, machine) if region.product else _Guess(region, machine).schedule()
+
+
+def alternatives(region: Loops, machine: Machine) -> list[Schedule]:
+    """Other good guesses, each with one decision taken the other way on which the kernel's size does not speak clearly,
+    the most doubtful one first."""
+    if region.product:
+        return []
+    guess = _Guess(region, machine)
+    first = guess.schedule()
+    doubtful = sorted((abs(math.log2(ratio)), what) for what, ratio in guess.ratios.items())
+    others = [_Guess(region, machine, what).schedule() for doubt, what in doubtful if doubt < _DOUBT]
+    return [schedule for schedule in others if schedule.rewrites != first.rewrites]
+
+
+def _blocked(region: Loops, machine: Machine) -> Schedule:
+    height, width_ = machine.tile
+    blocks = (("tile", "row", height), ("tile", "column", width_), ("split", "step", 256), ("split", "row", 512),
+              ("split", "column", 512))  # fmt: skip
+    schedule = Schedule.of(region).then(*(_rewrite(name, on, argument=size) for name, on, size in blocks))
+    if region.weights() is not None:
+        schedule = schedule.then(_rewrite("unroll", "scores", argument=4))
+        fits = region.product is not None and region.product.k[-1].size * 8 <= machine.target.l2_bytes
+        schedule = _if_legal(schedule, _rewrite("stage", "values")) if fits else schedule
+    return schedule
+
+
+def _rewrite(name: str, *on: str, argument: int | str | None = None) -> Rewrite:
+    return Rewrite.model_validate({"name": name, "on": on, "argument": argument})
+
+
+def _if_legal(schedule: Schedule, rewrite: Rewrite) -> Schedule:
+    return schedule.then(rewrite) if schedule.legal(rewrite) else schedule
+
+
+class _Guess:
+    """Chooses the rewrites of one kernel; `but` names the decision that is taken the other way."""
+
+    def __init__(self, region: Loops, machine: Machine, but: str = "") -> None:
+        self.machine, self.but = machine, but
+        self.now = Schedule.of(region)
+        self.ratios: dict[str, float] = {}
+        """For each decision, what speaks for it over what speaks against it."""
+
+    def _decides(self, what: str, reason: float, against: float) -> bool:
+        self.ratios[what] = reason / against
+        return (reason > against) != (what == self.but)
+
+    def schedule(self) -> Schedule:
+        """The loops themselves first, then what is made of them."""
+        while pairs := fusible(self.loops.stores, self.loops.kept, self.loops.reduced):
+            names = dict(zip(self.loops.order, self.loops.names, strict=True))
+            self._make("fuse", *(names[axis] for axis in pairs[0]))
+        if not self.loops.order:
+            return self.now
+        self._reductions()
+        if not self.loops.reduced and (not self.loops.parallel or self._vector.size > _SHORT):
+            self._make("split", "j", argument=16384)
+        self._make("vectorise", "j")
+        self._try("unroll", "j", argument=4)
+        if together := self._together():
+            self._make("parallelise", *shareable(self.loops)[:together], argument="static")
+        if self._decides("values", self.machine.target.l2_bytes + 1, self._vector.size * 8):  # a row stays in the cache
+            self._try("stage", "values")
+        self._try("stage", "next_row", argument=int(row_bytes(self.loops.nest()) <= self.machine.target.l2_bytes // 3))
+        self._try("stage", "reads", argument=4096)
+        self._try("stage", "stores", argument=int(self.machine.beyond_cache))
+        return self.now
+
+    @property
+    def loops(self) -> Loops:
+        return self.now.loops
+
+    @property
+    def _vector(self) -> Axis:
+        return self.loops.order[-1]
+
+    def _make(self, name: str, *on: str, argument: int | str | None = None) -> None:
+        self.now = self.now.then(_rewrite(name, *on, argument=argument))
+
+    def _try(self, name: str, *on: str, argument: int | str | None = None) -> None:
+        self.now = _if_legal(self.now, _rewrite(name, *on, argument=argument))
+
+    def _reductions(self) -> None:
+        loops, cache = self.loops, self.machine.target.l2_bytes
+        if not loops.reduced:
+            return
+        shared_out = self._shares_out()
+        swept = 4 * prod(axis.size for axis in loops.reduced)
+        if (shared_out and loops.kept) or (loops.kind == "rows" and self._decides("variance", swept, cache)):
+            self._try("online_reduce", "variance")
+        if not shared_out and loops.kind == "rows" and self._decides("exponentials", swept, cache):
+            self._try("online_reduce", "exponentials")
+        if loops.kind == "tiles":
+            self._make("tile", "j", argument=2048 if shared_out else 512)
+        if shared_out:
+            names = dict(zip(self.loops.order, self.loops.names, strict=True))
+            self._make("split_reduce", next(names[axis] for axis in self.loops.order if axis in self.loops.reduced))
+
+    @property
+    def _has_scans(self) -> bool:
+        return any(isinstance(node, Scan) for node in self.loops.nodes)
+
+    def _shares_out(self) -> bool:
+        """Whether tasks combine a share each: everything, or whole rows that are read in one stream if all columns'
+        running results fit in the cache beside them."""
+        loops = self.loops
+        if self._has_scans:
+            return False
+        if not loops.kept:
+            return True
+        indexed = any(isinstance(node, Reduce) and node.op.startswith("arg") for node in loops.nodes)
+        if loops.kind != "tiles" or loops.parallel or indexed:
+            return False
+        return self._decides("tasks", self.machine.target.l2_bytes // 8 + 1, self._vector.size * 4)
+
+    def _together(self) -> int:
+        """How many of the outer loops are shared out as one: compilers make less of loops that have been made one, so
+        inner ones that go through little stay loops."""
+        loops, names = self.loops, shareable(self.loops)
+        inside = prod(axis.size for axis in (*loops.inner, self._vector))
+        # A loop over blocks goes through what is inside once.
+        sizes = [*(axis.size for axis in loops.parallel), 1][: len(names)]
+        while len(sizes) > 1 and inside * sizes[-1] <= _SHARE:
+            inside *= sizes.pop()
+        return len(sizes)
+
+
+def row_bytes(nest: Nest) -> int:
+    """Bytes that one row of the first sweep reads."""
+    elements: int = prod(axis.size for axis in (*nest.inner, *((nest.vector,) if nest.vector else ())))
+    return elements * sum(width(buffer.dtype) for buffer in nest.reads if buffer.size >= elements)
+
+
+def _tile(products: Sequence[Product], target: TargetInfo) -> tuple[int, int]:
+    """The tile (rows, vectors of columns) that wastes least of the products' rows and columns, with enough running sums
+    to hide the latency of multiplications."""
+    most, lanes = ACCUMULATORS[target.vector_bytes == 64], target.vector_bytes // 4
+
+    def cost(tile: tuple[int, int]) -> float:
+        height, width_ = tile[0], tile[1] * lanes
+        total = 0.0
+        for batch, m, n, k in (each.sizes for each in products):
+            rest = m % height
+            rows = m - rest + (height if rest > height // 2 else height // 2 if rest else 0)
+            total += batch * k * rows * -(-n // width_) * width_
+        return total * (1.3 - 0.3 * tile[0] * tile[1] / most + 0.15 / tile[1])
+
+    tiles = ((height, width_) for height in range(4, 15) for width_ in (1, 2, 3, 4))
+    return min((tile for tile in tiles if most * 2 // 3 <= tile[0] * tile[1] <= most), key=cost)
