@@ -6,7 +6,7 @@ import hashlib
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, get_args
 from pydantic import ValidationError
 
 from kernelwright.home import home, keep
-from kernelwright.targets.base import Ceilings, Target, TargetInfo, Traffic
+from kernelwright.targets import cpu_counters
+from kernelwright.targets.base import Ceilings, Counts, Target, TargetInfo, Traffic
 from kernelwright.targets.cpu_ceilings import PROGRAM, highest, measure, meter
 from kernelwright.targets.cpu_facts import CpuFacts, read_facts
 from kernelwright.targets.roofline import arithmetic_us, floor_us
@@ -97,6 +98,10 @@ class Cpu(Target):
         arithmetic, roofline = (1e-6 * bound(case, self.ceilings()) for bound in (arithmetic_us, floor_us))
         with meter(self._info, case, calls) as traffic:
             yield lambda: max(traffic() or roofline, arithmetic)
+
+    def counting(self, pid: int) -> AbstractContextManager[Callable[[], Counts]]:
+        """As described in `Target`."""
+        return cpu_counters.counting(pid)
 
     @property
     def _kept(self) -> Path:
