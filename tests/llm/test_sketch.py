@@ -77,7 +77,7 @@ WRONG = [
     ("store b -> y[i:i+8, :]", "store b -> y[i:i+8, 1:N+1]", 12, "reaches beyond the N of y; keep within it"),
     ("store b -> y[i:i+8, :]", "store b -> x[i:i+8, :]", 12, "x is an input"),
     ("    compute b", "    leave from c: c is 0\n    compute b", 11, "there is no buffer c here"),
-    ("    compute b", "    leave from b: b is 0\n    compute b", 11, "the loop over i is @parallel, so it cannot be left"),
+    ("    compute b", "    leave from b: b is 0\n    compute b", 11, "over i is @parallel, so it cannot be left"),
     ("for i in", "leave: always\nfor i in", 8, "there is no loop here that could be left"),
     ("0..M", "0..min(M, K)", 8, "min(M, K) is not surely a multiple of the step 8"),
     ("0..M", "0..min(M, 44)", 8, "min(M, 44) is no multiple of the step 8"),
