@@ -66,6 +66,9 @@ CASES: dict[str, tuple[Bound, Verdict, int]] = {
     "in the library": ("library", verdict(50_000, library_calls=("matmul",), evidence=kernels(a=10e-3)), 0),
     "tiny": ("launch", verdict(8, floor_us=1, evidence=kernels(a=7e-6)), 0),
     "one core": ("latency", verdict(25_000, evidence={**kernels(a=25e-3), **counted(25_000, busy=1.0)}), 0),
+    "one core, and another that others have": (
+        "memory", verdict(25_000, evidence={**kernels(a=25e-3), **counted(25_000, busy=1.0, waited_s=0.25)}), 0,
+    ),
     "streaming": (
         "memory", verdict(80_000, evidence={**kernels(a=80e-3), **counted(80_000, **hardware(4e7, 0.3))}), 0,
     ),

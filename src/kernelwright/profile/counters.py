@@ -10,6 +10,8 @@ from kernelwright.judge.verdict import COUNTERS
 from kernelwright.profile.base import Depth, Fact, Subject
 
 _LINE, _PAGE = 64, 4096
+_CROWDED = 0.1
+"""Cores that others have while a candidate wants them that are worth a word."""
 _FEW_FAULTS = 16
 """Page faults a call that are not worth a word."""
 
@@ -24,8 +26,10 @@ class Counters(Depth):
             return
         calls, seconds, cores = counted["calls"], counted["seconds"], subject.target.cores
         if "busy_s" in counted and seconds > 0:
-            busy = min(float(cores), counted["busy_s"] / seconds)
+            waited = counted.get("waited_s", 0.0) / seconds
+            busy = min(float(cores), counted["busy_s"] / seconds + waited)
             told = f"{busy:.1f} of {fmt.plural(cores, 'core')} busy (threads that wait for work spin, and count)"
+            told += f"; other programs had {waited:.1f} of them" if waited >= _CROWDED else ""
             yield Fact(name="cores_busy", value=busy, text=told, by="system", about=("latency",))
         if (faults := counted.get("page_faults", 0.0) / calls) >= _FEW_FAULTS:
             told = f"{faults:,.0f} page faults a call: {fmt.size(faults * _PAGE)} of memory that is new to it"

@@ -51,8 +51,9 @@ class Counts(BaseModel):
     """What the system counted while a process worked, over all its threads; `missing` is a sentence about what it
     cannot count here, empty where it counts all that it might.
 
-    `values` has some of: `busy_s` (seconds that threads spent on cores), `page_faults`, and of the hardware, outside
-    the system's own code, `cycles`, `instructions`, `cache_misses` (lines that were not in the last cache).
+    `values` has some of: `busy_s` (seconds that threads spent on cores), `waited_s` (that they waited for a core which
+    others had), `page_faults`, and of the hardware, outside the system's own code, `cycles`, `instructions`,
+    `cache_misses` (lines that were not in the last cache).
     """
 
     model_config = ConfigDict(frozen=True)

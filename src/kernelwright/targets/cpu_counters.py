@@ -12,7 +12,7 @@ import platform
 import struct
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from kernelwright.targets.base import Counts
@@ -51,8 +51,12 @@ def counting(pid: int) -> Iterator[Callable[[], Counts]]:
                     opened[name].append(descriptor)
                 elif -descriptor != errno.ESRCH:  # that thread has ended
                     failures[name] = -descriptor
+        waited = _waited(pid)
         yield lambda: Counts(
-            values={name: sum(map(_read, opened[name])) * _SCALES.get(name, 1.0) for name in opened.keys() - failures},
+            values={
+                **{name: sum(map(_read, opened[name])) * _SCALES.get(name, 1.0) for name in opened.keys() - failures},
+                "waited_s": _waited(pid) - waited,
+            },
             missing=_sentence(failures),
         )
     finally:
@@ -65,6 +69,15 @@ def _threads(pid: int) -> list[int]:
         return [int(each.name) for each in Path(f"/proc/{pid}/task").iterdir()]
     except OSError:  # it has ended
         return []
+
+
+def _waited(pid: int) -> float:
+    """Seconds that the threads of a process have been ready to run, and another one ran."""
+    found = 0.0
+    for thread in _threads(pid):
+        with suppress(OSError, ValueError, IndexError):  # it has ended, or the system keeps no such statistics
+            found += 1e-9 * int(Path(f"/proc/{pid}/task/{thread}/schedstat").read_text().split()[1])
+    return found
 
 
 def _open(name: str, thread: int) -> int:
