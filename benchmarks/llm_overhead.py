@@ -198,7 +198,7 @@ def measure(context: Context, sitting: Sitting, made: Made, steps: int) -> Stopw
         text = f"Idea: blocks\n```python\n{written.source}```\n"
         with watch.part("record the call"):
             call = log.begin(prompt, MODEL)
-            answer = Reply(call, text, MODEL, 8000, 2000, 0.01, 20.0, "stop", None)
+            answer = Reply(call, MODEL, text, 8000, 2000, 0.01, 20.0, "stop", None)
             log.arrived(answer)
         with watch.part("read the reply"):
             source = reply.read(answer.text, chosen.parent.candidate.source if chosen.parent else "").source

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import difflib
 import math
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +16,7 @@ from kernelwright import choices, description, registry
 from kernelwright.description import Description
 from kernelwright.errors import UsageError
 from kernelwright.judge.verdict import Comparison, Verdict
+from kernelwright.profile import Profile
 from kernelwright.proposers.base import Candidate
 from kernelwright.report import files, module
 from kernelwright.report import view as views
@@ -189,7 +189,7 @@ def optimize(
 def resume(run: str, *, out: str | Path | None = DEFAULT_OUT, listener: Listener | None = None) -> Result:
     """Goes on with a run that was interrupted; what was evaluated is not evaluated again. Raises as `optimize` does."""
     with closing(Store()) as store:
-        record = find_run(store, run)
+        record = views.find(store, run)
     settings = Settings.model_validate(record.settings)
     return _search(record.task, settings, out, listener, resume=record.id)
 
@@ -212,15 +212,29 @@ def evaluate(
         TaskError: the task cannot be used.
         MachineError: the machine lacks something.
     """
+    return profile(task, source, target=target, language=language, tolerance=tolerance).verdict
+
+
+def profile(
+    task: Task | str | Path,
+    source: str | Path,
+    *,
+    target: str = "cpu",
+    language: str = "cpp",
+    tolerance: Tolerance | None = None,
+) -> Profile:
+    """Judges a candidate and says what bounds it: memory, arithmetic, latency, or what is around its kernels. Arguments
+    and errors as those of `evaluate`."""
+    from kernelwright import profile as profiling
     from kernelwright.judge.judge import Judge
 
     made, _ = _task(task, None, tolerance)
     registry.load("languages", language)
     candidate = Candidate(source=choices.read_source(source), language=language)
 
-    async def judged() -> Verdict:
+    async def judged() -> Profile:
         async with Judge(made, _target(target), language=language) as judge:
-            return await judge.evaluate(candidate)
+            return await profiling.profile(judge, candidate)
 
     return _run(judged())
 
@@ -268,7 +282,7 @@ def record(source: str | Path) -> Record:
     if file := find(source):
         return read(file)
     with closing(Store()) as store:
-        run = find_run(store, str(source))
+        run = views.find(store, str(source))
         scaffold = next((name for name in run.settings.get("proposers", ()) if name in choices.scaffolds()), None)
         return Record(
             name=run.id, task=run.task.name, scaffold=scaffold, seed=run.seed, calls=tuple(store.calls(run.id))
@@ -278,7 +292,7 @@ def record(source: str | Path) -> Record:
 def view(run: str) -> RunView:
     """All about a run. Raises `UsageError` when there is no such run, or it has nothing to show."""
     with closing(Store()) as store:
-        return views.load(store, find_run(store, run).id)
+        return views.load(store, views.find(store, run).id)
 
 
 def node(run: str, number: int) -> Node:
@@ -316,21 +330,6 @@ def summary(record: RunRecord) -> dict[str, Any]:
         "evaluated": record.evaluated,
         "seconds": record.seconds,
     }
-
-
-def find_run(store: Store, name: str) -> RunRecord:
-    """The run of that name, or the only one whose name begins so.
-
-    Raises:
-        UsageError: there is none, or several; names those that come close.
-    """
-    known = store.names()
-    begun = [name] if name in known else [run for run in known if name and run.startswith(name)]
-    if len(begun) == 1:
-        return store.run(begun[0])
-    close = begun[:3] or difflib.get_close_matches(name, known, n=3)
-    what = f"{len(begun)} runs begin with {name!r}" if begun else f"there is no run {name!r}"
-    raise UsageError(what, remedy=f"did you mean {' or '.join(close)}?" if close else "`kernelwright runs` lists them")
 
 
 def _replayed(source: str | Path, scaffold: str | None, prompts: Sequence[str], *, asks: bool) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from kernelwright.errors import UsageError
 from kernelwright.search import Settings
 
 if TYPE_CHECKING:
+    from kernelwright.proposers.base import Proposer
     from kernelwright.proposers.llm.config import Configuration
     from kernelwright.proposers.llm.limits import Limits
     from kernelwright.proposers.llm.record import Record
@@ -64,15 +65,8 @@ def _asking(scaffold: str, prompts: Sequence[str]) -> dict[str, Any]:
     """The settings that say how models are asked."""
     if scaffold not in (known := scaffolds()):
         raise UsageError(f"{scaffold} is no scaffold", where="scaffold", remedy=f"choose one of {', '.join(known)}")
-    if prompts and not registry.load("proposers", scaffold).takes_prompts:
-        others = [name for name in known if registry.load("proposers", name).takes_prompts]
-        raise UsageError(
-            f"the scaffold {scaffold} takes no prompts but its own",
-            where="prompts",
-            remedy=f"leave them out, or choose {' or '.join(others)}",
-        )
     proposers = (*Settings.model_fields["proposers"].default, scaffold)
-    return {"proposers": proposers, "prompts": _prompts(prompts, scaffold)}
+    return {"proposers": proposers, "prompts": _prompts(prompts, registry.load("proposers", scaffold))}
 
 
 def models(
@@ -103,16 +97,16 @@ def replay(source: str, record: Record, scaffold: str | None = None, prompts: Se
     return {"replay": source, "seed": record.seed, **_asking(scaffold or record.scaffold or SCAFFOLD, prompts)}
 
 
-def _prompts(folders: Sequence[str], scaffold: str) -> tuple[str, ...]:
+def _prompts(folders: Sequence[str], scaffold: type[Proposer]) -> tuple[str, ...]:
     """Where the sets of templates are, also seen from another folder; each has one at least that the scaffold uses."""
     from kernelwright.proposers.llm.templates import SHIPPED, open_templates
 
     found = tuple(each if each == SHIPPED else str(Path(each).resolve()) for each in folders)
     for where in found:
         templates = open_templates(where)
-        if where != SHIPPED and not templates.own & (used := registry.load("proposers", scaffold).templates(templates)):
+        if where != SHIPPED and not templates.own & (used := scaffold.templates(templates)):
             raise UsageError(
-                f"the scaffold {scaffold} uses none of these templates",
+                f"the scaffold {scaffold.name} uses none of these templates",
                 where=where,
                 remedy=f"it uses {', '.join(sorted(used))}",
             )

@@ -12,6 +12,7 @@ import pytest
 from cli_helpers import TASK, one_line, parsed
 
 from kernelwright.errors import EXIT_INTERRUPTED, EXIT_NEGATIVE, EXIT_OK, EXIT_USAGE
+from kernelwright.profile import BOUNDS
 
 pytestmark = pytest.mark.slow
 
@@ -64,6 +65,32 @@ def test_wrong_kernel_is_rejected_with_its_reason(program, tmp_path):
     verdict = parsed(done)
     assert set(verdict) >= VERDICT_FIELDS
     assert (done.returncode, verdict["outcome"], verdict["reason"]) == (EXIT_NEGATIVE, "rejected", "wrong_values")
+
+
+def test_profile_says_what_bounds_a_kernel_and_who_says_so(program, tmp_path):
+    (tmp_path / "kernel.py").write_text(KERNEL % "1.0f")
+    done = program("profile", "task.py", "kernel.py", "--json")
+    found = parsed(done)
+    assert (done.returncode, set(found)) == (EXIT_OK, {"verdict", "diagnosis"})
+    diagnosis = found["diagnosis"]
+    assert diagnosis["bound"] in BOUNDS
+    assert diagnosis["share"] == pytest.approx(diagnosis["floor_us"] / diagnosis["time_us"])
+    by = {fact["name"]: fact["by"] for fact in diagnosis["facts"]}
+    assert by.items() >= {"roof_share": "judge", "memory_us": "judge", "inside_us": "candidate"}.items()
+    counted = any(who == "system" for who in by.values())
+    assert counted or any("counters are read" in each for each in diagnosis["missing"])
+    shown = program("profile", "task.py", "kernel.py").stdout
+    assert "bound by" in shown
+    assert "its claim" in shown
+
+
+def test_profile_of_a_wrong_kernel_says_why_there_is_none(program, tmp_path):
+    (tmp_path / "kernel.py").write_text(KERNEL % "1.001f")
+    done = program("profile", "task.py", "kernel.py")
+    assert done.returncode == EXIT_NEGATIVE
+    assert "wrong values" in done.stdout
+    assert "there is no profile" in done.stdout
+    assert parsed(program("profile", "task.py", "kernel.py", "--json"))["diagnosis"] is None
 
 
 def test_compiler_message_reaches_the_user(program, tmp_path):

@@ -17,7 +17,12 @@ def test_an_honest_kernel_is_accepted_with_its_evidence(bench: Bench) -> None:
     assert verdict.speedup_ci[0] <= verdict.speedup <= verdict.speedup_ci[1]
     assert verdict.time_us and verdict.reference_us and verdict.floor_us
     assert verdict.coverage is not None and 0 < verdict.coverage <= 1
-    assert verdict.evidence["kernels"] == {"affine": 1}
+    kernel = verdict.evidence["kernels"]["affine"]
+    assert kernel["calls"] == 1 and 0 < kernel["seconds"] < 10
+    counters = verdict.evidence["counters"]
+    assert counters["calls"] == verdict.timings[0].calls and counters["seconds"] > 0
+    assert counters["missing"] or {"cycles", "instructions", "cache_misses"} <= counters.keys()
+    assert counters.get("busy_s", 1e-6) > 0
     assert verdict.proof is not None
     assert set(verdict.proof.cases) == {"default", "one row", "secret"}
     assert {"own", "signed"} <= set(verdict.proof.distributions)

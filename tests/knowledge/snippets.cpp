@@ -177,6 +177,24 @@ static void matrices() {
   }
 }
 
+static void grids() {
+  for (auto [h, w, steps] : {std::array<int64_t, 3>{1, 1, 2}, {2, 9, 1}, {700, 300, 0}, {700, 300, 1}, {400, 300, 30}, {30, 40000, 3}}) {
+    const auto x = draw(h * w);
+    std::vector<float> y(h * w);
+    std::vector<double> now(x.begin(), x.begin() + h * w);
+    for (int64_t s = 0; s < steps; ++s) {
+      const auto was = now;
+      for (int64_t i = 1; i < h - 1; ++i)
+        for (int64_t j = 1; j < w - 1; ++j) {
+          const double* at = &was[i * w + j];
+          now[i * w + j] = at[0] + 0.1 * (at[-w] + at[w] + at[-1] + at[1] - 4 * at[0]);
+        }
+    }
+    diffuse(x.data(), y.data(), h, w, steps, 0.1f);
+    compare("diffuse", y.data(), now, 1e-6);
+  }
+}
+
 static void convolution() {
   const int64_t oc = 8, ic = 3, hp = 11, wp = 40, kh = 3, kw = 5, h = hp - kh + 1, w = wp - kw + 1;
   const auto x = draw(ic * hp * wp), weight = draw(oc * ic * kh * kw), bias = draw(oc);
@@ -255,6 +273,7 @@ int main() {
   functions();
   rows();
   matrices();
+  grids();
   convolution();
   attention();
   half_precision();

@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 
 from kernelwright.cli import app
 from kernelwright.errors import EXIT_OK, EXIT_USAGE
+from kernelwright.knowledge import open_library, win
 
 
 def invoke(*arguments: object) -> Result:
@@ -38,6 +39,34 @@ def test_json_is_one_value(write, tmp_path: Path) -> None:
     found = json.loads(invoke("search", "4096", "--limit", "1", "--json").stdout)
     assert (found[0]["name"], found[0]["heading"], found[0]["text"]) == ("mine", "Shapes", "Rows of 4096.")
     assert json.loads(invoke("remove", "mine", "--json").stdout) == "mine"
+
+
+def test_a_lesson_is_noted_as_a_claim(tmp_path: Path) -> None:
+    task = tmp_path / "rows.py"
+    task.write_text("from torch import nn\n\n\nclass Model(nn.Module): ...\n\n\ndef get_inputs(): ...\n")
+    given = ("note", "Rows of 512", "# Two rows at a time: 1.3 times as fast.", "--task", task, "--json")
+    noted = json.loads(invoke(*given).stdout)
+    assert noted["new"]
+    assert json.loads(invoke(*given).stdout) == {**noted, "new": False}
+    sections = json.loads(invoke("search", "rows", "of", "512", "--limit", "20", "--json").stdout)
+    (found,) = [each for each in sections if each["kind"] == "lesson"]
+    assert found["text"].startswith("Noted by shell about rows. Nobody has checked it")
+    assert "> # Two rows" in found["text"]
+    for wrong in ((), ("--task", "no.py"), ("--run", "none"), ("--task", task, "--run", "none")):
+        result = invoke("note", "title", "text", *wrong)
+        assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (EXIT_USAGE, "", 1)
+
+
+def test_what_others_outdo_is_pruned() -> None:
+    for speedup in (2.0, 4.0, 3.0):
+        document = win(
+            run="r", task="t", candidate=f"{int(speedup)}", language="cpp", target="cpu", operations=["mul"],
+            speedup=speedup, floor_share=None, note="", params=None, source="",
+        )  # fmt: skip
+        open_library().learn(document)
+    assert json.loads(invoke("prune", "--keep", "2", "--json").stdout) == ["win-2"]
+    assert invoke("prune", "--keep", "1").stdout == "removed  win-3\n"
+    assert invoke("prune").stdout == "nothing is outdone\n"
 
 
 @pytest.mark.parametrize(

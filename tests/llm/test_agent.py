@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 import subprocess
 import sys
 import time
@@ -16,11 +17,12 @@ from kw_scripted import ScriptedJudge, make_task
 from model_server import Disconnect, Fault, ModelServer, Request, Say, Stall
 
 from kernelwright.errors import StoreError
-from kernelwright.judge.verdict import Verdict
+from kernelwright.judge.verdict import CaseTiming, Verdict
 from kernelwright.proposers.base import Candidate
 from kernelwright.proposers.llm import outage
 from kernelwright.proposers.llm.config import CallSettings, Configuration, ModelConfig
 from kernelwright.proposers.llm.limits import Limits
+from kernelwright.report.view import load
 from kernelwright.search import SearchResult, Settings, events, search
 from kernelwright.store import Store
 
@@ -139,6 +141,60 @@ def test_an_agent_goes_on_from_what_others_found(store: Store) -> None:
     with ModelServer(answer) as server:
         run(store, server, calls=6, proposers=("numbers", "agent"), policy="greedy")
     assert any("Committed" in result or "head already" in result for result in server.requests[-1].results)
+
+
+class Timed(ScriptedJudge):
+    """Its verdicts have what a profile is made from."""
+
+    def verdict(self, candidate: Candidate) -> Verdict:
+        judged = super().verdict(candidate)
+        if not judged.accepted:
+            return judged
+        times = {"time_us": judged.time_us, "reference_us": judged.reference_us, "floor_us": judged.floor_us}
+        timing = CaseTiming(
+            case="default", speedup=judged.speedup, speedup_ci=judged.speedup_ci, pairs=6, calls=4, **times
+        )
+        kernels = {"scale": {"calls": 1, "seconds": 0.9e-6 * judged.time_us}}
+        counters = {"calls": 4, "seconds": 4e-6 * judged.time_us, "busy_s": 4e-6 * judged.time_us, "missing": "no more"}
+        return judged.model_copy(update={"timings": (timing,), "evidence": {"kernels": kernels, "counters": counters}})
+
+
+def test_an_agent_reads_what_bounds_a_version_and_only_of_those_that_were_timed(store: Store) -> None:
+    def answer(request: Request) -> Any:
+        versions = [line.split("`")[1] for text in request.results for line in text.splitlines() if "Version `" in line]
+        profiles = [("profile", {"version": version}) for version in versions]
+        return calling(*(profiles or [write(0), evaluate(), write(2), evaluate()]), ("profile", {"version": "0000"}))
+
+    with ModelServer(answer) as server:
+        run(store, server, calls=3, judge_factory=Timed)
+    judged, wrong, profile, none = (server.requests[2].results[at] for at in (3, 5, 6, 7))
+    assert "It is bound by latency (its cores wait): cores are idle" in judged
+    assert "1.0 of 2 cores busy" in judged
+    assert "inside its own kernels" not in judged  # that is about other bottlenecks
+    assert "there is no profile of it: wrong_values" in wrong
+    assert "90 % of a call's time is inside its own kernels (says its own process)" in profile
+    assert "no more" in profile
+    assert "there is no version '0000'" in none
+
+
+def test_sets_of_prompts_take_turns_between_conversations(store: Store, tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "agent.opening.md.j2").write_text("Be quick.{% if start %} {{ start.id }}{% endif %}")
+
+    def answer(request: Request) -> Any:
+        if said(request) > 2:
+            return Say("no")
+        return calling(write(said(request) + 2 + 10 * ("Be quick" in request.turns[0])), evaluate(), COMMIT)
+
+    with ModelServer(answer) as server:
+        result = run(store, server, calls=24, prompts=(str(own), "shipped"))
+    first, second = load(store, result.run).prompt_sets
+    assert (first.name, second.name) == (str(own), "shipped")
+    assert first.calls + second.calls == 24
+    assert (first.accepted, first.speedup) == (3, 14)
+    assert (second.accepted, second.speedup) == (3, 4)
+    assert 3 <= first.usable < first.calls
 
 
 HOSTILE: Sequence[tuple[str, Any]] = [
@@ -301,6 +357,8 @@ def test_a_run_that_ended_in_an_evaluation_goes_on_from_its_verdict(store: Store
     assert result.best is not None
     assert result.best.verdict.speedup == 5
     assert not store.call_log(result.run).unused()
+    gains = [call.gain for call in store.calls(result.run)]
+    assert gains[:3] == pytest.approx([math.log(2), math.log(2), math.log(5 / 2)])
 
 
 CHILD = """

@@ -6,44 +6,49 @@ from collections.abc import Sequence
 from typing import Any, get_args
 
 import pytest
-from llm_attempts import accepted, rejected
+from llm_attempts import accepted, context, rejected
 
 from kernelwright.judge.verdict import Reason
 from kernelwright.proposers.base import Attempt, History
 from kernelwright.proposers.llm import feedback, memory
+from kernelwright.proposers.llm.templates import shipped
+
+
+def told(attempt: Attempt) -> str:
+    return feedback.told(attempt, context(), shipped())
 
 
 def test_a_compilers_complaint_comes_with_the_lines_around_it() -> None:
     attempt = rejected("build_failed", message="'y' was not declared", evidence={"line": 6, "output": "error: y"})
-    told = feedback.told(attempt)
-    assert ">    6 |   x[0] = y;" in told
-    assert "     5 | void add(float* x) {" in told
-    assert "'y' was not declared" in told
-    assert "error: y" in told
+    said = told(attempt)
+    assert ">    6 |   x[0] = y;" in said
+    assert "     5 | void add(float* x) {" in said
+    assert "'y' was not declared" in said
+    assert "error: y" in said
 
 
 def test_a_picture_of_what_is_wrong_keeps_its_lines() -> None:
     attempt = rejected("wrong_values", evidence={"map": ["..##", "...."], "map_legend": "rows down"})
-    assert "..##\n....\n" in feedback.told(attempt) + "\n"
+    assert "..##\n....\n" in told(attempt) + "\n"
 
 
 def test_an_accepted_one_is_told_with_its_distance_from_the_floor() -> None:
-    told = feedback.told(accepted(4.0))
-    assert "4.00x" in told
-    assert "20% of the floor" in told
+    said = told(accepted(4.0))
+    assert "4.00x" in said
+    assert "20% of the floor" in said
 
 
 @pytest.mark.parametrize("reason", get_args(Reason))
 def test_every_reason_has_a_meaning_for_who_is_to_mend_it(reason: str) -> None:
-    assert len(feedback.told(rejected(reason)).splitlines()[0]) > len(f"Rejected: {reason}. ")
-    assert reason in feedback.summary(rejected(reason))
+    assert len(told(rejected(reason)).splitlines()[0]) > len(f"Rejected: {reason}. ")
+    assert reason in feedback.summary(rejected(reason), shipped())
 
 
 def test_floods_are_cut() -> None:
     attempt = rejected(
         "crashed", message="m" * 10**6, evidence={"output": "o" * 10**6, "trace": "t" * 10**6, "x": ["y"] * 10**5}
     )
-    assert len(feedback.told(attempt)) < 10_000
+    assert len(told(attempt)) < 10_000
 
 
 class Situation:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from kernelwright.errors import StoreError
 from kernelwright.judge.verdict import Verdict
 from kernelwright.proposers.base import Candidate, Context
 from kernelwright.proposers.llm import outage
-from kernelwright.proposers.llm.call import Answerer, BudgetSpent, Prompt, Reply
+from kernelwright.proposers.llm.call import Answered, Answerer, BudgetSpent, Prompt, Reply
 from kernelwright.proposers.llm.operator import Operator
 from kernelwright.report import tables
 from kernelwright.report.view import load
@@ -136,7 +137,7 @@ def test_a_reply_that_was_paid_for_is_used_when_the_run_goes_on(store: Store) ->
         log = store.call_log(interrupted)
         call = log.begin(Prompt("", ("faster",), "operator", base=(first.id,)), "openai:scripted")
         changes = "<<<<<<< SEARCH\nSPEEDUP = 2\n=======\nSPEEDUP = 9\nclass ModelNew: pass\n>>>>>>> REPLACE"
-        log.arrived(Reply(call, f"Idea: nine\n{changes}", "openai:scripted", 1, 1, 0.0, 0.1, "stop", None))
+        log.arrived(Reply(call, "openai:scripted", f"Idea: nine\n{changes}", 1, 1, 0.0, 0.1, "stop", None))
         result = run(store, server, proposers=("operator",), resume=interrupted, calls=3)
     assert result.best is not None
     assert (result.best.verdict.speedup, result.best.candidate.parents) == (9, (first.id,))
@@ -147,6 +148,14 @@ def test_prompts_that_are_asked_at_once_differ(store: Store) -> None:
     with ModelServer(lambda _: whole(2)) as server:
         run(store, server, calls=4)
     assert len({request.turns for request in server.requests}) == len(server.requests) == 4
+
+
+def test_a_prompt_that_brought_nothing_new_is_not_asked_again_as_it_was(store: Store) -> None:
+    """The relay, and a model without randomness, would reply the same for ever."""
+    with ModelServer(lambda request: Say("I refuse") if len(request.turns) > 1 else Say("No.")) as server:
+        run(store, server, calls=8)
+    first = [request.turns for request in server.requests if len(request.turns) == 1]
+    assert len(set(first)) == len(first) >= 3
 
 
 def test_a_slow_reply_holds_up_nobody(store: Store) -> None:
@@ -227,11 +236,13 @@ class Ready(Answerer):
         if not self.left:
             raise BudgetSpent("calls")
         number, surprisal = self.left.pop(0)
-        return Reply(number, whole(number).text, "a:b", 1, 1, None, 0.1, "stop", surprisal)
+        return Reply(number, "a:b", whole(number).text, 1, 1, None, 0.1, "stop", surprisal)
 
     def used(self, reply: Reply) -> None: ...
 
-    def reward(self, reply: Reply, gain: float) -> None: ...
+    def led(self, replies: Sequence[Answered], candidate: str) -> None: ...
+
+    def reward(self, reply: Answered, gain: float) -> None: ...
 
     async def close(self) -> None: ...
 

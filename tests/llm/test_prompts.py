@@ -1,46 +1,21 @@
 from __future__ import annotations
 
-import random
 from pathlib import Path
 from typing import Any
 
 import pytest
-from kw_scripted import GRAPH, INFO, ScriptedTarget
-from llm_attempts import accepted, rejected
+from kw_scripted import GRAPH
+from llm_attempts import ROWS, accepted, context, rejected
 
 from kernelwright import choices
 from kernelwright.errors import UsageError
-from kernelwright.proposers.base import Context, History
+from kernelwright.proposers.base import Context
 from kernelwright.proposers.llm import prompts, role
 from kernelwright.proposers.llm.call import Prompt, Reply
 from kernelwright.proposers.llm.memory import Memory
 from kernelwright.proposers.llm.role import Notes, Role, Work
 from kernelwright.proposers.llm.templates import SHIPPED, fenced, open_templates, shipped
-from kernelwright.tasks import Argument, CaseInfo, GraphNode, StateInfo, TensorInfo, Tolerance
-
-ROWS = TensorInfo(shape=(64, 32), dtype="float32", strides=(32, 1))
-
-
-async def nothing() -> str | None:
-    return None
-
-
-def context(**changes: Any) -> Context:
-    target = ScriptedTarget()
-    case = CaseInfo(
-        name="wide", role="tune", dtype=None, inputs=(Argument(tensor=ROWS), Argument(value=3)), outputs=(ROWS,),
-        flops=0, read_bytes=8192, written_bytes=8192,
-    )  # fmt: skip
-    info = INFO.model_copy(
-        update={"cases": (case,), "state": (StateInfo(name="scale", kind="buffer", tensor=ROWS, mutated=True),)}
-    )
-    values: dict[str, Any] = {
-        "task_id": "t", "reference": "class Model: ...", "info": info, "graph": GRAPH, "target": target.info(),
-        "ceilings": target.ceilings(), "language": "cpp", "compiled": nothing, "random": random.Random(0),
-        "guide": "# The guide",
-    }  # fmt: skip
-    changes["history"] = History(changes.get("history", ()))
-    return Context(**{**values, **changes})
+from kernelwright.tasks import Argument, GraphNode, TensorInfo, Tolerance
 
 
 def asked(context: Context, memory: Memory, who: Role = role.OPERATOR, **work: Any) -> Prompt:
@@ -174,7 +149,7 @@ def test_a_reply_that_cannot_be_used_goes_back_with_the_reason() -> None:
 
 
 def reply(text: str, finish: str = "stop") -> Reply:
-    return Reply(1, text, "openai:m", 1, 1, 0.0, 0.1, finish, None)
+    return Reply(1, "openai:m", text, 1, 1, 0.0, 0.1, finish, None)
 
 
 @pytest.mark.parametrize("who", role.ALL)
@@ -226,7 +201,7 @@ def test_folders_are_found_again_from_elsewhere_and_checked_before_the_search(tm
         choices.models(["openai:m"], None, None, prompts=["nowhere"])
     with pytest.raises(UsageError, match="no language model is named"):
         choices.models([], None, None, prompts=["mine"])
-    with pytest.raises(UsageError, match="agent takes no prompts but its own; leave them out, or choose operator or"):
+    with pytest.raises(UsageError, match=r"agent uses none of these templates; it uses agent\.direction"):
         choices.models(["openai:m"], None, None, "agent", prompts=["mine"])
 
 

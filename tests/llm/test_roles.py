@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
+import os
+import subprocess
+import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
-from kw_scripted import ScriptedJudge, ScriptedTarget
-from llm_runs import run, whole
+from kw_scripted import ScriptedJudge, ScriptedTarget, make_task
+from llm_runs import QUICK, run, whole
 from model_server import Fault, ModelServer, Request, Say
 
 from kernelwright.errors import StoreError
@@ -17,9 +24,11 @@ from kernelwright.proposers.base import Candidate
 from kernelwright.proposers.llm import outage
 from kernelwright.proposers.llm import role as roles
 from kernelwright.proposers.llm.call import Prompt, Reply
+from kernelwright.proposers.llm.config import Configuration, ModelConfig
+from kernelwright.proposers.llm.limits import Limits
 from kernelwright.proposers.llm.reply import ReplyProblem
 from kernelwright.proposers.llm.role import Notes, Role
-from kernelwright.search import SearchResult
+from kernelwright.search import SearchResult, Settings, search
 from kernelwright.store import Store
 
 SKETCH = """sketch add
@@ -69,7 +78,7 @@ def played(cast: Cast, store: Store, calls: int, **options: Any) -> SearchResult
 
 def test_the_designers_sketch_reaches_the_coder(store: Store) -> None:
     cast = Cast()
-    result = played(cast, store, 8)
+    result = played(cast, store, 8, policy="best_of_n")
     assert cast.played == {"designer": 4, "coder": 4}
     assert all("# The sketch" in turns[0] and "load b <- x[i:i+8]" in turns[0] for turns in cast.prompts["coder"])
     assert result.best.candidate.proposer == "roles"
@@ -80,10 +89,30 @@ def test_the_designers_sketch_reaches_the_coder(store: Store) -> None:
 def test_a_sketch_that_does_not_hold_goes_back_once_with_what_is_wrong(store: Store) -> None:
     wrong = Say(DESIGN.text.replace("x[i:i+8]", "x[i:i+4]"))
     cast = Cast(designer=lambda request: DESIGN if len(request.turns) > 1 else wrong)
-    played(cast, store, 12)
+    played(cast, store, 12, policy="best_of_n")
     asked_again = [turns for turns in cast.prompts["designer"] if len(turns) == 3]
     assert len(asked_again) == 4
     assert "line 6: x[...] has [4] here and b has [8]" in asked_again[0][2]
+
+
+@pytest.mark.parametrize("calls", [1, 2, 3, 8, 9, 12])
+def test_few_calls_are_spent_on_candidates_that_learn_from_those_before(store: Store, calls: int) -> None:
+    cast = Cast()
+    result = played(cast, store, calls, policy="greedy")
+    assert sum(cast.played.values()) == calls
+    assert result.evaluated == cast.played["coder"] >= max(1, calls // 4)
+    assert all(call.used for call in store.calls(result.run))
+    if calls >= 8:
+        assert any(node.candidate.parents for node in result.graph)
+    # Nobody speaks to whom nobody listens: every sketch, finding and decision was followed by somebody's turn.
+    assert store.calls(result.run)[-1].prompt.purpose == "coder"
+
+
+def test_the_conductor_knows_how_many_calls_are_left(store: Store) -> None:
+    cast = Cast()
+    played(cast, store, 8, policy="greedy")
+    assert cast.prompts["conductor"]
+    assert all("left after yours: the coder takes one" in turns[0] for turns in cast.prompts["conductor"])
 
 
 def test_a_rejected_version_goes_to_whom_the_conductor_names(store: Store) -> None:
@@ -145,13 +174,59 @@ def test_a_sketch_that_was_paid_for_is_coded_when_the_run_goes_on(store: Store) 
     interrupted = store.runs()[0].id
     log = store.call_log(interrupted)
     call = log.begin(Prompt("", ("design",), "designer"), "openai:scripted")
-    log.arrived(Reply(call, DESIGN.text, "openai:scripted", 1, 1, 0.0, 0.1, "stop", None))
+    log.arrived(Reply(call, "openai:scripted", DESIGN.text, 1, 1, 0.0, 0.1, "stop", None))
     cast = Cast(designer=Fault(status=400))
     result = played(cast, store, 2, resume=interrupted)
     assert cast.played == {"coder": 1}
     assert "load b <- x[i:i+8]" in cast.prompts["coder"][0][0]
     assert [node.candidate.proposer for node in result.graph].count("roles") == 1
     assert not store.call_log(interrupted).unused()
+
+
+CHILD = """
+import asyncio, sys
+sys.path[:0] = sys.argv[2:]
+from kw_scripted import ScriptedJudge, make_task
+from kernelwright.search import Settings, search
+from kernelwright.store import Store
+
+settings = Settings.model_validate_json(sys.argv[1])
+asyncio.run(search(make_task(), settings, Store(), judge_factory=ScriptedJudge))
+"""
+
+
+def test_calls_are_rewarded_for_what_the_judge_says_after_a_kill(tmp_path: Path) -> None:
+    """kill -9 while candidates are with the judge: which calls they came of is known when the run goes on."""
+    plugin, log = str(Path(__file__).parents[1] / "search" / "plugin"), tmp_path / "log"
+    with ModelServer(Cast()) as server:
+        settings = Settings(
+            target="scripted", proposers=("roles",), policy="best_of_n", seed=1, budget_s=100.0,
+            models=Configuration(
+                models=(ModelConfig(spec="openai:scripted", base_url=server.url),), limits=Limits(calls=8), call=QUICK
+            ),
+        )  # fmt: skip
+        environment = {**os.environ, "KW_SCRIPTED_DELAY": "90", "KW_SCRIPTED_LOG": str(log)}
+        child = subprocess.Popen([sys.executable, "-c", CHILD, settings.model_dump_json(), plugin], env=environment)
+        deadline = time.monotonic() + 60
+        while (len(server.requests) < 8 or not log.exists()) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        child.kill()
+        child.wait()
+        store = Store()
+        run = store.runs()[0].id
+        before = store.calls(run)
+        assert len(before) == 8
+        assert {call.gain for call in before} == {None}
+        assert any(call.candidate for call in before)
+        result = asyncio.run(search(make_task(), settings, store, judge_factory=ScriptedJudge, resume=run))
+    assert len(server.requests) == 8
+    made = [call for call in store.calls(run) if call.candidate]
+    assert {call.candidate for call in made} == {node.id for node in result.graph}
+    assert Counter(call.prompt.purpose for call in made)["coder"] == result.evaluated >= 1
+    assert {call.prompt.purpose for call in made} == {"designer", "coder"}
+    for call in made:
+        assert call.gain == pytest.approx(math.log(max(1.0, result.graph[call.candidate].verdict.speedup)))
+    store.close()
 
 
 def test_a_sketch_whose_coder_did_not_answer_is_not_asked_for_again(

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sketch_text import write
 
 from kernelwright.proposers.llm import sketch
 from kernelwright.proposers.llm.reply import fenced
-from kernelwright.proposers.llm.sketch import SketchError, nodes, parse, write
+from kernelwright.proposers.llm.sketch import SketchError, nodes, parse
 from kernelwright.proposers.llm.templates import shipped
 from kernelwright.targets.base import TargetInfo
 
@@ -75,6 +76,12 @@ WRONG = [
     ("compute b from b", "compute y from b", 11, "y is no buffer"),
     ("store b -> y[i:i+8, :]", "store b -> y[i:i+8, 1:N+1]", 12, "reaches beyond the N of y; keep within it"),
     ("store b -> y[i:i+8, :]", "store b -> x[i:i+8, :]", 12, "x is an input"),
+    ("    compute b", "    leave from c: c is 0\n    compute b", 11, "there is no buffer c here"),
+    ("    compute b", "    leave from b: b is 0\n    compute b", 11, "over i is @parallel, so it cannot be left"),
+    ("for i in", "leave: always\nfor i in", 8, "there is no loop here that could be left"),
+    ("0..M", "0..min(M, K)", 8, "min(M, K) is not surely a multiple of the step 8"),
+    ("0..M", "0..min(M, 44)", 8, "min(M, 44) is no multiple of the step 8"),
+    ("load b <- x[i:i+8, :]", "load b <- x[0:min(4, N), :]", 10, "x[...] has [4, 100] here and b has [8, 100]"),
     ("    store b -> y[i:i+8, :]\n", "", 7, "nothing is stored to the output y; add `store BUFFER -> y[...]`"),
 ]  # fmt: skip
 
@@ -92,6 +99,12 @@ FINE = [
     ("load b <- x[i:i+8, :]", "load b <- x[i-1:i+7, :] clip"),
     ("load b <- x[i:i+8, :]", "load b <- x[i:i+2*(5-1), 0:N]"),
     ("alloc b: float32[8, N]", "alloc b: float32[8, 50 + N - 50]"),
+    ("0..M step 8", "0..min(M, K) step 8 tail"),
+    ("0..M step 8", "0..min(min(M, K), 2*(K + 1)) tail"),
+    ("load b <- x[i:i+8, :]", "load b <- x[i:min(i+8, M), :]"),
+    ("load b <- x[i:i+8, :]", "load b <- x[min(i, M-8):min(i+8, M), :]"),
+    ("step 8 @parallel:", "step 8:\n    leave: nothing is left to do"),
+    ("    load b", "    alloc min: float32[N] in l1\n    load min <- x[?, :]\n    load b"),
     ("    load b", "    alloc c: float32[N] in l1\n    load c <- x[?, :]\n    load b"),
     ("    load b", "    alloc c: float32[] in register\n    load c <- z[K - 1]\n    load b"),
 ]
@@ -123,6 +136,8 @@ MALFORMED = [
     ("sketch t\nsymbol N = 1234567890123", "line 2: `1234567890123` stands where a number of at most 12 digits"),
     ("sketch t\nalloc b: float32[8]", "line 2: the line ends where `in` should be"),
     ("sketch t\ncompute a from b:", "line 2: it does not say what is computed"),
+    ("sketch t\nfor i in 0..8:\n    leave", "line 3: it does not say when; write `leave from SOURCE, ...: WHEN`"),
+    ("sketch t\nfor i in 0..min(8):", "line 2: `)` stands where `,` should be"),
 ]  # fmt: skip
 
 
@@ -142,6 +157,7 @@ def test_each_line_that_is_wrong_is_named() -> None:
 HOSTILE = [
     "sketch t\n" + "".join(f"{' ' * depth}for v{depth} in 0..9:\n" for depth in range(30)),
     "sketch t\nalloc b: float32[" + "(" * 30_000 + ") in l1",
+    "sketch t\nalloc b: float32[" + "min(1, " * 60 + "1" + ")" * 60 + "] in l1",
     "sketch t\nalloc b: float32[" + "1+" * 15_000 + "1] in l1",
     "sketch t\n" + "x" * 39_000,
     "sketch t\nsymbol " + "x" * 39_000,
@@ -180,7 +196,7 @@ def test_memories_are_those_of_the_device() -> None:
 names = st.sampled_from(["a", "b", "tile_0", "M", "N2"])
 expressions = st.recursive(
     st.builds(nodes.Number, st.integers(0, 10**12 - 1)) | st.builds(nodes.Name, names),
-    lambda inner: st.builds(nodes.Operation, st.sampled_from("+-*"), inner, inner),
+    lambda inner: st.builds(nodes.Operation, st.sampled_from(["+", "-", "*", "min"]), inner, inner),
     max_leaves=6,
 )
 types = st.builds(nodes.Type, names, st.lists(expressions, max_size=3).map(tuple))
@@ -201,6 +217,7 @@ leaves = st.one_of(
     st.builds(nodes.Load, names, regions, st.booleans()),
     st.builds(nodes.Store, names, regions),
     st.builds(nodes.Compute, some_names.filter(bool), some_names, texts),
+    st.builds(nodes.Leave, some_names, texts),
 )
 statements = st.recursive(
     leaves,

@@ -24,11 +24,13 @@ from cli_helpers import make_view, store_run
 
 from kernelwright.knowledge import Library
 from kernelwright.knowledge.learning import LONGEST_LESSON
+from kernelwright.profile import BOUNDS
+from kernelwright.serve.lessons import LESSONS_KEPT
 from kernelwright.serve.mcp_server import LARGEST_REQUEST
-from kernelwright.serve.tools import CALLS_A_CLIENT, LARGEST_SOURCE, LESSONS_A_CLIENT
+from kernelwright.serve.tools import CALLS_A_CLIENT, LARGEST_SOURCE
 
 MODES = ("legacy", "auto")  # with a handshake and a session, as agents of 2025 do, and without
-NAMES = {"task", "guide", "evaluate", "runs", "nodes", "node", "best", "search_knowledge", "note_lesson"}
+NAMES = {"task", "guide", "evaluate", "profile", "runs", "nodes", "node", "best", "search_knowledge", "note_lesson"}
 
 
 LESSON = {"title": "Rows of 512", "text": "Two rows at a time: 1.3 times as fast."}
@@ -159,7 +161,13 @@ def test_tricks_reach_nothing_outside_the_folder(tasks: Path, server: Running) -
                     name.encode()
                 except UnicodeEncodeError:  # the client itself cannot send it
                     continue
-                for tool, more in (("task", {}), ("evaluate", {"source": KERNEL}), ("note_lesson", LESSON)):
+                given = {
+                    "task": {},
+                    "evaluate": {"source": KERNEL},
+                    "profile": {"source": KERNEL},
+                    "note_lesson": LESSON,
+                }
+                for tool, more in given.items():
                     text = await refused(client, tool, task=name, **more)
                     assert "there is no task" in text or (tool, name) == ("note_lesson", "")
                     assert "0dd5ecre7" not in text
@@ -173,8 +181,9 @@ def test_tricks_reach_nothing_outside_the_folder(tasks: Path, server: Running) -
 def test_huge_sources_and_requests_are_refused(server: Running) -> None:
     async def scene() -> None:
         async with server.client("bad") as client:
-            text = await refused(client, "evaluate", task="relu.py", source="#" * (LARGEST_SOURCE + 1))
-            assert "the source is larger than" in text
+            for tool in ("evaluate", "profile"):
+                text = await refused(client, tool, task="relu.py", source="#" * (LARGEST_SOURCE + 1))
+                assert "the source is larger than" in text
             assert "validation" in await refused(client, "evaluate", task="relu.py")
 
     asyncio.run(scene())
@@ -196,7 +205,7 @@ def test_lessons_are_claims_of_their_client_and_few(home: Path, server: Running)
             flood = [{**hostile, "text": f"{hostile['text']}{number}", "task": "relu.py"} for number in range(30)]
             results = await asyncio.gather(*(bad.call_tool("note_lesson", each) for each in flood))
             told = [result.content[0].text for result in results if result.is_error]
-            assert len(told) == 30 - LESSONS_A_CLIENT
+            assert len(told) == 30 - LESSONS_KEPT
             assert all("of your lessons are kept" in text for text in told)
             noted = (await good.call_tool("note_lesson", {**LESSON, "run": run})).structured_content
             again = (await good.call_tool("note_lesson", {**LESSON, "run": run})).structured_content
@@ -211,7 +220,7 @@ def test_lessons_are_claims_of_their_client_and_few(home: Path, server: Running)
     noted = asyncio.run(scene())
     kept = Library([home / "knowledge"])
     assert (kept.document(noted["name"]).source.noted_by, kept.document(noted["name"]).source.run) == ("good", run)
-    assert len(kept.documents()) == LESSONS_A_CLIENT + 1
+    assert len(kept.documents()) == LESSONS_KEPT + 1
     kept.remove(noted["name"])
     assert noted["name"] not in kept.documents()
 
@@ -241,6 +250,13 @@ def test_an_honest_client_is_served_beside_a_hostile_one(tasks: Path, server: Ru
             verdict = (await good.call_tool("evaluate", {"task": "relu.py", "source": KERNEL})).structured_content
             assert verdict["outcome"] == "accepted", verdict
             assert verdict["floor_us"] > 0
+            found = (await good.call_tool("profile", {"task": "relu.py", "source": KERNEL})).structured_content
+            assert found["verdict"]["outcome"] == "accepted"
+            assert found["diagnosis"]["bound"] in BOUNDS
+            assert "double_relu" in found["verdict"]["evidence"]["kernels"]
+            wrong = KERNEL.replace("+ 1;", "+ 2;")
+            found = (await good.call_tool("profile", {"task": "relu.py", "source": wrong})).structured_content
+            assert (found["verdict"]["reason"], found["diagnosis"]) == ("wrong_values", None)
             told = await flooding
             assert len(told) >= 2 * CALLS_A_CLIENT
             assert all("of your calls are under way" in text for text in told)

@@ -8,6 +8,7 @@ from sqlalchemy import insert
 
 from kernelwright.proposers.llm.call import (
     NOTHING,
+    Answered,
     CallFailed,
     Calling,
     PastCall,
@@ -44,9 +45,11 @@ def test_calls_come_back_as_they_went(store: Store, run: str) -> None:
     log.failed(2, CallFailed("timeout", "no reply", usage=None), 3.0)
     log.failed(3, CallFailed("refused", "I will not", usage=Usage(5, 6, 0.1)), 2.0)
     log.used(1)
+    log.led([1], "c0ffee")
     log.rewarded(1, 0.7)
     first, second, third, fourth = store.calls(run)
     assert (first.number, first.prompt, first.model, first.used, first.gain) == (1, PROMPT, "m", True, 0.7)
+    assert (first.candidate, second.candidate) == ("c0ffee", "")
     assert first.reply == reply(1, cost_usd=None, surprisal=None)
     assert (first.failure, first.usage) == (None, Usage(10, 20, None))
     assert (second.failure, second.detail, second.usage, second.seconds) == ("timeout", "no reply", None, 3.0)
@@ -78,6 +81,20 @@ def test_replies_of_earlier_sittings_that_nobody_used_are_handed_out(store: Stor
     assert resumed.unused() == [(PROMPT, reply(1)), (PROMPT, reply(3))]
     resumed.used(1)
     assert store.call_log(run).unused() == [(PROMPT, reply(3))]
+
+
+def test_what_came_of_replies_is_for_the_next_sitting_to_see(store: Store, run: str) -> None:
+    log = store.call_log(run)
+    for _ in range(4):
+        log.arrived(reply(log.begin(PROMPT, "m")))
+    log.failed(log.begin(PROMPT, "n"), CallFailed("server"), 1.0)
+    log.led([1, 3], "c0ffee")
+    log.rewarded(2, 0.0)
+    assert not log.unrewarded()
+    resumed = store.call_log(run)
+    assert resumed.unrewarded() == [(Answered(1, "m"), "c0ffee"), (Answered(3, "m"), "c0ffee"), (Answered(4, "m"), "")]
+    resumed.rewarded(1, 0.5)
+    assert [call.call for call, _ in store.call_log(run).unrewarded()] == [3, 4]
 
 
 def test_what_is_past_does_not_grow_with_the_sitting(store: Store, run: str) -> None:

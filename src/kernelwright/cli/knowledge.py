@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from kernelwright.cli.options import JsonOption
+from kernelwright.cli.options import JsonOption, LanguageOption, TargetOption
 from kernelwright.cli.output import print_json, show
 
 LanguageFilter = Annotated[
@@ -17,6 +17,8 @@ LanguageFilter = Annotated[
 TargetFilter = Annotated[
     str | None, typer.Option("--target", help="Only what speaks of this target.", show_default=False)
 ]
+_SHELL = "shell"
+"""Who noted a lesson from there."""
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="As `list` prints it.", show_default=False)]
 
 
@@ -75,5 +77,49 @@ def remove(name: NameArgument, json: JsonOption = False) -> None:
         print(f"removed  {name}")
 
 
-COMMANDS: dict[str, Callable[..., None]] = {"add": add, "list": list_, "search": search, "remove": remove}
+def note(
+    title: Annotated[str, typer.Argument(metavar="TITLE", help="What it is about, in a line.", show_default=False)],
+    text: Annotated[
+        str, typer.Argument(metavar="TEXT", help="What helped or did not, by how much, and why.", show_default=False)
+    ],
+    task: Annotated[str, typer.Option("--task", metavar="TASK", help="The task that it is about.")] = "",
+    run: Annotated[str, typer.Option("--run", metavar="RUN", help="Or the run that taught it.")] = "",
+    language: LanguageOption = "cpp",
+    target: TargetOption = "cpu",
+    json: JsonOption = False,
+) -> None:
+    """Keep a lesson for later work on like tasks. It is marked as unchecked."""
+    from kernelwright import api
+    from kernelwright.serve import lessons
+
+    about = api.load_task(task) if task else None
+    noted = lessons.note(title, text, noted_by=_SHELL, task=about, run=run, language=language, target=target)
+    if json:
+        print_json(noted)
+    else:
+        print(f"{'noted' if noted['new'] else 'known'}  {noted['name']}")
+
+
+def prune(
+    keep: Annotated[int, typer.Option("--keep", metavar="N", help="Of those that are alike, keep so many.", min=1)] = 5,
+    json: JsonOption = False,
+) -> None:
+    """Remove wins and lessons that others of their kind outdo: the best ones stay, and the newest."""
+    from kernelwright.knowledge import open_library
+
+    names = open_library().prune(keep)
+    if json:
+        print_json(names)
+    else:
+        print("\n".join(f"removed  {name}" for name in names) or "nothing is outdone")
+
+
+COMMANDS: dict[str, Callable[..., None]] = {
+    "add": add,
+    "list": list_,
+    "search": search,
+    "remove": remove,
+    "note": note,
+    "prune": prune,
+}
 HELP = "The documents that proposers are given."

@@ -20,6 +20,7 @@ from kernelwright.cli import (
     mcp,
     node,
     optimize,
+    profile,
     relay,
     resume,
     runs,
@@ -71,7 +72,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
-for _module in (optimize, evaluate, guide, runs, show, node, calls, resume, export, doctor, relay, mcp):
+for _module in (optimize, evaluate, profile, guide, runs, show, node, calls, resume, export, doctor, relay, mcp):
     app.command(_module.__name__.rpartition(".")[2], epilog=EXIT_CODES)(_module.command)
 for _module in (task, knowledge, agent):
     _group = typer.Typer(help=_module.HELP, epilog=EXIT_CODES)

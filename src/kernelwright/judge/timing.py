@@ -8,6 +8,8 @@ import random
 import secrets
 import statistics
 from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Any
 
 from kernelwright.judge.answer import Expected, Inputs
@@ -17,7 +19,11 @@ from kernelwright.judge.pairs import MIN_PAIRS, Pairs
 from kernelwright.judge.pools import Pool, Pools, prepare
 from kernelwright.judge.rejection import Rejection, withheld
 from kernelwright.judge.verdict import CaseTiming
+from kernelwright.targets.base import Counts
 from kernelwright.tasks import CaseInfo
+
+Counting = Callable[[int], AbstractContextManager[Callable[[], Counts]]]
+"""`Target.counting`."""
 
 SECONDS, GLANCE = 2.0, 0.4
 """Time for the pairs of one candidate on one case, beyond `MIN_PAIRS` of them: usually, and where it is to be brief, on
@@ -26,6 +32,17 @@ LEAST_HANDOVERS = 4.0
 """Batches that take less than so many times one of no calls say nothing of a candidate's pace."""
 BEHIND = 0.95
 """A candidate whose interval ends below this share of the speedup to beat is not measured to the end."""
+
+
+@dataclass(frozen=True)
+class Duel:
+    """What timing a candidate on a case gave: the timing, whether it ended early, how many outputs were checked, and
+    what was counted in one more batch (None where it was not to be, or ended early)."""
+
+    timing: CaseTiming
+    stopped: bool
+    checked: int
+    counted: dict[str, Any] | None
 
 
 class Stopwatch:
@@ -42,7 +59,8 @@ class Stopwatch:
         to_beat: float | None,
         *,
         brief: bool = False,
-    ) -> tuple[CaseTiming, bool, int]:
+        counting: Counting | None = None,
+    ) -> Duel:
         """Times one candidate on a case: A B A B, the speedup being the median of paired ratios.
 
         Args:
@@ -51,29 +69,31 @@ class Stopwatch:
             floor_us: the case's floor in µs, for the report.
             to_beat: a speedup; a candidate that is clearly below it is not measured to the end.
             brief: whether a glance will do on the first case.
+            counting: counts what the candidate's process does, in a batch of its own after the timed ones.
 
-        Returns:
-            The timing, whether it stopped early, and how many outputs were checked. Raises `Rejection`.
+        Raises `Rejection`.
         """
         pool = self.pool(case)
         self.pools.calibrate(pool)
         brief = brief and case.name == self.pools.reference.info.tune_case.name
         seconds = GLANCE if brief else SECONDS
         pairs, pace, given = Pairs(seconds), Pace(), pool
-        checked, stopped, waits = 0, False, self.pools.timer.waits
+        checked, stopped, waits, counted = 0, False, self.pools.timer.waits, None
         while not stopped and (not pairs.enough or pace.doubtful):
             side = fresh()
             side.waits = waits
             try:
                 checked += self._life(side, pool, given, pairs, pace)
                 waits = side.waits
+                if given is pool and (calls := self._calls(pool, pairs)) < len(pool.batches[0]):
+                    pairs, given = Pairs(seconds), pool.shortened(calls)
+                    continue
+                pace.check()
+                stopped = to_beat is not None and len(pairs) >= MIN_PAIRS and pairs.speedup.high < BEHIND * to_beat
+                if counting is not None and not stopped and pairs.enough and not pace.doubtful:
+                    counted = self._counted(side, given, counting)
             finally:
                 side.worker.close()
-            if given is pool and (calls := self._calls(pool, pairs)) < len(pool.batches[0]):
-                pairs, given = Pairs(seconds), pool.shortened(calls)
-                continue
-            pace.check()
-            stopped = to_beat is not None and len(pairs) >= MIN_PAIRS and pairs.speedup.high < BEHIND * to_beat
         speedup = pairs.speedup
         if pairs.unstable and not stopped:
             raise Rejection(
@@ -92,7 +112,19 @@ class Stopwatch:
             pairs=len(pairs),
             calls=len(pool.batches[0]),
         )
-        return timing, stopped, checked
+        return Duel(timing, stopped, checked, counted)
+
+    def _counted(self, side: CandidateSide, pool: Pool, counting: Counting) -> dict[str, Any]:
+        """What the system counts in one more batch: values for all of its calls, how many they are, and the judge's
+        seconds."""
+        inputs = pool.batches[-1]
+        if side.spoilt or self.pools.reference.changed:
+            side.restore(pool.case)
+        with counting(side.worker.pid) as read:
+            outputs, seconds = side.run(inputs)
+            counts = read()
+        self._check(side, pool, inputs, outputs, pool.expected[-1], pool.states[-1])
+        return {**counts.values, "missing": counts.missing, "calls": len(inputs), "seconds": seconds}
 
     def pool(self, case: CaseInfo) -> Pool:
         """The inputs for a case's timed calls."""

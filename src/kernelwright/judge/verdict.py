@@ -32,6 +32,12 @@ HELD_OUT_REASON = "inner_reason"
 """Where the evidence of `fails_held_out` says why."""
 WRONG_MAP = "map"
 """Where the evidence of wrong results has a picture of where they are: lines of text."""
+KERNELS = "kernels"
+"""Where the evidence has the candidate's own kernels by name: `calls` and `seconds` in one forward, as its own process
+counts them."""
+COUNTERS = "counters"
+"""Where the evidence has what the system counted in one batch of timed calls of the first timed case (`Counts`): its
+values, `missing`, how many `calls` they are of, and the judge's `seconds`."""
 STAGES = ("build", "run", "compare", "hold_out", "audit", "time")
 
 

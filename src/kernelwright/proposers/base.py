@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import random
 from abc import ABC, abstractmethod
 from bisect import insort
@@ -20,6 +21,7 @@ from kernelwright.tasks import Graph, TaskInfo, Tolerance
 if TYPE_CHECKING:
     from kernelwright.knowledge.library import Library
     from kernelwright.proposers.llm.call import Answerer
+    from kernelwright.proposers.llm.templates import Templates
 
 
 class Candidate(BaseModel):
@@ -98,6 +100,12 @@ class History(Sequence[Attempt]):
         """Those that come from the candidate with this id."""
         return self._children.get(candidate, ())
 
+    def gain(self, attempt: Attempt) -> float:
+        """The logarithm of its speed over that of its fastest parent, or of the reference; 0 where it is no faster."""
+        parents = filter(None, map(self.find, attempt.candidate.parents))
+        before = max([1.0, *(parent.verdict.speedup or 0.0 for parent in parents)])
+        return math.log(max(1.0, (attempt.verdict.speedup or 0.0) / before))
+
     def best(self, count: int) -> list[Attempt]:
         """Up to so many of those that were accepted, the fastest, oldest first."""
         return [self._attempts[place] for place in sorted(place for _, place in self._ranked[:count])]
@@ -154,14 +162,16 @@ class Proposer(ABC):
     """Whether it improves on parents (a tuner) or makes candidates from the task alone (the catalogue)."""
     asks_models: bool = False
     """Whether it is a scaffold: it has language models write candidates, and takes part where there are any."""
-    takes_prompts: bool = False
-    """Whether it makes its prompts from the sets of templates that the context names."""
-
     patience: int = 2
 
     @abstractmethod
     def propose(self, context: Context) -> AsyncIterator[Candidate]:
         """Yields candidates. Raises nothing for a task it cannot serve: it yields none."""
+
+    @classmethod
+    def templates(cls, found: Templates) -> set[str]:  # noqa: ARG003 - for those that ask models
+        """Of a set of templates, the names of those that its prompts are made from."""
+        return set()
 
     async def close(self) -> None:  # noqa: B027 - most proposers have nothing under way
         """Ends what is under way between two calls of `propose`."""

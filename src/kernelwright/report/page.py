@@ -10,6 +10,8 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from kernelwright import format as fmt
+from kernelwright.judge.verdict import COUNTERS, KERNELS
+from kernelwright.profile import Diagnosis, diagnose
 from kernelwright.report import figures, source
 from kernelwright.report.view import Node, RunView
 from kernelwright.targets.roofline import bandwidth_of
@@ -28,6 +30,8 @@ def render(view: RunView) -> str:
     return environment.get_template("run.html.j2").render(
         view=view,
         best=view.best_node,
+        diagnosis=_diagnosis(view),
+        measured=(KERNELS, COUNTERS),
         fmt=fmt,
         bandwidth=bandwidth_of(view.case, view.ceilings),
         nonce=secrets.token_hex(16),
@@ -38,6 +42,11 @@ def render(view: RunView) -> str:
         parent=_parent(view),
         difference=source.difference,
     )
+
+
+def _diagnosis(view: RunView) -> Diagnosis | None:
+    best = view.best_node
+    return diagnose(best.verdict, view.info, view.target, view.ceilings) if best else None
 
 
 def _plots(view: RunView) -> dict[str, Any]:

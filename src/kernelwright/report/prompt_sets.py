@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from kernelwright.errors import UsageError
 from kernelwright.judge.verdict import Verdict
-from kernelwright.proposers.base import Candidate
 from kernelwright.proposers.llm.call import CallRecord
 from kernelwright.proposers.llm.reply import ReplyProblem
 from kernelwright.proposers.llm.role import ALL, Notes
@@ -32,7 +31,7 @@ class SetTally:
 
 
 def tally(
-    calls: Iterable[CallRecord], nodes: Sequence[NodeRecord], folders: Iterable[str], language: str, device: TargetInfo
+    calls: Iterable[CallRecord], nodes: Sequence[NodeRecord], folders: Iterable[str], device: TargetInfo
 ) -> list[SetTally]:
     """A line for each set that a call was made with, in the order of their first calls.
 
@@ -47,11 +46,10 @@ def tally(
     names = _names(folders)
     tallies = []
     for template, made in by_set.items():
-        read = [notes for call in made if (notes := _read(call, sources, device)) is not None]
-        ids = {Candidate(source=notes.source, language=language).id for notes in read if notes.source}
-        speedups = _accepted(verdicts, ids)
+        usable = sum(_usable(call, sources, device) for call in made)
+        speedups = _accepted(verdicts, {call.candidate for call in made})
         best = max(speedups, default=None)
-        tallies.append(SetTally(names.get(template, ""), template, len(made), len(read), len(speedups), best))
+        tallies.append(SetTally(names.get(template, ""), template, len(made), usable, len(speedups), best))
     return tallies
 
 
@@ -66,16 +64,17 @@ def _names(folders: Iterable[str]) -> Mapping[str, str]:
     return found
 
 
-def _read(call: CallRecord, sources: Mapping[str, str], device: TargetInfo) -> Notes | None:
-    """What the reply said to the search; None where it said nothing that could be used."""
+def _usable(call: CallRecord, sources: Mapping[str, str], device: TargetInfo) -> bool:
+    """Whether the reply said something that the search could use: of an agent's, whether it calls a tool."""
     role = next((role for role in ALL if role.name == call.prompt.purpose), None)
     if call.reply is None or role is None:
-        return None
+        return bool(call.reply and call.reply.calls)
     base = sources.get(call.prompt.base[0], "") if call.prompt.base else ""
     try:
-        return role.read(call.reply.text, Notes(), base, device)
+        role.read(call.reply.text, Notes(), base, device)
     except ReplyProblem:
-        return None
+        return False
+    return True
 
 
 def _accepted(verdicts: Mapping[str, Verdict | None], ids: Iterable[str]) -> list[float]:

@@ -16,6 +16,7 @@ from kernelwright.proposers.llm.replay import PROVIDER
 if TYPE_CHECKING:
     from kernelwright.judge.verdict import Comparison, StageReport, Verdict
     from kernelwright.knowledge import Document, Passage
+    from kernelwright.profile import Diagnosis, Profile
     from kernelwright.proposers.llm.call import CallRecord
     from kernelwright.proposers.llm.record import Record
     from kernelwright.report.doctor import Check
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 BASELINES = ("eager", "torch.compile")
 _SHOWN = 15
 _OUTPUT_LINES = 30
+_WITNESSES = {"judge": "measured", "system": "counted", "candidate": "its claim"}
 _MARKS = {
     "fine": Text("fine", "green"),
     "weak": Text("weak", "yellow"),
@@ -114,6 +116,28 @@ def verdict(judged: Verdict) -> RenderableType:
     rows.append(("sandbox", judged.sandbox))
     said = [Text(_shortened(judged.evidence[name]), "dim") for name in ("output", "trace") if judged.evidence.get(name)]
     return Group(head, pairs((name, value) for name, value in rows if value), *said)
+
+
+def profile(found: Profile) -> RenderableType:
+    """A verdict, and what bounds the candidate, where that is known."""
+    if found.diagnosis is None:
+        return Group(verdict(found.verdict), Text("nothing was timed, so there is no profile", "yellow"))
+    return Group(verdict(found.verdict), Text(""), diagnosis(found.diagnosis))
+
+
+def diagnosis(found: Diagnosis) -> RenderableType:
+    """What bounds a candidate and how that is known; facts about other bottlenecks are dim."""
+    head = Text.assemble("bound by ", (found.words, "bold"), f": {found.why}")
+    rows = Table.grid(padding=(0, 2, 0, 0))
+    rows.add_column(style="dim")
+    rows.add_column(overflow="fold")
+    for fact in found.facts:
+        said = _WITNESSES[fact.by]
+        rows.add_row(said, Text(fact.text, "" if fact in found.telling else "dim"))
+    for each in found.missing:
+        rows.add_row("not known", Text(each, "yellow"))
+    doubt = [Text(f"but {found.doubt}", "yellow")] if found.doubt else []
+    return Group(head, *doubt, rows)
 
 
 def _stage(stage: StageReport) -> str:

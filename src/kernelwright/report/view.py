@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -135,6 +136,21 @@ def as_json(model: BaseModel | None) -> Any:
     return json.loads(model.model_dump_json()) if model is not None else None
 
 
+def find(store: Store, name: str) -> RunRecord:
+    """The run of that name, or the only one whose name begins so.
+
+    Raises:
+        UsageError: there is none, or several; names those that come close.
+    """
+    known = store.names()
+    begun = [name] if name in known else [run for run in known if name and run.startswith(name)]
+    if len(begun) == 1:
+        return store.run(begun[0])
+    close = begun[:3] or difflib.get_close_matches(name, known, n=3)
+    what = f"{len(begun)} runs begin with {name!r}" if begun else f"there is no run {name!r}"
+    raise UsageError(what, remedy=f"did you mean {' or '.join(close)}?" if close else "`kernelwright runs` lists them")
+
+
 def load(store: Store, run: str) -> RunView:
     """Gathers a run.
 
@@ -185,7 +201,7 @@ def _prompt_sets(store: Store, record: RunRecord, candidates: Sequence[NodeRecor
     from kernelwright.report.prompt_sets import tally
 
     device = TargetInfo.model_validate(record.target)
-    return tally(store.calls(record.id), candidates, folders, record.settings["language"], device)
+    return tally(store.calls(record.id), candidates, folders, device)
 
 
 def _best(record: RunRecord, nodes: Sequence[Node]) -> str | None:

@@ -9,12 +9,14 @@ from typing import Annotated, Any
 from mcp.server.auth.middleware.auth_context import get_access_token
 from pydantic import Field
 
-from kernelwright import api, registry
+from kernelwright import api
 from kernelwright.errors import UsageError
-from kernelwright.knowledge import lesson, open_library
-from kernelwright.knowledge.learning import LONGEST_LESSON, name_of
+from kernelwright.knowledge import open_library
+from kernelwright.knowledge.learning import LONGEST_LESSON
+from kernelwright.profile import Profile
 from kernelwright.proposers.base import Candidate
 from kernelwright.report.view import Node, as_json
+from kernelwright.serve import lessons
 from kernelwright.serve.bench import Bench
 from kernelwright.serve.folder import TaskFolder
 from kernelwright.serve.turns import Turns
@@ -22,12 +24,11 @@ from kernelwright.tasks import Task
 
 LARGEST_SOURCE = 256 << 10
 CALLS_A_CLIENT = 4
-LESSONS_A_CLIENT = 20
-"""Kept at a time, whenever they were noted."""
 _LONGEST_MESSAGE = 300
 
 TaskName = Annotated[str, Field(description="A task file's path relative to the folder that is served, e.g. relu.py.")]
 RunName = Annotated[str, Field(description="A run's name as `runs` lists it, or the beginning of it.")]
+Source = Annotated[str, Field(description="The whole text of a Python module that defines ModelNew.")]
 Language = Annotated[str, Field(description="What candidates are written in.")]
 
 
@@ -48,6 +49,7 @@ class Tools:
             self.task,
             self.guide,
             self.evaluate,
+            self.profile,
             self.runs,
             self.nodes,
             self.node,
@@ -70,15 +72,23 @@ class Tools:
         pitfalls. Read it before you write the first candidate."""
         return api.guide(language)
 
-    async def evaluate(
-        self,
-        task: TaskName,
-        source: Annotated[str, Field(description="The whole text of a Python module that defines ModelNew.")],
-        language: Language = "cpp",
-    ) -> dict[str, Any]:
+    async def evaluate(self, task: TaskName, source: Source, language: Language = "cpp") -> dict[str, Any]:
         """Judge a candidate: is it right, is it its own work, how fast is it. The first call for a task takes some ten
         seconds, later ones less. In the verdict: `outcome` (accepted or rejected), `reason`, `message` and `evidence`
         of a rejection, `speedup` over eager PyTorch with its 95 % interval `speedup_ci`, `time_us`, `floor_us`."""
+        evaluated: dict[str, Any] = as_json((await self._judged(task, source, language)).verdict.shown)
+        return evaluated
+
+    async def profile(self, task: TaskName, source: Source, language: Language = "cpp") -> dict[str, Any]:
+        """Judge a candidate, as `evaluate` does, and read why it takes as long as it does. In `diagnosis` (null where
+        it is rejected): `bound`, which is memory, compute, latency, launch (what is around its kernels) or library;
+        `why`, and in `doubt` what could not be told apart; `share`, 1 being as fast as the hardware allows; `facts`
+        with who says so in `by`, since what the candidate's own process says is a claim; in `missing` what cannot be
+        seen on this machine."""
+        found = await self._judged(task, source, language)
+        return {"verdict": as_json(found.verdict.shown), "diagnosis": as_json(found.diagnosis)}
+
+    async def _judged(self, task: str, source: str, language: str) -> Profile:
         if len(source.encode()) > LARGEST_SOURCE:
             raise UsageError(
                 f"the source is larger than {LARGEST_SOURCE} bytes", remedy="send one self-contained module"
@@ -86,9 +96,7 @@ class Tools:
         made = self._load(task)
         candidate = Candidate(source=source, language=language, proposer="agent")
         async with self._turns.of(_client()):
-            verdict = await self._bench.evaluate(made, candidate)
-        evaluated: dict[str, Any] = as_json(verdict.shown)
-        return evaluated
+            return await self._bench.profile(made, candidate)
 
     def runs(self) -> dict[str, Any]:
         """List the searches in the store, newest first: run, task, outcome, speedup."""
@@ -141,27 +149,16 @@ class Tools:
         """Keep one thing that you found out, for later work on like tasks: what helped or did not, by how much, and
         why. Name the task or the run that taught it. Others are told whose note it is and that nobody has checked it.
         Only few are kept, so note what would have saved you time."""
-        if bool(task) == bool(run):
-            raise UsageError("a lesson is about a task or about a run", remedy="name one of them")
-        registry.load("languages", language)
-        # There is nothing to wait for from here on, so that two calls at once cannot both be the last one.
-        client, library = _client() or "stdio", self._library
-        about = api.view(run) if run else None
-        lessons = [each.source for each in library.documents(kind="lesson").values()]
-        if sum(source is not None and source.noted_by == client for source in lessons) >= LESSONS_A_CLIENT:
-            raise UsageError(
-                f"{LESSONS_A_CLIENT} of your lessons are kept", remedy="the user can remove some: knowledge remove NAME"
-            )
-        noted = lesson(
+        # There is nothing to wait for in it, so that two calls at once cannot both be the last one.
+        return lessons.note(
             title,
             text,
-            noted_by=client,
-            task=about.task.name if about else self._load(task).name,
+            noted_by=_client() or "stdio",
+            task=self._load(task) if task else None,
+            run=run,
             language=language,
-            target=about.target.name if about else self._bench.target,
-            run=about.run if about else "",
+            target=self._bench.target,
         )
-        return {"name": name_of(noted), "new": library.learn(noted)}
 
     def _load(self, name: str) -> Task:
         return api.load_task(self._folder.file(name))

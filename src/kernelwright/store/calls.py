@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import cast
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session, defer
 
 from kernelwright.proposers.llm.call import (
+    Answered,
     CallFailed,
     Calling,
     CallRecord,
@@ -107,6 +108,23 @@ class StoredCalls:
             texts = {row.id: row.text for row in session.scalars(wanted)}
             return [(_prompt(row, texts), _reply(row)) for row in rows]
 
+    def unrewarded(self) -> list[tuple[Answered, str]]:
+        """See `CallLog`."""
+        waiting = (
+            select(CallRow.number, CallRow.model, CallRow.candidate)
+            .where(CallRow.run_id == self._run, CallRow.ended, CallRow.failure.is_(None), CallRow.gain.is_(None))
+            .where(CallRow.number <= self._last)
+            .order_by(CallRow.number)
+        )
+        with self._database.reading() as session:
+            return [(Answered(call, model), led or "") for call, model, led in session.execute(waiting)]
+
+    def led(self, calls: Sequence[int], candidate: str) -> None:
+        """See `CallLog`."""
+        with self._database.writing() as session:
+            rows = (CallRow.run_id == self._run) & CallRow.number.in_(calls)
+            session.execute(update(CallRow).where(rows).values(candidate=candidate))
+
     def used(self, call: int) -> None:
         """See `CallLog`."""
         with self._database.writing() as session:
@@ -141,6 +159,7 @@ def _record(row: CallRow, texts: dict[str, str]) -> CallRecord:
         seconds=row.seconds,
         used=row.used,
         gain=row.gain,
+        candidate=row.candidate or "",
     )
 
 

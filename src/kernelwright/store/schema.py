@@ -9,7 +9,7 @@ from typing import Any, Literal
 from sqlalchemy import BigInteger, DateTime, Dialect, ForeignKey, Index, Text, TypeDecorator, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 
 class Json(TypeDecorator[Any]):
@@ -132,7 +132,8 @@ class CallRow(Base):
     `ended` is false while nobody knows how it went, and in a call that was under way when its process ended. Empty
     tokens: the endpoint may have charged and did not say how much. `prompt` lists the `TextRow`s of the tools (empty
     where there are none), the system text and the turns; with tools they and the turns are JSON. `calls` has id, name
-    and arguments of each tool that the reply calls. Long texts come last, so that the rest is read without them.
+    and arguments of each tool that the reply calls, `candidate` the id of the one that came of it. Long texts come
+    last, so that the rest is read without them.
     """
 
     __tablename__ = "calls"
@@ -152,6 +153,7 @@ class CallRow(Base):
     finish: Mapped[str | None]
     surprisal: Mapped[float | None]
     used: Mapped[bool] = mapped_column(default=False)
+    candidate: Mapped[str | None]
     gain: Mapped[float | None]
     base: Mapped[list[str]]
     prompt: Mapped[list[str]]

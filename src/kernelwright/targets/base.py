@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -50,6 +50,21 @@ class TargetInfo(BaseModel):
     (`sm_90`), and the first cache is the shared memory that one block may take."""
 
 
+class Counts(BaseModel):
+    """What the system counted while a process worked, over all its threads; `missing` is a sentence about what it
+    cannot count here, empty where it counts all that it might.
+
+    `values` has some of: `busy_s` (seconds that threads spent on cores), `waited_s` (that they waited for a core which
+    others had), `page_faults`, and of the hardware, outside the system's own code, `cycles`, `instructions`,
+    `cache_misses` (lines that were not in the last cache).
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    values: dict[str, float] = {}
+    missing: str = ""
+
+
 class Target(ABC):
     """A device. Life cycle: made once per command, asked for `info` and `ceilings` (measured at most once a machine,
     then cached under `home()`), then asked for floors; asked to measure `again` where a floor does not hold."""
@@ -81,6 +96,11 @@ class Target(ABC):
         """A function that says what the floor is at this moment, in seconds, for calls in batches of `calls`:
         neighbours, clocks and what is left in caches change it, and a kernel timed beside it is compared with this.
         Nothing else should run on the device."""
+
+    def counting(self, pid: int) -> AbstractContextManager[Callable[[], Counts]]:  # noqa: ARG002 - for those that can
+        """Counts what a process does while this is open; it must not run when it is opened, nor when the function is
+        called that says what was counted so far. What cannot be counted is no error."""
+        return nullcontext(lambda: Counts(missing=f"nothing is counted on {self.name}"))
 
     def floor_us(self, case: CaseInfo) -> float:
         """The time in µs that no kernel for this case can beat: max(bytes / bandwidth, FLOPs / rate)."""

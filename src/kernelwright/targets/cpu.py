@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kernelwright.targets.base import Ceilings, TargetInfo
+from kernelwright.targets import cpu_counters
+from kernelwright.targets.base import Ceilings, Counts, TargetInfo
 from kernelwright.targets.cpu_ceilings import PROGRAM, highest, measure, meter
 from kernelwright.targets.cpu_facts import CpuFacts, read_facts
 from kernelwright.targets.measured import MeasuredTarget
@@ -66,6 +67,10 @@ class Cpu(MeasuredTarget):
         arithmetic, roofline = (1e-6 * bound(case, self.ceilings()) for bound in (arithmetic_us, floor_us))
         with meter(self._info, case, calls) as traffic:
             yield lambda: max(traffic() or roofline, arithmetic)
+
+    def counting(self, pid: int) -> AbstractContextManager[Callable[[], Counts]]:
+        """As described in `Target`."""
+        return cpu_counters.counting(pid)
 
     def _measured(self) -> tuple[Ceilings, bool]:
         """As described in `MeasuredTarget`: 4 s on all cores, with nothing else that should run. Raises `MachineError`

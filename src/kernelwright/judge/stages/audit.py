@@ -8,6 +8,10 @@ from typing import Any
 
 from kernelwright.judge.evaluation import Evaluation
 from kernelwright.judge.rejection import Rejection
+from kernelwright.judge.verdict import KERNELS
+
+_MOST_KERNELS = 64
+"""Those that took longest are kept: their names and number are the candidate's to choose."""
 
 
 def audit(evaluation: Evaluation) -> None:
@@ -29,7 +33,8 @@ def audit(evaluation: Evaluation) -> None:
     # On a device neither begins nor ends with the request: the share of the device's time is the worker's word.
     seconds = seconds if side.worker.lane is None else _in_all(reply)
     evaluation.coverage = round(min(1.0, sum(spent for _, spent in kernels.values()) / max(seconds, 1e-9)), 4)
-    evaluation.evidence["kernels"] = {name: count for name, (count, _) in kernels.items()}
+    longest = sorted(kernels.items(), key=lambda item: item[1][1], reverse=True)[:_MOST_KERNELS]
+    evaluation.evidence[KERNELS] = {name: {"calls": count, "seconds": spent} for name, (count, spent) in longest}
     if _right_without_kernels(evaluation):
         raise Rejection(
             "no_kernel",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from kernelwright.judge.evaluation import Evaluation
 from kernelwright.judge.rejection import Rejection
+from kernelwright.judge.verdict import COUNTERS
 
 FLOOR_SLACK = 0.75
 """A ceiling is measured, so it may be off; faster than this share of the floor is fraud, or a floor that does not
@@ -22,12 +23,16 @@ def time(evaluation: Evaluation) -> None:
         floor = evaluation.target.floor_us(case)
         known = evaluation.best.timings if evaluation.best is not None else ()
         to_beat = next((timing.speedup for timing in known if timing.case == case.name), None)
+        counting = None if evaluation.timings else evaluation.target.counting
         with evaluation.alone():
-            timing, stopped, checked = evaluation.stopwatch.duel(
-                case, evaluation.fresh_side, floor, to_beat, brief=evaluation.brief
+            duel = evaluation.stopwatch.duel(
+                case, evaluation.fresh_side, floor, to_beat, brief=evaluation.brief, counting=counting
             )
-        evaluation.checked += checked
-        evaluation.stopped_early |= stopped
+        timing = duel.timing
+        evaluation.checked += duel.checked
+        evaluation.stopped_early |= duel.stopped
+        if duel.counted is not None:
+            evaluation.evidence[COUNTERS] = duel.counted
         if timing.time_us < FLOOR_SLACK * floor:
             with evaluation.alone():
                 evaluation.target.measure_again()

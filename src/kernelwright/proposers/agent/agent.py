@@ -11,9 +11,12 @@ from kernelwright.errors import MachineError
 from kernelwright.proposers.agent.session import Session
 from kernelwright.proposers.agent.workspace import NAME, speed
 from kernelwright.proposers.base import Attempt, Candidate, Context, Proposer
-from kernelwright.proposers.llm.call import Answerer, BudgetSpent, CallFailed, Reply
+from kernelwright.proposers.llm.call import Answered, Answerer, BudgetSpent, CallFailed, Reply
 from kernelwright.proposers.llm.outage import Outages
+from kernelwright.proposers.llm.templates import Templates, open_sets
 
+_OF_TOOLS = tuple(f"parts/{part}.md.j2" for part in ("task", "device", "verdict", "summary", "diagnosis"))
+"""Templates that the results of tools are made from."""
 _FAILURES, _REFUSALS = 4, 2
 """Calls in a row that fail before there is an outage, and those that the endpoint refuses before it is given up."""
 
@@ -33,20 +36,27 @@ class Agent(Proposer):
 
     def __init__(self) -> None:
         self._outages, self._refusals = Outages(_FAILURES), 0
-        self._resumed = False
-        self._unrewarded: list[Reply] = []
-        """Replies since the last verdict: they have part in the next one."""
+        self._sets: list[Templates] = []
+        self._begun = 0
+        self._unrewarded: list[Answered] = []
+        """Replies of the conversation since its last verdict: they have part in the next one."""
+
+    @classmethod
+    def templates(cls, found: Templates) -> set[str]:
+        """See `Proposer`."""
+        return found.reached([*(f"{NAME}.{part}.md.j2" for part in ("system", "opening", "direction")), *_OF_TOOLS])
 
     async def propose(self, context: Context) -> AsyncIterator[Candidate]:
         """What the agent evaluates.
 
         Raises:
             MachineError: no call has succeeded for a while, or the model takes no tools.
+            UsageError: a folder of prompts, or a template in it, cannot be used.
         """
         models = context.models
         if models is None or not (context.reference or context.graph):
             return
-        session, answer = self._taken_up(context, models)
+        session, answer = self._begin(context, models)
         answer = answer or await self._ask(models, session)
         while answer is not None:
             results = []
@@ -54,6 +64,7 @@ class Agent(Proposer):
                 result = session.call(call)
                 if isinstance(result, Candidate):
                     before = speed(session.workspace.head)
+                    models.led(self._unrewarded, result.id)
                     yield result
                     attempt = await context.verdict(result)
                     self._learn(models, attempt, before)
@@ -62,17 +73,37 @@ class Agent(Proposer):
             session.answered(answer, results)
             said, answer = answer, None if session.over else await self._ask(models, session)
             models.used(said)
+        self._reward(models, 0.0)  # nothing came of what was said since
 
-    def _taken_up(self, context: Context, models: Answerer) -> tuple[Session, Reply | None]:
-        """The conversation that an earlier sitting left with the last reply that arrived, or a new one."""
-        left = [] if self._resumed else [each for each in models.unused() if each[0].purpose == self.name]
-        self._resumed = True
-        for number, (prompt, answer) in enumerate(left, 1):
-            session = Session.resumed(context, prompt) if number == len(left) else None
-            if session is not None:
+    def _begin(self, context: Context, models: Answerer) -> tuple[Session, Reply | None]:
+        """The conversation that an earlier sitting left, with the last reply that arrived, or a new one; new ones take
+        turns between the sets of templates."""
+        taken_up = None
+        if not self._sets:
+            self._sets = open_sets(context.prompts)
+            taken_up = self._taken_up(context, models)
+        if taken_up is not None:
+            return taken_up
+        self._begun += 1
+        templates = self._sets[(self._begun - 1) % len(self._sets)]
+        return Session(context, next(iter(context.parents), None), templates), None
+
+    def _taken_up(self, context: Context, models: Answerer) -> tuple[Session, Reply] | None:
+        for reply, candidate in models.unrewarded():
+            attempt = context.history.find(candidate)
+            if attempt is None:
+                self._unrewarded.append(reply)
+            else:
+                models.reward(reply, context.history.gain(attempt))
+        left = [each for each in models.unused() if each[0].purpose == self.name]
+        for _, answer in left[:-1]:
+            models.used(answer)
+        for prompt, answer in left[-1:]:
+            templates = next((each for each in self._sets if each.version == prompt.template), self._sets[0])
+            if session := Session.resumed(context, prompt, templates):
                 return session, answer
             models.used(answer)
-        return Session(context, next(iter(context.parents), None)), None
+        return None
 
     async def _ask(self, models: Answerer, session: Session) -> Reply | None:
         """The next reply; None where the conversation cannot go on."""
@@ -108,6 +139,9 @@ class Agent(Proposer):
     def _learn(self, models: Answerer, attempt: Attempt, before: float) -> None:
         """Tells what came of the replies since the last verdict: the logarithm of the gain, 0 where there is none."""
         gain = math.log(max(1.0, speed(attempt) / max(1.0, before)))
+        self._reward(models, gain)
+
+    def _reward(self, models: Answerer, gain: float) -> None:
         for answer in self._unrewarded:
             models.reward(answer, gain)
         self._unrewarded.clear()

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
-from functools import cache
 from typing import Any
 
-from kernelwright.knowledge.document import Kind
-from kernelwright.knowledge.learning import plain_names
 from kernelwright.proposers.agent import tools
 from kernelwright.proposers.agent.supervisor import Supervisor
 from kernelwright.proposers.agent.workspace import NAME, Workspace, speed
 from kernelwright.proposers.base import Attempt, Candidate, Context
-from kernelwright.proposers.llm import feedback, prompts, templates
+from kernelwright.proposers.llm import lookup, prompts
 from kernelwright.proposers.llm.call import Calling, Prompt, Reply, Results, ToolCall, Turn, texts_of
+from kernelwright.proposers.llm.templates import Templates
 
 FITS = 300_000
 """Characters of a conversation: 75,000 tokens or so, which nearly all models that can work with tools take."""
@@ -28,7 +23,6 @@ _KEPT = ("task", "guide")
 _NO_CALL = "Nothing happened: you work by calling tools."
 _MOST_SAID = 20_000
 _PASSAGES = 20
-_LOOKED_UP: tuple[Kind, ...] = ("guidance", "win", "lesson")
 
 
 class Session:
@@ -39,22 +33,23 @@ class Session:
     until `over` says that another conversation should begin.
     """
 
-    def __init__(self, context: Context, start: Attempt | None) -> None:
-        self.workspace, self.over = Workspace(context, start), False
+    def __init__(self, context: Context, start: Attempt | None, templates: Templates) -> None:
+        self.workspace, self.over = Workspace(context, start, templates), False
         self._context, self._base = context, (start.id,) if start else ()
         self._supervisor = Supervisor(speed(start))
-        self._turns: list[Turn] = [_template("opening", start=start and _shown(start))]
+        self._templates = templates
+        self._turns: list[Turn] = [self._filled("opening", start=start and self._shown(start))]
         self._suggested = {*self._base}
         self._fits = FITS
 
     @classmethod
-    def resumed(cls, context: Context, prompt: Prompt) -> Session | None:
+    def resumed(cls, context: Context, prompt: Prompt, templates: Templates) -> Session | None:
         """The conversation that a recorded prompt belongs to, as it was then; None where it began at a version that
         the run does not have."""
         start = context.history.find(prompt.base[0]) if prompt.base else None
         if prompt.base and start is None:
             return None
-        session = cls(context, start)
+        session = cls(context, start, templates)
         for said, asked in zip(prompt.turns[1::2], prompt.turns[2::2], strict=True):
             session._supervisor.replied()
             for call in said.calls if isinstance(said, Calling) else ():
@@ -72,8 +67,8 @@ class Session:
     def prompt(self) -> Prompt:
         """What the model is asked next."""
         language = prompts.language(self._context)
-        system = _template("system", language=language)
-        return Prompt(system, tuple(self._turns), NAME, version(), self._base, tools.offered())
+        system = self._filled("system", language=language)
+        return Prompt(system, tuple(self._turns), NAME, self._templates.version, self._base, tools.offered())
 
     def call(self, call: ToolCall) -> str | Candidate:
         """The result of a call, or a candidate that the run does not know yet and that is to be judged first."""
@@ -101,7 +96,7 @@ class Session:
         if stalled := self._supervisor.stalled():
             self._supervisor.redirected()
             self.over = self._supervisor.directions > _DIRECTIONS
-            direction = _template("direction", stalled=stalled, **self._direction())
+            direction = self._filled("direction", stalled=stalled, **self._direction())
         if reply.calls:
             self._turns += [reply.turn, Results(tuple(results), direction)]
         else:
@@ -156,38 +151,23 @@ class Session:
         """What others than the agent have written, the fastest first."""
         for attempt in sorted(self._context.history, key=speed, reverse=True):
             if attempt.candidate.proposer != NAME:
-                yield attempt.id, {"version": _shown(attempt)}
+                yield attempt.id, {"version": self._shown(attempt)}
 
     def _passages(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """What is known about the task's operations, best first."""
-        context = self._context
-        if context.library is None:
-            return
-        question = f"{' '.join(plain_names(context.graph.operations if context.graph else []))} faster"
-        for passage in context.library.search(
-            question, language=context.language, target=context.target.name, kinds=_LOOKED_UP, k=_PASSAGES
-        ):
+        for passage in lookup.passages(self._context, _PASSAGES):
             yield f"{passage.name} {passage.heading}", {"passage": passage}
 
+    def _shown(self, attempt: Attempt) -> dict[str, str]:
+        candidate = attempt.candidate
+        return {
+            "id": attempt.id,
+            "proposer": candidate.proposer,
+            "note": candidate.note,
+            "source": candidate.source.strip("\n"),
+            "summary": self.workspace.summary(attempt),
+            "told": self.workspace.told(attempt),
+        }
 
-def _shown(attempt: Attempt) -> dict[str, str]:
-    candidate = attempt.candidate
-    return {
-        "id": attempt.id,
-        "proposer": candidate.proposer,
-        "note": candidate.note,
-        "source": candidate.source.strip("\n"),
-        "summary": feedback.summary(attempt),
-        "told": feedback.told(attempt),
-    }
-
-
-@cache
-def version() -> str:
-    """12 hex digits that change when a template or a tool does."""
-    offered = json.dumps([asdict(tool) for tool in tools.offered()])
-    return hashlib.sha256(f"{offered}{templates.shipped().version}".encode()).hexdigest()[:12]
-
-
-def _template(name: str, **values: Any) -> str:
-    return templates.shipped().render(f"agent.{name}.md.j2", values).strip()
+    def _filled(self, name: str, **values: Any) -> str:
+        return self._templates.render(f"{NAME}.{name}.md.j2", values).strip()

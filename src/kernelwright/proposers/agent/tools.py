@@ -15,7 +15,7 @@ from kernelwright.proposers import catalogue
 from kernelwright.proposers.agent.workspace import Workspace, speed
 from kernelwright.proposers.base import Attempt, Candidate
 from kernelwright.proposers.catalogue import offers
-from kernelwright.proposers.llm import feedback, prompts
+from kernelwright.proposers.llm import feedback, lookup, prompts
 from kernelwright.proposers.llm.call import Tool, ToolCall, clean
 from kernelwright.proposers.llm.reply import ReplyProblem, note
 from kernelwright.proposers.llm.templates import fenced
@@ -51,7 +51,7 @@ class ReadTask(Arguments):
 
     def apply(self, workspace: Workspace) -> str:
         """See `Arguments`."""
-        return prompts.task(workspace.context)
+        return prompts.task(workspace.context, workspace.templates)
 
 
 class ReadGuide(Arguments):
@@ -60,8 +60,8 @@ class ReadGuide(Arguments):
 
     def apply(self, workspace: Workspace) -> str:
         """See `Arguments`."""
-        known = prompts.documents(workspace.context)
-        texts = (f"# {document['title']}\n\n{document['text']}" for document in known)
+        known = lookup.documents(workspace.context)
+        texts = (f"# {document.title}\n\n{document.text}" for document in known)
         return "\n\n".join([workspace.context.guide, *texts])
 
 
@@ -90,7 +90,25 @@ class ReadNode(Arguments):
         """See `Arguments`."""
         attempt = workspace.find(self.version)
         source = fenced(attempt.candidate.source, "python")
-        return f"{_line(attempt, workspace)}\n\n{feedback.told(attempt)}\n\n{source}"
+        return f"{_line(attempt, workspace)}\n\n{workspace.told(attempt)}\n\n{source}"
+
+
+class Profile(Arguments):
+    """Read all that is known of why an accepted version takes as long as it does: what bounds it, how far it is from
+    the roof, where its time goes by kernel, what was counted, and what cannot be seen here."""
+
+    version: Version
+
+    def apply(self, workspace: Workspace) -> str:
+        """See `Arguments`."""
+        attempt = workspace.find(self.version)
+        found = feedback.diagnosis(attempt, workspace.context)
+        if found is None:
+            raise UsageError(
+                f"there is no profile of it: {workspace.summary(attempt)}",
+                remedy="name an accepted one",
+            )
+        return feedback.profile(found, workspace.templates)
 
 
 class SearchKnowledge(Arguments):
@@ -175,7 +193,7 @@ class CheckOut(Arguments):
         """See `Arguments`."""
         attempt = workspace.find(self.version)
         workspace.check_out(attempt)
-        return f"The working version is `{attempt.id}` now: {feedback.summary(attempt)}."
+        return f"The working version is `{attempt.id}` now: {workspace.summary(attempt)}."
 
 
 class Evaluate(Arguments):
@@ -206,6 +224,7 @@ TOOLS: dict[str, type[Arguments]] = {
     "guide": ReadGuide,
     "nodes": ListNodes,
     "node": ReadNode,
+    "profile": Profile,
     "search_knowledge": SearchKnowledge,
     "write": Write,
     "edit": Edit,
@@ -254,4 +273,4 @@ def _line(attempt: Attempt, workspace: Workspace) -> str:
     parents = f", from {', '.join(parent[:6] for parent in candidate.parents)}" if candidate.parents else ""
     note = f", {candidate.note}" if candidate.note else ""
     mark = " (your lineage's head)" if workspace.is_head(attempt) else ""
-    return f"`{attempt.id}`{mark} by {candidate.proposer}{parents}{note}: {feedback.summary(attempt)}"
+    return f"`{attempt.id}`{mark} by {candidate.proposer}{parents}{note}: {workspace.summary(attempt)}"

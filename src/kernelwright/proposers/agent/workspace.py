@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from kernelwright.errors import UsageError
 from kernelwright.proposers.base import Attempt, Candidate, Context
 from kernelwright.proposers.llm import feedback, reply
+from kernelwright.proposers.llm.templates import Templates
 
 NAME = "agent"
 
@@ -19,8 +20,8 @@ class Workspace:
     to the same state, which is how an interrupted conversation is taken up again.
     """
 
-    def __init__(self, context: Context, start: Attempt | None) -> None:
-        self.context, self.head = context, start
+    def __init__(self, context: Context, start: Attempt | None, templates: Templates) -> None:
+        self.context, self.head, self.templates = context, start, templates
         self.source = start.candidate.source if start else ""
         self.commits = 0
         self._origin = start
@@ -77,7 +78,15 @@ class Workspace:
     def judged(self, attempt: Attempt) -> str:
         """Takes the verdict on the working version; says it in words."""
         self._origin = attempt
-        return f"Version `{attempt.id}`. {feedback.told(attempt)}\n\n{self._standing(attempt)}".strip()
+        return f"Version `{attempt.id}`. {self.told(attempt)}\n\n{self._standing(attempt)}".strip()
+
+    def told(self, attempt: Attempt) -> str:
+        """The verdict on a version in a few lines."""
+        return feedback.told(attempt, self.context, self.templates)
+
+    def summary(self, attempt: Attempt) -> str:
+        """The verdict on a version in one line."""
+        return feedback.summary(attempt, self.templates)
 
     def commit(self) -> str:
         """Makes the working version the head of the lineage.

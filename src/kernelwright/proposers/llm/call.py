@@ -153,19 +153,24 @@ class Usage:
 
 
 @dataclass(frozen=True)
-class Reply:
-    """What arrived.
-
-    `call` is its number in the run's log and `model` the spec of the model that was asked. Tokens are those that the
-    endpoint reported, else a guess from the texts' lengths. `finish` is why the model stopped: `stop`, or `length` for
-    a text that was cut off at `max_tokens`. `surprisal` is the mean negative log-likelihood of the reply's tokens in
-    nats, where the endpoint gives log-probabilities. `calls` are those of the prompt's tools, and `private` as in
-    `Calling`.
-    """
+class Answered:
+    """A call that brought a reply: its number in the run's log, and the spec of the model that was asked."""
 
     call: int
-    text: str
     model: str
+
+
+@dataclass(frozen=True)
+class Reply(Answered):
+    """What arrived.
+
+    Tokens are those that the endpoint reported, else a guess from the texts' lengths. `finish` is why the model
+    stopped: `stop`, or `length` for a text that was cut off at `max_tokens`. `surprisal` is the mean negative
+    log-likelihood of the reply's tokens in nats, where the endpoint gives log-probabilities. `calls` are those of the
+    prompt's tools, and `private` as in `Calling`.
+    """
+
+    text: str
     input_tokens: int
     output_tokens: int
     cost_usd: float | None
@@ -207,7 +212,7 @@ class CallRecord:
     """A call as it was recorded: `reply` where one arrived, else `failure` and its `detail`.
 
     A call whose process ended before it did counts as cancelled. `usage` is as in `CallFailed`. `used` says whether the
-    reply was taken over and `gain` what came of it.
+    reply was taken over, `gain` what came of it, `candidate` the one that it is in, if it is in one.
     """
 
     number: int
@@ -220,6 +225,7 @@ class CallRecord:
     seconds: float
     used: bool
     gain: float | None
+    candidate: str = ""
 
 
 @dataclass(frozen=True)
@@ -252,8 +258,15 @@ class CallLog(Protocol):
     def unused(self) -> Sequence[tuple[Prompt, Reply]]:
         """Replies that arrived before this process began and that nobody has used, with what was asked, in order."""
 
+    def unrewarded(self) -> Sequence[tuple[Answered, str]]:
+        """Calls that brought a reply before this process began and for which nobody was rewarded, in order, with the
+        candidate that came of each; empty where none did."""
+
     def used(self, call: int) -> None:
         """What the reply said was taken over: it need not be handed out again."""
+
+    def led(self, calls: Sequence[int], candidate: str) -> None:
+        """A candidate came of the replies to these calls."""
 
     def rewarded(self, call: int, gain: float) -> None:
         """What came of the reply."""
@@ -262,15 +275,26 @@ class CallLog(Protocol):
 class Answerer(ABC):
     """Who answers prompts: models, or the record of an earlier run.
 
-    Life cycle: made once a run; `unused` first, what an earlier sitting paid for and did not use; then `ask` as often
-    and as concurrently as you like; `used` once what a reply said is stored elsewhere, so that a resumed run does not
-    get it again; `reward` at most once a reply; `close` at the end, or `async with`.
+    Life cycle: made once a run; `unused` and `unrewarded` first, what an earlier sitting paid for and did not use, or
+    did not see the end of; then `ask` as often and as concurrently as you like; `used` once what a reply said is stored
+    elsewhere, so that a resumed run does not get it again; `led` before a candidate is handed out; `reward` at most
+    once a reply; `close` at the end, or `async with`.
     """
 
     def unused(self) -> Sequence[tuple[Prompt, Reply]]:
         """Replies that arrived in an earlier sitting and that nobody has used, with what was asked. Raises
         `StoreError`."""
         return ()
+
+    def unrewarded(self) -> Sequence[tuple[Answered, str]]:
+        """Replies of earlier sittings for which nobody was rewarded, with the id of the candidate that came of each,
+        empty where none did. Raises `StoreError`."""
+        return ()
+
+    @property
+    def calls_left(self) -> int | None:
+        """How many more calls there is room for; None where their number is not limited."""
+        return None
 
     @abstractmethod
     async def ask(self, prompt: Prompt) -> Reply:
@@ -287,7 +311,11 @@ class Answerer(ABC):
         """What the reply said was taken over."""
 
     @abstractmethod
-    def reward(self, reply: Reply, gain: float) -> None:
+    def led(self, replies: Sequence[Answered], candidate: str) -> None:
+        """A candidate, by its id, came of the replies."""
+
+    @abstractmethod
+    def reward(self, reply: Answered, gain: float) -> None:
         """What came of the reply: how much better than its parent, 0 for nothing; see `Bandit`."""
 
     @abstractmethod

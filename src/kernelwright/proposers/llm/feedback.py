@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from kernelwright.judge.verdict import WRONG_MAP, CaseTiming, Verdict
-from kernelwright.proposers.base import Attempt
-from kernelwright.proposers.llm.templates import Templates, shipped
+from kernelwright.judge.verdict import COUNTERS, KERNELS, WRONG_MAP, CaseTiming, Verdict
+from kernelwright.profile import Diagnosis, diagnose
+from kernelwright.proposers.base import Attempt, Context
+from kernelwright.proposers.llm.templates import Templates
 
 _AROUND = 3
 """Lines of the source before and after the one that a compiler complains about."""
@@ -17,14 +18,38 @@ _MOST = 1500
 """Characters of any one thing that is quoted."""
 
 
-def told(attempt: Attempt, templates: Templates | None = None) -> str:
-    """The verdict in a few lines, with the lines of the source that it is about."""
+def told(attempt: Attempt, context: Context, templates: Templates) -> str:
+    """The verdict in a few lines: what bounds it and the facts that say so, or the lines of the source that it is
+    about."""
     verdict = attempt.verdict
-    facts = _accepted(verdict) if verdict.accepted else _rejected(attempt)
-    return (templates or shipped()).render("parts/verdict.md.j2", facts).strip()
+    facts = _accepted(verdict, diagnosis(attempt, context)) if verdict.accepted else _rejected(attempt)
+    return templates.render("parts/verdict.md.j2", facts).strip()
 
 
-def summary(attempt: Attempt, templates: Templates | None = None) -> str:
+def diagnosis(attempt: Attempt, context: Context) -> Diagnosis | None:
+    """What bounds an accepted version; None where that is not known."""
+    return diagnose(attempt.verdict, context.info, context.target, context.ceilings)
+
+
+def profile(found: Diagnosis, templates: Templates) -> str:
+    """All that is known of why a version takes as long as it does."""
+    return templates.render("parts/diagnosis.md.j2", {"diagnosis": _said(found, whole=True)}).strip()
+
+
+def _said(found: Diagnosis, *, whole: bool) -> dict[str, Any]:
+    """A diagnosis as templates get it: all facts, or those about its bottleneck."""
+    facts = found.facts if whole else found.telling
+    return {
+        "bound": found.bound,
+        "words": found.words,
+        "why": found.why,
+        "doubt": found.doubt,
+        "facts": [{"text": fact.text, "by": fact.by} for fact in facts],
+        "missing": list(found.missing) if whole else [],
+    }
+
+
+def summary(attempt: Attempt, templates: Templates) -> str:
     """The verdict in one line."""
     verdict = attempt.verdict
     facts = {
@@ -34,13 +59,15 @@ def summary(attempt: Attempt, templates: Templates | None = None) -> str:
         "reason": verdict.reason,
         "message": " ".join(verdict.message.split())[:160],
     }
-    return (templates or shipped()).render("parts/summary.md.j2", facts).strip()
+    return templates.render("parts/summary.md.j2", facts).strip()
 
 
 def _rejected(attempt: Attempt) -> dict[str, Any]:
     verdict, evidence = attempt.verdict, dict(attempt.verdict.evidence)
     number, output, trace = evidence.pop("line", None), evidence.pop("output", ""), evidence.pop("trace", "")
     where, legend = evidence.pop(WRONG_MAP, None), evidence.pop("map_legend", "")
+    for measured in (KERNELS, COUNTERS):  # numbers for whoever reads a profile
+        evidence.pop(measured, None)
     return {
         "accepted": False,
         "reason": verdict.reason,
@@ -57,7 +84,7 @@ def _rejected(attempt: Attempt) -> dict[str, Any]:
     }
 
 
-def _accepted(verdict: Verdict) -> dict[str, Any]:
+def _accepted(verdict: Verdict, found: Diagnosis | None) -> dict[str, Any]:
     low, high = verdict.speedup_ci or (0.0, 0.0)
     error = verdict.error
     used = error.max / error.allowed_max if error and error.allowed_max else 0.0
@@ -68,7 +95,7 @@ def _accepted(verdict: Verdict) -> dict[str, Any]:
         "high": high,
         "busy": high > _BUSY * low,
         "timings": [_case(timing) for timing in verdict.timings],
-        "coverage": verdict.coverage,
+        "diagnosis": _said(found, whole=False) if found else None,
         "library_calls": verdict.library_calls,
         "error": {"max": error.max, "used": used} if error else None,
         "stopped_early": verdict.stopped_early,

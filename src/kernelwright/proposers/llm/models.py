@@ -14,6 +14,7 @@ from kernelwright.errors import UsageError
 from kernelwright.proposers.llm.bandit import Bandit
 from kernelwright.proposers.llm.call import (
     NOTHING,
+    Answered,
     Answerer,
     BudgetSpent,
     CallFailed,
@@ -65,9 +66,19 @@ class Models(Answerer):
         """What the run's calls took so far, those of earlier sittings included."""
         return self._budget.spent
 
+    @property
+    def calls_left(self) -> int | None:
+        """See `Answerer`."""
+        most = self._budget.limits.calls
+        return None if most is None else max(0, most - self.spent.calls)
+
     def unused(self) -> Sequence[tuple[Prompt, Reply]]:
         """See `Answerer`."""
         return self._log.unused()
+
+    def unrewarded(self) -> Sequence[tuple[Answered, str]]:
+        """See `Answerer`."""
+        return self._log.unrewarded()
 
     async def ask(self, prompt: Prompt) -> Reply:
         """See `Answerer`."""
@@ -89,7 +100,11 @@ class Models(Answerer):
         """See `Answerer`."""
         self._log.used(reply.call)
 
-    def reward(self, reply: Reply, gain: float) -> None:
+    def led(self, replies: Sequence[Answered], candidate: str) -> None:
+        """See `Answerer`."""
+        self._log.led([reply.call for reply in replies], candidate)
+
+    def reward(self, reply: Answered, gain: float) -> None:
         """See `Answerer`."""
         self._log.rewarded(reply.call, gain)
         self._bandit.reward(reply.model, gain)

@@ -9,10 +9,8 @@ from functools import partial
 from typing import Any
 
 from kernelwright import format as fmt
-from kernelwright.knowledge.document import Kind
-from kernelwright.knowledge.learning import plain_names
 from kernelwright.proposers.base import Attempt, Context, History
-from kernelwright.proposers.llm import feedback
+from kernelwright.proposers.llm import feedback, lookup
 from kernelwright.proposers.llm.call import Prompt, Reply
 from kernelwright.proposers.llm.memory import Memory
 from kernelwright.proposers.llm.role import Role, Work
@@ -26,9 +24,6 @@ from kernelwright.tasks import CaseInfo, TensorInfo
 _TRIED = 12
 """Earlier attempts that are told in a line each: the best ones and the last ones."""
 _PASSAGES = 4
-_LOOKED_UP: tuple[Kind, ...] = ("guidance", "win", "lesson")
-"""The other kinds are in every prompt."""
-_PRODUCTS, _PRODUCTS_WEIGH = ("mm", "addmm", "bmm", "baddbmm", "convolution"), 3
 _SOURCE_CHARACTERS, _DIFFERENCE_CHARACTERS = 60_000, 6_000
 _CUT_OFF = "length"
 _NAMES = {"cpp": "C++"}
@@ -49,12 +44,13 @@ def build(role: Role, context: Context, work: Work, templates: Templates, earlie
         **vars(work.notes),
         "language": language(context),
         "guide": context.guide,
-        "documents": documents(context),
+        "documents": [{"title": each.title, "text": each.text} for each in lookup.documents(context)],
         "passages": _passages(context, work.memory),
         "earlier_sketch": earlier_sketch,
         "kind": work.memory.kind,
         "alike": work.alike,
         "sample": work.sample,
+        "left": work.left,
     }
     system, text = (templates.render(f"{role.name}.{part}", values).strip() for part in ("system.md.j2", "md.j2"))
     return Prompt(system=system, turns=(text,), purpose=role.name, template=templates.version, base=work.memory.base)
@@ -67,10 +63,10 @@ def draft(words: str) -> Prompt:
     return Prompt(system=system, turns=(words,), purpose="draft", template=templates.version)
 
 
-def task(context: Context) -> str:
+def task(context: Context, templates: Templates) -> str:
     """The task, its cases with their floors, and the device."""
     values = {**_of_the_task(context), **_of_the_device(context)}
-    return "\n\n".join(shipped().render(f"parts/{part}.md.j2", values).strip() for part in ("task", "device"))
+    return "\n\n".join(templates.render(f"parts/{part}.md.j2", values).strip() for part in ("task", "device"))
 
 
 def language(context: Context) -> str:
@@ -170,35 +166,18 @@ def _of_the_device(context: Context) -> dict[str, Any]:
     }
 
 
-def documents(context: Context) -> list[dict[str, str]]:
-    """Those that are in every prompt."""
-    found = context.library.always(context.language, context.target.name) if context.library else ()
-    return [{"title": each.title, "text": each.text} for each in found]
-
-
 def _passages(context: Context, memory: Memory) -> list[dict[str, str]]:
     """What fits the task and what is wrong or slow."""
-    if context.library is None:
-        return []
-    where = {"language": context.language, "target": context.target.name}
-    found = context.library.search(_question(context, memory), **where, kinds=_LOOKED_UP, k=_PASSAGES)
-    return [{"title": each.title, "heading": each.heading, "text": each.text} for each in found]
-
-
-def _question(context: Context, memory: Memory) -> str:
-    """What to look up: the task's operations, and what is wrong or slow."""
-    operations = plain_names(context.graph.operations if context.graph else [])
-    # Where there are products, they are most of the work, and a page on one weighs more than on the sums around it.
-    operations += tuple(name for name in operations if name in _PRODUCTS) * _PRODUCTS_WEIGH
     verdict = memory.parent.verdict if memory.parent else None
-    trouble = f"{verdict.reason} {verdict.message[:200]}" if verdict and not verdict.accepted else "faster"
-    return f"{' '.join(operations)} {trouble}"
+    trouble = {"trouble": f"{verdict.reason} {verdict.message[:200]}"} if verdict and not verdict.accepted else {}
+    found = lookup.passages(context, _PASSAGES, **trouble)
+    return [{"title": each.title, "heading": each.heading, "text": each.text} for each in found]
 
 
 def _of_the_search(context: Context, work: Work, templates: Templates) -> dict[str, Any]:
     parent, history = work.memory.parent, History() if work.sample else context.history
     tried = _tried(history)
-    version = partial(_version, templates=templates)
+    version = partial(_version, context=context, templates=templates)
     return {
         "tried": [{**_named(each), "summary": feedback.summary(each, templates)} for each in tried],
         "left_out": len(history) - len(tried),
@@ -219,8 +198,8 @@ def _named(attempt: Attempt) -> dict[str, str]:
     return {"id": attempt.id[:6], "proposer": candidate.proposer, "note": candidate.note}
 
 
-def _version(attempt: Attempt, templates: Templates) -> dict[str, str]:
-    return {**_named(attempt), "verdict": feedback.told(attempt, templates)}
+def _version(attempt: Attempt, context: Context, templates: Templates) -> dict[str, str]:
+    return {**_named(attempt), "verdict": feedback.told(attempt, context, templates)}
 
 
 def _shown(attempt: Attempt, memory: Memory) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from kernelwright.errors import UsageError
 from kernelwright.home import keep
-from kernelwright.proposers.llm.call import CallFailed, CallRecord, PastCall, Prompt, Reply, Usage
+from kernelwright.proposers.llm.call import Answered, CallFailed, CallRecord, PastCall, Prompt, Reply, Usage
 
 
 class Record(BaseModel):
@@ -82,6 +82,10 @@ class RecordFile:
         """None: there was no earlier sitting."""
         return ()
 
+    def unrewarded(self) -> Sequence[tuple[Answered, str]]:
+        """None: there was no earlier sitting."""
+        return ()
+
     def begin(self, prompt: Prompt, model: str) -> int:
         """See `CallLog`. Until more is known the call counts as cancelled."""
         number = len(self._record.calls) + 1
@@ -104,6 +108,11 @@ class RecordFile:
     def used(self, call: int) -> None:
         """See `CallLog`."""
         self._change(call, used=True)
+
+    def led(self, calls: Sequence[int], candidate: str) -> None:
+        """See `CallLog`."""
+        for call in calls:
+            self._change(call, candidate=candidate)
 
     def rewarded(self, call: int, gain: float) -> None:
         """See `CallLog`."""

@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import replace
 
-from kernelwright.proposers.llm.call import Answerer, BudgetSpent, CallFailed, CallLog, CallRecord, Prompt, Reply
+from kernelwright.proposers.llm.call import (
+    Answered,
+    Answerer,
+    BudgetSpent,
+    CallFailed,
+    CallLog,
+    CallRecord,
+    Prompt,
+    Reply,
+)
 
 PROVIDER = "replay"
 """What stands before the colon where a model is named; behind it how the call was found: one of `_matches`."""
@@ -34,9 +43,18 @@ class Replay(Answerer):
         for call in earlier:
             self._take(call.prompt)
 
+    @property
+    def calls_left(self) -> int:
+        """See `Answerer`: what is left of the record, so that a search whose calls were few goes the same way."""
+        return len(self._left)
+
     def unused(self) -> Sequence[tuple[Prompt, Reply]]:
         """See `Answerer`."""
         return self._log.unused()
+
+    def unrewarded(self) -> Sequence[tuple[Answered, str]]:
+        """See `Answerer`."""
+        return self._log.unrewarded()
 
     async def ask(self, prompt: Prompt) -> Reply:
         """See `Answerer`."""
@@ -56,7 +74,11 @@ class Replay(Answerer):
         """See `Answerer`."""
         self._log.used(reply.call)
 
-    def reward(self, reply: Reply, gain: float) -> None:
+    def led(self, replies: Sequence[Answered], candidate: str) -> None:
+        """See `Answerer`."""
+        self._log.led([reply.call for reply in replies], candidate)
+
+    def reward(self, reply: Answered, gain: float) -> None:
         """See `Answerer`."""
         self._log.rewarded(reply.call, gain)
 

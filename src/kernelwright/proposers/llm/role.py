@@ -34,13 +34,15 @@ class Notes:
 
 @dataclass(frozen=True)
 class Work:
-    """What a step is about: the versions that it builds on and what its roles have said. `alike` counts the steps under
-    way that build on the same; `sample` numbers steps that are to know of no other, and is 0 for all others."""
+    """What a step is about: the versions that it builds on and what its roles have said. `alike` counts the steps that
+    build on the same and are under way, or brought nothing new; `sample` numbers steps that are to know of no other,
+    and is 0 for all others; `left` is how many calls there is room for, None where they are not limited."""
 
     memory: Memory
     notes: Notes = Notes()
     alike: int = 0
     sample: int = 0
+    left: int | None = None
 
     @property
     def base(self) -> str:

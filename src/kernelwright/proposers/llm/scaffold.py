@@ -9,21 +9,23 @@ from __future__ import annotations
 import asyncio
 import math
 from abc import abstractmethod
-from collections import deque
+from collections import Counter, defaultdict, deque
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kernelwright.proposers.base import Attempt, Candidate, Context, Proposer
 from kernelwright.proposers.llm import memory, prompts
-from kernelwright.proposers.llm.call import Answerer, BudgetSpent, CallFailed, Prompt, Reply
+from kernelwright.proposers.llm.call import Answered, Answerer, BudgetSpent, CallFailed, Prompt, Reply
 from kernelwright.proposers.llm.outage import Outages, passes
 from kernelwright.proposers.llm.reply import ReplyProblem
 from kernelwright.proposers.llm.role import Role, Work
-from kernelwright.proposers.llm.templates import SHIPPED, Templates, open_templates
+from kernelwright.proposers.llm.templates import Templates, open_sets
 
 AT_ONCE = 4
 """Steps under way at a time: a model takes far longer to write a kernel than the judge to judge it."""
+_AFTER = 2
+"""Where calls are few, so many times the steps under way must fit into them: that others may learn from these."""
 _TRIES = 2
 """Replies of a role that could not be used before a step is given up."""
 _FAILURES = 2 * AT_ONCE
@@ -60,19 +62,21 @@ class _Step:
 
 
 class Scaffold(Proposer):
-    """Keeps `AT_ONCE` steps under way, until the verdict on their candidate and also from one call of `propose` to the
-    next, so that each begins with what the judge said of those before it; yields the candidate of each as it comes,
-    until the limits on calls, tokens or money are reached. First of all come the replies that an earlier sitting paid
-    for and did not use. Where several wait for the judge, the one that surprised its model most is first (arXiv
-    2602.07670).
+    """Keeps `AT_ONCE` steps under way, fewer where calls are few, until the verdict on their candidate and also from
+    one call of `propose` to the next, so that each begins with what the judge said of those before it; yields the
+    candidate of each as it comes, until the limits on calls, tokens or money are reached. First of all come the replies
+    that an earlier sitting paid for and did not use. Where several wait for the judge, the one that surprised its model
+    most is first (arXiv 2602.07670).
 
     A reply counts as used when the next reply of its step has arrived or its candidate has been taken, so that none is
     paid twice when a run is resumed. Where calls fail for reasons that pass, a step at a time is tried now and then.
     """
 
-    asks_models = takes_prompts = True
+    asks_models = True
     patience = 4 * AT_ONCE
     roles: tuple[Role, ...]
+    longest = 1
+    """The most turns that a step takes."""
 
     def __init__(self) -> None:
         self._steps: list[_Step] = []
@@ -84,16 +88,20 @@ class Scaffold(Proposer):
         """Versions that a step was to mend."""
         self._waiting: dict[str, _Step] = {}
         """The steps of candidates without a verdict."""
+        self._earlier: defaultdict[str, list[Answered]] = defaultdict(list)
+        """By candidate, the replies of earlier sittings for which nobody was rewarded."""
         self._sketches: dict[str, str] = {}
-        self._speedups: dict[str, float] = {}
-        """Of all attempts that were learnt from."""
+        self._in_vain: Counter[tuple[str, tuple[str, ...]]] = Counter()
+        """By memory, steps that brought nothing new: the same prompt might get the same reply again."""
+        self._learnt = 0
+        """How many attempts were learnt from."""
         self._spent = False
         """Whether the limits had no room for a call since `propose` was called."""
         self._outages = Outages(_FAILURES)
 
     @classmethod
     def templates(cls, found: Templates) -> set[str]:
-        """Those of a set that its prompts are made from."""
+        """See `Proposer`."""
         named = (f"{role.name}{end}" for role in cls.roles for end in (".system.md.j2", ".md.j2"))
         return found.reached([*named, "again.md.j2"])
 
@@ -113,15 +121,21 @@ class Scaffold(Proposer):
         if models is None or not (context.reference or context.graph):
             return
         if not self._sets:
-            self._sets = [open_templates(where) for where in context.prompts or (SHIPPED,)]
+            self._sets = open_sets(context.prompts)
             self._paid.extend(each for each in models.unused() if self._role(each[0].purpose))
+            for reply, made in models.unrewarded():
+                if made:
+                    self._earlier[made].append(reply)
         self._context = context
         self._spent = False
         self._top_up(models)
         while step := await self._ended():
             candidate = self._new(step)
             if candidate is not None:
+                models.led(step.usable, candidate.id)
                 yield candidate
+            elif step.failure is None and not step.spent:
+                self._in_vain[step.work.memory.kind, step.work.memory.base] += 1
             self._settle(step, models)
             if step.failure is None and not step.spent:
                 return
@@ -145,10 +159,17 @@ class Scaffold(Proposer):
         """Starts steps until there are enough."""
         self._learn(models)
         pause_s = self._outages.pause_s
-        while len(self._steps) + len(self._waiting) < (1 if pause_s else AT_ONCE) and not self._spent:
+        most = 1 if pause_s else self._most_at_once(models.calls_left)
+        while len(self._steps) + len(self._waiting) < most and not self._spent:
             step = self._step()
             step.task = asyncio.ensure_future(self._run(step, models, pause_s))
             self._steps.append(step)
+
+    def _most_at_once(self, left: int | None) -> int:
+        """How many steps may be under way. Samples that know nothing of each other have nothing to wait for."""
+        if left is None or self._context.independent:
+            return AT_ONCE
+        return max(1, min(AT_ONCE, left // (_AFTER * self.longest)))
 
     def _step(self) -> _Step:
         context, templates = self._context, self._sets[self._started % len(self._sets)]
@@ -162,6 +183,7 @@ class Scaffold(Proposer):
             self._mended.add(chosen.parent.id)
         under_way = [each.work.memory for each in (*self._steps, *self._waiting.values())]
         alike = sum((each.kind, each.base) == (chosen.kind, chosen.base) for each in under_way)
+        alike += self._in_vain[chosen.kind, chosen.base]
         # A number of its own, after those of earlier sittings: the same prompt might get the same reply.
         self._sample = max(self._sample, len(context.history)) + 1
         return _Step(Work(chosen, alike=alike, sample=self._sample if context.independent else 0), templates)
@@ -169,14 +191,18 @@ class Scaffold(Proposer):
     async def _run(self, step: _Step, models: Answerer, pause_s: float) -> None:
         """Has one role act after the other."""
         await asyncio.sleep(pause_s)
-        role = self._role(step.paid[0].purpose) if step.paid else self.next(None, step.work)
+        role = self._role(step.paid[0].purpose) if step.paid else self._next(None, step, models)
         try:
             while role is not None and await self._act(step, role, models):
-                role = self.next(role, step.work)
+                role = self._next(role, step, models)
         except CallFailed as failed:
             step.failure = failed
         except BudgetSpent:
             step.spent = self._spent = True  # others may still be on their way
+
+    def _next(self, last: Role | None, step: _Step, models: Answerer) -> Role | None:
+        step.work = replace(step.work, left=models.calls_left)
+        return self.next(last, step.work)
 
     async def _act(self, step: _Step, role: Role, models: Answerer) -> bool:
         """Asks a role until its reply can be used; False when it is given up."""
@@ -231,7 +257,7 @@ class Scaffold(Proposer):
             parents=work.memory.base,
             note=notes.idea,
         )
-        if not notes.source or candidate.id in self._speedups or candidate.id in self._waiting:
+        if not notes.source or self._context.history.find(candidate.id) or candidate.id in self._waiting:
             return None
         step.verdict = asyncio.ensure_future(self._context.verdict(candidate))
         self._waiting[candidate.id] = step
@@ -255,11 +281,12 @@ class Scaffold(Proposer):
 
     def _learn(self, models: Answerer) -> None:
         """Tells which models brought what was faster than its parent: the logarithm of the gain, 0 where it was not."""
-        for attempt in self._context.history[len(self._speedups) :]:
-            speedup = self._speedups[attempt.id] = attempt.verdict.speedup or 0.0
-            before = max([1.0, *(self._speedups.get(parent, 0.0) for parent in attempt.candidate.parents)])
+        history = self._context.history
+        for attempt in history[self._learnt :]:
             step = self._waiting.pop(attempt.id, None)
-            for reply in step.usable if step else ():
-                models.reward(reply, math.log(max(1.0, speedup / before)))
+            replies = (*self._earlier.pop(attempt.id, ()), *(step.usable if step else ()))
+            for reply in {each.call: each for each in replies}.values():  # one that was paid for may be in both
+                models.reward(reply, history.gain(attempt))
+        self._learnt = len(history)
         # What nobody judges is not waited for.
         self._waiting = {name: step for name, step in self._waiting.items() if not step.verdict.done()}

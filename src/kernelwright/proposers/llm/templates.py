@@ -114,6 +114,11 @@ def open_templates(where: str) -> Templates:
     return Templates(where, {**known, **own}, own)
 
 
+def open_sets(folders: Iterable[str]) -> list[Templates]:
+    """The sets that a run takes turns between; the shipped one where none is named. Raises as `open_templates`."""
+    return [open_templates(where) for where in folders] or [shipped()]
+
+
 def _named_like(known: Mapping[str, str]) -> str:
     return f"name it as one of {', '.join(sorted(known))}"
 

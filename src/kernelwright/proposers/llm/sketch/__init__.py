@@ -5,7 +5,7 @@ here it has a grammar, and what does not hold goes back to the model. One statem
 begins a comment:
 
     sketch     = "sketch" NAME {statement}
-    statement  = symbol | tensor | alloc | loop | load | store | compute
+    statement  = symbol | tensor | alloc | loop | load | store | compute | leave
     symbol     = "symbol" NAME ["=" INT]
     tensor     = ("input" | "output") NAME ":" type
     alloc      = "alloc" NAME ":" type "in" MEMORY
@@ -17,17 +17,16 @@ begins a comment:
     region     = NAME "[" [index {"," index}] "]"
     index      = ":" | "?" | expression [":" expression]
     compute    = "compute" NAME {"," NAME} ["from" NAME {"," NAME}] ":" TEXT
+    leave      = "leave" ["from" NAME {"," NAME}] ":" TEXT
     expression = product {("+" | "-") product}
     product    = factor {"*" factor}
-    factor     = INT | NAME | "(" expression ")"
+    factor     = INT | NAME | "(" expression ")" | "min" "(" expression "," expression ")"
 
-`parse` makes a `Sketch` of a text, `check` finds what cannot be right in it, `write` makes the text of a `Sketch`:
-`parse(write(sketch)) == sketch`.
+`parse` makes a `Sketch` of a text, `check` finds what cannot be right in it.
 """
 
 from kernelwright.proposers.llm.sketch.check import check, memories
 from kernelwright.proposers.llm.sketch.nodes import Problem, Sketch
 from kernelwright.proposers.llm.sketch.parse import SketchError, parse
-from kernelwright.proposers.llm.sketch.write import write
 
-__all__ = ["Problem", "Sketch", "SketchError", "check", "memories", "parse", "write"]
+__all__ = ["Problem", "Sketch", "SketchError", "check", "memories", "parse"]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from kernelwright import format as fmt
 from kernelwright.proposers.llm.sketch import nodes, sizes
 from kernelwright.proposers.llm.sketch.sizes import Size, TooComplicated, size
-from kernelwright.proposers.llm.sketch.write import expression
+from kernelwright.proposers.llm.sketch.spell import expression
 from kernelwright.targets.base import TargetInfo
 
 MOST_PROBLEMS = 10
@@ -97,6 +97,8 @@ class _Checker:
             self._loop(it, scope)
         elif isinstance(it, nodes.Compute):
             self._compute(it, scope)
+        elif isinstance(it, nodes.Leave):
+            self._leave(it, scope)
         else:
             self._moved(it, scope)
 
@@ -178,6 +180,14 @@ class _Checker:
             if self._buffer(it.line, name, scope):
                 self.filled.add(name)
 
+    def _leave(self, it: nodes.Leave, scope: _Scope) -> None:
+        for name in it.sources:
+            self._full(it.line, name, scope)
+        if not scope.loops:
+            self.wrong(it.line, "there is no loop here that could be left; `leave` stands in the loop that it ends")
+        elif any(hint.name == "parallel" for hint in scope.loops[-1].hints):
+            self.wrong(it.line, f"the loop over {scope.loops[-1].variable} is @parallel, so it cannot be left early")
+
     def _moved(self, it: nodes.Load | nodes.Store, scope: _Scope) -> None:
         buffer, region = self._buffer(it.line, it.buffer, scope), it.region
         tensor = self.tensors.get(region.tensor)
@@ -245,7 +255,9 @@ class _Checker:
         if not self._names_of(buffer.type):
             return
         wanted = [size(dim, self.values) for dim in buffer.type.dims]
-        if [each.terms for each in wanted] != [each.terms for each in shape]:
+        pairs = zip(wanted, shape, strict=False)
+        alike = all(want.terms == found.terms or want.open or found.open for want, found in pairs)
+        if len(wanted) != len(shape) or not alike:
             self.wrong(
                 line,
                 f"{what} has {_shape(shape)} here and {buffer.name} has {_shape(wanted)}; make them the same "

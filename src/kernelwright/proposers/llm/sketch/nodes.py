@@ -22,9 +22,9 @@ class Name:
 
 @dataclass(frozen=True)
 class Operation:
-    """A sum, difference or product."""
+    """A sum, difference or product, or the smaller of two."""
 
-    op: Literal["+", "-", "*"]
+    op: Literal["+", "-", "*", "min"]
     left: Expression
     right: Expression
 
@@ -157,7 +157,16 @@ class Compute:
     line: int = field(default=0, compare=False)
 
 
-Statement: TypeAlias = Symbol | Tensor | Alloc | Loop | Load | Store | Compute
+@dataclass(frozen=True)
+class Leave:
+    """The innermost loop ends early, where buffers say so, in words or as a formula."""
+
+    sources: tuple[str, ...]
+    text: str
+    line: int = field(default=0, compare=False)
+
+
+Statement: TypeAlias = Symbol | Tensor | Alloc | Loop | Load | Store | Compute | Leave
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,8 @@ from kernelwright.proposers.llm.sketch.tokens import FORMS, Tokens, Wrong
 MOST_CHARACTERS, MOST_DEPTH = 40_000, 20
 """Sketches may be malicious: how long a text and how deep its blocks may be."""
 _MOST_PROBLEMS = 10
+_IN_WORDS = ("compute ", "leave ", "leave:")
+"""How statements begin that end in words."""
 _T = TypeVar("_T")
 
 
@@ -50,11 +52,11 @@ def parse(text: str) -> nodes.Sketch:
 
 
 def _lines(text: str) -> list[_Line]:
-    """What is neither blank nor a comment. The words of `compute` may hold a `#`."""
+    """What is neither blank nor a comment. The words of `compute` and `leave` may hold a `#`."""
     found = []
     for number, line in enumerate(text.expandtabs(4).splitlines(), start=1):
         words = line.strip()
-        shown = words if words.startswith("compute ") else words.partition("#")[0].strip()
+        shown = words if words.startswith(_IN_WORDS) else words.partition("#")[0].strip()
         if shown:
             found.append(_Line(number, len(line) - len(line.lstrip()), shown))
     return found
@@ -128,7 +130,7 @@ def _statement(line: _Line) -> nodes.Statement:
     read = _STATEMENTS.get(line.keyword)
     if read is None:
         raise Wrong(f"no statement begins with `{line.text.split()[0][:40]}`; there are {', '.join(_STATEMENTS)}")
-    head, _, words = line.text.partition(":") if line.keyword == "compute" else (line.text, "", "")
+    head, _, words = line.text.partition(":") if line.text.startswith(_IN_WORDS) else (line.text, "", "")
     tokens = Tokens(head, line.keyword)
     tokens.take(line.keyword)
     made: nodes.Statement = read(tokens, line.number, words.strip())
@@ -188,6 +190,13 @@ def _compute(tokens: Tokens, line: int, words: str) -> nodes.Compute:
     return nodes.Compute(results, sources, words, line)
 
 
+def _leave(tokens: Tokens, line: int, words: str) -> nodes.Leave:
+    sources = tokens.many(tokens.name) if tokens.has("from") else ()
+    if not words:
+        raise Wrong(f"it does not say when; write `{tokens.form}`")
+    return nodes.Leave(sources, words, line)
+
+
 _STATEMENTS: dict[str, Callable[[Tokens, int, str], Any]] = {
     "symbol": _symbol,
     "input": _tensor,
@@ -197,4 +206,5 @@ _STATEMENTS: dict[str, Callable[[Tokens, int, str], Any]] = {
     "load": _load,
     "store": _store,
     "compute": _compute,
+    "leave": _leave,
 }

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from kernelwright.proposers.llm.sketch.nodes import Expression, Name, Number
+from kernelwright.proposers.llm.sketch.spell import expression as spelt
 
 _MOST_TERMS, _LARGEST = 64, 10**30
 """Products of sums grow fast, and sketches may be malicious: terms, names in one, and a factor."""
@@ -39,6 +40,11 @@ class Size:
     def known(self) -> int | None:
         """The number it is; None where it has names in it."""
         return self.terms.get((), 0) if not self.terms.keys() - {()} else None
+
+    @property
+    def open(self) -> bool:
+        """Whether it depends on which of two sizes is the smaller, which nobody knows."""
+        return any("(" in name for key in self.terms for name in key)
 
     @property
     def positive(self) -> bool:
@@ -81,6 +87,14 @@ def _sized(terms: Mapping[tuple[str, ...], int]) -> Size:
     return Size(kept)
 
 
+def _smaller(left: Size, right: Size, written: Expression) -> Size:
+    """The smaller of two; where that depends on names it is a name of its own, of which nothing is known."""
+    one = number(1)
+    if (right - left + one).positive:
+        return left
+    return right if (left - right + one).positive else _sized({(spelt(written),): 1})
+
+
 def number(value: int) -> Size:
     """A size that is known."""
     return _sized({(): value})
@@ -97,4 +111,6 @@ def size(expression: Expression, values: Mapping[str, int]) -> Size:
     if isinstance(expression, Name):
         return number(values[expression.id]) if expression.id in values else _sized({(expression.id,): 1})
     left, right = size(expression.left, values), size(expression.right, values)
+    if expression.op == "min":
+        return _smaller(left, right, expression)
     return left * right if expression.op == "*" else left + right if expression.op == "+" else left - right

@@ -22,6 +22,7 @@ FORMS = {
     "load": "load BUFFER <- TENSOR[START:STOP, ...]",
     "store": "store BUFFER -> TENSOR[START:STOP, ...]",
     "compute": "compute RESULT, ... from SOURCE, ...: WHAT IS DONE",
+    "leave": "leave from SOURCE, ...: WHEN",
 }
 _RESERVED = {*FORMS, "clip", "from", "in", "step", "tail"}
 _T = TypeVar("_T")
@@ -116,18 +117,33 @@ class Tokens:
 
     def _factor(self) -> nodes.Expression:
         if self.has("("):
-            self.depth += 1
-            if self.depth > _MOST_DEPTH:
-                raise Wrong(f"parentheses are nested more than {_MOST_DEPTH} deep")
+            self._deeper()
             inner = self.expression()
             self.take(")")
             self.depth -= 1
             return inner
+        if self.all[self.at : self.at + 2] == ["min", "("]:
+            return self._smaller()
         if self.next.isdigit():
             return nodes.Number(self.integer())
         if not _NAME.fullmatch(self.next):
-            self.fail("a number or a name (sizes know + - * and parentheses)")
+            self.fail("a number or a name (sizes know + - * min and parentheses)")
         return nodes.Name(self.name())
+
+    def _smaller(self) -> nodes.Expression:
+        self.at += 2
+        self._deeper()
+        left = self.expression()
+        self.take(",")
+        right = self.expression()
+        self.take(")")
+        self.depth -= 1
+        return nodes.Operation("min", left, right)
+
+    def _deeper(self) -> None:
+        self.depth += 1
+        if self.depth > _MOST_DEPTH:
+            raise Wrong(f"parentheses are nested more than {_MOST_DEPTH} deep")
 
     def region(self) -> nodes.Region:
         """Takes a part of a tensor."""

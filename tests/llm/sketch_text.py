@@ -1,10 +1,11 @@
-"""From a sketch to its text."""
+"""From a sketch to its text: what reads one must understand what is written here."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
 from kernelwright.proposers.llm.sketch import nodes
+from kernelwright.proposers.llm.sketch.spell import expression
 
 
 def write(sketch: nodes.Sketch) -> str:
@@ -32,7 +33,9 @@ def _line(it: nodes.Statement) -> str:
         return f"load {it.buffer} <- {_region(it.region)}{' clip' if it.clip else ''}"
     if isinstance(it, nodes.Store):
         return f"store {it.buffer} -> {_region(it.region)}"
-    return _compute(it)
+    if isinstance(it, nodes.Leave):
+        return f"leave{_from(it.sources)}: {it.text}"
+    return f"compute {', '.join(it.results)}{_from(it.sources)}: {it.text}"
 
 
 def _loop(loop: nodes.Loop) -> str:
@@ -46,9 +49,9 @@ def _hint(hint: nodes.Hint) -> str:
     return f"@{hint.name}" if hint.argument is None else f"@{hint.name}({hint.argument})"
 
 
-def _compute(it: nodes.Compute) -> str:
-    sources = f" from {', '.join(it.sources)}" if it.sources else ""
-    return f"compute {', '.join(it.results)}{sources}: {it.text}"
+def _from(sources: Iterable[str]) -> str:
+    named = ", ".join(sources)
+    return f" from {named}" if named else ""
 
 
 def _type(it: nodes.Type) -> str:
@@ -65,23 +68,3 @@ def _index(it: nodes.Index) -> str:
     if isinstance(it, nodes.At):
         return expression(it.place)
     return ":" if isinstance(it, nodes.Whole) else "?"
-
-
-def expression(it: nodes.Expression) -> str:
-    """A size as it is written."""
-    if isinstance(it, nodes.Number):
-        return str(it.value)
-    if isinstance(it, nodes.Name):
-        return it.id
-    left, right = _part(it.left, it.op, left=True), _part(it.right, it.op, left=False)
-    return f"{left} {it.op} {right}" if it.op != "*" else f"{left}*{right}"
-
-
-def _part(it: nodes.Expression, op: str, *, left: bool) -> str:
-    """An operand, in parentheses where it would be read in another order."""
-    text = expression(it)
-    if isinstance(it, nodes.Number | nodes.Name):
-        return text
-    weaker = op == "*" and it.op != "*"
-    same = (op == "*") == (it.op == "*")
-    return f"({text})" if weaker or (same and not left) else text
