@@ -20,7 +20,7 @@ libc = ctypes.CDLL(None)
 def lie(name, change):
     for module in (described, worker):
         if honest := getattr(module, name, None):
-            setattr(module, name, lambda value, honest=honest: change(honest(value)))
+            setattr(module, name, lambda *values, honest=honest: change(honest(*values)))
 
 def read_only(described):
     if described.get("shape"):

@@ -141,7 +141,7 @@ def test_a_kernel_is_compiled_for_a_gpu_that_is_not_there(tmp_path, monkeypatch)
 
 
 @pytest.mark.slow
-def test_on_the_cpu_the_judge_interprets_kernels_counts_them_and_says_what_they_would_take_of_a_gpu(tmp_path, cpu):
+def test_on_the_cpu_the_judge_has_kernels_interpreted_and_counts_them(tmp_path, cpu):
     pytest.importorskip("triton")
     from kernelwright.judge.judge import Judge
     from kernelwright.proposers.base import Candidate
@@ -160,6 +160,5 @@ def test_on_the_cpu_the_judge_interprets_kernels_counts_them_and_says_what_they_
     accepted, rejected, beside = asyncio.run(judged(right, wrong, decoy))
     assert accepted.accepted, accepted.message
     assert accepted.evidence["kernels"] == {"softmax_kernel": 1}
-    assert accepted.evidence["resources"]["softmax_kernel"]["registers"] > 0
     assert rejected.reason == "wrong_values"
     assert beside.reason == "no_kernel"

@@ -198,13 +198,15 @@ class Judge:
     # --- start ---
 
     def _start(self) -> None:
-        self._zygote.start(self.target.device_files)
+        devices = self.target.device_files
+        self._zygote.start(devices, self._language.environment(on_gpu=bool(devices)))
         self._reference = ReferenceSide(self.task, self._fork_task, self._seeds)
         timer = Reference(self._fork_task(), self._reference, call_timeout=COMPILE_TIMEOUT)
         self._zygote.import_rest(self._language.imports)
         self.info = self._reference.load()
         self._reference.load_into(timer.worker)
-        self._stopwatch = Stopwatch(Pools(self._reference, timer))
+        one_call = self._language.interpreted(on_gpu=bool(devices))
+        self._stopwatch = Stopwatch(Pools(self._reference, timer, one_call=one_call))
         self._compiler_key = self._language.compiler_key()
         self._shared = self._language.shared()
         if self._shared is not None:

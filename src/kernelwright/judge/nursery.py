@@ -12,7 +12,7 @@ import sys
 import threading
 import weakref
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kernelwright.errors import MachineError
@@ -43,9 +43,9 @@ class Zygote:
         self._workers: weakref.WeakSet[Worker] = weakref.WeakSet()
         self.level = sandbox.Level("limits")
 
-    def start(self, devices: tuple[str, ...] = ()) -> None:
+    def start(self, devices: tuple[str, ...] = (), variables: Mapping[str, str] | None = None) -> None:
         """Starts the process and waits until it has imported torch. Its workers may use these device files, if they
-        are told so each.
+        are told so each, and have these variables in their environment.
 
         Raises:
             MachineError: it does not start, with its last words.
@@ -62,6 +62,7 @@ class Zygote:
             main({theirs.fileno()})"""
         environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
         environment |= {"HOME": "/tmp", "PYTHONDONTWRITEBYTECODE": "1", "LD_PRELOAD": str(allocator)}
+        environment |= variables or {}
         with self._lock:
             if self._closed:
                 raise MachineError("the judge was closed while it started")

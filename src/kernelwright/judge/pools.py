@@ -93,10 +93,11 @@ class Reference(CandidateSide):
 
 
 class Pools:
-    """Life cycle: made once a judge, with the reference's timing worker, which it shares with the stopwatch alone."""
+    """Life cycle: made once a judge, with the reference's timing worker, which it shares with the stopwatch alone. With
+    `one_call` a batch is one call, however short."""
 
-    def __init__(self, reference: ReferenceSide, timer: Reference) -> None:
-        self.reference, self.timer = reference, timer
+    def __init__(self, reference: ReferenceSide, timer: Reference, *, one_call: bool = False) -> None:
+        self.reference, self.timer, self._one_call = reference, timer, one_call
         self._pools: dict[str, Pool] = {}
         self._timer_case = ""
 
@@ -155,7 +156,7 @@ class Pools:
         share = batching.bytes // sum(other.role == "tune" for other in self.reference.info.cases)
         self.timer.ready(case)
         seconds = self._call_seconds(one, max(1, min(CALIBRATION_CALLS, share // held)))
-        wanted = math.ceil(batching.seconds / max(seconds, 1e-7))
+        wanted = 1 if self._one_call else math.ceil(batching.seconds / max(seconds, 1e-7))
         calls = max(1, min(wanted, batching.calls, share // held // BATCHES))
         count = max(3, min(BATCHES, share // (held * calls)))
         batches = [list(self.reference.draws(case, calls, worker=worker)) for _ in range(count)]

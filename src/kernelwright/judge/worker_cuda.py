@@ -44,7 +44,7 @@ class Cuda(Host):
     name = "cuda"
 
     def __init__(self) -> None:
-        torch.cuda.init()
+        torch.cuda.init()  # type: ignore[no-untyped-call]
         self._own_kernel = torch.zeros(1, device=self.name).add_
         self._own_kernel(1)  # what a first call loads would wait for the device
         # A float32 product is one in float32, whatever the library's default for convolutions.
@@ -127,7 +127,7 @@ class Cuda(Host):
 
     def mark(self) -> Any:
         """See `Host.mark`: a moment on the device."""
-        event = torch.cuda.Event(enable_timing=True)
+        event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
         event.record()
         return event
 
@@ -137,7 +137,7 @@ class Cuda(Host):
 
     def keep_busy(self) -> None:
         """See `Host.keep_busy`."""
-        torch.cuda._sleep(20_000_000)  # noqa: SLF001 - torch offers no public way
+        torch.cuda._sleep(20_000_000)  # type: ignore[no-untyped-call]  # noqa: SLF001 - there is no public way
 
     @staticmethod
     def _check(result: int) -> None:

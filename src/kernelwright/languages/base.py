@@ -47,11 +47,19 @@ class Language(ABC):
     `census() -> dict` and `ablate(on)`; torch and the standard library only, beside the language's own runtime,
     imported lazily."""
 
-    on_gpus: bool = False
-    """Whether its kernels take tensors that are on a GPU."""
     imports: tuple[str, ...] = ()
     """Modules that workers need beside torch, imported once for all of them; they must not touch a device, or no worker
     could use it any more."""
+    on_gpus: bool = False
+    """Whether its kernels take tensors that are on a GPU."""
+
+    def environment(self, *, on_gpu: bool) -> dict[str, str]:  # noqa: ARG002 - for those that differ
+        """Variables that must be set for all workers before torch is imported."""
+        return {}
+
+    def interpreted(self, *, on_gpu: bool) -> bool:  # noqa: ARG002 - for those that are
+        """Whether candidates are interpreted: they take a thousand times as long, so they are timed call by call."""
+        return False
 
     def shared(self) -> Path | None:
         """The folder for what all builds of this machine share, such as precompiled headers; None where nothing is.

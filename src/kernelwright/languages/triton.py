@@ -27,8 +27,8 @@ class Triton(Language):
 
     name = "triton"
     worker_module = "kernelwright.languages.triton_worker"
-    on_gpus = True
     imports = ("triton",)
+    on_gpus = True
 
     def inspect(self, source: str) -> SourceReport:
         """See `Language.inspect`. Kernels are the functions that Triton's decorators make kernels of."""
@@ -46,6 +46,14 @@ class Triton(Language):
         lines = source.splitlines()
         line = next((number for number, each in enumerate(lines, 1) if text and each.strip() == text.strip()), 0)
         return BuildProblem(shown[2].strip() or said.strip(), line, text.strip(), output[-_KEPT:])
+
+    def environment(self, *, on_gpu: bool) -> dict[str, str]:
+        """See `Language.environment`: torch imports Triton, which has to know by then that it is to interpret."""
+        return {} if on_gpu else {"TRITON_INTERPRET": "1"}
+
+    def interpreted(self, *, on_gpu: bool) -> bool:
+        """See `Language.interpreted`."""
+        return not on_gpu
 
     def compiler_key(self) -> str:
         """See `Language.compiler_key`.

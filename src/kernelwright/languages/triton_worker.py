@@ -20,11 +20,8 @@ from kernelwright.languages.on_import import on_import
 
 __all__ = ["ablate", "census", "census_start", "install", "prepare", "resources"]
 
-NO_GPU = 90
-"""The compute capability that kernels are compiled for where there is no GPU, to say what they would take of one."""
 _compiled: dict[str, Any] = {}
-_interpreted: dict[str, tuple[Any, tuple[Any, ...], dict[str, Any]]] = {}
-"""Kernels by name: as they were compiled, or with the arguments of their first launch."""
+"""Kernels by name, as Triton compiled them."""
 
 
 def prepare(folder: str) -> None:
@@ -37,34 +34,30 @@ def install(build_dir: str, readonly: bool, shared: str = "") -> None:  # noqa: 
     Args:
         build_dir: the candidate's own folder: compiled kernels and what autotuning has chosen go there, and are found
             there; the sandbox sees to it that only a first run writes.
-        readonly: whether this is not the first run; what was not compiled then cannot be compiled later, since no
-            program can be started any more.
+        readonly: no matter here: what was not compiled in the first run cannot be compiled later, since no program can
+            be started then.
         shared: no matter here.
     """
     os.environ["TRITON_CACHE_DIR"] = build_dir
     os.environ["TRITON_CACHE_AUTOTUNING"] = "1"
     os.environ["TRITON_HOME"] = build_dir
-    if torch.cuda.is_initialized():
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         os.environ["TRITON_LIBCUDA_PATH"] = _folder_of("libcuda.so")
         on_import("triton.backends.nvidia.compiler", functools.partial(_remember_version, Path(build_dir, "ptxas")))
         on_import("triton.runtime.build", _name_platform)
     else:
-        os.environ["TRITON_INTERPRET"] = "1"
+        on_import("triton.runtime.autotuner", _choose_first)
     on_import("triton.compiler.compiler", _count_compiled)
-    on_import("triton.runtime.interpreter", functools.partial(_count_interpreted, readonly))
+    on_import("triton.runtime.interpreter", _count_interpreted)
 
 
 def resources() -> dict[str, dict[str, int]]:
-    """What one block of each kernel takes of the device, by name; where there is none, of an H100. Call in a first
-    run, after the kernels have been launched."""
-    if not _compiled and not _interpreted:
+    """What one block of each kernel that was launched takes of the device, by name; nothing of interpreted ones."""
+    if not _compiled:
         return {}
     from kernelwright.languages import triton_compile
 
-    found = {name: triton_compile.resources(kernel) for name, kernel in _compiled.items()}
-    for name, (function, args, kwargs) in _interpreted.items():
-        found[name] = triton_compile.resources(triton_compile.compile_for(NO_GPU, function, args, kwargs))
-    return found
+    return {name: triton_compile.resources(kernel) for name, kernel in _compiled.items()}
 
 
 def _folder_of(library: str) -> str:
@@ -93,6 +86,17 @@ def _name_platform(build: Any) -> None:
     build.platform_key = lambda: f"{platform.machine()},{platform.system()}"
 
 
+def _choose_first(autotuner: Any) -> None:
+    """Has a kernel that is to be tuned take its first configuration: without a GPU there is nothing to measure."""
+    kernel_type = autotuner.Autotuner
+    make = kernel_type.__init__
+
+    def first(kernel: Any, function: Any, names: Any, configs: Any, *args: Any, **kwargs: Any) -> None:
+        make(kernel, function, names, configs[:1], *args, **kwargs)
+
+    kernel_type.__init__ = first
+
+
 def _count_compiled(compiler: Any) -> None:
     kernel_type = compiler.CompiledKernel
     run = kernel_type.run.fget
@@ -107,7 +111,7 @@ def _count_compiled(compiler: Any) -> None:
     kernel_type.run = property(counted_run)
 
 
-def _count_interpreted(readonly: bool, interpreter: Any) -> None:
+def _count_interpreted(interpreter: Any) -> None:
     kernel_type = interpreter.InterpretedFunction
     run = kernel_type.run
 
@@ -116,8 +120,6 @@ def _count_interpreted(readonly: bool, interpreter: Any) -> None:
         if launch is None:
             own = functools.partial(run, kernel)
             launch = kernel.__dict__["_counted"] = counted(lambda _: kernel.fn.__name__, own)
-            if not readonly:
-                _interpreted[kernel.fn.__name__] = kernel.fn, args, kwargs
         return launch(*args, grid=grid, warmup=warmup, **kwargs)
 
     kernel_type.run = counted_run
