@@ -51,7 +51,7 @@ def test_another_schema_is_refused_and_left_alone() -> None:
     with engine.begin() as connection:
         connection.execute(text("UPDATE schema_version SET version = 99"))
     engine.dispose()
-    with pytest.raises(StoreError, match=r"has tables of version 99, this Kernelwright needs version 3; use the"):
+    with pytest.raises(StoreError, match=r"has tables of version 99, this Kernelwright needs version 4; use the"):
         Store()
 
 
