@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -138,6 +141,34 @@ def test_a_kernel_is_compiled_for_a_gpu_that_is_not_there(tmp_path, monkeypatch)
     found = triton_compile.resources(kernel)
     assert found["warps"] == 8 and found["shared_bytes"] == 0 and found["spilled_bytes"] == 0
     assert 4 <= found["registers"] <= 255
+
+
+PRODUCT = """
+import sys, torch
+from kernelwright.languages import triton_worker
+triton_worker.install(sys.argv[1], False)
+import triton
+import triton.language as tl
+
+@triton.jit
+def product(a_ptr, b_ptr, c_ptr, N: tl.constexpr):
+    at = tl.arange(0, N)[:, None] * N + tl.arange(0, N)[None]
+    tl.store(c_ptr + at, tl.dot(tl.load(a_ptr + at), tl.load(b_ptr + at)))
+
+a, b, c = torch.randn(16, 16).bfloat16(), torch.randn(16, 16).bfloat16(), torch.empty(16, 16)
+product[(1,)](a, b, c, N=16)
+print(float((c.double() - a.double() @ b.double()).abs().max()))
+"""
+
+
+def test_products_of_bfloat16_are_right_where_kernels_are_interpreted(tmp_path):
+    pytest.importorskip("triton")
+    path = tmp_path / "product.py"
+    path.write_text(PRODUCT)
+    environment = {**os.environ, "TRITON_INTERPRET": "1"}
+    command = [sys.executable, str(path), str(tmp_path)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 1e-4
 
 
 @pytest.mark.slow

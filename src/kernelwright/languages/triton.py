@@ -23,7 +23,7 @@ _KEPT = 4000
 
 class Triton(Language):
     """Kernels decorated with `@triton.jit`. On a CUDA device they are compiled for it; on the CPU Triton interprets
-    them, which is slow, and right but for products of bfloat16."""
+    them, which is slow."""
 
     name = "triton"
     worker_module = "kernelwright.languages.triton_worker"

@@ -123,3 +123,21 @@ def _count_interpreted(interpreter: Any) -> None:
         return launch(*args, grid=grid, warmup=warmup, **kwargs)
 
     kernel_type.run = counted_run
+    _widen_products(interpreter)
+
+
+def _widen_products(interpreter: Any) -> None:
+    """Has products of bfloat16 computed from their values: the interpreter multiplies the integers that hold them."""
+    builder = interpreter.InterpreterBuilder
+    product = builder.create_dot
+
+    def valued(operand: Any) -> Any:
+        if not operand.dtype.scalar.is_bf16():
+            return operand
+        values = (operand.data.astype("uint32") << 16).view("float32")
+        return interpreter.TensorHandle(values, interpreter.tl.float32)
+
+    def wide_product(self: Any, a: Any, b: Any, *rest: Any) -> Any:
+        return product(self, valued(a), valued(b), *rest)
+
+    builder.create_dot = wide_product
