@@ -32,8 +32,8 @@ _ASKS = 8
 _HINTS = 3
 """The best points of earlier runs that are tried first: one a task."""
 _EXPLORING, _MOST_PATIENCE = 3, 12
-"""A family is left alone when as many results as a point has neighbours and `_EXPLORING` more, at most so many in all,
-made it faster by less than the noise of what was measured; or `_MOST_PATIENCE` were rejected."""
+"""A family is left alone when, since a result that was faster by more than the noise, as many came as there were values
+one step away that no point had had, and `_EXPLORING` more, or when `_MOST_PATIENCE` were rejected."""
 _NOISE = 0.01
 """Times that differ by less than this share are equal, however narrow their confidence intervals are."""
 
@@ -135,12 +135,11 @@ class _Study:
         self._learnt: set[str] = set()
         self._hints: list[Point] = []
         self._results: list[_Result] = []
-        steps = sum(2 if _is_ordered(values) else len(values) - 1 for values in parameters.space.values())
-        self._patience = min(steps + _EXPLORING, _MOST_PATIENCE)
         self._reference: _Result | None = None
         """The latest result that was faster by more than the noise."""
+        self._patience = _MOST_PATIENCE
         self._barren = 0.0
-        """Results since, of points that were chosen when it was known."""
+        """Results since that were not, of points that were chosen when it was known; rejected ones count less."""
         self._points = [self._point(point) for point in parameters.points()] if parameters.size <= _LISTED else None
 
     def learn(self, parameters: Parameters, attempt: Attempt) -> None:
@@ -196,15 +195,28 @@ class _Study:
         best = min(self._results, key=lambda result: result.time, default=None)
         if best is None or best.time == math.inf:
             return None
-        for place, values in enumerate(self._parameters.space.values()):
-            here, ordered = best.point[place], _is_ordered(values)
-            steps = [at for at in range(len(values)) if (abs(at - here) == 1 if ordered else at != here)]
-            for at in self._random.sample(steps, len(steps)):
-                point = (*best.point[:place], at, *best.point[place + 1 :])
-                if self._is_new(point):
-                    self._fix(point)
-                    return point
+        steps = self._steps(best.point)
+        # A value that was tried beside another point needs no second try as much as others need their first.
+        for place, at in [*filter(self._is_fresh, steps), *steps]:
+            point = (*best.point[:place], at, *best.point[place + 1 :])
+            if self._is_new(point):
+                self._fix(point)
+                return point
         return None
+
+    def _steps(self, point: Point) -> list[tuple[int, int]]:
+        """Places in the space, in its order, each with the values that are one step from a point's."""
+        found = []
+        for place, values in enumerate(self._parameters.space.values()):
+            here, ordered = point[place], _is_ordered(values)
+            there = [at for at in range(len(values)) if (abs(at - here) == 1 if ordered else at != here)]
+            found += [(place, at) for at in self._random.sample(there, len(there))]
+        return found
+
+    def _is_fresh(self, step: tuple[int, int]) -> bool:
+        """Whether no point has had that value at that place."""
+        place, at = step
+        return all(point[place] != at for point in self._taken)
 
     def _modelled(self) -> Point | None:
         """A point that the model chooses."""
@@ -259,10 +271,12 @@ class _Study:
         before = self._reference
         if result.time == math.inf:
             self._barren += self._patience / _MOST_PATIENCE
-        elif before is None or before.time - result.time >= math.hypot(before.noise, result.noise):
-            self._reference, self._barren = result, -len(self._asked)
-        else:
+        elif before is not None and before.time - result.time < math.hypot(before.noise, result.noise):
             self._barren += 1
+        else:
+            self._reference, self._barren = result, -len(self._asked)
+            fresh = sum(map(self._is_fresh, self._steps(result.point)))
+            self._patience = min(fresh + _EXPLORING, _MOST_PATIENCE)
 
     def _point(self, values: Mapping[str, Value]) -> Point:
         point = self._parameters.indices(values)

@@ -10,14 +10,8 @@ from collections.abc import AsyncIterator
 
 from kernelwright.proposers.base import Candidate, Context, Proposer
 from kernelwright.proposers.catalogue.cpp.module import write
-from kernelwright.proposers.catalogue.priors import alternatives
 from kernelwright.proposers.catalogue.program import Program, plan
-from kernelwright.proposers.catalogue.rewrites import spoken
-from kernelwright.proposers.catalogue.schedule import Schedule
 from kernelwright.tasks import TaskInfo
-
-_MOST_OTHERS = 2
-"""Schedules that are tried beside the best guess."""
 
 
 class Catalogue(Proposer):
@@ -29,18 +23,13 @@ class Catalogue(Proposer):
         self._asked = False
 
     async def propose(self, context: Context) -> AsyncIterator[Candidate]:
-        """The first time it is asked, yields the best guess, then few schedules that may be as good; the tuner varies
-        their numbers."""
+        """Yields the best guess the first time it is asked; the tuner varies it."""
         if self._asked:
             return
         self._asked = True
         program = program_of(context)
-        if program is None:
-            return
-        yield candidate(program, context.info, note="fused kernels")
-        for schedule in _others(program)[:_MOST_OTHERS]:
-            others = program.rescheduled({schedule.name: schedule.rewrites})
-            yield candidate(others, context.info, note=f"{schedule.name}: {spoken(schedule.rewrites)}")
+        if program is not None:
+            yield candidate(program, context.info, note="fused kernels")
 
 
 def program_of(context: Context) -> Program | None:
@@ -59,12 +48,6 @@ def candidate(program: Program, info: TaskInfo, *, note: str) -> Candidate:
         IllegalRewriteError: a kernel's loops are not finished.
     """
     return Candidate(source=write(program, info), language="cpp", proposer=Catalogue.name, note=note)
-
-
-def _others(program: Program) -> list[Schedule]:
-    """Other schedules that may be as good as those of the program, of the kernels that move most first."""
-    kernels = sorted(program.schedules, key=lambda each: -sum(store.buffer.size for store in each.region.stores))
-    return [other for each in kernels for other in alternatives(each.region, program.machine)]
 
 
 def _has_other_sizes(info: TaskInfo) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import prod
@@ -26,8 +25,6 @@ _SHORT = 1024
 """Rows of at most so many elements are not shared out among threads."""
 _SHARE = 4096
 """Elements that are little enough to be one thread's."""
-_DOUBT = 3
-"""A size that is within so many powers of two of where a decision turns does not speak clearly."""
 
 
 @dataclass(frozen=True)
@@ -57,18 +54,6 @@ def default(region: Loops, machine: Machine) -> Schedule:
     return _blocked(region, machine) if region.product else _Guess(region, machine).schedule()
 
 
-def alternatives(region: Loops, machine: Machine) -> list[Schedule]:
-    """Other good guesses, each with one decision taken the other way on which the kernel's size does not speak clearly,
-    the most doubtful one first."""
-    if region.product:
-        return []
-    guess = _Guess(region, machine)
-    first = guess.schedule()
-    doubtful = sorted((abs(math.log2(ratio)), what) for what, ratio in guess.ratios.items())
-    others = [_Guess(region, machine, what).schedule() for doubt, what in doubtful if doubt < _DOUBT]
-    return [schedule for schedule in others if schedule.rewrites != first.rewrites]
-
-
 def _blocked(region: Loops, machine: Machine) -> Schedule:
     height, width_ = machine.tile
     blocks = (("tile", "row", height), ("tile", "column", width_), ("split", "step", 256), ("split", "row", 512),
@@ -90,17 +75,11 @@ def _if_legal(schedule: Schedule, rewrite: Rewrite) -> Schedule:
 
 
 class _Guess:
-    """Chooses the rewrites of one kernel; `but` names the decision that is taken the other way."""
+    """Chooses the rewrites of one kernel."""
 
-    def __init__(self, region: Loops, machine: Machine, but: str = "") -> None:
-        self.machine, self.but = machine, but
+    def __init__(self, region: Loops, machine: Machine) -> None:
+        self.machine = machine
         self.now = Schedule.of(region)
-        self.ratios: dict[str, float] = {}
-        """For each decision, what speaks for it over what speaks against it."""
-
-    def _decides(self, what: str, reason: float, against: float) -> bool:
-        self.ratios[what] = reason / against
-        return (reason > against) != (what == self.but)
 
     def schedule(self) -> Schedule:
         """The loops themselves first, then what is made of them."""
@@ -116,7 +95,7 @@ class _Guess:
         self._try("unroll", "j", argument=4)
         if together := self._together():
             self._make("parallelise", *shareable(self.loops)[:together], argument="static")
-        if self._decides("values", self.machine.target.l2_bytes + 1, self._vector.size * 8):  # a row stays in the cache
+        if self._vector.size * 8 <= self.machine.target.l2_bytes:  # else a row would not stay in the cache
             self._try("stage", "values")
         self._try("stage", "next_row", argument=int(row_bytes(self.loops.nest()) <= self.machine.target.l2_bytes // 3))
         self._try("stage", "reads", argument=4096)
@@ -138,14 +117,14 @@ class _Guess:
         self.now = _if_legal(self.now, _rewrite(name, *on, argument=argument))
 
     def _reductions(self) -> None:
-        loops, cache = self.loops, self.machine.target.l2_bytes
+        loops = self.loops
         if not loops.reduced:
             return
         shared_out = self._shares_out()
-        swept = 4 * prod(axis.size for axis in loops.reduced)
-        if (shared_out and loops.kept) or (loops.kind == "rows" and self._decides("variance", swept, cache)):
+        again = 4 * prod(axis.size for axis in loops.reduced) > self.machine.target.l2_bytes  # what another sweep reads
+        if (shared_out and loops.kept) or (again and loops.kind == "rows"):
             self._try("online_reduce", "variance")
-        if not shared_out and loops.kind == "rows" and self._decides("exponentials", swept, cache):
+        if again and loops.kind == "rows" and not shared_out:
             self._try("online_reduce", "exponentials")
         if loops.kind == "tiles":
             self._make("tile", "j", argument=2048 if shared_out else 512)
@@ -166,9 +145,8 @@ class _Guess:
         if not loops.kept:
             return True
         indexed = any(isinstance(node, Reduce) and node.op.startswith("arg") for node in loops.nodes)
-        if loops.kind != "tiles" or loops.parallel or indexed:
-            return False
-        return self._decides("tasks", self.machine.target.l2_bytes // 8 + 1, self._vector.size * 4)
+        fit = self._vector.size * 4 <= self.machine.target.l2_bytes // 8
+        return loops.kind == "tiles" and fit and not loops.parallel and not indexed
 
     def _together(self) -> int:
         """How many of the outer loops are shared out as one: compilers make less of loops that have been made one, so
