@@ -171,6 +171,18 @@ def test_built_sequences_keep_the_meaning() -> None:
     assert not wrong
 
 
+@pytest.mark.slow
+def test_a_maximum_found_on_the_way_meets_infinities_and_nan_as_torch_does() -> None:
+    rewrites = parse("online_reduce(exponentials); vectorise(j); unroll(j, 2); parallelise(i0)")
+    online = program("softmax").rescheduled({"kernel_0": rewrites})
+    (candidate,) = load_all([written(nn.Softmax(-1), (), described("softmax")[0], online)])
+    x = torch.randn(9, 133) * 30
+    x[1, 5], x[2, :77], x[3], x[4, 100], x[5, 3:5] = -torch.inf, -torch.inf, -torch.inf, torch.inf, torch.nan
+    x[6], x[7, 130] = 1e4, 3e38
+    check(nn.Softmax(-1), candidate, (x,))
+    check(nn.Softmax(-1), candidate, (torch.randn(3, 5001) * 30,))
+
+
 def test_code_says_which_rewrite_made_which_loop() -> None:
     rows = parse("vectorise(j); unroll(j, 2); parallelise(i0, dynamic); stage(stores, 1)")
     info, _ = described("softmax")
