@@ -27,6 +27,16 @@ from kernelwright.judge import wire
 from kernelwright.judge.described import describe_calls, describe_output, describe_tensor, leaves
 from kernelwright.judge.wire import PROBE
 from kernelwright.judge.worker_host import Host
+from kernelwright.judge.worker_values import (
+    copied,
+    described_argument,
+    described_state,
+    hooks_loading,
+    pointer,
+    room,
+    storage,
+    versions,
+)
 from kernelwright.languages import inductor
 from kernelwright.tasks import host, host_memory
 
@@ -166,7 +176,7 @@ class Subject:
             made = [host.distributions(base, seed)[distribution](base) for seed in seeds]
             self.kept = [[host.on_device(value, self.device.name) for value in values] for values in made]
         self.device.settle()
-        return {"draws": [[_argument(value) for value in values] for values in self.kept]}
+        return {"draws": [[described_argument(value) for value in values] for values in self.kept]}
 
     def do_distributions(self, case: str, seed: int) -> dict[str, Any]:
         """The names of further distributions that a case can be drawn from."""
@@ -189,17 +199,17 @@ class Subject:
         return {"answers": [self._answer(model, slot, exact=True) for slot in range(count)]}
 
     def _answer(self, model: torch.nn.Module, slot: int, *, exact: bool) -> dict[str, Any]:
-        inputs = [_copy(value, exact=exact) for value in self.slots[slot]]
-        versions = _versions(inputs)
+        inputs = [copied(value, exact=exact) for value in self.slots[slot]]
+        before = versions(inputs)
         with torch.no_grad():
             output = self._task().forward(model, inputs)
         self.kept.append([output, inputs])
-        changed = [i for i, (then, now) in enumerate(zip(versions, _versions(inputs), strict=True)) if then != now]
+        changed = [i for i, (then, now) in enumerate(zip(before, versions(inputs), strict=True)) if then != now]
         mutated = [{"argument": index, **describe_tensor(inputs[index])} for index in changed]
         self.device.settle()
         results = leaves(output)
-        given = {_storage(value) for value in (*inputs, *(tensor for _, _, tensor in host.state(model)))} - {0}
-        aliases = any(_storage(leaf) in given for leaf in results)
+        given = {storage(value) for value in (*inputs, *(tensor for _, _, tensor in host.state(model)))} - {0}
+        aliases = any(storage(leaf) in given for leaf in results)
         outputs = [describe_output(leaf, self.device.name) for leaf in results]
         return {"outputs": outputs, "mutated": mutated, "aliases": aliases}
 
@@ -217,7 +227,7 @@ class Subject:
 
     def do_state_of_exact(self) -> dict[str, Any]:
         """The float64 model's state after its last answer."""
-        return {"state": _state(self.exact)} if self.exact is not None else {"state": []}
+        return {"state": described_state(self.exact)} if self.exact is not None else {"state": []}
 
     # --- the candidate ---
 
@@ -263,13 +273,13 @@ class Subject:
             from kernelwright.tasks import host_compile
 
             self.model = host_compile.compile_model(self.model)
-        return {"state": _state(self.model), "hooks": _hooks_loading(self.model)}
+        return {"state": described_state(self.model), "hooks": hooks_loading(self.model)}
 
     # --- both ---
 
     def do_state(self) -> dict[str, Any]:
         """Names, kinds, shapes and places of parameters and buffers."""
-        return {"state": _state(self._model())}
+        return {"state": described_state(self._model())}
 
     def do_stage(self, state: list[dict[str, Any]]) -> dict[str, Any]:
         """Makes room for a state dict of the reference's, which the judge fills."""
@@ -289,9 +299,9 @@ class Subject:
         """Makes room for `count` sets of inputs, which the judge fills; replies with their addresses."""
         self.slots, self.outputs, self.kept = [], [], []
         for _ in range(count):
-            self.slots.append([_room(argument, self.device.name) for argument in arguments])
+            self.slots.append([room(argument, self.device.name) for argument in arguments])
         self.progress = (ctypes.c_int64 * (1 + wire.PLACES * count))()
-        pointers = [[_pointer(value) for value in slot] for slot in self.slots]
+        pointers = [[pointer(value) for value in slot] for slot in self.slots]
         return {"pointers": pointers, "progress": ctypes.addressof(self.progress)}
 
     def do_go(self, count: int, state: bool = False) -> dict[str, Any]:
@@ -311,7 +321,7 @@ class Subject:
                 _note(progress, index, output)
             self.device.settle()
         reply = {"outputs": describe_calls(outputs, self.device.name)}
-        return {**reply, "state": _state(model)} if state else reply
+        return {**reply, "state": described_state(model)} if state else reply
 
     def do_queue(self, count: int, idle: bool, state: bool = False) -> dict[str, Any]:
         """Queues forward on each of the first `count` slots on the device, each behind a turnstile that the judge
@@ -326,7 +336,7 @@ class Subject:
                     _note(self.progress, index, output)
                 self.device.leave(wire.FIRST_CALL + index)
         reply = {"outputs": describe_calls(self.outputs, self.device.name)}
-        return {**reply, "state": _state(self.model)} if state else reply
+        return {**reply, "state": described_state(self.model)} if state else reply
 
     def do_settle(self) -> dict[str, Any]:
         """Waits for the device; what went wrong there is raised here."""
@@ -373,62 +383,10 @@ class Subject:
         return copy.deepcopy(self._model()).double()
 
 
-def _hooks_loading(model: torch.nn.Module) -> bool:
-    """Whether a module of it does something of its own when a state dict is loaded."""
-    own = torch.nn.Module
-    return any(
-        module._load_state_dict_pre_hooks  # noqa: SLF001 - torch offers no public way to ask
-        or module._load_state_dict_post_hooks  # noqa: SLF001
-        or type(module)._load_from_state_dict not in _LOADERS  # noqa: SLF001
-        or type(module).load_state_dict is not own.load_state_dict
-        for module in model.modules()
-    )
-
-
-_LOADERS = {torch.nn.Module._load_from_state_dict, torch.nn.modules.batchnorm._NormBase._load_from_state_dict}  # noqa: SLF001
-"""What torch's own modules load with."""
-
-
-def _state(model: torch.nn.Module | None) -> list[dict[str, Any]]:
-    entries = [] if model is None else host.state(model)
-    return [{"name": name, "kind": kind, **describe_tensor(tensor)} for name, kind, tensor in entries]
-
-
-def _argument(value: Any) -> dict[str, Any]:
-    return {"tensor": describe_tensor(value)} if isinstance(value, torch.Tensor) else {"value": host.encode(value)}
-
-
-def _room(argument: dict[str, Any], device: str) -> Any:
-    tensor = argument.get("tensor")
-    if tensor is None:
-        return host.decode(argument.get("value"))
-    return torch.empty_strided(tensor["shape"], tensor["strides"], dtype=getattr(torch, tensor["dtype"]), device=device)
-
-
 def _note(progress: Any, call: int, output: Any) -> None:
     """Notes where the outputs of a call are."""
     if type(output) is torch.Tensor:
         progress[1 + wire.PLACES * call] = output.data_ptr()
     else:
         for place, leaf in enumerate(leaves(output)[: wire.PLACES]):
-            progress[1 + wire.PLACES * call + place] = _pointer(leaf) or 0
-
-
-def _pointer(value: Any) -> int | None:
-    return value.data_ptr() if isinstance(value, torch.Tensor) else None
-
-
-def _versions(values: list[Any]) -> list[int]:
-    """How often each tensor has been changed in place."""
-    return [value._version if isinstance(value, torch.Tensor) else 0 for value in values]  # noqa: SLF001 - no public way
-
-
-def _storage(value: Any) -> int:
-    return value.untyped_storage().data_ptr() if isinstance(value, torch.Tensor) else 0
-
-
-def _copy(value: Any, *, exact: bool) -> Any:
-    """An argument that forward may change, in float64 if `exact`."""
-    if not isinstance(value, torch.Tensor):
-        return value
-    return value.to(torch.float64, copy=True) if exact and value.is_floating_point() else value.clone()
+            progress[1 + wire.PLACES * call + place] = pointer(leaf) or 0

@@ -1,6 +1,6 @@
 # task: softmax
 # cheat: returns memory that the reference, or its own last call, may have left
-# expect: wrong_values, non_finite
+# expect: wrong_values, non_finite, no_advantage
 import torch
 import triton
 import triton.language as tl
