@@ -34,6 +34,7 @@ from kernelwright.proposers.catalogue.rewrites import (
 )
 from kernelwright.proposers.catalogue.rules import missing
 from kernelwright.proposers.catalogue.schedule import Schedule
+from kernelwright.proposers.llm import templates
 from kernelwright.proposers.llm.call import ToolCall
 from kernelwright.targets.base import Ceilings
 from kernelwright.tasks import Graph, TaskInfo
@@ -277,7 +278,7 @@ def test_an_agent_arranges_loops_by_name() -> None:
         task_id="t", reference="", info=info, graph=graph, target=TARGET, ceilings=Ceilings(bandwidth={}, flops={}),
         language="cpp", compiled=mock.AsyncMock(return_value=None),
     )  # fmt: skip
-    workspace = Workspace(context, None)
+    workspace = Workspace(context, None, templates.shipped())
 
     def said(text: str) -> str:
         result = apply(ToolCall("1", "schedule", json.dumps({"schedules": text})), workspace)
@@ -292,5 +293,5 @@ def test_an_agent_arranges_loops_by_name() -> None:
     assert "is no schedule" in said("vectorise(j)")
     assert "online_reduce(exponentials); vectorise(j)" in said("kernel_0: online_reduce(exponentials); vectorise(j)")
     assert "Exponentials<1>" in workspace.source
-    without = Workspace(replace(context, graph=None), None)
+    without = Workspace(replace(context, graph=None), None, templates.shipped())
     assert "no kernels for this task" in str(apply(ToolCall("1", "schedule", '{"schedules": ""}'), without))
