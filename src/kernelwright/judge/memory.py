@@ -120,9 +120,14 @@ def equal(pid: int, pointer: int, data: Bytes, share: float = 1.0) -> bool:
         _transfer(_libc.process_vm_readv, pid, [pointer + start], want.size, got)
         return np.array_equal(got[0], want)
 
-    starts = range(0, data.size, _PIECE)
+    return all(spread(piece, sampled(data.size, _PIECE, share)))
+
+
+def sampled(size: int, piece: int, share: float) -> Sequence[int]:
+    """Where the pieces of `size` bytes begin that are looked at: all of few, else a `share`, nobody knows which."""
+    starts = range(0, size, piece)
     count = max(min(_AT_LEAST, len(starts)), math.ceil(share * len(starts)))
-    return all(spread(piece, starts if count == len(starts) else secrets.SystemRandom().sample(starts, count)))
+    return starts if count == len(starts) else secrets.SystemRandom().sample(starts, count)
 
 
 def scratch(size: int) -> Bytes:

@@ -118,13 +118,17 @@ class Stopwatch:
         """What the system counts in one more batch: values for all of its calls, how many they are, and the judge's
         seconds."""
         inputs = pool.batches[-1]
-        if side.spoilt or self.pools.reference.changed:
-            side.restore(pool.case)
+        self._restore(side, pool)
         with counting(side.worker.pid) as read:
             outputs, seconds = side.run(inputs)
             counts = read()
         self._check(side, pool, inputs, outputs, pool.expected[-1], pool.states[-1])
         return {**counts.values, "missing": counts.missing, "calls": len(inputs), "seconds": seconds}
+
+    def _restore(self, side: CandidateSide, pool: Pool) -> None:
+        """Before a batch: undoes what the one before has done to the state. Raises `Rejection`."""
+        if side.spoilt or self.pools.reference.changed:
+            side.restore(pool.case)
 
     def pool(self, case: CaseInfo) -> Pool:
         """The inputs for a case's timed calls."""
@@ -140,8 +144,7 @@ class Stopwatch:
         """Reveals a batch's inputs, runs it, checks every output. Returns seconds a call and how many outputs were
         checked. Raises `Rejection`."""
         inputs = pool.batches[batch]
-        if side.spoilt or self.pools.reference.changed:
-            side.restore(pool.case)
+        self._restore(side, pool)
         outputs, seconds = side.run(inputs, timed=True)
         if check:
             self._check(side, pool, inputs, outputs, pool.expected[batch], pool.states[batch])
@@ -196,8 +199,7 @@ class Stopwatch:
             How many outputs were checked. Raises `Rejection`.
         """
         inputs = pool.batches[batch]
-        if side.spoilt or self.pools.reference.changed:
-            side.restore(pool.case)
+        self._restore(side, pool)
         spare = pool.batches[(batch + 1 + secrets.randbelow(len(pool.batches) - 1)) % len(pool.batches)]
         answer = self.pools.reference.answer(pool.case)
         assert answer is not None

@@ -67,7 +67,7 @@ class ErrorReport(BaseModel):
 class CaseTiming(BaseModel):
     """One timed case: times in µs, speedup as the median of paired ratios with its 95 % confidence interval.
 
-    `pairs` paired batches of `calls` calls each were measured.
+    `pairs` paired batches were measured, of `calls` calls of the reference; a slower candidate may have made fewer.
     """
 
     model_config = ConfigDict(frozen=True)

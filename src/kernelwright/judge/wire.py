@@ -20,6 +20,8 @@ PLACES = 8
 """Outputs of one call whose addresses a worker notes while it goes on to the next."""
 FIRST_CALL = 2
 """The number of the first call's turnstile on a device; behind the one before it is a kernel of our own."""
+HANDLE_BYTES = 64
+"""Size of CUDA's handles for other processes."""
 LIMIT = 64 << 20
 """Bytes a worker's message may have: an exported graph of a large model is a few MiB."""
 

@@ -17,14 +17,13 @@ import torch
 from kernelwright.judge import wire
 from kernelwright.judge.worker_host import Host
 
-_HANDLE_BYTES = 64
 _PORTABLE_MAPPED, _AT_LEAST, _BUFFER_ID = 1 | 2, 0, 7
 _LINE = 64
 _Pointer = ctypes.c_uint64
 
 
 class _Handle(ctypes.Structure):
-    _fields_ = [("reserved", ctypes.c_ubyte * _HANDLE_BYTES)]
+    _fields_ = [("reserved", ctypes.c_ubyte * wire.HANDLE_BYTES)]
 
 
 _SIGNATURES: dict[str, tuple[Any, ...]] = {

@@ -69,7 +69,7 @@ def read_facts() -> CudaFacts:
 
 def device_files() -> tuple[str, ...]:
     """The files through which the driver is reached, those of all devices."""
-    found = [*Path("/dev").glob("nvidia*"), *Path("/dev").glob("nvidia-caps/*"), *Path("/dev").glob("nvidia-uvm*")]
+    found = [*Path("/dev").glob("nvidia*"), *Path("/dev").glob("nvidia-caps/*")]
     return tuple(sorted({str(path) for path in found if path.is_char_device()}))
 
 

@@ -10,8 +10,8 @@ import functools
 from typing import Any
 
 from kernelwright.errors import MachineError
+from kernelwright.judge.wire import HANDLE_BYTES
 
-HANDLE_BYTES = 64
 _LAZY_PEER_ACCESS = 1
 _INVALID = {1, 201, 400, 700, 717}
 """Results that say that an address or a handle is none (invalid value, context, handle; illegal address)."""

@@ -17,14 +17,13 @@ from typing import Any
 import numpy as np
 
 from kernelwright.errors import MachineError
-from kernelwright.judge.device.driver import HANDLE_BYTES, Refused, driver
+from kernelwright.judge.device.driver import Refused, driver
 from kernelwright.judge.device.own_memory import Staging, uploads
-from kernelwright.judge.memory import BadAddress, Bytes
+from kernelwright.judge.memory import BadAddress, Bytes, sampled
 from kernelwright.judge.space import Batching, Space, Unfinished
+from kernelwright.judge.wire import HANDLE_BYTES
 
 _PIECE = 4 << 20
-_AT_LEAST = 16
-"""So many pieces are looked at even where a share of all would be less."""
 _PEEKS, _PEEK_BYTES = 2, 64
 """Places that are looked at first of all, beside one in the last result; more would take longer than a short kernel."""
 _ALIGNED = 512
@@ -118,12 +117,8 @@ class DeviceSpace(Space):
 
     def equal(self, pointer: int, data: Bytes, share: float = 1.0) -> bool:
         """See `Space.equal`: what is there now, frozen or not."""
-        starts: Sequence[int] = range(0, data.size, _PIECE)
-        count = max(min(_AT_LEAST, len(starts)), int(np.ceil(share * len(starts))))
-        if count < len(starts):
-            starts = secrets.SystemRandom().sample(starts, count)
         got = np.empty(min(_PIECE, data.size), np.uint8)
-        for start in starts:
+        for start in sampled(data.size, _PIECE, share):
             want = data[start : start + _PIECE]
             with self._trusting():
                 self._driver.to_host(got.ctypes.data, self._here(pointer + start, want.size), want.size)
