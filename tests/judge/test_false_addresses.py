@@ -13,14 +13,15 @@ from kernelwright.judge import memory
 
 LIES = """
 import ctypes, mmap
-from kernelwright.judge import described, worker
+from kernelwright.judge import described, worker, worker_values
 
 libc = ctypes.CDLL(None)
 
 def lie(name, change):
-    for module in (described, worker):
-        if honest := getattr(module, name, None):
-            setattr(module, name, lambda *values, honest=honest: change(honest(*values)))
+    honest = next(getattr(module, name) for module in (described, worker_values) if hasattr(module, name))
+    for module in (described, worker, worker_values):
+        if hasattr(module, name):
+            setattr(module, name, lambda *values: change(honest(*values)))
 
 def read_only(described):
     if described.get("shape"):
@@ -74,7 +75,7 @@ def test_memory_that_the_kernel_says_nobody_may_read(bench: Bench, monkeypatch: 
 
 @pytest.mark.parametrize("state", ["[{}]", "[{'name': 'weight', 'shape': [257], 'pointer': 1}]"])
 def test_parameters_that_are_none(bench: Bench, state: str) -> None:
-    assert judged(bench, f"lie('_state', lambda _: {state})\n") == "tampering"
+    assert judged(bench, f"lie('described_state', lambda _: {state})\n") == "tampering"
 
 
 @pytest.mark.parametrize("later", ["1", "None", "[]", "calls[0][0]['pointer']"])
