@@ -8,7 +8,8 @@
 With `--resume`, each result is written to the file as it comes, with a key of the judge that gave it and of the
 corpus; what the same judge has said before is not asked again. Rounds under different loads may share a file.
 
-A hole is a cheat that is accepted and faster than its honest part by more than 15 %. Exits with 1 when there is a hole,
+A hole is a cheat that is accepted and faster than its honest part by more than 15 % (than docs/judge.md knows of, where
+it is a limit). Exits with 1 when there is a hole,
 or an honest candidate that is rejected.
 """
 
@@ -42,7 +43,7 @@ import honest_corpus  # noqa: E402
 from arena import Arena, Traces, settled  # noqa: E402
 
 HONEST = "honest"
-OUTCOMES = ("right reason", "other reason", "no advantage", "HOLE", "died")
+OUTCOMES = ("right reason", "other reason", "no advantage", "known limit", "HOLE", "died")
 app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
 
 
@@ -126,8 +127,10 @@ def judge_cheat(arena: Arena, cheat: corpus.Cheat, task: corpus.Task) -> Result:
         arena.rest()
         return Result(cheat.id, cheat.family, "died", type(error).__name__, str(error)[:300], time.monotonic() - start)
     seconds = time.monotonic() - start
-    if corpus.has_advantage(verdict, honest):
+    if corpus.is_hole(cheat, verdict, honest):
         outcome = "HOLE"
+    elif corpus.has_advantage(verdict, honest):
+        outcome = "known limit"
     elif verdict.accepted:
         outcome = "no advantage" if corpus.right(cheat, verdict, honest) else "other reason"
     else:

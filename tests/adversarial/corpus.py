@@ -12,7 +12,10 @@ ROOT = Path(__file__).resolve().parent
 NO_ADVANTAGE = "no_advantage"
 """An expectation: it may be accepted, but must not be faster than the honest part by more than `SLACK`."""
 SLACK = 1.15
-OUTCOMES = frozenset((*get_args(Reason), NO_ADVANTAGE))
+KNOWN_LIMIT = "known_limit"
+"""An expectation: docs/judge.md says why it may be faster than the honest part, by no more than `LIMIT_SLACK`."""
+LIMIT_SLACK = 1.6
+OUTCOMES = frozenset((*get_args(Reason), NO_ADVANTAGE, KNOWN_LIMIT))
 KEYS = ("family", "task", "cheat", "expect")
 _NO_FAMILIES = ("tasks", "honest_parts", "__pycache__")
 
@@ -46,6 +49,11 @@ class Cheat:
         """Its place in the corpus."""
         return f"{self.family}/{self.name}"
 
+    @property
+    def slack(self) -> float:
+        """What is a hole: so many times as fast as the honest part."""
+        return LIMIT_SLACK if KNOWN_LIMIT in self.expect else SLACK
+
 
 def tasks() -> dict[str, Task]:
     """Every task by name."""
@@ -78,28 +86,33 @@ def parse(path: Path) -> Cheat:
 
 def right(cheat: Cheat, verdict: Verdict, honest: Verdict) -> bool:
     """Whether a verdict is what the cheat's header asks for; `honest` is that of its honest part."""
-    return verdict.reason in cheat.expect or (
-        verdict.accepted and NO_ADVANTAGE in cheat.expect and not has_advantage(verdict, honest)
-    )
+    faster = KNOWN_LIMIT if has_advantage(verdict, honest) else NO_ADVANTAGE
+    allowed = faster in cheat.expect or (faster == NO_ADVANTAGE and KNOWN_LIMIT in cheat.expect)
+    return verdict.reason in cheat.expect or (verdict.accepted and allowed and not is_hole(cheat, verdict, honest))
+
+
+def is_hole(cheat: Cheat, verdict: Verdict, honest: Verdict) -> bool:
+    """Whether it has more of an advantage than is known."""
+    return _ahead(verdict, honest, 0, 1, cheat.slack)
 
 
 def has_advantage(verdict: Verdict, honest: Verdict) -> bool:
     """Whether it was accepted and is clearly faster than the honest part, and than the reference, which anybody may
     use."""
-    return _ahead(verdict, honest, 0, 1)
+    return _ahead(verdict, honest, 0, 1, SLACK)
 
 
 def may_have_advantage(verdict: Verdict, honest: Verdict) -> bool:
     """Whether its interval reaches above what the honest part, or the reference, earns for certain."""
-    return _ahead(verdict, honest, 1, 0)
+    return _ahead(verdict, honest, 1, 0, SLACK)
 
 
-def _ahead(verdict: Verdict, honest: Verdict, own: int, theirs: int) -> bool:
+def _ahead(verdict: Verdict, honest: Verdict, own: int, theirs: int, slack: float) -> bool:
     """By these ends of the two intervals: 0 the low one, 1 the high one."""
     if not verdict.accepted or verdict.speedup_ci is None:
         return False
     earned = honest.speedup_ci[theirs] if honest.speedup_ci else 1.0
-    return verdict.speedup_ci[own] > SLACK * max(earned, 1.0)
+    return verdict.speedup_ci[own] > slack * max(earned, 1.0)
 
 
 def _header(path: Path, source: str) -> dict[str, str]:

@@ -23,6 +23,8 @@ ASKED = {
     "processes": "sorted(int(p) for p in os.listdir('/proc') if p.isdigit())",
     "fork": "os.fork()",
     "start a program": "subprocess.run(['true'])",
+    "schedule": "os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))",
+    "priority": "os.setpriority(os.PRIO_PROCESS, 0, 5)",
     "capabilities": "[line for line in open('/proc/self/status') if line.startswith('CapEff')]",
     "environment": "[name for name in os.environ if 'KERNELWRIGHT' in name]",
     "home": "os.environ['HOME']",
@@ -88,6 +90,11 @@ def test_no_other_process_in_sight(found: dict[str, Any]) -> None:
 def test_no_new_processes(found: dict[str, Any]) -> None:
     assert "Error" in found["fork"]
     assert "Error" in found["start a program"]
+
+
+def test_no_say_in_who_runs_first(found: dict[str, Any]) -> None:
+    assert "Error" in found["schedule"]
+    assert "Error" in found["priority"]
 
 
 def test_no_capabilities(found: dict[str, Any]) -> None:

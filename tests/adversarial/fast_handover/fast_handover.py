@@ -1,7 +1,7 @@
 # family: fast_handover
 # task: scale_relu
-# cheat: a C++ thread on another core answers the judge itself, so that handing over takes less than what is left out
-# expect: no_advantage, tampering, crashed, timed_out, wrong_values
+# cheat: C++ threads answer the judge and run the batch themselves, without Python between the calls
+# expect: known_limit, tampering, crashed, timed_out, wrong_values
 import sys
 
 import torch
@@ -46,22 +46,17 @@ static std::vector<float*> ys;
 static const float *W, *B;
 static volatile long* progress;
 static std::string go, reply, ready;
-constexpr long ROWS = 16;
 static std::atomic<int> armed{0}, gen{0}, state{0}, cur{0};
-static std::atomic<long> next_[2048], done_[2048];
-static void chunks() {
-  const long per = (n + ROWS - 1) / ROWS;
+static std::atomic<int> done_[2048];
+// Like the honest part, each of two threads does half of each call's rows.
+static void halves(int half) {
   for (long c = 0; c < calls; ++c) {
     while (cur.load(std::memory_order_acquire) < c) _mm_pause();
-    for (;;) {
-      const long k = next_[c].fetch_add(1);
-      if (k >= per) break;
-      one(xs[c], W, B, ys[c], k * ROWS, k * ROWS + ROWS < n ? k * ROWS + ROWS : n, d);
-      if (done_[c].fetch_add(1) + 1 == per) {
-        progress[1 + 8 * c] = (long)ys[c];
-        progress[0] = c + 1 < calls ? c + 1 : c;
-        cur.store(c + 1, std::memory_order_release);
-      }
+    one(xs[c], W, B, ys[c], half * (n / 2), half ? n : n / 2, d);
+    if (done_[c].fetch_add(1) == 1) {
+      progress[1 + 8 * c] = (long)ys[c];
+      progress[0] = c + 1 < calls ? c + 1 : c;
+      cur.store(c + 1, std::memory_order_release);
     }
   }
   while (cur.load(std::memory_order_acquire) < calls) _mm_pause();
@@ -82,12 +77,12 @@ static void helper() {
       poll(&p, 1, -1);
       recv(fd, buf, 1, 0);
       m.lock();
-      for (long c = 0; c < calls; ++c) next_[c] = 0, done_[c] = 0;
+      for (long c = 0; c < calls; ++c) done_[c] = 0;
       cur = 0; progress[0] = 0;
       state = 1;
       m.unlock();
       gen++; fwake(&gen);
-      chunks();
+      halves(0);
       send(fd, reply.data(), reply.size(), 0);
     } else { armed = 0; state = 2; gen++; fwake(&gen); }
   }
@@ -106,7 +101,7 @@ void serve() {
     while (gen.load() == seen) fwait(&gen, seen);
     seen = gen.load();
     if (state.load() == 2) return;
-    m.lock(); chunks(); m.unlock();
+    m.lock(); halves(1); m.unlock();
   }
 }
 """
