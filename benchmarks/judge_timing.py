@@ -205,7 +205,10 @@ def main(
     begin = time.monotonic()
     with tempfile.TemporaryDirectory() as folder, busy(load):
         for duration in DURATIONS_US:
-            rows += asyncio.run(measure(Path(folder), duration, repeats, threads or cores))
+            found = asyncio.run(measure(Path(folder), duration, repeats, threads or cores))
+            rows += found
+            for each in found:
+                typer.echo(f"{duration:g} us, {each.work:g} x: off {each.off:.2%}, held {each.held:.0%}", err=True)
             typer.echo(f"{duration:g} us measured, {time.monotonic() - begin:.0f} s", err=True)
     if not rows:
         typer.echo("error: no verdict was accepted", err=True)

@@ -115,6 +115,17 @@ def test_a_reference_without_float64_is_judged_by_itself(bench: Bench) -> None:
     assert verdict.accepted, verdict.message
 
 
+def test_a_reference_that_takes_float64_for_float32_is_judged_by_itself(bench: Bench) -> None:
+    misread = (
+        "        if x.dtype == torch.float64:\n            return x.view(torch.float32)[..., :257].double()\n"
+        "        return torch"
+    )
+    task = AFFINE.replace("        return torch", misread)
+
+    assert bench.evaluate(task, HONEST).accepted
+    assert bench.evaluate(task, HONEST.replace("return y", "return y * 1.001")).reason == "wrong_values"
+
+
 def test_a_reference_that_breaks_the_protocol_is_the_tasks_fault(bench: Bench) -> None:
     task = "from kernelwright.judge import wire\nwire.HEADER.pack(1)\n" + AFFINE.replace(
         "def get_cases", "wire.pack = lambda message: wire.HEADER.pack(1) + b'x'\n\ndef get_cases"

@@ -49,6 +49,9 @@ are rounded the same way each time, so that errors add up instead of cancelling.
 ACCUMULATOR = 2.0**-24
 """Unit roundoff in which sums are taken at least: 16 bits are for what is stored."""
 TF32_ROUNDOFF = 2.0**-11
+UNLIKE, SMALL = 0.25, 0.1
+"""What float64 gives is another answer where it is further off than this share of the usual value; not where it is as
+small as that beside the reference's own, which is then noise."""
 ROW = 32
 _SAMPLE = 1 << 14
 _CHUNK = 1 << 18
@@ -118,6 +121,21 @@ def finite(array: Array, dtype: str) -> bool:
         return bool(np.isfinite(widen(values, dtype) if dtype == "bfloat16" else values).all())
 
     return part(0) if flat.size <= _CHUNK else all(spread(part, range(0, flat.size, _CHUNK)))
+
+
+def alike(own: Array, dtype: str, exact: Array) -> bool:
+    """Whether the reference's `own` values and the float64 ones answer one question: a reference whose kernels take
+    float64's bytes for float32 answers another. A sample tells.
+    """
+    step = max(1, exact.size // _SAMPLE)
+    mine, want = widen(own.reshape(-1)[::step], dtype), exact.reshape(-1)[::step]
+    both = np.isfinite(mine) & np.isfinite(want)
+    mine, want = mine[both], want[both]
+    largest = max(np.abs(mine).max(initial=0.0), np.abs(want).max(initial=0.0))
+    if largest == 0.0:
+        return True
+    size, wanted, far = (float(np.abs(part / largest).mean()) for part in (mine, want, mine / 2 - want / 2))
+    return wanted < SMALL * size or 2 * far <= UNLIKE * max(size, wanted)
 
 
 def settle(own: Array, dtype: str, exact: Array) -> tuple[Array, Array | None]:
