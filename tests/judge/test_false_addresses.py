@@ -115,15 +115,35 @@ def test_a_reference_without_float64_is_judged_by_itself(bench: Bench) -> None:
     assert verdict.accepted, verdict.message
 
 
-def test_a_reference_that_takes_float64_for_float32_is_judged_by_itself(bench: Bench) -> None:
-    misread = (
-        "        if x.dtype == torch.float64:\n            return x.view(torch.float32)[..., :257].double()\n"
-        "        return torch"
-    )
-    task = AFFINE.replace("        return torch", misread)
+OTHERWISE = {
+    "reads float64 as float32": "return x.view(torch.float32)[..., :257].double()",
+    "writes float32 where float64 belongs": "y = torch.zeros_like(x)\n"
+    "            y.view(torch.float32).view(-1)[: x.numel()] = x.view(torch.float32).reshape(-1)[: x.numel()].tanh()\n"
+    "            return y",
+    "leaves a fifth out": "y = torch.relu(x * self.weight + self.bias)\n"
+    "            y[: len(y) // 5 + 1] = 0\n"
+    "            return y",
+    "gives NaN": "return x * float('nan')",
+}
+
+
+@pytest.mark.parametrize("otherwise", OTHERWISE.values(), ids=list(OTHERWISE))
+def test_a_reference_that_answers_otherwise_in_float64_is_judged_by_itself(bench: Bench, otherwise: str) -> None:
+    body = f"        if x.dtype == torch.float64:\n            {otherwise}\n        return torch"
+    task = AFFINE.replace("        return torch", body)
 
     assert bench.evaluate(task, HONEST).accepted
     assert bench.evaluate(task, HONEST.replace("return y", "return y * 1.001")).reason == "wrong_values"
+    assert bench.evaluate(task, HONEST.replace("return y", "return y + float('nan')")).reason == "non_finite"
+
+
+def test_a_reference_that_loses_digits_is_judged_by_float64(bench: Bench) -> None:
+    spread = "z = torch.relu(x * self.weight + self.bias) + 30\n        return (z * z).mean(-1) - z.mean(-1) ** 2"
+    task = AFFINE.replace("return torch.relu(x * self.weight + self.bias)", spread)
+
+    verdict = bench.evaluate(task, with_kernel(*OWN, "return y.var(-1, unbiased=False)"))
+
+    assert verdict.accepted, verdict.message
 
 
 def test_a_reference_that_breaks_the_protocol_is_the_tasks_fault(bench: Bench) -> None:

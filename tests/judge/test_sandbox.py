@@ -24,7 +24,7 @@ ASKED = {
     "fork": "os.fork()",
     "start a program": "subprocess.run(['true'])",
     "schedule": "os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))",
-    "priority": "os.setpriority(os.PRIO_PROCESS, 0, 5)",
+    "priority": "os.setpriority(os.PRIO_PROCESS, 0, -5)",
     "capabilities": "[line for line in open('/proc/self/status') if line.startswith('CapEff')]",
     "environment": "[name for name in os.environ if 'KERNELWRIGHT' in name]",
     "home": "os.environ['HOME']",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from kernelwright.judge import numerics
+from kernelwright.judge import numerics, tensors
 from kernelwright.judge.memory import Bytes
 from kernelwright.judge.tensors import Array
 from kernelwright.tasks import CaseInfo
@@ -22,6 +22,12 @@ class Inputs:
     def nbytes(self) -> int:
         """Bytes of all tensors."""
         return sum(item.nbytes for item in self.data if item is not None)
+
+    def nudged(self) -> Inputs:
+        """With every floating number a little larger."""
+        columns = zip(self.arguments, self.data, strict=True)
+        moved = (None if data is None else tensors.nudged(data, one["tensor"]["dtype"]) for one, data in columns)
+        return Inputs(self.arguments, tuple(moved))
 
 
 @dataclass(frozen=True)

@@ -43,18 +43,21 @@ def describe_output(leaf: Any, device: str = "cpu") -> dict[str, Any]:
 def describe_calls(outputs: list[Any], device: str = "cpu") -> list[list[dict[str, Any]] | int]:
     """What each call returned: a list of its leaves; the address alone of a tensor that is like the first call's, since
     saying more takes as long as a short kernel, and is on its time."""
-    found: list[list[dict[str, Any]] | int] = []
-    like = None
-    for output in outputs:
+    told = [describe_output(leaf, device) for leaf in leaves(outputs[0])] if outputs else []
+    if not outputs or type(outputs[0]) is not torch.Tensor or "pointer" not in told[0]:
+        return [[describe_output(leaf, device) for leaf in leaves(output)] for output in outputs]
+    found: list[list[dict[str, Any]] | int] = [told]
+    like, tensor = outputs[0], torch.Tensor
+    dtype, shape, strides = like.dtype, like.shape, like.stride()
+    for output in outputs[1:]:
         if (
-            like is not None
-            and type(output) is torch.Tensor
-            and (output.layout, output.device) == (like.layout, like.device)
-            and (output.dtype, output.shape, output.stride()) == (like.dtype, like.shape, like.stride())
+            type(output) is tensor
+            and output.dtype is dtype
+            and output.shape == shape
+            and output.layout is torch.strided
+            and output.stride() == strides
         ):
             found.append(output.data_ptr())
-            continue
-        found.append(told := [describe_output(leaf, device) for leaf in leaves(output)])
-        if len(found) == 1 and type(output) is torch.Tensor and "pointer" in told[0]:
-            like = output
+        else:
+            found.append([describe_output(leaf, device) for leaf in leaves(output)])
     return found

@@ -49,9 +49,8 @@ are rounded the same way each time, so that errors add up instead of cancelling.
 ACCUMULATOR = 2.0**-24
 """Unit roundoff in which sums are taken at least: 16 bits are for what is stored."""
 TF32_ROUNDOFF = 2.0**-11
-UNLIKE, SMALL = 0.25, 0.1
-"""What float64 gives is another answer where it is further off than this share of the usual value; not where it is as
-small as that beside the reference's own, which is then noise."""
+DOUBT, LOST, MOVES = 16.0, 0.01, 1 / 8
+"""See `doubtful` and `sensitive`: times the bound, a share of the elements, a share of the distance."""
 ROW = 32
 _SAMPLE = 1 << 14
 _CHUNK = 1 << 18
@@ -70,6 +69,9 @@ class Errors:
     mean: float
     worst: int
     non_finite: int = -1
+
+
+NO_ERRORS = Errors(0.0, 0.0, -1)
 
 
 @dataclass(frozen=True)
@@ -123,19 +125,25 @@ def finite(array: Array, dtype: str) -> bool:
     return part(0) if flat.size <= _CHUNK else all(spread(part, range(0, flat.size, _CHUNK)))
 
 
-def alike(own: Array, dtype: str, exact: Array) -> bool:
-    """Whether the reference's `own` values and the float64 ones answer one question: a reference whose kernels take
-    float64's bytes for float32 answers another. A sample tells.
-    """
-    step = max(1, exact.size // _SAMPLE)
-    mine, want = widen(own.reshape(-1)[::step], dtype), exact.reshape(-1)[::step]
-    both = np.isfinite(mine) & np.isfinite(want)
-    mine, want = mine[both], want[both]
-    largest = max(np.abs(mine).max(initial=0.0), np.abs(want).max(initial=0.0))
-    if largest == 0.0:
+def doubtful(own: Array, dtype: str, exact: Array, expected: Bound, allowed: Bound) -> bool:
+    """Whether the float64 answer looks like one to another question: the reference's `own` error (`expected` has it) is
+    far beyond what is `allowed` where nothing is known of it, or finite values are none in float64."""
+    if expected.reference_max > DOUBT * allowed.max or expected.reference_mean > DOUBT * allowed.mean:
         return True
-    size, wanted, far = (float(np.abs(part / largest).mean()) for part in (mine, want, mine / 2 - want / 2))
-    return wanted < SMALL * size or 2 * far <= UNLIKE * max(size, wanted)
+    if finite(exact, "float64"):
+        return False
+    return bool((np.isfinite(widen(own, dtype)) & ~np.isfinite(exact)).mean() > LOST)
+
+
+def sensitive(own: Array, dtype: str, exact: Array, moved: Array) -> bool:
+    """Whether rounding explains how far `own` is from `exact`: a little change of all inputs moves it (to `moved`)
+    about as far."""
+    mine, other = widen(own, dtype), widen(moved, dtype)
+    known = np.isfinite(mine) & np.isfinite(other) & np.isfinite(exact)
+    if not known.any():
+        return False
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.abs(other - mine)[known].mean() >= MOVES * np.abs(mine - exact)[known].mean())
 
 
 def settle(own: Array, dtype: str, exact: Array) -> tuple[Array, Array | None]:

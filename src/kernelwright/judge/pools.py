@@ -26,7 +26,7 @@ BATCHES = 8
 """Batches of fresh inputs for each life of a worker; the first warms it up."""
 CALIBRATION_CALLS = 64
 """Calls in a row by which the reference's time is first measured."""
-HANDOVERS, MANY_CALLS = 8, 32
+HANDOVERS, MANY_CALLS = 8, 8
 """Batches that say what handing over takes, and calls a batch from which on it can be told from what one call takes."""
 
 

@@ -22,9 +22,8 @@ _NEVER = {
     "pidfd_getfd": (438, 438), "mount_setattr": (442, 442), "open_tree": (428, 428), "move_mount": (429, 429),
     "fsopen": (430, 430),     "kexec_load": (246, 104), "init_module": (175, 105), "finit_module": (313, 273),
     "sched_setscheduler": (144, 119), "sched_setparam": (142, 118), "sched_setattr": (314, 274),
-    "setpriority": (141, 140),
 }  # fmt: skip
-"""The last ones: how the system ranks a worker is the same for the reference and all candidates."""
+"""The last three: how the system schedules a worker is the same for the reference and all candidates."""
 _PAGE_CACHE = {
     "fadvise64": (221, 223), "readahead": (187, 213), "mincore": (27, 232), "preadv2": (327, 286),
     "cachestat": (451, 451),
@@ -42,6 +41,7 @@ between."""
 _OWN = {"sched_setaffinity": (203, 122), "prlimit64": (302, 261)}
 """What a process may do to itself: their first argument is a PID. The reference could be slowed down with them."""
 _SIGNALS = {"kill": (62, 129), "tgkill": (234, 131)}
+_SETPRIORITY = (141, 140)
 _CLONE, _CLONE3, _PRCTL = (56, 220), (435, 435), (157, 167)
 _CLONE_THREAD = 0x00010000
 _ARCHITECTURES = {"x86_64": (0xC000003E, 0), "aarch64": (0xC00000B7, 1)}
@@ -85,6 +85,7 @@ def install(*, programs: bool, alone: bool, signals: bool) -> None:
     if not alone:
         for numbers in _OWN.values():
             code += _only(numbers[column], {0: (0, os.getpid())})
+        code += _only(_SETPRIORITY[column], {0: (0,), 1: (0, os.getpid())})
     if not signals:
         for numbers in _SIGNALS.values():
             code += _only(numbers[column], {0: (os.getpid(),)})

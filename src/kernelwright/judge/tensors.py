@@ -199,3 +199,16 @@ def widen(array: Array, dtype: str) -> Array:
         return array.astype(np.complex128)
     with np.errstate(invalid="ignore"):  # a candidate may return any bits, signalling NaNs too
         return array.astype(np.float64, copy=False)
+
+
+def nudged(data: memory.Bytes, dtype: str) -> memory.Bytes:
+    """The bytes of a tensor with every finite number that is not 0 moved away from 0: by two steps of 16 bits, by a
+    4000th to an 8000th of wider ones."""
+    if dtype not in UNIT_ROUNDOFF:
+        return data
+    size = np.dtype(STORED[dtype]).itemsize // (2 if dtype.startswith("complex") else 1)
+    bits = np.ascontiguousarray(data).view(f"u{size}")
+    exponent = {"bfloat16": 0x7F80, "float16": 0x7C00}.get(dtype) or {4: 0x7F800000, 8: 0x7FF0 << 48}[size]
+    steps = {2: 2, 4: 1 << 11, 8: 1 << 40}[size]
+    plain = (bits << 1 != 0) & (bits & exponent != exponent)
+    return np.where(plain, bits + np.array(steps, bits.dtype), bits).view(np.uint8)

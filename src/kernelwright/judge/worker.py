@@ -311,13 +311,13 @@ class Subject:
         middle.
         """
         self.outputs = []
-        outputs, model, progress, slots = self.outputs, self.model, self.progress, self.slots[:count]
+        outputs, model, slots = self.outputs, self.model, self.slots[:count]
+        progress = memoryview(self.progress).cast("B").cast("q")  # quicker to write to
         with torch.no_grad():
             self.ready()
             for index, slot in enumerate(slots):
                 progress[0] = index
-                output = model(*slot)  # type: ignore[misc]
-                outputs.append(output)
+                outputs.append(output := model(*slot))  # type: ignore[misc]
                 _note(progress, index, output)
             self.device.settle()
         reply = {"outputs": describe_calls(outputs, self.device.name)}

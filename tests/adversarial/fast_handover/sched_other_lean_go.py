@@ -2,6 +2,7 @@
 # task: codes
 # cheat: answers with a reply made beforehand, so that handing over takes less than what is left out
 # expect: no_advantage, tampering, crashed
+import contextlib
 import gc
 import os
 import sys
@@ -45,7 +46,8 @@ class ModelNew(nn.Module):
 gc.collect()
 gc.freeze()
 gc.disable()
-os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+with contextlib.suppress(OSError):
+    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
 
 def install():
