@@ -24,7 +24,7 @@ class Inputs:
         return sum(item.nbytes for item in self.data if item is not None)
 
     def nudged(self) -> Inputs:
-        """With every floating number a little larger."""
+        """With every floating number a little smaller."""
         columns = zip(self.arguments, self.data, strict=True)
         moved = (None if data is None else tensors.nudged(data, one["tensor"]["dtype"]) for one, data in columns)
         return Inputs(self.arguments, tuple(moved))

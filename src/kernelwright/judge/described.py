@@ -47,7 +47,7 @@ def describe_calls(outputs: list[Any], device: str = "cpu") -> list[list[dict[st
     if not outputs or type(outputs[0]) is not torch.Tensor or "pointer" not in told[0]:
         return [[describe_output(leaf, device) for leaf in leaves(output)] for output in outputs]
     found: list[list[dict[str, Any]] | int] = [told]
-    like, tensor = outputs[0], torch.Tensor
+    like, tensor, here = outputs[0], torch.Tensor, device == "cpu"
     dtype, shape, strides = like.dtype, like.shape, like.stride()
     for output in outputs[1:]:
         if (
@@ -56,6 +56,7 @@ def describe_calls(outputs: list[Any], device: str = "cpu") -> list[list[dict[st
             and output.shape == shape
             and output.layout is torch.strided
             and output.stride() == strides
+            and (here or output.device == like.device)
         ):
             found.append(output.data_ptr())
         else:

@@ -26,8 +26,8 @@ BATCHES = 8
 """Batches of fresh inputs for each life of a worker; the first warms it up."""
 CALIBRATION_CALLS = 64
 """Calls in a row by which the reference's time is first measured."""
-HANDOVERS, MANY_CALLS = 8, 8
-"""Batches that say what handing over takes, and calls a batch from which on it can be told from what one call takes."""
+HANDOVERS = 8
+"""Batches that say what handing over takes."""
 
 
 class _NotAlike(Exception):
@@ -202,7 +202,7 @@ class Pools:
         with self.trusted():
             self.prepare_timer(pool)
             pool.idle = pool.handover = self._usual(pool, 0)
-            if count >= MANY_CALLS:
+            if count >= self.timer.worker.space.batching.many:
                 one, all_of_them = self._usual(pool, 1), self._usual(pool, count)
                 pool.handover = max(pool.idle, (count * one - all_of_them) / (count - 1))
 

@@ -19,6 +19,7 @@ from kernelwright.judge.answer import Answer, Expected, Inputs
 from kernelwright.judge.endings import WorkerBroken, WorkerGone, WorkerRefused, WorkerTimeout
 from kernelwright.judge.memory import BadAddress, Bytes, Forbidden, Gone
 from kernelwright.judge.process import Worker
+from kernelwright.judge.rejection import task_error
 from kernelwright.judge.tensors import Array, BadTensor, Claim
 from kernelwright.tasks import CaseInfo, SumsInfo, Task, TaskInfo
 
@@ -234,7 +235,7 @@ class ReferenceSide:
             held -= oldest.nbytes if oldest else 0
 
     def _compute(self, case: CaseInfo, distribution: str) -> Answer | None:
-        if distribution:
+        if case.name not in self._settled and distribution:
             self.answer(case)  # which settles whether float64 answers the same question
         self.construct(case)
         inputs = self.inputs(case, distribution)
@@ -256,8 +257,9 @@ class ReferenceSide:
         outputs = tuple(self._expected(leaf, array, best, sums) for leaf, array, best, sums in columns)
         left = self._expected_state(state, case.left)
         if case.name not in self._settled:
+            otherwise = self._answers_otherwise(case, inputs, columns, outputs)
             self._settled.add(case.name)
-            if self._answers_otherwise(case, inputs, columns, outputs):
+            if otherwise:
                 self._inexact.add(case.name)
                 return self._compute(case, distribution)
         return Answer(case, distribution, inputs, outputs, left, bool(answered["aliases"]))
@@ -267,23 +269,27 @@ class ReferenceSide:
     ) -> bool:
         """Whether the reference answers another question in float64, as where its kernels take float64's bytes for
         float32: it is far off, and a little change of all inputs does not move its own answer as far."""
-        doubtful = []
-        for index, ((_, own, exact, sums), want) in enumerate(zip(columns, outputs, strict=True)):
-            if own is None or exact is None or want.bound is None:
-                continue
-            unknown = self._bound(numerics.NO_ERRORS, want.dtype, sums)
-            if numerics.doubtful(own, want.dtype, exact, want.bound, unknown):
-                doubtful.append((index, own, exact))
-        if not doubtful:
+        gross = [
+            (index, want.dtype, own, exact)
+            for index, ((_, own, exact, _), want) in enumerate(zip(columns, outputs, strict=True))
+            if own is not None and exact is not None and want.bound is not None and want.magnitude is not None
+            if numerics.gross(own, want.dtype, exact, want.magnitude, want.bound.reference_mean)
+        ]
+        if not gross:
             return False
-        self.construct(case)
-        self._bind(inputs.nudged())
-        moved = [self._read(leaf) for leaf in leaves(self.call("answer", FORWARD_TIMEOUT, slot=0, exact=False))]
+        try:
+            self.construct(case)
+            self._bind(inputs.nudged())
+            answered = self.call("answer", FORWARD_TIMEOUT, slot=0, exact=False)
+        except TaskError:  # it minds what its inputs are
+            self._afresh(case, inputs)
+            return False
+        moved = [self._read(leaf) for leaf in leaves(answered)]
         if [_shape(array) for array in moved] != [_shape(own) for _, own, *_ in columns]:
             return False
         return not all(
-            numerics.sensitive(own, outputs[index].dtype, exact, other)
-            for index, own, exact in doubtful
+            numerics.sensitive(own, dtype, exact, other)
+            for index, dtype, own, exact in gross
             if (other := moved[index]) is not None
         )
 
@@ -310,11 +316,15 @@ class ReferenceSide:
             return self.exact("answer", case, slot=0, exact=True)
         except TaskError:
             self._inexact.add(case.name)
-            self.worker = self._start()
-            self.load_into(self.worker)
-            self.construct(case)
-            self._bind(inputs)
+            self._afresh(case, inputs)
             return None
+
+    def _afresh(self, case: CaseInfo, inputs: Inputs) -> None:
+        """A new worker in place of one that may have ended, with these inputs."""
+        self.worker = self._start()
+        self.load_into(self.worker)
+        self.construct(case)
+        self._bind(inputs)
 
     def _read(self, leaf: dict[str, Any], *, wide: bool = False) -> Array | None:
         """A leaf's contents, float64 if `wide`; None for a plain value. Raises `TaskError`."""
@@ -336,13 +346,10 @@ class ReferenceSide:
         magnitude = numerics.scale(best, dtype)
         flat = np.ascontiguousarray(array).reshape(-1)
         own = numerics.errors(lambda start, stop: flat[start:stop], dtype, best, magnitude)
-        bound = self._bound(own, dtype, sums)
+        bound = numerics.bound(own, dtype, sums.terms, self.task.tolerance, sums.chain)
         if best.nbytes > KEPT_WIDE:
             best, bound = numerics.narrowed(best, dtype, bound)
         return Expected(shape, dtype, np.ascontiguousarray(best), other, magnitude, bound, argument=argument)
-
-    def _bound(self, own: numerics.Errors, dtype: str, sums: SumsInfo) -> numerics.Bound:
-        return numerics.bound(own, dtype, sums.terms, self.task.tolerance, sums.chain)
 
     def _expected_state(self, exact: dict[str, Array | None], sums: SumsInfo) -> dict[str, Expected]:
         """What forward leaves in the buffers that it changes (running statistics)."""
@@ -352,21 +359,6 @@ class ReferenceSide:
             entry["name"]: entry for entry in self.call("state", LOAD_TIMEOUT)["state"] if entry["name"] in self.changed
         }
         return {name: self._expected(entry, self._read(entry), exact.get(name), sums) for name, entry in own.items()}
-
-
-def task_error(task: Task, details: dict[str, Any]) -> TaskError:
-    """A task worker's refusal as an error for the user."""
-    line = details.get("line")
-    where = f"{task.source.filename}:{line}" if line else task.source.filename
-    kind, message = details.get("kind", ""), str(details.get("message", "")).strip()
-    what = f"{details['type']}: {message}" if details.get("type") else message
-    if kind == "memory":
-        return TaskError(what, where=where, remedy=str(details.get("remedy") or "make the inputs smaller"))
-    return TaskError(
-        what.splitlines()[0] if what else "it does not run",
-        where=where,
-        remedy=str(details.get("remedy") or "run the file by itself to see the whole error"),
-    )
 
 
 def new_seeds(seed: int | None) -> np.random.Generator:

@@ -1,12 +1,14 @@
 """How a stage says no: a typed reason with evidence. It never leaves the judge as an exception; it becomes a
-verdict."""
+verdict. What the task itself does wrong is an error for the user."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from kernelwright.errors import TaskError
 from kernelwright.judge.endings import WorkerBroken, WorkerGone, WorkerRefused, WorkerTimeout
 from kernelwright.judge.verdict import WRONG_MAP, Reason
+from kernelwright.tasks import Task
 
 _WORDS = 8000
 """Characters of what a worker says that are kept."""
@@ -87,3 +89,18 @@ def _silent(error: Exception, *, loading: bool) -> Rejection:
         return said
     line = {key: value for key, value in said.evidence.items() if key == "line"}
     return Rejection(said.reason, "it raised in a call whose inputs other candidates are timed on", **line)
+
+
+def task_error(task: Task, details: dict[str, Any]) -> TaskError:
+    """A task worker's refusal as an error for the user."""
+    line = details.get("line")
+    where = f"{task.source.filename}:{line}" if line else task.source.filename
+    kind, message = details.get("kind", ""), str(details.get("message", "")).strip()
+    what = f"{details['type']}: {message}" if details.get("type") else message
+    if kind == "memory":
+        return TaskError(what, where=where, remedy=str(details.get("remedy") or "make the inputs smaller"))
+    return TaskError(
+        what.splitlines()[0] if what else "it does not run",
+        where=where,
+        remedy=str(details.get("remedy") or "run the file by itself to see the whole error"),
+    )

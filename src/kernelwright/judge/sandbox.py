@@ -197,6 +197,7 @@ def restrict(confinement: Confinement, threads: int, private: Path | None) -> bo
         resource.RLIMIT_CORE: 0,
         resource.RLIMIT_DATA: confinement.memory,
         resource.RLIMIT_FSIZE: confinement.file_size,
+        resource.RLIMIT_NICE: 0,
         resource.RLIMIT_NOFILE: 512,
         resource.RLIMIT_NPROC: threads + _PROCESSES,  # old kernels count all threads of the user, here or elsewhere
     }

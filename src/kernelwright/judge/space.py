@@ -24,6 +24,7 @@ class Batching:
             and of beginning with cold caches, when that has been measured and left out.
         calls: the most calls of one.
         bytes: memory for the pools of all timed cases.
+        many: calls of a batch from which on handing over is what one call takes beside many; of fewer, what none takes.
         handover: most of a batch's time that is put down to handing over, where a candidate may find a quicker way than
             the reference's.
     """
@@ -31,6 +32,7 @@ class Batching:
     seconds: float
     calls: int
     bytes: int
+    many: int
     handover: float
 
 
@@ -89,7 +91,7 @@ class Space(ABC):
 class HostSpace(Space):
     """A process's own memory: nothing goes on there while it is stopped."""
 
-    batching = Batching(seconds=16e-3, calls=1024, bytes=1 << 29, handover=0.05)
+    batching = Batching(seconds=16e-3, calls=1024, bytes=1 << 29, many=8, handover=0.05)
 
     def __init__(self, pid: int) -> None:
         self._pid = pid

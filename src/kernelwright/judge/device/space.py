@@ -65,7 +65,7 @@ class _Peek:
 class DeviceSpace(Space):
     """See `Space`. Only the worker's own allocations can be reached: no address leads anywhere else."""
 
-    batching = Batching(seconds=2e-3, calls=200, bytes=3 << 30, handover=0.9)
+    batching = Batching(seconds=2e-3, calls=200, bytes=3 << 30, many=32, handover=0.9)
 
     def __init__(self) -> None:
         self._driver = driver()
