@@ -272,8 +272,8 @@ class ReferenceSide:
         gross = [
             (index, want.dtype, own, exact)
             for index, ((_, own, exact, _), want) in enumerate(zip(columns, outputs, strict=True))
-            if own is not None and exact is not None and want.bound is not None and want.magnitude is not None
-            if numerics.gross(own, want.dtype, exact, want.magnitude, want.bound.reference_mean)
+            if own is not None and exact is not None and want.magnitude is not None
+            if numerics.gross(own, want.dtype, exact, want.magnitude)
         ]
         if not gross:
             return False
