@@ -9,8 +9,9 @@ RUN := $(VENV)/bin
 # The constraints pin torch: a newer release, or an open range, pulls gigabytes of CUDA libraries.
 INSTALL := $(RUN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-# Tests wait more than they compute. A file's tests share judges, so they stay together, and the dear files come first.
-AT_ONCE := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+# Tests wait more than they compute: one process more than there are cores, four at most. A file's tests share judges, so
+# they stay together, and the dear files come first.
+AT_ONCE = -n $(shell $(PYTHON) -c 'import os; print(min(4, 1 + (os.cpu_count() or 1)))') --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test corpus lint clean
 
