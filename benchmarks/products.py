@@ -3,6 +3,7 @@
     python benchmarks/products.py                     every case: the catalogue's first kernel, a few minutes
     python benchmarks/products.py product_1024 conv   some of them
     python benchmarks/products.py --budget 30s        the best that a run of this length found
+    python benchmarks/products.py --json              the same as JSON on stdout
 
 Each case is judged, then timed in turn with eager and torch.compile (A B C A B C): `speedup` is the median of paired
 ratios over eager with its 95 % interval, `floor` the share of the speed that the measured peak FLOP/s would allow.
@@ -11,16 +12,19 @@ ratios over eager with its 95 % interval, `floor` the share of the speed that th
 from __future__ import annotations
 
 import asyncio
+import json
+import sys
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 import kernelwright
+import suites
 from first_kernel import first_kernel, judging
-from kernelwright import format as fmt
-from kernelwright.judge.verdict import Comparison
 
 CASES = {
     "product_1024": ("", "x @ y", "torch.randn(1024, 1024), torch.randn(1024, 1024)"),
@@ -31,6 +35,26 @@ CASES = {
         "self.conv, self.norm = nn.Conv2d(64, 64, 3, padding=1), nn.BatchNorm2d(64); self.eval()",
         "F.relu(self.norm(self.conv(x)))",
         "torch.randn(8, 64, 56, 56),",
+    ),
+    "conv_strided": (
+        "self.conv = nn.Conv2d(64, 128, 3, stride=2, padding=1)",
+        "self.conv(x)",
+        "torch.randn(8, 64, 56, 56),",
+    ),
+    "conv_stem": (
+        "self.conv = nn.Conv2d(3, 64, 7, stride=2, padding=3)",
+        "self.conv(x)",
+        "torch.randn(8, 3, 224, 224),",
+    ),
+    "conv_transposed": (
+        "self.conv = nn.ConvTranspose2d(64, 64, 3, stride=2, padding=1, output_padding=1)",
+        "self.conv(x)",
+        "torch.randn(8, 64, 28, 28),",
+    ),
+    "conv_depthwise": (
+        "self.conv = nn.Conv2d(64, 64, 3, padding=1, groups=64)",
+        "self.conv(x)",
+        "torch.randn(8, 64, 112, 112),",
     ),
     "attention": (
         "",
@@ -50,7 +74,6 @@ class Model(nn.Module):
         return {forward}
 def get_inputs(): return [{inputs}]
 """
-LINE = "{:14} {:>10} {:>14} {:>10} {:>11} {:>14} {:>19} {:>6}"
 app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
 
 
@@ -63,45 +86,42 @@ def task(folder: Path, name: str) -> Path:
     return path
 
 
-async def first(path: Path) -> tuple[str, Comparison | None]:
+async def first(path: Path) -> suites.Row:
     """What became of the catalogue's first kernel for a task, and how fast it is."""
     async with judging(path) as judge:
         candidate = await first_kernel(judge)
         if candidate is None:
-            return "the catalogue has none", None
+            return suites.Row(path.stem, "the catalogue has none")
         verdict = await judge.evaluate(candidate)
-        if not verdict.accepted:
-            return f"{verdict.reason}: {verdict.message}", None
-        return candidate.id, await judge.compare([candidate])
+        row = suites.Row(path.stem, verdict.reason or verdict.outcome, problem=verdict.message)
+        return suites.timed(row, await judge.compare([candidate]), candidate.id) if verdict.accepted else row
 
 
-def best(path: Path, budget: str) -> tuple[str, Comparison | None]:
+def best(path: Path, budget: str) -> suites.Row:
     """The same of the best kernel that a run finds."""
     result = kernelwright.optimize(path, budget=budget, out=path.parent / "out")
-    node = result.view.best_node
-    return (node.candidate.id if node else result.outcome), result.comparison
+    return suites.filled(suites.Row(path.stem, ""), result)
 
 
 @app.command()
 def main(
     names: Annotated[list[str] | None, typer.Argument(help="cases; all of them by default")] = None,
     budget: Annotated[str, typer.Option(help="length of a run for each case, such as 30s")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
 ) -> None:
-    """Measures the cases and prints a line for each."""
-    headings = ("eager", "torch.compile", "own", "over eager", "95 % interval", "over torch.compile", "floor")
-    typer.echo(LINE.format("case", *headings))
+    """Measures the cases, a row for each."""
+    rows = []
     with tempfile.TemporaryDirectory() as folder:
         for name in names or CASES:
             path = task(Path(folder), name)
-            own, measured = best(path, budget) if budget else asyncio.run(first(path))
-            row = measured.row(own) if measured else None
-            if measured is None or row is None:
-                typer.echo(f"{name}: {own}")
-                continue
-            others = (measured.row(each) for each in ("eager", "torch.compile"))
-            times = [fmt.time(each.time_us if each else None) for each in (*others, row)]
-            ratios = (fmt.speedup(row.speedup), fmt.interval(row.speedup_ci), fmt.speedup(row.speedup_over_compile))
-            typer.echo(LINE.format(name, *times, *ratios, fmt.percent(row.floor_share)))
+            rows.append(best(path, budget) if budget else asyncio.run(first(path)))
+            typer.echo(f"{name}: {rows[-1].outcome} {rows[-1].problem}", err=True)
+    if as_json:
+        command = " ".join(["python benchmarks/products.py", *(["--budget", budget] if budget else []), *(names or [])])
+        print(json.dumps({**suites.facts(command), "rows": [asdict(row) for row in rows]}, indent=2))
+        return
+    output = Console() if sys.stdout.isatty() else Console(width=160)
+    output.print(suites.table(suites.HEADINGS, [suites.cells(row) for row in rows]))
 
 
 if __name__ == "__main__":

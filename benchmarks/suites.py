@@ -20,6 +20,7 @@ from rich.text import Text
 import kernelwright
 from kernelwright import format as fmt
 from kernelwright import registry
+from kernelwright.judge.verdict import Comparison
 
 ROOT = Path(__file__).resolve().parent.parent
 DEVICE_FACTS = ("model", "cores", "simd", "l2_bytes", "l3_bytes", "memory_bytes")
@@ -70,7 +71,16 @@ def filled(row: AnyRow, result: kernelwright.Result) -> AnyRow:
     best, measured = result.view.best_node, result.comparison
     if best is None or measured is None:
         return row
-    eager, compiled, own = (measured.row(name) for name in ("eager", "torch.compile", best.candidate.id))
+    return dataclasses.replace(
+        timed(row, measured, best.candidate.id),
+        proposer=best.candidate.proposer,
+        first_s=next(node.at for node in nodes if node.verdict.accepted),
+    )
+
+
+def timed(row: AnyRow, measured: Comparison, name: str) -> AnyRow:
+    """The row with how fast the kernel of that name is."""
+    eager, compiled, own = (measured.row(each) for each in ("eager", "torch.compile", name))
     return dataclasses.replace(
         row,
         eager_us=eager.time_us if eager else None,
@@ -80,8 +90,6 @@ def filled(row: AnyRow, result: kernelwright.Result) -> AnyRow:
         speedup_ci=own.speedup_ci if own else None,
         over_compile=own.speedup_over_compile if own else None,
         floor_share=own.floor_share if own else None,
-        proposer=best.candidate.proposer,
-        first_s=next(node.at for node in nodes if node.verdict.accepted),
         problem=measured.compile_problem,
     )
 

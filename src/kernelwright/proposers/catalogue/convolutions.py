@@ -1,239 +1,171 @@
-"""Convolutions as sums of products over axes, of an input with zeros around it (`padded`) and the weight.
+"""Convolutions as sums of products over axes, of an input that windows read as it lies (`padded`) and the weight.
 
-A transposed one is split into as many plain ones as its stride is long, one for each phase of the output: see
-V. Dumoulin, F. Visin, "A guide to convolution arithmetic for deep learning", 2016. Where the output is no multiple of
-the stride, or the window has gaps, the input gets zeros between its elements instead.
+The columns of such a product are positions of the output, and each element of the window reads as many positions of
+the input, which should follow each other in memory. So the input is copied once, with zeros around it and, where
+windows move by more than one position, apart by the position's remainder: what an element of the window reads lies in
+one of the parts, without gaps.
+
+A transposed one is split into as many plain ones as its stride is long, one for each phase of the output, each of which
+meets some of the window's elements: see V. Dumoulin, F. Visin, "A guide to convolution arithmetic for deep learning",
+2016.
 """
 
 from __future__ import annotations
 
-import itertools
-from dataclasses import dataclass
 from math import prod
 from typing import Any
 
 from kernelwright.proposers.catalogue.axes import Axes
-from kernelwright.proposers.catalogue.build import (
-    UnsupportedError,
-    apply,
-    cast,
-    const,
-    inside,
-    placed,
-    reduce,
-    row_major,
-    substitute,
-)
+from kernelwright.proposers.catalogue.build import apply, cast, const, inside, placed, reduce, row_major, substitute
 from kernelwright.proposers.catalogue.contractions import computing
-from kernelwright.proposers.catalogue.ir import Apply, Axis, Const, Expr, Tensor, resolved
+from kernelwright.proposers.catalogue.ir import Axis, Expr, Load, Tensor, Term, Window, resolved
+from kernelwright.proposers.catalogue.phases import Place, Plain, Transposed, dimensions
 from kernelwright.proposers.catalogue.views import extent
 from kernelwright.tasks import GraphNode
 
-_MOST_TAPS = 25
-"""Windows over one channel of at most so many elements are written out, element by element."""
+_MOST_TAPS = 128
+_FEW_FILTERS = 4
+"""Elements of a window over one channel, and filters for each, that are not worth the blocks of a product."""
 
 
 def padded(axes: Axes, node: GraphNode, x: Tensor, weight: Tensor) -> Tensor | None:
-    """A convolution's input with zeros wherever windows read beside its elements; None where they never do."""
+    """A convolution's input as [batch, channel, remainders, positions]; None where it is read as it is."""
     computing(node)
-    windows = _windows(node, x.dims[2:], weight)
-    if all(window.reach == (0, window.length) for window in windows):
+    along = dimensions(node, x.dims[2:], weight)
+    if all(each.as_it_is for each in along) or _read_directly(node, x, weight):
         return None
-    value, dims = x.expr, list(x.dims)
-    for number, window in enumerate(windows, 2):
-        source = resolved(x.dims[number])
-        axes.pinned += source
-        low, end = window.reach
-        (dims[number],) = axes.fresh((end - low,))
-        value = window.spread(value, source, _sum(row_major(dims[number]), low))
-    return Tensor(value, tuple(dims), x.dtype)
+    value, remainders, places = x.expr, [], []
+    for each, source in zip(along, x.dims[2:], strict=True):
+        axes.pinned += resolved(source)
+        remainder, place = axes.fresh(each.stored)
+        value = _within(value, source, each.source(remainder, place))
+        remainders.append(remainder)
+        places.append(place)
+    return Tensor(value, (*x.dims[:2], *remainders, *places), x.dtype)
 
 
 def by_phase(axes: Axes, node: GraphNode, x: Tensor, weight: Tensor) -> Tensor | None:
-    """A transposed convolution's weight as [phases, group, filter, channel, elements of each phase]; None where it has
-    no phases."""
-    windows = _windows(node, x.dims[2:], weight)
-    if not all(window.phased for window in windows) or all(window.step == 1 for window in windows):
+    """A transposed convolution's weight as [phases, group, filter, elements of each phase, channel]; None for a plain
+    one."""
+    along = [each for each in dimensions(node, x.dims[2:], weight) if isinstance(each, Transposed)]
+    if not along:
         return None
     groups = node.args[8]
     dims = axes.regroup(weight.dims, (groups, extent(weight.dims[0]) // groups, *map(extent, weight.dims[1:])))
     factor, phases, turns = weight.expr, [], []
-    for window, taps in zip(windows, dims[3:], strict=True):
-        phase, turn = axes.fresh((window.step, window.turns))
-        tap = _sum(_times(row_major(turn), window.step), window.shift(phase)[1])
-        beyond = window.span % window.step > 0
-        factor = inside(factor, taps, tap, const(0, factor.dtype)) if beyond else placed(factor, taps, tap)
+    for each, taps in zip(along, dims[3:], strict=True):
+        phase, turn = axes.fresh((each.step, each.turns))
+        tap = each.tap(phase, turn)
+        factor = _within(factor, taps, tap) if each.uneven else placed(factor, taps, tap)
         phases.append(phase)
         turns.append(turn)
-    return Tensor(factor, (*phases, dims[0], dims[2], dims[1], *turns), weight.dtype)
+    return Tensor(factor, (*phases, dims[0], dims[2], *turns, dims[1]), weight.dtype)
 
 
 def convolution(
     axes: Axes, node: GraphNode, x: Tensor, weight: Tensor, bias: Tensor | None, padding: Tensor | None,
     phases: Tensor | None,
 ) -> Tensor:  # fmt: skip
-    """The convolution of the input, or what `padded` made of it, with the weight, or what `by_phase` made of it."""
+    """The convolution of the input, or what `padded` made of it, with the weight, or what `by_phase` made of it. Where
+    phases do not share out the output evenly, it is larger than asked for (see `cropped`)."""
     kind, out, groups = computing(node), node.outputs[0].shape, node.args[8]
-    windows = _windows(node, x.dims[2:], weight)
+    along = dimensions(node, x.dims[2:], weight)
     source = padding or x
     x_dims = axes.regroup(source.dims, (out[0], groups, extent(x.dims[1]) // groups, *map(extent, source.dims[2:])))
-    w_group, w_filters, w_channels, taps, turned = _weight_dims(axes, node, weight, phases, len(windows))
+    w_group, w_filters, w_channels, taps, turned = _weight_dims(axes, node, weight, phases, len(along))
     axes.unify(x_dims[1], w_group)
     axes.unify(x_dims[2], w_channels)
     axes.pinned += resolved(axis for dim in (x_dims[1], *x_dims[3:]) for axis in dim)
+    places = axes.fresh(tuple(each.count for each in along))
     value = cast(source.expr, kind)
-    spatial: list[tuple[Axis, ...]] = []
-    for window, along, tap, phase in zip(windows, x_dims[3:], taps, turned, strict=True):
-        at, place = window.placed(resolved(tap), resolved(phase))
-        value = placed(value, along, _sum(at, -window.reach[0]))
-        spatial.append(place)
+    for number, (each, *where) in enumerate(zip(along, places, taps, turned, strict=True)):
+        if padding is None and isinstance(each, Plain):
+            value = _within(value, x_dims[3 + number], each.position(*where[:2]), each.padding > 0)
+            continue
+        remainder, at = each.meets(*where)
+        value = placed(value, x_dims[number - len(along)], at)
+        value = value if padding is None else placed(value, x_dims[3 + number], remainder)
+    spatial = (_interleaved(axes, place, phase) for place, phase in zip(places, turned, strict=True))
     dims = (x_dims[0], w_group + w_filters, *spatial)
-    inner = resolved(axis for tap in taps for axis in tap)
+    channels, inner = resolved(w_channels), resolved(axis for tap in taps for axis in tap)
     product = apply("mul", value, cast((phases or weight).expr, kind))
-    axes.remember(Tensor(product, (*dims, w_channels, inner), node.outputs[0].dtype))
-    total = _summed(product, resolved(w_channels), inner)
+    axes.remember(Tensor(product, (*dims, channels, inner), node.outputs[0].dtype))
+    for each, phase, tap in zip(along, turned, taps, strict=True):
+        product = _where(each.conditions(phase, tap), product)
+    if _is_depthwise(node, weight):
+        total = _summed(product, inner)
+    else:  # in the order in which the weight lies in memory
+        total = reduce("sum", product, inner + channels if phases else channels + inner)
     if bias is not None:
         axes.unify(dims[1], bias.dims[0])
         total = apply("add", total, cast(bias.expr, kind))
     return Tensor(total, dims, node.outputs[0].dtype)
 
 
+def cropped(axes: Axes, node: GraphNode, whole: Tensor) -> Tensor:
+    """What was asked for of an output in memory that has more positions at its ends."""
+    assert isinstance(whole.expr, Load)  # it is in memory
+    terms, dims = [], list(whole.dims)
+    for number, (dim, size) in enumerate(zip(whole.dims, node.outputs[0].shape, strict=True)):
+        if extent(dim) == size:
+            terms += [Term(axis) for axis in dim]
+            continue
+        (dims[number],), (axis,) = axes.fresh((size,)), dim
+        terms.append(Term(axis, row_major(dims[number])))
+    return Tensor(Load(whole.expr.dtype, whole.expr.buffer, tuple(terms)), tuple(dims), whole.dtype)
+
+
+def _is_depthwise(node: GraphNode, weight: Tensor) -> bool:
+    """Whether each element of the output is made of few of one channel, and each of the input goes into few: nothing
+    is read so often that blocks in registers would pay."""
+    first, second, *taps = map(extent, weight.dims)
+    groups, transposed = node.args[8], node.args[6]
+    channels, filters = (first // groups, second) if transposed else (second, first // groups)
+    return channels == 1 and filters <= _FEW_FILTERS and prod(taps) <= _MOST_TAPS
+
+
+def _read_directly(node: GraphNode, x: Tensor, weight: Tensor) -> bool:
+    """Whether a copy of the input would take longer than to look at its borders each time."""
+    if not _is_depthwise(node, weight) or node.args[6] or x.dtype != "float32" or not isinstance(x.expr, Load):
+        return False
+    return x.expr.otherwise is None and all(term.at is None for term in x.expr.terms)
+
+
+def _within(value: Expr, dim: Place, at: Expr, beyond: bool = True) -> Expr:
+    """The value at a position along a dimension, 0 beyond it."""
+    return inside(value, resolved(dim), at, const(0, value.dtype)) if beyond else placed(value, dim, at)
+
+
+def _interleaved(axes: Axes, place: Place, phase: Place) -> Place:
+    """A dimension of which each position of a phase is followed by that of the next phase."""
+    if not place or not phase:
+        return place or phase
+    (whole,) = axes.fresh((extent(place) * extent(phase),))
+    axes.unify(whole, place + phase)
+    return whole
+
+
 def _weight_dims(axes: Axes, node: GraphNode, weight: Tensor, phases: Tensor | None, rank: int) -> tuple[Any, ...]:
     """The weight's groups, filters and channels, and for each spatial dimension its elements and phases."""
     if phases is not None:
-        group, filters, channels, *taps = phases.dims[rank:]
+        group, filters, *taps, channels = phases.dims[rank:]
         return group, filters, channels, taps, phases.dims[:rank]
-    groups, transposed = node.args[8], node.args[6]
-    first, second, *spans = map(extent, weight.dims)
-    group, one, other, *taps = axes.regroup(weight.dims, (groups, first // groups, second, *spans))
-    filters, channels = (other, one) if transposed else (one, other)
+    groups = node.args[8]
+    first, *rest = map(extent, weight.dims)
+    group, filters, channels, *taps = axes.regroup(weight.dims, (groups, first // groups, *rest))
     return group, filters, channels, taps, ((),) * rank
 
 
-def _summed(product: Expr, channels: tuple[Axis, ...], window: tuple[Axis, ...]) -> Expr:
-    """The sum over channels and the window; a small window over one channel as a plain expression."""
-    if channels or prod(axis.size for axis in window) > _MOST_TAPS:
-        return reduce("sum", product, channels + window)
-    total: Expr | None = None
-    for position in itertools.product(*(range(axis.size) for axis in window)):
-        tap = product
-        for axis, at in zip(window, position, strict=True):
-            tap = substitute(tap, axis, const(at, "int64"))
-        total = tap if total is None else apply("add", total, tap)
-    assert total is not None  # there is at least one position
-    return total
+def _where(conditions: list[Expr], value: Expr) -> Expr:
+    """The value where all conditions hold, 0 elsewhere."""
+    for condition in conditions:
+        value = apply("where", condition, value, const(0, value.dtype))
+    return value
 
 
-def _windows(node: GraphNode, sources: Any, weight: Tensor) -> list[_Window]:
-    _, _, _, steps, paddings, dilations, transposed, *_ = node.args
-    sizes = node.outputs[0].shape[2:]
-    if len(sizes) != len(steps):
-        raise UnsupportedError
-    return [
-        _Window(extent(source), size, extent(taps), step, padding, dilation, transposed)
-        for source, size, taps, step, padding, dilation in zip(
-            sources, sizes, weight.dims[2:], steps, paddings, dilations, strict=True
-        )
-    ]
-
-
-@dataclass(frozen=True)
-class _Window:
-    """One spatial dimension of a convolution.
-
-    Attributes:
-        length: positions of the input.
-        size: positions of the output.
-        span: elements of the window.
-        step: the stride.
-        padding: zeros before the input's first position.
-        dilation: the distance between the window's elements.
-        transposed: whether stride and dilation count positions of the output, not of the input.
-    """
-
-    length: int
-    size: int
-    span: int
-    step: int
-    padding: int
-    dilation: int
-    transposed: bool
-
-    @property
-    def phased(self) -> bool:
-        """Whether output position q * step + r meets elements step * t + (r + padding) % step of the window, and with
-        them the input at q - t * dilation + (r + padding) // step."""
-        return self.transposed and (self.step == 1 or (self.dilation == 1 and self.size % self.step == 0))
-
-    @property
-    def gaps(self) -> int:
-        """How far apart the input's elements are in the padded input."""
-        return self.step if self.transposed and not self.phased else 1
-
-    @property
-    def reach(self) -> tuple[int, int]:
-        """The first position that is read, counted from the input's first, and the one after the last."""
-        low, high = -self.padding, (self.size - 1) * self.step + (self.span - 1) * self.dilation - self.padding
-        if self.phased:
-            low = self.padding // self.step - (self.turns - 1) * self.dilation
-            high = self.size // self.step - 1 + (self.step - 1 + self.padding) // self.step
-        elif self.transposed:
-            low, high = self.padding - (self.span - 1) * self.dilation, self.size - 1 + self.padding
-        return min(0, low), max((self.length - 1) * self.gaps, high) + 1
-
-    def spread(self, value: Expr, source: tuple[Axis, ...], at: Expr) -> Expr:
-        """What is at a position of the padded input."""
-        nothing = const(0, value.dtype)
-        if self.gaps == 1:
-            return inside(value, source, at, nothing)
-        index = apply("div", at, const(self.gaps, "int64"))
-        there = apply("and", apply("eq", _times(index, self.gaps), at), apply("ge", at, const(0, "int64")))
-        return apply("where", there, inside(value, source, index, nothing), nothing)
-
-    @property
-    def turns(self) -> int:
-        """Elements of the window that one phase meets."""
-        return -(-self.span // self.step) if self.transposed else self.span
-
-    def shift(self, phase: tuple[Axis, ...]) -> tuple[Expr, Expr]:
-        """(r + padding) // step and (r + padding) % step for phase r."""
-        shifted = _sum(row_major(phase), self.padding)
-        whole = apply("div", shifted, const(self.step, "int64"))
-        return whole, apply("sub", shifted, _times(whole, self.step))
-
-    def placed(self, taps: tuple[Axis, ...], phase: tuple[Axis, ...]) -> tuple[Expr, tuple[Axis, ...]]:
-        """Which position of the input each element of the window meets, counted from the first, and the output's
-        axes."""
-        size = self.size // self.step if self.phased else self.size
-        place = () if size == 1 else (Axis(size),)
-        there, window = row_major(place), _times(row_major(taps), self.dilation)
-        if self.phased:
-            return apply("sub", _sum(there, self.shift(phase)[0]), window), (*place, *phase)
-        if self.transposed:
-            return apply("sub", _sum(there, self.padding), window), place
-        return _sum(_times(there, self.step), window, -self.padding), place
-
-
-def _times(value: Expr, by: int) -> Expr:
-    return apply("mul", value, const(by, "int64"))
-
-
-def _sum(first: Expr, *others: Expr | int) -> Expr:
-    """Integers, constants added up at the end."""
-    terms = [const(other, "int64") if isinstance(other, int) else other for other in (first, *others)]
-    known, unknown = 0, []
-    for term in terms:
-        match term:
-            case Const(value=value):
-                known += int(value)
-            case Apply(op="add", operands=(rest, Const(value=value))):
-                known += int(value)
-                unknown.append(rest)
-            case _:
-                unknown.append(term)
-    if not unknown:
-        return const(known, "int64")
-    total = unknown[0]
-    for term in unknown[1:]:
-        total = apply("add", total, term)
-    return apply("add", total, const(known, "int64"))
+def _summed(product: Expr, axes: Place) -> Expr:
+    """The sum over a window within one element's value."""
+    taps = tuple(Axis(axis.size) for axis in axes)
+    for axis, tap in zip(axes, taps, strict=True):
+        product = substitute(product, axis, tap)
+    return Window(product.dtype, "sum", product, taps) if taps else product

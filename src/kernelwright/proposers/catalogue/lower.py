@@ -133,13 +133,7 @@ class Lowering:
                 made: Tensor | tuple[Tensor, ...] = rules[name](self.axes, node, *operands)
                 return made
         if name == "convolution":
-            x, weight, bias = operands[:3]
-            made_first = (
-                convolutions.padded(self.axes, node, x, weight),
-                convolutions.by_phase(self.axes, node, x, weight),
-            )
-            input_, phases = map(self._in_memory, (f"{node.name}_input", f"{node.name}_weight"), made_first)
-            return convolutions.convolution(self.axes, node, x, weight, bias, input_, phases)
+            return self._convolution(node, *operands[:3])
         if name in pointwise.RULES:
             return self._pointwise(name, node, operands)
         raise UnsupportedError
@@ -164,13 +158,22 @@ class Lowering:
             if isinstance(tensor, Tensor) and contractions.worth_keeping(operation(node.target), tensor):
                 self._into_memory(name)
 
-    def _in_memory(self, name: str, tensor: Tensor | None) -> Tensor | None:
+    def _in_memory(self, name: str, tensor: Tensor) -> Tensor:
         """A tensor that the graph does not have, written to memory and read from there."""
-        if tensor is None:
-            return None
         self.buffers[name] = Buffer(name, tensor.dtype, tensor.dims)
         self.steps.append(Store(self.buffers[name], tensor.expr))
         return self.axes.remember(read(self.buffers[name]))
+
+    def _convolution(self, node: GraphNode, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """Over its input and weight as they are written to memory for it, where they are."""
+        input_ = convolutions.padded(self.axes, node, x, weight)
+        turned = convolutions.by_phase(self.axes, node, x, weight)
+        input_ = input_ and self._in_memory(f"{node.name}_input", input_)
+        turned = turned and self._in_memory(f"{node.name}_weight", turned)
+        whole = convolutions.convolution(self.axes, node, x, weight, bias, input_, turned)
+        if tuple(map(views.extent, whole.dims)) == tuple(node.outputs[0].shape):
+            return whole
+        return convolutions.cropped(self.axes, node, self._in_memory(f"{node.name}_phases", whole))
 
     def _pointwise(self, name: str, node: GraphNode, operands: Sequence[Any]) -> Tensor:
         (out,) = node.outputs

@@ -9,12 +9,26 @@ from math import prod
 
 from kernelwright.proposers.catalogue.affine import stride
 from kernelwright.proposers.catalogue.build import apply
-from kernelwright.proposers.catalogue.ir import Apply, Axis, Buffer, Expr, Load, Reduce, Scan, Store, Term, walk
+from kernelwright.proposers.catalogue.ir import (
+    Apply,
+    Axis,
+    Buffer,
+    Const,
+    Expr,
+    Load,
+    Reduce,
+    Scan,
+    Store,
+    Term,
+    walk,
+)
 
 _LEAST = 1 << 14
 """Multiplications below which plain loops are as good."""
 _FEW = 256
 """Rows that do not pay for packing the right side."""
+_FEW_OF_WINDOWS = 32
+"""The same where the right side is read by windows."""
 _SETS = 1024
 """Floats from row to row that would have all rows of a tile share cache sets."""
 _ROW_OPS = frozenset({"sum", "max", "min"})
@@ -34,6 +48,8 @@ class Product:
     m: tuple[Axis, ...]
     n: tuple[Axis, ...]
     k: tuple[Axis, ...]
+    counts: Expr | None = None
+    """Which steps of a batch count, where not all of them do."""
     scores: Product | None = None
     """In an attention, the product that the left side is made of: its columns are k."""
 
@@ -55,7 +71,7 @@ class Product:
     @cached_property
     def pitch(self) -> tuple[Axis, ...] | None:
         """For each axis of n, the dimension of the right side that it moves along, where these are its last ones and
-        tiles can read it as it lies: windows of a convolution, and what few rows are multiplied with."""
+        columns are counted as they lie there: windows of a convolution, and what few rows are multiplied with."""
         if self.scores is not None:
             return None
         match self.right:
@@ -65,11 +81,21 @@ class Product:
                     _moves(terms[: -len(self.n)] + last[:i] + last[i + 1 :], term, axis)
                     for i, (term, axis) in enumerate(zip(last, self.n, strict=True))
                 )
-                windows = any(term.at is not None for term in last)
                 row = _size([last[-1].axis])
-                if moves and (windows or (self.sizes[1] <= _FEW and row % _SETS)):
+                if moves and (_has_windows(last) or (self.sizes[1] <= _FEW and row % _SETS)):
                     return tuple(term.axis for term in last)
         return None
+
+    @property
+    def in_place(self) -> bool:
+        """Whether tiles read the right side as it lies: rows of windows lie far apart in memory, so that it pays sooner
+        to pack them."""
+        windows = isinstance(self.right, Load) and _has_windows(self.right.terms)
+        return self.pitch is not None and (not windows or self.sizes[1] <= _FEW_OF_WINDOWS)
+
+
+def _has_windows(terms: Sequence[Term]) -> bool:
+    return any(term.at is not None for term in terms)
 
 
 def _moves(others: Sequence[Term], term: Term, axis: Axis) -> bool:
@@ -104,9 +130,11 @@ def is_attention(node: Expr) -> bool:
 def _scores(node: Reduce, sides: Sequence[_Side]) -> tuple[int, Reduce] | None:
     """Which side of a product is made of another's results, and this other one."""
     over = frozenset(node.axes)
+    if _counted(node)[0] is not None:
+        return None
     for index, side in enumerate(sides):
         inner = [part for part in walk([side.value]) if isinstance(part, Reduce)]
-        scores = [part for part in inner if is_product(part)]
+        scores = [part for part in inner if is_product(part) and _counted(part)[0] is None]
         if len(scores) != 1 or any(isinstance(part, Reduce) for part in walk([scores[0].operand])):
             continue
         rows = [part for part in inner if part is not scores[0]]
@@ -136,8 +164,8 @@ def product(stores: Sequence[Store]) -> Product | None:
     n = tuple(axis for axis in order if axis in right.own)
     # What only the right side has, but lies outside of everything: as good as a batch where enough is left.
     while scores is None and len(n) > 1 and order.index(n[0]) < order.index(m[0]) and _size(n[1:]) >= _ENOUGH:
-        batch, n = (*batch, n[0]), n[1:]
-    found = Product(total, left.value, right.value, batch, m, n, total.axes)
+        batch, n = tuple(sorted((*batch, n[0]), key=order.index)), n[1:]
+    found = Product(total, left.value, right.value, batch, m, n, total.axes, _counted(total)[0])
     return found if scores is None else replace(found, scores=_of_scores(scores[1], found))
 
 
@@ -147,6 +175,19 @@ def _of_scores(node: Reduce, outer: Product) -> Product | None:
     assert sides is not None  # it is a product
     left, right = sorted(sides, key=lambda side: bool(side.axes & set(outer.k)))
     return Product(node, left.value, right.value, outer.batch, outer.m, outer.k, node.axes)
+
+
+def _counted(node: Reduce) -> tuple[Expr | None, Expr]:
+    """Which of its steps a sum counts, if it does not count all, and what it sums."""
+    conditions, value = None, node.operand
+    while isinstance(value, Apply) and value.op == "where" and _is_zero(value.operands[2]):
+        conditions = apply("and", value.operands[0], conditions) if conditions else value.operands[0]
+        value = value.operands[1]
+    return conditions, value
+
+
+def _is_zero(node: Expr) -> bool:
+    return isinstance(node, Const) and node.value == 0
 
 
 def _last(order: Sequence[Axis], side: _Side) -> int:
@@ -175,7 +216,8 @@ def _sides(node: Reduce) -> list[_Side] | None:
     if node.op != "sum" or node.dtype != "float32":
         return None
     kept, reduced = node.free, frozenset(node.axes)
-    factors = sorted(_factors(node.operand), key=lambda factor: -_size(factor.free))
+    condition, summed = _counted(node)
+    factors = sorted(_factors(summed), key=lambda factor: -_size(factor.free))
     sides: list[_Side] = []
     for factor in factors:
         axes = factor.free & kept
@@ -189,6 +231,8 @@ def _sides(node: Reduce) -> list[_Side] | None:
     if len(sides) != 2:
         return None
     first, second = sides
+    if condition is not None and condition.free & kept - (first.axes & second.axes):
+        return None  # it is not the same for a whole batch
     first.own, second.own = first.axes - second.axes, second.axes - first.axes
     short, long = sorted((_size(first.own), _size(second.own)))
     k = _size(reduced)

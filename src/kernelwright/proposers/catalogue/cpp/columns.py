@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from kernelwright.proposers.catalogue.cpp.expressions import SCALAR, Emitter
+from kernelwright.proposers.catalogue.cpp.expressions import LANE, SCALAR, Emitter
 from kernelwright.proposers.catalogue.cpp.writer import (
     Writer,
     finish,
@@ -34,7 +34,7 @@ def tiles(writer: Writer) -> None:
         for sweep in nest.sweeps:
             for expr in _column_values(sweep.roots, rows, writer):
                 name = f"c{len(rows.arrays)}"
-                writer.put(f"{SCALAR[expr.dtype]} {name}_[{_tile(writer)}], *{name} = {name}_ - begin;")
+                writer.put(f"{LANE[expr.dtype]} {name}_[{_tile(writer)}], *{name} = {name}_ - begin;")
                 _assign(writer, expr, name, rows, _BLOCK)
                 rows.arrays[expr] = name
             _tile_sweep(writer, sweep, rows)
@@ -125,7 +125,7 @@ def shared_out(writer: Writer) -> None:
     rows = rows_emitter(writer)
     for sweep in nest.sweeps:
         for expr in _column_values(sweep.roots, rows, writer):
-            name, kind = f"c{len(rows.arrays)}", SCALAR[expr.dtype]
+            name, kind = f"c{len(rows.arrays)}", LANE[expr.dtype]
             writer.put(f"std::vector<{kind}> {name}_(n);", f"{kind}* {name} = {name}_.data();")
             _assign(writer, expr, name, rows, _ROW)
             rows.arrays[expr] = name

@@ -27,6 +27,8 @@ SCALAR = {"float32": "float", "float64": "double", "int32": "int32_t", "int64": 
 VECTOR = {"float32": "F", "float64": "D", "int32": "I", "int64": "L", "bool": "M"}
 MEMORY = SCALAR | {"uint8": "uint8_t", "int8": "int8_t", "int16": "int16_t", "bfloat16": "bf16", "float16": "fp16"}
 MEMORY["bool"] = "uint8_t"
+LANE = SCALAR | {"bool": "int32_t"}
+"""The C++ types of what arrays of values keep, a lane of a vector each."""
 
 _INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/", "and": "&", "or": "|", "xor": "^", "mod": "%"}
 _COMPARE = {"lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!="}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from kernelwright.proposers.catalogue.affine import stride
@@ -16,14 +17,19 @@ Coordinates = list[tuple[Axis, str]]
 def vector_load(emitter: Emitter, load: Load) -> str:
     """A load whose lanes lie at different places."""
     steps = [_step(term, emitter.names.vector) for term in load.terms]
-    if steps[-1] is None or any(step != 0 for step in steps[:-1]):
+    moving = [place for place, step in enumerate(steps) if step != 0]
+    if len(moving) != 1 or (step := steps[moving[0]]) is None:
+        return _gathered(emitter, load)
+    inside, guarded = load.terms[moving[0] + 1 :], load.otherwise is not None and load.terms[moving[0]].at is not None
+    if inside and guarded:
         return _gathered(emitter, load)
     scalar = emitter.scalar()
     coordinates = [(term.axis, scalar.coordinate(term)) for term in load.terms]
     emitter.lines += scalar.lines
-    if load.otherwise is not None and load.terms[-1].at is not None:
-        return _within(emitter, load, coordinates, steps[-1])
-    text = _strided(emitter, steps[-1], _pointer(emitter, load, coordinates), "span")
+    if guarded:
+        return _within(emitter, load, coordinates, step)
+    pointer = _pointer(emitter, load, coordinates)
+    text = _apart(emitter, step, inside, pointer) if inside else _strided(emitter, step, pointer, "span")
     outer = _outside(emitter, load, coordinates)
     return f"({outer} ? {_otherwise(emitter, load)} : {text})" if outer else text
 
@@ -56,6 +62,12 @@ def _strided(emitter: Emitter, step: int, pointer: str, span: str) -> str:
         return f"load({pointer}, {span})"
     emitter.names.snippets.add("strided")
     return f"load_every<{step}>({pointer}, {span})"
+
+
+def _apart(emitter: Emitter, step: int, inside: Sequence[Term], pointer: str) -> str:
+    """Lanes that are as far apart as the dimensions inside are large."""
+    sizes = [emitter.names.sizes(term.axis) for term in inside]
+    return f"load_apart({pointer}, {' * '.join([str(step)] * (step != 1) + sizes)}, span)"
 
 
 def _within(emitter: Emitter, load: Load, coordinates: Coordinates, step: int) -> str:

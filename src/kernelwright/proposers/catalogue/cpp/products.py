@@ -26,11 +26,28 @@ def blocked(writer: Writer) -> None:
         return
     _sides(writer, product, "left", "right")
     _finish(writer, product)
-    where = "IN_PLACE" if product.pitch else _layout(product)
+    where = "IN_PLACE" if product.in_place else _layout(product)
     sizes = [_size(writer, axes) for axes in (product.batch, product.m, product.n, product.k)]
     if product.pitch:
         sizes[2] = _columns_in_place(writer, product)
-    writer.put(f"multiply<{_along(product)}, {where}>({', '.join(sizes)}, left, right, finish);")
+    functions = ["left", "right", "finish"]
+    if product.counts is not None:
+        functions.append("counts")
+        _counts(writer, product, product.counts)
+    writer.put(f"multiply<{_along(product)}, {where}>({', '.join([*sizes, *functions])});")
+
+
+def _counts(writer: Writer, product: Product, condition: Expr) -> None:
+    writer.put("// Whether a step counts.")
+    with writer.block("const auto counts = [=](int64_t batch, int64_t step) INLINE {", "};"):
+        lines = _line_writer(writer, product.n[-1])
+        for letter in ("batch", "step"):
+            group = _group(product, letter)
+            lines.put(*_coordinates(group, group, letter, condition.free, lines))
+        here = Emitter(lines.names, {}, vector=False, prefix="r")
+        (text,) = here.emit([condition])
+        lines.put(*here.flush(), f"return {text};")
+        _take(writer, lines)
 
 
 def _attention(writer: Writer, product: Product, scores: Product) -> None:

@@ -50,8 +50,8 @@ def _conditions(emitter: Emitter, expr: Window) -> tuple[Expr, list[Expr]]:
     while isinstance(value, Apply) and value.op == "where" and _is_identity(value.operands[2], expr):
         conditions += conjuncts(value.operands[0])
         value = value.operands[1]
-    if isinstance(value, Load) and value.otherwise is not None and _is_identity(value.otherwise, expr):
-        for term in value.terms:
+    for load in _needed(value, expr):
+        for term in load.terms:
             if term.at is not None and not emitter.is_vector(term.at):
                 size = Size("int64", term.axis.resolve())
                 conditions.append(Apply("bool", "ge", (term.at, Const("int64", 0))))
@@ -59,12 +59,21 @@ def _conditions(emitter: Emitter, expr: Window) -> tuple[Expr, list[Expr]]:
     return value, conditions
 
 
+def _needed(value: Expr, expr: Window) -> list[Load]:
+    """Loads that leave a window's result as it is where they are outside of their tensor: the value itself, or a factor
+    of what is summed."""
+    factors = value.operands if isinstance(value, Apply) and (value.op, expr.op) == ("mul", "sum") else (value,)
+    return [
+        each for each in factors if isinstance(each, Load) and each.otherwise and _is_identity(each.otherwise, expr)
+    ]
+
+
 def _identity(expr: Window) -> Const:
     """What the window's result is before any value; the least and greatest integers stand for the infinities."""
     value = IDENTITY[expr.op]
     if expr.dtype.startswith("int") and math.isinf(value):
         return Const(expr.dtype, int(math.copysign(2 ** (int(expr.dtype[3:]) - 1) - 1, value)))
-    return Const(expr.dtype, value if expr.dtype.startswith("float") else int(value))
+    return Const(expr.dtype, float(value) if expr.dtype.startswith("float") else int(value))
 
 
 def _is_identity(value: Expr, expr: Window) -> bool:

@@ -266,6 +266,11 @@ class Writer:
         if buffer.axes[-1:] == (vector,):
             past = f", past_{name}" if name in self.streamed else ""
             return f"store({name} + {self.names.offset(coordinates)}, {value}, span{past});"
+        inside = buffer.axes[buffer.axes.index(vector) + 1 :] if vector in buffer.axes else ()
+        if inside and all(self._constant(leaf) for axis in inside for leaf in self.nest.leaves(axis)):
+            self.snippets.add("strided")
+            step = " * ".join(self.full_size(axis) for axis in inside)
+            return f"store_every<{step}>({name} + {self.names.offset(coordinates)}, {value}, span);"
         coordinates = [(axis, "positions<int64_t>(j)" if axis is vector else text) for axis, text in coordinates]
         return f"scatter({name}, {self.names.offset(coordinates)}, {value}, span);"
 

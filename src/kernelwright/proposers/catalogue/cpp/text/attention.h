@@ -16,19 +16,19 @@ void attend(int64_t batches, int64_t rows, int64_t keys, int64_t steps, int64_t 
     float *scores = values_packed + narrow * keys, *sums = scores + MR * wide, *spare = sums + MR * narrow, *line = spare + wide;
     for (int64_t s = 0; s < steps; s += sc) {
       const int64_t depth = std::min(sc, steps - s);
-      if constexpr (RIGHT == ALONG_STEPS) pack_columns(right, batch, s, depth, 0, keys, keys_packed + s * wide, line);
-      else pack_rows(right, batch, s, depth, 0, keys, keys_packed + s * wide, line);
+      if constexpr (RIGHT == ALONG_STEPS) pack_columns(right, batch, {s, depth, 0, depth}, 0, keys, keys_packed + s * wide, line);
+      else pack_rows(right, batch, {s, depth, 0, depth}, 0, keys, keys_packed + s * wide, line);
     }
     for (int64_t k = 0; k < keys; k += kc) {
       const int64_t depth = std::min(kc, keys - k);
-      if constexpr (VALUES == ALONG_STEPS) pack_columns(values, batch, k, depth, 0, columns, values_packed + k * narrow, line);
-      else pack_rows(values, batch, k, depth, 0, columns, values_packed + k * narrow, line);
+      if constexpr (VALUES == ALONG_STEPS) pack_columns(values, batch, {k, depth, 0, depth}, 0, columns, values_packed + k * narrow, line);
+      else pack_rows(values, batch, {k, depth, 0, depth}, 0, columns, values_packed + k * narrow, line);
     }
     for (int64_t i = row; i < std::min(rows, row + chunk); i += MR) {
       const int64_t here = std::min<int64_t>(MR, rows - i);
       for (int64_t s = 0; s == 0 || s < steps; s += sc) {
         const int64_t depth = std::min(sc, steps - s);
-        pack_left<LEFT_ALONG_STEPS>(left, batch, i, here, s, depth, panel);
+        pack_left<LEFT_ALONG_STEPS>(left, batch, i, here, {s, depth, 0, depth}, panel);
         for (int64_t j = 0; j < keys; j += NR)
           tiles<LEFT_ALONG_STEPS>(here, depth, panel, Packed{keys_packed + s * wide + j * depth}, scores + j, wide, s == 0);
       }
@@ -36,7 +36,7 @@ void attend(int64_t batches, int64_t rows, int64_t keys, int64_t steps, int64_t 
       const auto weights = [=](int64_t, int64_t r, int64_t k, int64_t, float*) INLINE { return scores + r * wide + k; };
       for (int64_t k = 0; k == 0 || k < keys; k += kc) {
         const int64_t depth = std::min(kc, keys - k);
-        pack_left<true>(weights, batch, 0, here, k, depth, panel);
+        pack_left<true>(weights, batch, 0, here, {k, depth, 0, depth}, panel);
         for (int64_t j = 0; j < columns; j += NR)
           tiles<true>(here, depth, panel, Packed{values_packed + k * narrow + j * depth}, sums + j, narrow, k == 0);
       }

@@ -99,6 +99,11 @@ template <class T, class Index, class Span> INLINE inline auto gather(const T* p
   for (int k = 0; k < span.n; ++k) v[k] = p[at[k]];
   return load(reinterpret_cast<const T*>(&v), Full{});
 }
+template <class T, class Span> INLINE inline auto load_apart(const T* p, int64_t step, Span span) {  // from lane to lane
+  loaded<T> v{};
+  for (int k = 0; k < span.n; ++k) v[k] = p[k * step];
+  return load(reinterpret_cast<const T*>(&v), Full{});
+}
 template <class T, class Span> INLINE inline void put(T* p, vec<T> v, Span span) {
   if constexpr (std::is_same_v<Span, Full>) *reinterpret_cast<typename lanes<T>::loose*>(p) = v;
 #if defined(__AVX512F__)

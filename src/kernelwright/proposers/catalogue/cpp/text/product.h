@@ -49,32 +49,49 @@ void tile(int64_t steps, const float* left, Right right, float* sums, int64_t wi
       store(at, first ? s[i][v] : s[i][v] + load(at, Full{}), Full{});
     }
 }
+struct Steps { int64_t from, count, at, all; };  // steps that follow each other, `at` their place among `all` of a panel
+// The next steps that count, from `step` on and as many as a panel holds; what is left after them counts too.
+template <class Counts>
+int next_steps(Counts counts, int64_t batch, int64_t& step, int64_t steps, int64_t most, Steps* found) {
+  int runs = 0;
+  int64_t all = 0;
+  for (; step < steps; ++step) {
+    if (!counts(batch, step)) continue;
+    if (all == most) break;
+    if (runs > 0 && found[runs - 1].from + found[runs - 1].count == step) ++found[runs - 1].count;
+    else found[runs++] = {step, 1, all, 0};
+    ++all;
+  }
+  for (int i = 0; i < runs; ++i) found[i].all = all;
+  return runs;
+}
 // The right block as panels of NR columns, one row of a panel after the other, 0 past the last column.
 template <class Right>
-void pack_rows(Right right, int64_t batch, int64_t step, int64_t steps, int64_t column, int64_t columns, float* to, float* line) {
-  for (int64_t p = 0; p < steps; ++p) {
-    const float* from = right(batch, step + p, column, columns, line);
+void pack_rows(Right right, int64_t batch, Steps steps, int64_t column, int64_t columns, float* to, float* line) {
+  for (int64_t p = 0; p < steps.count; ++p) {
+    const float* from = right(batch, steps.from + p, column, columns, line);
+    float* row = to + (steps.at + p) * NR;
     int64_t j = 0;
     for (; j + NR <= columns; j += NR)
-      for (int v = 0; v < NR; v += W) store(to + j * steps + p * NR + v, load(from + j + v, Full{}), Full{});
+      for (int v = 0; v < NR; v += W) store(row + j * steps.all + v, load(from + j + v, Full{}), Full{});
     if (j < columns) {
-      std::copy_n(from + j, columns - j, to + j * steps + p * NR);
-      std::fill(to + j * steps + p * NR + columns - j, to + j * steps + (p + 1) * NR, 0.0f);
+      std::copy_n(from + j, columns - j, row + j * steps.all);
+      std::fill_n(row + j * steps.all + columns - j, NR - (columns - j), 0.0f);
     }
   }
 }
 // The same where the right side lies in memory along the steps: W columns are read and turned at a time.
 template <class Right>
-void pack_columns(Right right, int64_t batch, int64_t step, int64_t steps, int64_t column, int64_t columns, float* to, float* line) {
+void pack_columns(Right right, int64_t batch, Steps steps, int64_t column, int64_t columns, float* to, float* line) {
   for (int64_t j = 0; j < rounded(columns, NR); j += W) {
     const float* from[W];
     for (int k = 0; k < W; ++k) {
       from[k] = line + k * LDL;
-      if (j + k < columns) from[k] = right(batch, column + j + k, step, steps, line + k * LDL);
-      else std::fill_n(line + k * LDL, steps, 0.0f);
+      if (j + k < columns) from[k] = right(batch, column + j + k, steps.from, steps.count, line + k * LDL);
+      else std::fill_n(line + k * LDL, steps.count, 0.0f);
     }
-    float* panel = to + j / NR * NR * steps + j % NR;
-    for (int64_t p = 0; p < steps; ++p) {
+    float* panel = to + j / NR * NR * steps.all + j % NR + steps.at * NR;
+    for (int64_t p = 0; p < steps.count; ++p) {
       F turned;
       for (int k = 0; k < W; ++k) turned[k] = from[k][p];
       store(panel + p * NR, turned, Full{});
@@ -82,11 +99,12 @@ void pack_columns(Right right, int64_t batch, int64_t step, int64_t steps, int64
   }
 }
 template <bool LEFT_ALONG_STEPS, class Left>
-void pack_left(Left left, int64_t batch, int64_t row, int64_t rows, int64_t step, int64_t steps, float* panel) {
-  for (int64_t p = 0; p < (LEFT_ALONG_STEPS ? rows : steps); ++p) {
-    float* to = panel + p * (LEFT_ALONG_STEPS ? LDL : MR);
-    const float* from = LEFT_ALONG_STEPS ? left(batch, row + p, step, steps, to) : left(batch, step + p, row, rows, to);
-    if (from != to) std::copy_n(from, LEFT_ALONG_STEPS ? steps : rows, to);
+void pack_left(Left left, int64_t batch, int64_t row, int64_t rows, Steps steps, float* panel) {
+  for (int64_t p = 0; p < (LEFT_ALONG_STEPS ? rows : steps.count); ++p) {
+    float* to = LEFT_ALONG_STEPS ? panel + p * LDL + steps.at : panel + (steps.at + p) * MR;
+    const int64_t along = LEFT_ALONG_STEPS ? steps.count : rows;
+    const float* from = LEFT_ALONG_STEPS ? left(batch, row + p, steps.from, along, to) : left(batch, steps.from + p, row, along, to);
+    if (from != to) std::copy_n(from, along, to);
   }
 }
 template <bool LEFT_ALONG_STEPS, class Right>
@@ -94,11 +112,12 @@ void tiles(int64_t rows, int64_t steps, const float* left, Right right, float* s
   if (rows > MR / 2) tile<MR, LEFT_ALONG_STEPS>(steps, left, right, sums, width, first);
   else tile<MR / 2, LEFT_ALONG_STEPS>(steps, left, right, sums, width, first);
 }
+struct EveryStep { INLINE bool operator()(int64_t, int64_t) const { return true; } };
 // Tasks are blocks of rows and columns. `left` and `right` give the address of a line of values, which they may write to
 // the space they are given: along the steps of one row or column, else along the rows or columns of one step. `finish`
-// receives a row of sums.
-template <bool LEFT_ALONG_STEPS, Layout RIGHT, class Left, class Right, class Finish>
-void multiply(int64_t batches, int64_t rows, int64_t columns, int64_t steps, Left left, Right right, Finish finish) {
+// receives a row of sums. `counts` says whether a step of a batch does: others are left out.
+template <bool LEFT_ALONG_STEPS, Layout RIGHT, class Left, class Right, class Finish, class Counts = EveryStep>
+void multiply(int64_t batches, int64_t rows, int64_t columns, int64_t steps, Left left, Right right, Finish finish, Counts counts = {}) {
   const int64_t step_blocks = parts(steps, KC), kc = parts(steps, step_blocks);
   int64_t row_blocks = parts(rows, MC), column_blocks = parts(columns, NC);
   while (batches * row_blocks * column_blocks < THREADS && (rows > MR * row_blocks || columns > NR * column_blocks))
@@ -115,25 +134,32 @@ void multiply(int64_t batches, int64_t rows, int64_t columns, int64_t steps, Lef
     float* panel = scratch(MR * LDL + packed + kept * nc + W * LDL + nc);
     float *block = panel + MR * LDL, *sums = block + packed, *line = sums + kept * nc;
     const float* in_place[KC];
-    for (int64_t step = 0; step == 0 || step < steps; step += kc) {  // a sum of nothing is 0
-      const int64_t depth = std::min(kc, steps - step), whole = RIGHT == IN_PLACE ? width / NR * NR : 0;
-      if constexpr (RIGHT == ALONG_STEPS) pack_columns(right, batch, step, depth, column, width, block, line);
-      else if constexpr (RIGHT == ALONG_COLUMNS) pack_rows(right, batch, step, depth, column, width, block, line);
-      else {
-        for (int64_t p = 0; p < depth; ++p) in_place[p] = right(batch, step + p, column, width, line);
-        if (whole < width) pack_rows(right, batch, step, depth, column + whole, width - whole, block, line);
+    Steps found[KC];
+    int64_t step = 0;
+    bool first = true;
+    do {  // once at least: a sum of nothing is 0
+      const int runs = next_steps(counts, batch, step, steps, kc, found);
+      const int64_t depth = runs > 0 ? found[0].all : 0, whole = RIGHT == IN_PLACE ? width / NR * NR : 0;
+      for (const Steps* run = found; run < found + runs; ++run) {
+        if constexpr (RIGHT == ALONG_STEPS) pack_columns(right, batch, *run, column, width, block, line);
+        else if constexpr (RIGHT == ALONG_COLUMNS) pack_rows(right, batch, *run, column, width, block, line);
+        else {
+          for (int64_t p = 0; p < run->count; ++p) in_place[run->at + p] = right(batch, run->from + p, column, width, line);
+          if (whole < width) pack_rows(right, batch, *run, column + whole, width - whole, block, line);
+        }
       }
       for (int64_t i = 0; i < height; i += MR) {
         const int64_t here = std::min<int64_t>(MR, height - i);
-        pack_left<LEFT_ALONG_STEPS>(left, batch, row + i, here, step, depth, panel);
+        for (const Steps* run = found; run < found + runs; ++run)
+          pack_left<LEFT_ALONG_STEPS>(left, batch, row + i, here, *run, panel);
         float* results = sums + (step_blocks > 1 ? i * nc : 0);
         for (int64_t j = 0; j < whole; j += NR)
-          tiles<LEFT_ALONG_STEPS>(here, depth, panel, InPlace{in_place, j}, results + j, nc, step == 0);
+          tiles<LEFT_ALONG_STEPS>(here, depth, panel, InPlace{in_place, j}, results + j, nc, first);
         for (int64_t j = whole; j < width; j += NR)
-          tiles<LEFT_ALONG_STEPS>(here, depth, panel, Packed{block + (j - whole) * depth}, results + j, nc, step == 0);
-        if (step + kc >= steps)
-          for (int64_t r = 0; r < here; ++r) finish(batch, row + i + r, column, width, results + r * nc);
+          tiles<LEFT_ALONG_STEPS>(here, depth, panel, Packed{block + (j - whole) * depth}, results + j, nc, first);
+        for (int64_t r = 0; r < here && step == steps; ++r) finish(batch, row + i + r, column, width, results + r * nc);
       }
-    }
+      first = false;
+    } while (step < steps);
   }
 }
