@@ -111,6 +111,7 @@ def test_nothing_is_asked_in_vain(serve: Serve) -> None:
         ((), "add --yes"),
         (("--yes", "--out", "there.py"), "the file exists"),
         (("--yes", "--out", "missing/task.py"), "there is no such folder"),
+        (("--yes", "--out", f"{'long' * 100}.py"), "File name too long"),
     ):
         done = new(server, *options)
         assert done.exit_code == EXIT_USAGE

@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from kernelwright import paths
 from kernelwright.errors import UsageError
 from kernelwright.home import keep
 from kernelwright.proposers.llm.call import Answered, CallFailed, CallRecord, PastCall, Prompt, Reply, Usage
@@ -37,10 +38,7 @@ class Record(BaseModel):
 
 def find(source: str | Path) -> Path | None:
     """The file of this name; None where there is none, so that a run may be meant."""
-    try:
-        return Path(source) if Path(source).is_file() else None
-    except OSError:  # no file can have such a name
-        return None
+    return Path(source) if paths.is_file(source) else None
 
 
 def read(path: Path) -> Record:
