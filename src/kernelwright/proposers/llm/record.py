@@ -107,14 +107,10 @@ class RecordFile:
         """See `CallLog`."""
         self._change(call, used=True)
 
-    def led(self, calls: Sequence[int], candidate: str) -> None:
+    def rewarded(self, calls: Sequence[int], gain: float) -> None:
         """See `CallLog`."""
         for call in calls:
-            self._change(call, candidate=candidate)
-
-    def rewarded(self, call: int, gain: float) -> None:
-        """See `CallLog`."""
-        self._change(call, gain=gain)
+            self._change(call, gain=gain)
 
     def _change(self, number: int, **facts: Any) -> None:
         calls = list(self._record.calls)
