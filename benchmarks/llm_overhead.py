@@ -202,16 +202,15 @@ def measure(context: Context, sitting: Sitting, made: Made, steps: int) -> Stopw
             log.arrived(answer)
         with watch.part("read the reply"):
             source = reply.read(answer.text, chosen.parent.candidate.source if chosen.parent else "").source
-        candidate = written.model_copy(update={"source": source})
+        candidate = written.model_copy(update={"source": source, "replies": (call,)})
         with watch.part("store the candidate"):
             assert sitting.is_new(candidate)
             place = sitting.propose(candidate)
-            log.used(call)
             sitting.known(candidate)
         verdict = made.verdict(candidate)
         with watch.part("store the verdict"):
             sitting.evaluated(place, candidate, verdict, reused=False)
-            log.rewarded(call, 0.0)
+            log.rewarded([call], 0.0)
             history.add(Attempt(candidate, verdict))
     # A step looks up twice.
     both = watch.found["look up"]

@@ -20,6 +20,7 @@ from kernelwright.home import home
 from kernelwright.proposers.llm import prompts, reply
 from kernelwright.proposers.llm.call import Answerer, BudgetSpent, CallFailed, Prompt
 from kernelwright.proposers.llm.models import make
+from kernelwright.proposers.llm.outage import passes
 from kernelwright.proposers.llm.record import RecordFile
 from kernelwright.proposers.llm.reply import ReplyProblem
 from kernelwright.proposers.llm.templates import shipped
@@ -107,7 +108,9 @@ def _nothing(drafting: _Drafting, stopped: Exception | None, record: Path) -> Ta
     said += [f"the last draft: {drafting.problem}"] if drafting.problem else []
     remedy = f"say more precisely what you want; `kernelwright calls {record} --full` shows what was written"
     if isinstance(stopped, CallFailed):
-        return MachineError(f"no task was written: {'; '.join(said)}", where="language model", remedy="try again later")
+        other = "check the model's name, address and key, or name another model"
+        remedy = "try again later" if passes(stopped) else other
+        return MachineError(f"no task was written: {'; '.join(said)}", where="language model", remedy=remedy)
     return TaskError(f"no task was written that can be used: {'; '.join(said)}", remedy=remedy)
 
 
@@ -125,7 +128,7 @@ class _Drafting:
             answer = await self._models.ask(prompt)
             self.problem = await self._wrong(answer.text)
             self._models.used(answer)
-            self._models.reward(answer, 0.0 if self.problem else 1.0)
+            self._models.reward([answer], 0.0 if self.problem else 1.0)
             if not self.problem:
                 return
             self._tell(f"draft {number}: {self.problem}")

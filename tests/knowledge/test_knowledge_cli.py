@@ -74,6 +74,7 @@ def test_what_others_outdo_is_pruned() -> None:
     [
         ([], "Missing command"),
         (["add", "missing.md"], "missing.md"),
+        (["add", f"{'long' * 100}.md"], "there is no such file"),
         (["add", "bad.md"], "bad.md:3: `kind`"),
         (["remove", "../bad"], "no document"),
         (["remove", "cpp/exp"], "not one of yours"),

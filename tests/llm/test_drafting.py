@@ -99,9 +99,12 @@ def test_limits_hold(serve: Serve) -> None:
 
 
 def test_a_model_that_does_not_reply_is_no_fault_of_the_words(serve: Serve) -> None:
-    done = new(serve([Fault(401)]), "--yes")
-    assert done.exit_code == EXIT_ENVIRONMENT
-    assert "auth" in done.stderr
+    for status, failure, remedy in ((401, "auth", "name, address and key"), (503, "server", "try again later")):
+        Path("kernelwright.toml").write_text("[call]\ntries = 1\n")
+        done = new(serve([Fault(status)]), "--yes")
+        assert done.exit_code == EXIT_ENVIRONMENT
+        assert failure in done.stderr
+        assert remedy in done.stderr
 
 
 def test_nothing_is_asked_in_vain(serve: Serve) -> None:
@@ -111,6 +114,7 @@ def test_nothing_is_asked_in_vain(serve: Serve) -> None:
         ((), "add --yes"),
         (("--yes", "--out", "there.py"), "the file exists"),
         (("--yes", "--out", "missing/task.py"), "there is no such folder"),
+        (("--yes", "--out", f"{'long' * 100}.py"), "File name too long"),
     ):
         done = new(server, *options)
         assert done.exit_code == EXIT_USAGE

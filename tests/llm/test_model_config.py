@@ -73,12 +73,16 @@ def test_a_table_in_the_working_folder_replaces_the_users(user: Path) -> None:
     ("text", "where", "what"),
     [
         ("[[models]\n", "", "not valid TOML: .*line 1"),
-        ('model = "x"\n', ": model", "Extra inputs are not permitted"),
-        ('[models]\nspec = "openai:x"\n', ": models", "valid tuple"),
-        ("[[models]]\n", ": models.0.spec", "Field required"),
+        (f"tries = {'[' * 100_000}", "", "not valid TOML: maximum recursion"),
+        (f"tries = {'9' * 10_000}", "", "not valid TOML: Exceeds the limit"),
+        ('model = "x"\n', ": model", "there is no such key; docs/models.md"),
+        ('[models]\nspec = "openai:x"\n', ": models", r"write \[\[models\]\] above each"),
+        ("[[models]]\n", ": models.0.spec", "it is missing"),
+        ("limits = 3\n", ": limits", "it must be a table"),
+        ('[[models]]\nspec = "openai:x"\nsettings = 3\n', ": models.0.settings", "it must be a table"),
         ('[[models]]\nspec = "gpt-4o"\n', ": models.0.spec", "write PROVIDER:NAME with one of openai, .*'gpt-4o'"),
         ('[[models]]\nspec = "openai:"\n', ": models.0.spec", "PROVIDER:NAME"),
-        ('[[models]]\nspec = "openai:x"\napi_key = "s3cret"\n', ": models.0.api_key", "Extra inputs"),
+        ('[[models]]\nspec = "openai:x"\napi_key = "s3cret"\n', ": models.0.api_key", "no such key"),
         ('[[models]]\nspec = "openai:x"\nbase_url = "localhost:80"\n', ": models.0.base_url", "write an address"),
         ('[[models]]\nspec = "openai:x"\nbase_url = "http://u:s3cret@h/"\n', ": models.0.base_url", "holds no key"),
         ('[[models]]\nspec = "openai:x"\nbase_url = "http://[::1/"\n', ": models.0.base_url", "Invalid IPv6"),
@@ -119,8 +123,11 @@ def test_files_that_cannot_be_read_are_named(user: Path) -> None:
 def test_wrong_options_are_named() -> None:
     with pytest.raises(UsageError, match="--model: write PROVIDER:NAME"):
         configure(["nonsense"])
-    with pytest.raises(UsageError, match="--base-url: write an address"):
-        configure(["openai:x"], base_url="localhost")
+    for address in ("localhost", "http://a b/v1", "http://h:0/v1"):
+        with pytest.raises(UsageError, match="--base-url: write an address"):
+            configure(["openai:x"], base_url=address)
+    with pytest.raises(UsageError, match="--base-url: Port out of range"):
+        configure(["openai:x"], base_url="http://h:99999/v1")
 
 
 def test_every_provider_is_known_to_both_sides() -> None:

@@ -39,7 +39,7 @@ async def work():
             reply = await models.ask(Prompt("system", (text,), "operator"))
             if number == 0:
                 models.used(reply)
-                models.reward(reply, 0.5)
+                models.reward([reply], 0.5)
 
 asyncio.run(work())
 """
@@ -101,7 +101,7 @@ def test_the_bandit_remembers_what_earlier_sittings_taught(serve: Serve, connect
         for number in range(40):
             reply = await models.ask(Prompt("", (str(number),), "operator"))
             models.used(reply)
-            models.reward(reply, 1.0 if reply.model == "openai:model-1" else 0.0)
+            models.reward([reply], 1.0 if reply.model == "openai:model-1" else 0.0)
 
     finish(connect(*servers), learn)
     assert len(servers[1].requests) > 25

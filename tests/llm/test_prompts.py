@@ -197,8 +197,9 @@ def test_folders_are_found_again_from_elsewhere_and_checked_before_the_search(tm
     Path("mine", "again.md.j2").write_text("Once more.")
     chosen = choices.models(["openai:m"], None, None, prompts=["mine", "shipped"])
     assert chosen["prompts"] == (str(tmp_path / "work" / "mine"), "shipped")
-    with pytest.raises(UsageError, match="no such folder of prompts"):
-        choices.models(["openai:m"], None, None, prompts=["nowhere"])
+    for none in ("nowhere", "long" * 100):
+        with pytest.raises(UsageError, match="no such folder of prompts"):
+            choices.models(["openai:m"], None, None, prompts=[none])
     with pytest.raises(UsageError, match="no language model is named"):
         choices.models([], None, None, prompts=["mine"])
     with pytest.raises(UsageError, match=r"agent uses none of these templates; it uses agent\.direction"):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,21 @@ def test_a_file_of_the_users_is_never_touched_and_then_nothing_is_written(tmp_pa
     assert result.exit_code == EXIT_USAGE
     assert all(name in result.stderr for name in ("AGENTS.md", ".mcp.json", "move it away"))
     assert contents(tmp_path) == {"AGENTS.md": "mine\n", ".mcp.json": "{}\n"}
+
+
+@pytest.mark.parametrize("name", ["GEMINI.md", ".claude", ".codex"])
+@pytest.mark.parametrize("made", [Path.mkdir, Path.touch, lambda path: path.symlink_to("nowhere")])
+def test_whatever_is_in_the_place_of_a_file_or_folder_stays_and_nothing_is_written(
+    tmp_path: Path, name: str, made: Callable[[Path], object]
+) -> None:
+    made(tmp_path / name)
+    result = init(tmp_path)
+    if (tmp_path / name).is_dir() and "." not in name[1:]:
+        assert (result.exit_code, set(contents(tmp_path))) == (EXIT_OK, set(FILES))
+    else:
+        assert result.exit_code == EXIT_USAGE
+        assert f"{tmp_path / name}: there is something else already" in result.stderr
+        assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:

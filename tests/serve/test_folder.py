@@ -47,8 +47,9 @@ def test_huge_files_are_refused(folder: TaskFolder) -> None:
 
 
 def test_a_folder_that_is_none(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="there is no such folder"):
-        TaskFolder(tmp_path / "missing")
+    for name in ("missing", "long" * 100):
+        with pytest.raises(UsageError, match="there is no such folder"):
+            TaskFolder(tmp_path / name)
 
 
 @given(

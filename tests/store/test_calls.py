@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import insert
 
+from kernelwright.proposers.base import Candidate
 from kernelwright.proposers.llm.call import (
     NOTHING,
     Answered,
@@ -44,12 +45,12 @@ def test_calls_come_back_as_they_went(store: Store, run: str) -> None:
     log.arrived(reply(1, cost_usd=None, surprisal=None))
     log.failed(2, CallFailed("timeout", "no reply", usage=None), 3.0)
     log.failed(3, CallFailed("refused", "I will not", usage=Usage(5, 6, 0.1)), 2.0)
-    log.used(1)
-    log.led([1], "c0ffee")
-    log.rewarded(1, 0.7)
+    made = Candidate(source="a", language="cpp", replies=(1,))
+    store.propose(run, made)
+    log.rewarded([1], 0.7)
     first, second, third, fourth = store.calls(run)
     assert (first.number, first.prompt, first.model, first.used, first.gain) == (1, PROMPT, "m", True, 0.7)
-    assert (first.candidate, second.candidate) == ("c0ffee", "")
+    assert (first.candidate, second.candidate) == (made.id, "")
     assert first.reply == reply(1, cost_usd=None, surprisal=None)
     assert (first.failure, first.usage) == (None, Usage(10, 20, None))
     assert (second.failure, second.detail, second.usage, second.seconds) == ("timeout", "no reply", None, 3.0)
@@ -83,18 +84,32 @@ def test_replies_of_earlier_sittings_that_nobody_used_are_handed_out(store: Stor
     assert store.call_log(run).unused() == [(PROMPT, reply(3))]
 
 
+def test_replies_are_used_by_the_candidate_that_comes_of_them_but_for_calls_of_tools(store: Store, run: str) -> None:
+    """All of it in one transaction: a run that is killed has both or none."""
+    log, tool = store.call_log(run), (ToolCall("c1", "evaluate", "{}"),)
+    for calls in ((), tool, ()):
+        log.arrived(reply(log.begin(PROMPT, "m"), calls=calls))
+    made = Candidate(source="a", language="cpp", replies=(1, 2))
+    store.propose(run, made)
+    found = [(call.candidate, call.used) for call in store.calls(run)]
+    assert found == [(made.id, True), (made.id, False), ("", False)]
+    assert [waiting.call for _, waiting in store.call_log(run).unused()] == [2, 3]
+
+
 def test_what_came_of_replies_is_for_the_next_sitting_to_see(store: Store, run: str) -> None:
     log = store.call_log(run)
     for _ in range(4):
         log.arrived(reply(log.begin(PROMPT, "m")))
     log.failed(log.begin(PROMPT, "n"), CallFailed("server"), 1.0)
-    log.led([1, 3], "c0ffee")
-    log.rewarded(2, 0.0)
+    made = Candidate(source="a", language="cpp", replies=(1, 3))
+    store.propose(run, made)
+    log.rewarded([2], 0.0)
     assert not log.unrewarded()
     resumed = store.call_log(run)
-    assert resumed.unrewarded() == [(Answered(1, "m"), "c0ffee"), (Answered(3, "m"), "c0ffee"), (Answered(4, "m"), "")]
-    resumed.rewarded(1, 0.5)
-    assert [call.call for call, _ in store.call_log(run).unrewarded()] == [3, 4]
+    assert resumed.unrewarded() == [(Answered(1, "m"), made.id), (Answered(3, "m"), made.id), (Answered(4, "m"), "")]
+    resumed.rewarded([1, 4], 0.5)
+    assert [call.call for call, _ in store.call_log(run).unrewarded()] == [3]
+    assert [call.gain for call in store.calls(run)] == [0.5, 0.0, None, 0.5, None]
 
 
 def test_what_is_past_does_not_grow_with_the_sitting(store: Store, run: str) -> None:
@@ -102,7 +117,7 @@ def test_what_is_past_does_not_grow_with_the_sitting(store: Store, run: str) -> 
     log.arrived(reply(log.begin(PROMPT, "m")))
     log.failed(log.begin(PROMPT, "m"), CallFailed("rate_limited", usage=NOTHING), 0.5)
     log.begin(PROMPT, "m")
-    log.rewarded(1, 0.3)
+    log.rewarded([1], 0.3)
     assert log.past() == []
     resumed = store.call_log(run)
     resumed.begin(PROMPT, "m")

@@ -2,47 +2,8 @@
 
 from __future__ import annotations
 
-from kernelwright.cli.options import (
-    AllowTf32Option,
-    InputOption,
-    JsonOption,
-    KernelArgument,
-    LanguageOption,
-    StrictOption,
-    TargetOption,
-    TaskArgument,
-    ToleranceOption,
+from kernelwright.cli.evaluate import judging
+
+command = judging(
+    "Judge a kernel and say what bounds it: memory, arithmetic, latency, or what is around its kernels.", bounds=True
 )
-from kernelwright.cli.output import print_json, show, stdout_reserved
-from kernelwright.errors import EXIT_NEGATIVE, EXIT_OK
-
-
-def command(
-    task: TaskArgument,
-    kernel: KernelArgument,
-    *,
-    target: TargetOption = "cpu",
-    language: LanguageOption = "cpp",
-    inputs: InputOption = None,
-    allow_tf32: AllowTf32Option = False,
-    tolerance: ToleranceOption = None,
-    strict: StrictOption = False,
-    json: JsonOption = False,
-) -> int:
-    """Judge a kernel and say what bounds it: memory, arithmetic, latency, or what is around its kernels."""
-    from kernelwright import api
-    from kernelwright.report import tables
-    from kernelwright.report.view import as_json
-
-    with stdout_reserved():
-        found = api.profile(
-            api.load_task(task, inputs=inputs or (), allow_tf32=allow_tf32, tolerance=tolerance, strict=strict),
-            kernel,
-            target=target,
-            language=language,
-        )
-    if json:
-        print_json(as_json(found))
-    else:
-        show(tables.profile(found))
-    return EXIT_OK if found.verdict.accepted else EXIT_NEGATIVE

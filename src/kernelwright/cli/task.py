@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kernelwright import paths
 from kernelwright.cli.options import (
     BaseUrlOption,
     InputOption,
@@ -95,11 +97,18 @@ def new(
 
 def _check(file: Path, *, yes: bool) -> None:
     """What would be in vain to pay for."""
-    if file.exists():
+    folder = file.absolute().parent
+    if not paths.is_folder(folder):
+        raise UsageError("there is no such folder", where=str(folder), remedy="make it, or change --out")
+    try:
+        exists = file.exists()
+    except OSError as error:  # no file can have such a name
+        raise UsageError(f"cannot write the task: {error.strerror}", where=str(file)) from error
+    if exists:
         raise UsageError("the file exists", where=str(file), remedy="name another one with --out")
-    if not file.absolute().parent.is_dir():
-        raise UsageError(
-            "there is no such folder", where=str(file.absolute().parent), remedy="make it, or change --out"
+    if not os.access(folder, os.W_OK):
+        raise MachineError(
+            "the folder cannot be written", where=str(folder), remedy="make it writable, or change --out"
         )
     if not yes and not sys.stdin.isatty():
         raise UsageError(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from kernelwright import registry
+from kernelwright import paths, registry
 from kernelwright.errors import MachineError, UsageError
 from kernelwright.home import home, keep
 from kernelwright.knowledge import learning
@@ -150,7 +150,7 @@ class Library:
             name = file_name(file.name.removesuffix(_SUFFIX))
             if name in wanted:
                 raise UsageError(f"two of the files would be called {name}", where=str(file), remedy="rename one")
-            if not file.is_file():
+            if not paths.is_file(file):
                 raise UsageError("there is no such file", where=str(file))
             wanted[name] = load(file)
             parse(wanted[name], str(file))

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 class Candidate(BaseModel):
     """One Python source file with a `ModelNew`, its language, its parents, and who proposed it. `note` says what it
-    tries."""
+    tries; `replies` are the numbers of the run's calls of language models that it came of."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -35,6 +35,7 @@ class Candidate(BaseModel):
     proposer: str = "user"
     parents: tuple[str, ...] = ()
     note: str = ""
+    replies: tuple[int, ...] = ()
 
     @property
     def id(self) -> str:

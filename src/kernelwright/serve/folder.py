@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from kernelwright import paths
 from kernelwright.errors import UsageError
 
 _LONGEST_NAME, _LARGEST_FILE = 500, 1 << 20
@@ -17,7 +18,7 @@ class TaskFolder:
     """
 
     def __init__(self, root: Path) -> None:
-        if not root.is_dir():
+        if not paths.is_folder(root):
             raise UsageError("there is no such folder", where=str(root), remedy="name the folder that holds the tasks")
         self.root = root.resolve()
 

@@ -6,9 +6,9 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import cast
+from typing import Any, cast
 
-from sqlalchemy import func, select, update
+from sqlalchemy import Update, func, select, update
 from sqlalchemy.orm import Session, defer
 
 from kernelwright.proposers.llm.call import (
@@ -77,21 +77,15 @@ class StoredCalls:
 
     def arrived(self, reply: Reply) -> None:
         """See `CallLog`."""
-        with self._database.writing() as session:
-            row = self._row(session, reply.call)
-            row.ended, row.reply, row.finish, row.surprisal = True, reply.text, reply.finish, reply.surprisal
-            row.input_tokens, row.output_tokens, row.cost_usd = reply.input_tokens, reply.output_tokens, reply.cost_usd
-            row.seconds, row.private = reply.seconds, reply.private
-            row.calls = [[call.id, call.name, call.arguments] for call in reply.calls] or None
+        same = ("finish", "surprisal", "input_tokens", "output_tokens", "cost_usd", "seconds", "private")
+        facts = {name: getattr(reply, name) for name in same}
+        calls = [[call.id, call.name, call.arguments] for call in reply.calls] or None
+        self._change([reply.call], ended=True, reply=reply.text, calls=calls, **facts)
 
     def failed(self, call: int, failure: CallFailed, seconds: float) -> None:
         """See `CallLog`."""
-        with self._database.writing() as session:
-            row = self._row(session, call)
-            row.ended, row.failure, row.detail, row.seconds = True, failure.reason, failure.detail, seconds
-            if failure.usage:
-                row.input_tokens, row.output_tokens = failure.usage.input_tokens, failure.usage.output_tokens
-                row.cost_usd = failure.usage.cost_usd
+        usage = asdict(failure.usage) if failure.usage else {}
+        self._change([call], ended=True, failure=failure.reason, detail=failure.detail, seconds=seconds, **usage)
 
     def unused(self) -> list[tuple[Prompt, Reply]]:
         """See `CallLog`."""
@@ -119,24 +113,27 @@ class StoredCalls:
         with self._database.reading() as session:
             return [(Answered(call, model), led or "") for call, model, led in session.execute(waiting)]
 
-    def led(self, calls: Sequence[int], candidate: str) -> None:
-        """See `CallLog`."""
-        with self._database.writing() as session:
-            rows = (CallRow.run_id == self._run) & CallRow.number.in_(calls)
-            session.execute(update(CallRow).where(rows).values(candidate=candidate))
-
     def used(self, call: int) -> None:
         """See `CallLog`."""
-        with self._database.writing() as session:
-            self._row(session, call).used = True
+        self._change([call], used=True)
 
-    def rewarded(self, call: int, gain: float) -> None:
+    def rewarded(self, calls: Sequence[int], gain: float) -> None:
         """See `CallLog`."""
-        with self._database.writing() as session:
-            self._row(session, call).gain = gain
+        self._change(calls, gain=gain)
 
-    def _row(self, session: Session, call: int) -> CallRow:
-        return session.get_one(CallRow, (self._run, call), options=[*map(defer, _LONG)])
+    def _change(self, numbers: Sequence[int], **facts: Any) -> None:
+        with self._database.writing() as session:
+            session.execute(_chosen(self._run, numbers).values(facts))
+
+
+def taken(session: Session, run: str, calls: Sequence[int], candidate: str) -> None:
+    """The run takes a candidate that came of the replies to these calls, which counts as their use. Not so where a
+    reply calls tools: its conversation goes on from it."""
+    session.execute(_chosen(run, calls).values(candidate=candidate, used=CallRow.used | CallRow.calls.is_(None)))
+
+
+def _chosen(run: str, calls: Sequence[int]) -> Update:
+    return update(CallRow).where(CallRow.run_id == run, CallRow.number.in_(calls))
 
 
 def records(database: Database, run: str) -> list[CallRecord]:

@@ -20,7 +20,7 @@ from kernelwright.judge.verdict import Verdict
 from kernelwright.proposers.base import Attempt, Candidate
 from kernelwright.proposers.llm.call import CallLog, CallRecord
 from kernelwright.proposers.llm.limits import Budget, Limits, Spent
-from kernelwright.store.calls import StoredCalls, records
+from kernelwright.store.calls import StoredCalls, records, taken
 from kernelwright.store.database import Database
 from kernelwright.store.locks import FileLocks, Locks, PostgresLocks
 from kernelwright.store.records import NodeRecord, RunRecord, Status
@@ -105,7 +105,8 @@ class Store:
             row.signature, row.report = signature, dict(report)
 
     def propose(self, run: str, candidate: Candidate, params: Mapping[str, Any] | None = None) -> int:
-        """Adds a candidate that the run has not yet, before it is evaluated; returns its number."""
+        """Adds a candidate that the run has not yet, before it is evaluated; returns its number. Its replies count as
+        used from then on, see `Answerer`."""
         with self._database.writing() as session:
             last = session.scalar(select(func.max(NodeRow.number)).where(NodeRow.run_id == run)) or 0
             if session.get(CandidateRow, candidate.id) is None:
@@ -118,6 +119,8 @@ class Store:
                 dict(params) if params else None,
             )
             session.add(node)
+            if candidate.replies:
+                taken(session, run, candidate.replies, candidate.id)
         return last + 1
 
     def verdict(self, candidate: str, task: str, target_key: str, judge: str) -> Verdict | None:

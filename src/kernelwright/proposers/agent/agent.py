@@ -64,8 +64,7 @@ class Agent(Proposer):
                 result = session.call(call)
                 if isinstance(result, Candidate):
                     before = speed(session.workspace.head)
-                    models.led(self._unrewarded, result.id)
-                    yield result
+                    yield result.model_copy(update={"replies": tuple(each.call for each in self._unrewarded)})
                     attempt = await context.verdict(result)
                     self._learn(models, attempt, before)
                     result = session.judged(attempt)
@@ -94,7 +93,7 @@ class Agent(Proposer):
             if attempt is None:
                 self._unrewarded.append(reply)
             else:
-                models.reward(reply, context.history.gain(attempt))
+                models.reward([reply], context.history.gain(attempt))
         left = [each for each in models.unused() if each[0].purpose == self.name]
         for _, answer in left[:-1]:
             models.used(answer)
@@ -142,6 +141,6 @@ class Agent(Proposer):
         self._reward(models, gain)
 
     def _reward(self, models: Answerer, gain: float) -> None:
-        for answer in self._unrewarded:
-            models.reward(answer, gain)
+        if self._unrewarded:
+            models.reward(self._unrewarded, gain)
         self._unrewarded.clear()

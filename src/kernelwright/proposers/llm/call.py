@@ -265,11 +265,8 @@ class CallLog(Protocol):
     def used(self, call: int) -> None:
         """What the reply said was taken over: it need not be handed out again."""
 
-    def led(self, calls: Sequence[int], candidate: str) -> None:
-        """A candidate came of the replies to these calls."""
-
-    def rewarded(self, call: int, gain: float) -> None:
-        """What came of the reply."""
+    def rewarded(self, calls: Sequence[int], gain: float) -> None:
+        """What came of the replies together."""
 
 
 class Answerer(ABC):
@@ -277,8 +274,9 @@ class Answerer(ABC):
 
     Life cycle: made once a run; `unused` and `unrewarded` first, what an earlier sitting paid for and did not use, or
     did not see the end of; then `ask` as often and as concurrently as you like; `used` once what a reply said is stored
-    elsewhere, so that a resumed run does not get it again; `led` before a candidate is handed out; `reward` at most
-    once a reply; `close` at the end, or `async with`.
+    elsewhere, so that a resumed run does not get it again (a run that takes a candidate counts the `replies` it names
+    as used by itself, but for those that call tools: a conversation goes on from them); `reward` at most once a reply;
+    `close` at the end, or `async with`.
     """
 
     def unused(self) -> Sequence[tuple[Prompt, Reply]]:
@@ -311,12 +309,8 @@ class Answerer(ABC):
         """What the reply said was taken over."""
 
     @abstractmethod
-    def led(self, replies: Sequence[Answered], candidate: str) -> None:
-        """A candidate, by its id, came of the replies."""
-
-    @abstractmethod
-    def reward(self, reply: Answered, gain: float) -> None:
-        """What came of the reply: how much better than its parent, 0 for nothing; see `Bandit`."""
+    def reward(self, replies: Sequence[Answered], gain: float) -> None:
+        """What came of the replies together: how much better than the parent, 0 for nothing; see `Bandit`."""
 
     @abstractmethod
     async def close(self) -> None:

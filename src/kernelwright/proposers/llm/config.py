@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +19,14 @@ FILE = "kernelwright.toml"
 PROVIDER_NAMES = ("openai", "anthropic", "google", "openrouter", "deepseek", "ollama")
 _OWN_SETTINGS = {"max_tokens", "max_retries", "timeout", "request_timeout", "first_event_timeout"}
 _KEY_SETTINGS = {"extra_headers"}
+_PLAIN_WORDS = {
+    "extra_forbidden": "there is no such key",
+    "missing": "it is missing",
+    "tuple_type": "it must be a list: write [[models]] above each",
+    "model_type": "it must be a table",
+    "dict_type": "it must be a table",
+}
+"""For what pydantic says of a file."""
 
 
 class Price(BaseModel):
@@ -63,7 +72,7 @@ class ModelConfig(BaseModel):
     @classmethod
     def _plain(cls, url: str | None) -> str | None:
         parts = urlsplit(url or "http://none")
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        if parts.scheme not in ("http", "https") or not re.fullmatch(r"\S+", parts.hostname or "") or parts.port == 0:
             raise ValueError("write an address such as http://localhost:8000/v1")
         if parts.username or parts.password or parts.query or parts.fragment:
             raise ValueError("an address holds no key, password or query; keys come from the environment")
@@ -188,7 +197,7 @@ def _toml(text: str, path: Path) -> dict[str, Any]:
 
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # the file may be anybody's: numbers of many digits, deep nesting
         raise UsageError(f"not valid TOML: {error}", where=str(path)) from error
 
 
@@ -198,5 +207,7 @@ def _parsed(kind: type[BaseModel], values: dict[str, Any], where: str) -> Any:
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"])
-        message = first["msg"].removeprefix("Value error, ")
-        raise UsageError(message, where=where if where.startswith("--") else f"{where}: {key}") from None
+        message = _PLAIN_WORDS.get(first["type"], first["msg"].removeprefix("Value error, "))
+        if where.startswith("--"):
+            raise UsageError(message, where=where) from None
+        raise UsageError(message, where=f"{where}: {key}", remedy="docs/models.md describes the file") from None

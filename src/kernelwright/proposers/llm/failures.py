@@ -87,6 +87,10 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 def _said(error: BaseException) -> str:
     """What the endpoint says about an error, or the error itself."""
+    if isinstance(error, errors.ModelConnectionError | httpx2.TransportError):
+        # The outermost says that it failed, the innermost why: no such host, refused, a wrong protocol.
+        said = (str(each).rstrip(".") for each in (error, *list(_causes(error))[-1:]))
+        return ": ".join(dict.fromkeys(filter(None, said))) or type(error).__name__
     if not isinstance(error, errors.ModelHTTPError):
         return str(error) or type(error).__name__
     body = error.body

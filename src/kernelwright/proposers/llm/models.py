@@ -100,14 +100,11 @@ class Models(Answerer):
         """See `Answerer`."""
         self._log.used(reply.call)
 
-    def led(self, replies: Sequence[Answered], candidate: str) -> None:
+    def reward(self, replies: Sequence[Answered], gain: float) -> None:
         """See `Answerer`."""
-        self._log.led([reply.call for reply in replies], candidate)
-
-    def reward(self, reply: Answered, gain: float) -> None:
-        """See `Answerer`."""
-        self._log.rewarded(reply.call, gain)
-        self._bandit.reward(reply.model, gain)
+        self._log.rewarded([reply.call for reply in replies], gain)
+        for reply in replies:
+            self._bandit.reward(reply.model, gain)
 
     async def close(self) -> None:
         """See `Answerer`."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from kernelwright import paths
 from kernelwright.errors import UsageError
 from kernelwright.home import keep
 from kernelwright.proposers.llm.call import Answered, CallFailed, CallRecord, PastCall, Prompt, Reply, Usage
@@ -37,10 +38,7 @@ class Record(BaseModel):
 
 def find(source: str | Path) -> Path | None:
     """The file of this name; None where there is none, so that a run may be meant."""
-    try:
-        return Path(source) if Path(source).is_file() else None
-    except OSError:  # no file can have such a name
-        return None
+    return Path(source) if paths.is_file(source) else None
 
 
 def read(path: Path) -> Record:
@@ -109,14 +107,10 @@ class RecordFile:
         """See `CallLog`."""
         self._change(call, used=True)
 
-    def led(self, calls: Sequence[int], candidate: str) -> None:
+    def rewarded(self, calls: Sequence[int], gain: float) -> None:
         """See `CallLog`."""
         for call in calls:
-            self._change(call, candidate=candidate)
-
-    def rewarded(self, call: int, gain: float) -> None:
-        """See `CallLog`."""
-        self._change(call, gain=gain)
+            self._change(call, gain=gain)
 
     def _change(self, number: int, **facts: Any) -> None:
         calls = list(self._record.calls)

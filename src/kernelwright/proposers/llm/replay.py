@@ -74,13 +74,9 @@ class Replay(Answerer):
         """See `Answerer`."""
         self._log.used(reply.call)
 
-    def led(self, replies: Sequence[Answered], candidate: str) -> None:
+    def reward(self, replies: Sequence[Answered], gain: float) -> None:
         """See `Answerer`."""
-        self._log.led([reply.call for reply in replies], candidate)
-
-    def reward(self, reply: Answered, gain: float) -> None:
-        """See `Answerer`."""
-        self._log.rewarded(reply.call, gain)
+        self._log.rewarded([reply.call for reply in replies], gain)
 
     async def close(self) -> None:
         """Nothing to close."""

@@ -132,11 +132,10 @@ class Scaffold(Proposer):
         while step := await self._ended():
             candidate = self._new(step)
             if candidate is not None:
-                models.led(step.usable, candidate.id)
                 yield candidate
             elif step.failure is None and not step.spent:
                 self._in_vain[step.work.memory.kind, step.work.memory.base] += 1
-            self._settle(step, models)
+            self._settle(step, models, taken=candidate is not None)
             if step.failure is None and not step.spent:
                 return
             self._top_up(models)
@@ -219,7 +218,7 @@ class Scaffold(Proposer):
             try:
                 notes = role.read(reply.text, work.notes, work.base, self._context.target)
             except ReplyProblem as problem:
-                models.reward(reply, 0.0)
+                models.reward([reply], 0.0)
                 if len(prompt.turns) >= 2 * _TRIES - 1:
                     return False
                 prompt = prompts.again(prompt, reply, str(problem), step.templates, writes=role.writes)
@@ -256,6 +255,7 @@ class Scaffold(Proposer):
             proposer=self.name,
             parents=work.memory.base,
             note=notes.idea,
+            replies=tuple(reply.call for reply in step.usable),
         )
         if not notes.source or self._context.history.find(candidate.id) or candidate.id in self._waiting:
             return None
@@ -264,13 +264,14 @@ class Scaffold(Proposer):
         self._sketches |= {candidate.id: notes.sketch} if notes.sketch else {}
         return candidate
 
-    def _settle(self, step: _Step, models: Answerer) -> None:
-        """What a step that has ended means for its last reply and for the next steps."""
+    def _settle(self, step: _Step, models: Answerer, *, taken: bool) -> None:
+        """What a step that has ended means for its last reply, unless the run has `taken` its candidate and so that,
+        and for the next steps."""
         failure = step.failure
         passing = failure is not None and passes(failure)
         if step.unfinished and passing and step.asked and step.reply:
             self._paid.append((step.asked, step.reply))
-        elif step.reply is not None and not (step.unfinished and step.spent):
+        elif step.reply is not None and not (taken or (step.unfinished and step.spent)):
             models.used(step.reply)
         if failure is None:
             return
@@ -285,8 +286,8 @@ class Scaffold(Proposer):
         for attempt in history[self._learnt :]:
             step = self._waiting.pop(attempt.id, None)
             replies = (*self._earlier.pop(attempt.id, ()), *(step.usable if step else ()))
-            for reply in {each.call: each for each in replies}.values():  # one that was paid for may be in both
-                models.reward(reply, history.gain(attempt))
+            if replies:
+                models.reward(replies, history.gain(attempt))
         self._learnt = len(history)
         # What nobody judges is not waited for.
         self._waiting = {name: step for name, step in self._waiting.items() if not step.verdict.done()}

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import DictLoader, StrictUndefined, TemplateError, TemplateSyntaxError, meta
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from kernelwright import paths
 from kernelwright.errors import UsageError
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def open_templates(where: str) -> Templates:
     if where == SHIPPED:
         return shipped()
     folder, known = Path(where), _shipped_texts()
-    if not folder.is_dir():
+    if not paths.is_folder(folder):
         raise UsageError("there is no such folder of prompts", where=where, remedy=f"name a folder, or `{SHIPPED}`")
     own = {str(path.relative_to(folder).as_posix()): _text(path) for path in sorted(folder.rglob(f"*{_SUFFIX}"))}
     if not own:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 from bisect import insort
+from itertools import islice
 
 from kernelwright.proposers.base import Candidate
 from kernelwright.search.graph import Node, SearchGraph
@@ -50,7 +51,8 @@ class Evolve(Policy):
         chosen = [parent]
         for other in inhabited:
             if other != island:
-                chosen += [node for node in self._members[other] if node not in chosen][:1]
+                others = (node for node in self._members[other] if node not in chosen)
+                chosen += list(islice(others, 1))
         return chosen
 
     def place(self, graph: SearchGraph, candidate: Candidate) -> int:  # noqa: ARG002 - Policy's interface
