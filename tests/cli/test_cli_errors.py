@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from cli_helpers import one_line, store_run
@@ -23,6 +24,16 @@ def test_no_command_shows_help(invoke):
     result = invoke()
     assert result.exit_code == EXIT_OK
     assert all(command in result.stdout for command in COMMANDS)
+
+
+def test_output_that_finds_no_room_is_no_bug():
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "kernelwright.cli", "guide"], stdout=full, stderr=subprocess.PIPE, text=True,
+            check=False,
+        )  # fmt: skip
+    assert done.returncode == EXIT_ENVIRONMENT
+    assert done.stderr == "error: No space left on device; free some space, or write elsewhere\n"
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from kw_scripted import ScriptedJudge, make_task
 from llm_helpers import KEY, finish
 from model_server import ModelServer, Say, Script
 
@@ -17,6 +19,7 @@ from kernelwright.proposers.llm.config import PROVIDER_NAMES, Configuration, con
 from kernelwright.proposers.llm.limits import Limits
 from kernelwright.proposers.llm.models import make
 from kernelwright.proposers.llm.providers import PROVIDERS
+from kernelwright.search import Settings, search
 from kernelwright.store import Store
 
 WORK = Path("kernelwright.toml")
@@ -128,6 +131,13 @@ def test_wrong_options_are_named() -> None:
             configure(["openai:x"], base_url=address)
     with pytest.raises(UsageError, match="--base-url: Port out of range"):
         configure(["openai:x"], base_url="http://h:99999/v1")
+
+
+def test_a_search_whose_model_has_no_key_leaves_no_run(store: Store) -> None:
+    settings = Settings(target="scripted", proposers=("operator",), models=configure(["openai:x"]))
+    with pytest.raises(UsageError, match="needs a key"):
+        asyncio.run(search(make_task(), settings, store, judge_factory=ScriptedJudge))
+    assert not store.runs()
 
 
 def test_every_provider_is_known_to_both_sides() -> None:

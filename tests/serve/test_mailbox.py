@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from pathlib import Path
 
@@ -105,6 +106,23 @@ def test_a_huge_reply_is_refused(box: Mailbox) -> None:
         file.truncate(1 << 40)
     with pytest.raises(UsageError, match=r"0001\.reply\.md: the reply is larger"):
         reply(box, 1)
+
+
+def test_pipes_and_folders_are_neither_prompts_nor_replies(tmp_path: Path) -> None:
+    """Reading a pipe would wait for its writer, and with it every asker."""
+    os.mkfifo(tmp_path / "0001.prompt.md")
+    (tmp_path / "0002.prompt.md").mkdir()
+    box = Mailbox(tmp_path)
+    assert box.post("text") == 3
+    for make in (os.mkfifo, os.mkdir):
+        make(box.reply_file(3))
+        with pytest.raises(TimeoutError):
+            reply(box, 3, timeout=0.3)
+        box.reply_file(3).rename(tmp_path / make.__name__)
+    (tmp_path / "draft").write_text("reply")
+    (tmp_path / "draft").rename(box.reply_file(3))
+    assert reply(box, 3) == "reply"
+    box.close()
 
 
 def test_one_relay_a_folder(box: Mailbox) -> None:

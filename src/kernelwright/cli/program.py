@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from typing import Annotated, Any, NoReturn
@@ -34,6 +35,8 @@ EXIT_CODES = (
     "Exit codes: 0 accepted, faster, or done · 1 rejected, not faster, or no kernel · 2 wrong usage or task · "
     "3 the machine is at fault · 130 Ctrl-C"
 )
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+"""What writing the output may meet, wherever the user sent it."""
 
 
 class _Group(TyperGroup):
@@ -50,12 +53,17 @@ class _Group(TyperGroup):
             # The last line of defence: nobody should have to read a traceback.
             if os.environ.get("KERNELWRIGHT_DEBUG"):
                 raise
-            code = _say(
-                f"unexpected {type(error).__name__}: {error}; this is a bug in Kernelwright, please report it with the "
-                "output of the same command under KERNELWRIGHT_DEBUG=1",
-                EXIT_ENVIRONMENT,
-            )
+            code = _say(_unexpected(error), EXIT_ENVIRONMENT)
         sys.exit(code or 0)
+
+
+def _unexpected(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno in _FULL:
+        return f"{error.strerror}; free some space, or write elsewhere"
+    return (
+        f"unexpected {type(error).__name__}: {error}; this is a bug in Kernelwright, please report it with the output "
+        "of the same command under KERNELWRIGHT_DEBUG=1"
+    )
 
 
 def _say(message: str, code: int) -> int:

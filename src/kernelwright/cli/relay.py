@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 def command(
     folder: Annotated[
-        Path, typer.Argument(metavar="DIR", help="Where prompts and replies go; made when missing.", show_default=False)
+        Path,
+        typer.Argument(
+            metavar="DIR", help="Where prompts and replies go; made when missing.", file_okay=False, show_default=False
+        ),
     ],
     port: Annotated[int, typer.Option(help="On 127.0.0.1; 0 takes any.", min=0, max=65535)] = 8450,
 ) -> None:

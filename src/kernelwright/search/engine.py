@@ -89,18 +89,19 @@ async def search(
         record = store.run(run)
         _check_resumable(record, task, target)
         sitting = Sitting(record, settings, policy(random.Random(f"{record.seed} policy")), store, listener)
-        judge = judge_factory(task, target, language=settings.language, seed=settings.seed)
-        body = asyncio.ensure_future(_search(sitting, target, judge, feeds, _models(settings, store, run)))
-        with Interrupts(body) as interrupts:
-            try:
-                return await body
-            except asyncio.CancelledError:
-                if not interrupts.received:
-                    raise
-                return sitting.result(None, sitting.graph.best(), None, INTERRUPTED)
-            except KernelwrightError:
-                store.discard_empty(run)
-                raise
+        try:
+            judge = judge_factory(task, target, language=settings.language, seed=settings.seed)
+            body = asyncio.ensure_future(_search(sitting, target, judge, feeds, _models(settings, store, run)))
+            with Interrupts(body) as interrupts:
+                try:
+                    return await body
+                except asyncio.CancelledError:
+                    if not interrupts.received:
+                        raise
+                    return sitting.result(None, sitting.graph.best(), None, INTERRUPTED)
+        except KernelwrightError:
+            store.discard_empty(run)
+            raise
 
 
 def _check_resumable(record: RunRecord, task: Task, target: Target) -> None:

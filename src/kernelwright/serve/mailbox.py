@@ -35,9 +35,8 @@ class Mailbox:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             files = [(int(name[1]), path) for path in self.folder.iterdir() if (name := _NAME.fullmatch(path.name))]
             self._last = max((number for number, _ in files), default=0)
-            self._numbers = {
-                _digest(path.read_bytes()): number for number, path in files if path.name.endswith(".prompt.md")
-            }
+            prompts = ((number, path) for number, path in files if path.name.endswith(".prompt.md") and path.is_file())
+            self._numbers = {_digest(path.read_bytes()): number for number, path in prompts}
         except OSError as error:
             raise self._unusable(error) from error
         self.close = self._locked()
@@ -78,8 +77,8 @@ class Mailbox:
         path, seen, since = self.reply_file(number), b"", time.monotonic()
         while True:
             try:
-                before = path.stat()
-                content = path.read_bytes() if before.st_size <= LARGEST_REPLY else None
+                before = path.stat() if path.is_file() else None  # reading a pipe would wait for its writer
+                content = b"" if not before else path.read_bytes() if before.st_size <= LARGEST_REPLY else None
             except OSError:  # not there yet, or replaced at this moment
                 content, before = b"", None
             if content is None:
