@@ -62,7 +62,7 @@ def test_a_process_is_counted_with_all_its_threads(stopped: int) -> None:
         assert "counters are read" in counts.missing
         pytest.skip(counts.missing)
     assert before.values["busy_s"] < BUSY_S / 10
-    assert counts.values["busy_s"] >= 2 * BUSY_S
+    assert counts.values["busy_s"] >= 1.9 * BUSY_S  # two clocks of the system's
     assert counts.values["page_faults"] >= PAGES
     hardware = {"cycles", "instructions", "cache_misses"}
     assert hardware <= counts.values.keys() or "hardware counters are read" in counts.missing
