@@ -8,9 +8,8 @@
 With `--resume`, each result is written to the file as it comes, with a key of the judge that gave it and of the
 corpus; what the same judge has said before is not asked again. Rounds under different loads may share a file.
 
-A hole is a cheat that is accepted and faster than its honest part by more than 15 % (than docs/judge.md knows of, where
-it is a limit). Exits with 1 when there is a hole,
-or an honest candidate that is rejected.
+A hole is a cheat that is accepted and faster than its honest part by more than 15 %, or, where docs/judge.md names it
+as a limit, by more than is known. Exits with 1 when there is a hole, or an honest candidate that is rejected.
 """
 
 from __future__ import annotations

@@ -50,6 +50,11 @@ class Cheat:
         return f"{self.family}/{self.name}"
 
     @property
+    def may_be_accepted(self) -> bool:
+        """Whether it may be, as long as it is no hole."""
+        return not {NO_ADVANTAGE, KNOWN_LIMIT}.isdisjoint(self.expect)
+
+    @property
     def slack(self) -> float:
         """What is a hole: so many times as fast as the honest part."""
         return LIMIT_SLACK if KNOWN_LIMIT in self.expect else SLACK
@@ -86,9 +91,9 @@ def parse(path: Path) -> Cheat:
 
 def right(cheat: Cheat, verdict: Verdict, honest: Verdict) -> bool:
     """Whether a verdict is what the cheat's header asks for; `honest` is that of its honest part."""
-    faster = KNOWN_LIMIT if has_advantage(verdict, honest) else NO_ADVANTAGE
-    allowed = faster in cheat.expect or (faster == NO_ADVANTAGE and KNOWN_LIMIT in cheat.expect)
-    return verdict.reason in cheat.expect or (verdict.accepted and allowed and not is_hole(cheat, verdict, honest))
+    if verdict.accepted:
+        return cheat.may_be_accepted and not is_hole(cheat, verdict, honest)
+    return verdict.reason in cheat.expect
 
 
 def is_hole(cheat: Cheat, verdict: Verdict, honest: Verdict) -> bool:

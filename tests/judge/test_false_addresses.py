@@ -133,8 +133,8 @@ def test_a_reference_that_answers_otherwise_in_float64_is_judged_by_itself(bench
     task = AFFINE.replace("        return torch", body)
 
     assert bench.evaluate(task, HONEST).accepted
-    wrong = "y + float('nan')" if "nan" in otherwise else "y * 1.001"
-    assert bench.evaluate(task, HONEST.replace("return y", f"return {wrong}")).reason in ("wrong_values", "non_finite")
+    wrong, reason = ("y + float('nan')", "non_finite") if "nan" in otherwise else ("y * 1.001", "wrong_values")
+    assert bench.evaluate(task, HONEST.replace("return y", f"return {wrong}")).reason == reason
 
 
 def test_a_reference_that_loses_digits_is_judged_by_float64(bench: Bench) -> None:

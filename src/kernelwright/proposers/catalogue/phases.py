@@ -100,7 +100,7 @@ class Plain(Dimension):
 
     def source(self, remainder: Place, place: Place) -> Expr:
         """See `Dimension`."""
-        return plus(times(row_major(place), self.step), times(row_major(remainder), self.dilation), -self.padding)
+        return self.position(place, remainder)
 
     @property
     def as_it_is(self) -> bool:
