@@ -4,10 +4,12 @@ kept of results that go on changing."""
 from __future__ import annotations
 
 import ctypes
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from kernelwright.judge import tensors
 from kernelwright.judge.device import own_memory, space
 from kernelwright.judge.device.driver import HANDLE_BYTES, Refused
 from kernelwright.judge.memory import BadAddress
@@ -188,3 +190,23 @@ def test_a_closed_memory_leads_nowhere_and_lets_go_of_handles(device):
     assert device.open_handles == 0
     with pytest.raises(BadAddress):
         read(made, THERE, 8)
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+@pytest.mark.parametrize("offset", [0, 1, 512])
+def test_elements_of_several_results_are_fetched_in_parts_wherever_they_lie(device, frozen: bool, offset: int):
+    made, theirs = worker_memory(device, 8 << 20)
+    count, gap = (1 << 18) + 3, (2 << 20) + 8
+    values = np.arange(3 * count, dtype=np.float32).reshape(3, count)
+    pointers = [THERE + offset + index * gap for index in range(3)]
+    for pointer, row in zip(pointers, values, strict=True):
+        made.write([pointer], [row.view(np.uint8)])
+    if frozen:
+        made.aim([(pointer, 4 * count) for pointer in pointers])
+        made.freeze()
+        theirs[:] = 0
+    claims = [tensors.Claim((count,), (1,), "float32", pointer) for pointer in pointers]
+    fetch = tensors.fetcher(SimpleNamespace(space=made), claims)
+    for start, stop in ((0, 10), (count - 5, count), (count - 5, count + 5), (count, 3 * count), (5, 3 * count - 5)):
+        got = fetch(start, stop)
+        assert got.flags.aligned and np.array_equal(got, values.reshape(-1)[start:stop])

@@ -182,6 +182,25 @@ def test_fewer_bits_are_not(kind: str, bits: str, seed: int) -> None:
     assert not found.admitted, found.why
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("exact", [np.float32, np.float64])
+def test_the_quick_way_and_the_one_that_finds_the_place_agree_on_every_16_bit_value(dtype: str, exact: type) -> None:
+    bits = np.arange(1 << 16, dtype=np.uint16)
+    with np.errstate(invalid="ignore"):  # signalling NaNs
+        values = numerics.widen(bits.view(np.float16) if dtype == "float16" else bits, dtype)
+    known = np.isfinite(values) & (np.abs(values) < 1e38)
+    stored = bits[known].view(np.float16) if dtype == "float16" else bits[known]
+    want = (values[known] * 1.01).astype(exact)
+
+    def errors(locate: bool) -> numerics.Errors:
+        return numerics.errors(lambda a, b: stored[a:b], dtype, want, np.full((1,), 1e-3), locate=locate)
+
+    quick, slow = errors(False), errors(True)
+    assert (quick.worst, slow.worst >= 0) == (-1, True)
+    assert quick.max == slow.max == pytest.approx(0.0099, rel=1e-2)
+    assert quick.mean == pytest.approx(slow.mean, rel=1e-9)
+
+
 def test_complex_values_are_compared_in_both_parts() -> None:
     exact = np.fft.rfft(np.random.default_rng(0).standard_normal((20, 128)))
     right, wrong = exact.astype(np.complex64), exact.astype(np.complex64)

@@ -136,7 +136,7 @@ class CandidateSide(Runner):
             tensors.fill(self.worker, [target.pointer], [row])
 
     def compare(
-        self, outputs: list[list[dict[str, Any]]], expected: tuple[Expected, ...]
+        self, outputs: list[list[dict[str, Any]]], expected: tuple[Expected, ...], *, explained: bool = True
     ) -> list[numerics.Errors | None]:
         """Checks what the outputs of a batch of calls are, reads them out of the stopped worker and compares every
         element.
@@ -145,6 +145,7 @@ class CandidateSide(Runner):
             outputs: what the worker says they are, a list a call.
             expected: what they must be, and what must be in the slots afterwards; arrays are stacked over the calls
                 when there are several.
+            explained: see `compare_output`.
 
         Returns:
             The errors of what is floating in `expected`. Raises `Rejection`: what is not there yet when the call has
@@ -162,7 +163,7 @@ class CandidateSide(Runner):
                 continue
             try:
                 with self.trusting(what):
-                    found.append(compare_output(tensors.fetcher(self.worker, held), want, what))
+                    found.append(compare_output(tensors.fetcher(self.worker, held), want, what, explained=explained))
             except Rejection as rejected:
                 if rejected.reason != "tampering" and want.argument is None and same_memory(held):
                     message = f"{what} is the same memory in several calls: forward must return fresh tensors"

@@ -63,12 +63,15 @@ def check_form(call: list[Any], expected: tuple[Expected, ...]) -> list[Claim | 
     return claims
 
 
-def compare_output(fetch: numerics.Fetch, want: Expected, what: str) -> numerics.Errors | None:
+def compare_output(
+    fetch: numerics.Fetch, want: Expected, what: str, *, explained: bool = True
+) -> numerics.Errors | None:
     """Compares every element that `fetch` gives with what is expected; None for outputs that are not floating and
     right.
 
     Raises:
-        Rejection: `wrong_values` or `non_finite`, with the worst element, what it is and what it must be.
+        Rejection: `wrong_values` or `non_finite`; if `explained`, which takes longer than comparing, with the worst
+            element, what it is and what it must be.
     """
     assert want.exact is not None
     if want.bound is None or want.magnitude is None:
@@ -77,6 +80,8 @@ def compare_output(fetch: numerics.Fetch, want: Expected, what: str) -> numerics
     found = numerics.errors(fetch, want.dtype, want.exact, want.magnitude, alternative=want.alternative)
     if want.bound.admits(found):
         return found
+    if not explained:
+        raise Rejection("wrong_values", f"{what}: error {found.max:.2e}, allowed {want.bound.max:.2e}")
     found = numerics.errors(fetch, want.dtype, want.exact, want.magnitude, alternative=want.alternative, locate=True)
     wrong = numerics.beyond(fetch, want.dtype, want.exact, want.magnitude, want.bound.max, want.alternative)
     if found.non_finite >= 0:

@@ -186,7 +186,7 @@ def errors(
         stop = min(start + step, exact.size)
         size = sizes[start // row : -(-stop // row)]
         got, want = fetch(start, stop), flat[start:stop]
-        quick = None if locate else _quickly(got, want, size)
+        quick = None if locate else _quickly(got, dtype, want, size)
         other = None if others is None else others[start:stop]
         return (*quick, -1, -1) if quick else _part(got, dtype, want, other, size, start)
 
@@ -246,9 +246,9 @@ def _same(one: Array, other: Array) -> npt.NDArray[np.bool_]:
     return np.asarray((one == other) | (np.isnan(one) & np.isnan(other)))
 
 
-def _quickly(got: Array, want: Array, size: Float64) -> tuple[float, float] | None:
+def _quickly(got: Array, dtype: str, want: Array, size: Float64) -> tuple[float, float] | None:
     """Worst error and sum of errors, where the dtypes are common and nothing is NaN or infinite."""
-    function = getattr(_native(), f"errors_{got.dtype}_{want.dtype}", None)
+    function = getattr(_native(), f"errors_{dtype}_{want.dtype}", None)
     if function is None:
         return None
     worst, total = ctypes.c_double(), ctypes.c_double()

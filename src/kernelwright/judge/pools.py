@@ -333,7 +333,7 @@ def _lenient(want: Expected, own: Array, exact: Array | None) -> Expected:
         exact = exact if exact is not None and (exact.dtype, exact.shape) == (own.dtype, own.shape) else None
         return replace(want, exact=own, alternative=exact)
     if want.dtype in ("float16", "bfloat16"):
-        own = tensors.widen(own, want.dtype).astype(np.float32)
+        own = tensors.single(own, want.dtype)
     bound = replace(
         want.bound,
         max=want.bound.max + want.bound.reference_max,

@@ -57,6 +57,10 @@ class Space(ABC):
     def read(self, pointers: Sequence[int], size: int, out: Bytes) -> None:
         """Copies `size` bytes from each address into the rows of `out`, a C-contiguous (len(pointers), size) array."""
 
+    def frozen(self, pointer: int, size: int) -> Bytes | None:  # noqa: ARG002 - for those that keep a copy
+        """What `freeze` has kept of these bytes, where it lies until the next time; None where they have to be read."""
+        return None
+
     @abstractmethod
     def write(self, pointers: Sequence[int], rows: Sequence[Bytes]) -> None:
         """Copies rows of one length, C-contiguous each, to the addresses."""

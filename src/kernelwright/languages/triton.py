@@ -27,7 +27,7 @@ class Triton(Language):
 
     name = "triton"
     worker_module = "kernelwright.languages.triton_worker"
-    imports = ("triton",)
+    imports = ("triton", "kernelwright.languages.triton_ready")
     on_gpus = True
 
     def inspect(self, source: str) -> SourceReport:

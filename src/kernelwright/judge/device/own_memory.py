@@ -33,7 +33,7 @@ class Staging:
     def __init__(self) -> None:
         self._driver = driver()
         self._size, self.device, self._host = 0, 0, 0
-        self._filled = False
+        self._filled, self._filling = False, threading.Lock()
 
     @classmethod
     def take(cls) -> Staging:
@@ -56,10 +56,11 @@ class Staging:
         self._filled = False
 
     def host(self, size: int) -> Bytes:
-        """The first `size` bytes."""
-        if not self._filled:
-            self._driver.to_host(self._host, self.device, size)
-            self._filled = True
+        """The first `size` bytes; any thread may ask."""
+        with self._filling:
+            if not self._filled:
+                self._driver.to_host(self._host, self.device, size)
+                self._filled = True
         return np.ctypeslib.as_array((ctypes.c_uint8 * size).from_address(self._host))
 
     def _free(self) -> None:

@@ -95,12 +95,25 @@ class DeviceSpace(Space):
     def read(self, pointers: Sequence[int], size: int, out: Bytes) -> None:
         """See `Space.read`: of what is frozen as it was then."""
         for pointer, row in zip(pointers, out.reshape(len(pointers), -1) if size else (), strict=False):
-            known = self._copied(pointer, size)
+            known = self.frozen(pointer, size)
             if known is not None:
                 np.copyto(row, known)
             else:
                 with self._trusting():
                     self._driver.to_host(row.ctypes.data, self._here(pointer, size), size)
+
+    def frozen(self, pointer: int, size: int) -> Bytes | None:
+        """See `Space.frozen`."""
+        index = bisect.bisect_right(self._frozen, pointer, key=lambda one: one.pointer) - 1
+        if index < 0:
+            return None
+        span = self._frozen[index]
+        inside = pointer - span.pointer
+        if inside + size > span.size:
+            return None
+        with self._trusting():
+            copied = self._staging.host(self._bytes)
+        return copied[span.offset + inside : span.offset + inside + size]
 
     def write(self, pointers: Sequence[int], rows: Sequence[Bytes]) -> None:
         """See `Space.write`."""
@@ -183,19 +196,6 @@ class DeviceSpace(Space):
             if pointer + size <= segment.base + segment.size:
                 return segment.here + pointer - segment.base
         raise BadAddress("it is in none of the process's allocations on the device")
-
-    def _copied(self, pointer: int, size: int) -> Bytes | None:
-        """The bytes of a span in what is frozen; None where it is not."""
-        index = bisect.bisect_right(self._frozen, pointer, key=lambda one: one.pointer) - 1
-        if index < 0:
-            return None
-        span = self._frozen[index]
-        inside = pointer - span.pointer
-        if inside + size > span.size:
-            return None
-        with self._trusting():
-            copied = self._staging.host(self._bytes)
-        return copied[span.offset + inside : span.offset + inside + size]
 
     @contextmanager
     def _trusting(self) -> Iterator[None]:

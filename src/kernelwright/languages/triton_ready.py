@@ -1,0 +1,12 @@
+"""Imported once, by the process that workers are forked from: Triton ready to compile.
+
+What names a compiled kernel includes a hash of Triton's own library, half a gigabyte. Taken here, it is known to every
+worker; each would need 0.4 s to take it.
+"""
+
+from triton import knobs
+
+if not knobs.runtime.interpret:
+    from triton.runtime.cache import triton_key
+
+    triton_key()
