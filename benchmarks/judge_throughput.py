@@ -2,6 +2,7 @@
 
     python benchmarks/judge_throughput.py                          the honest corpus: with building, then already built
     python benchmarks/judge_throughput.py --tasks 'softmax' --repeats 3
+    python benchmarks/judge_throughput.py --target cuda            tests/gpu's honest Triton, eight copies of each
 
 All candidates of a task are handed to one judge at once, as in a search: the verdict of the first is there to beat.
 `floor` is what the same work takes at least: timing, which has the machine for itself, and everything else spread over
@@ -32,10 +33,10 @@ from kernelwright.judge.verdict import Verdict
 from kernelwright.proposers.base import Candidate
 from kernelwright.tasks import Task
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "honest"))
-
-import honest_corpus
-
+TESTS = Path(__file__).resolve().parents[1] / "tests"
+sys.path[:0] = [str(TESTS / "honest"), str(TESTS / "gpu")]
+LANGUAGES = {"cpu": "cpp", "cuda": "triton"}
+COPIES = 8
 app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
 
 
@@ -64,6 +65,20 @@ def _cores() -> int:
     return int(registry.load("targets", "cpu")().info().cores)
 
 
+def candidates(target: str) -> dict[Path, list[str]]:
+    """Honest sources by task."""
+    if target == "cuda":
+        import gpu_corpus
+
+        return {entry.task: [entry.source] * COPIES for entry in gpu_corpus.entries("honest")}
+    import honest_corpus
+
+    found: dict[Path, list[str]] = defaultdict(list)
+    for each in honest_corpus.corpus():
+        found[each.task_path].append(each.source)
+    return found
+
+
 def _busy() -> float:
     """Seconds of the machine's processors in use since it started."""
     fields = [int(value) for value in Path("/proc/stat").read_text().splitlines()[0].split()[1:]]
@@ -71,14 +86,15 @@ def _busy() -> float:
     return (sum(fields[:8]) - idle) / os.sysconf("SC_CLK_TCK")
 
 
-async def judge_all(path: Path, sources: Sequence[str], built: bool) -> Row:
+async def judge_all(path: Path, sources: Sequence[str], built: bool, target: str) -> Row:
     """One judge, all candidates at once."""
-    async with Judge(Task.load(path), registry.load("targets", "cpu")()) as judge:
+    language = LANGUAGES[target]
+    async with Judge(Task.load(path), registry.load("targets", target)(), language=language) as judge:
         warm = f"{sources[0]}\n# warm {time.monotonic_ns()}\n"
-        best = await judge.evaluate(Candidate(source=warm, language="cpp"))  # answers and inputs: once a task
+        best = await judge.evaluate(Candidate(source=warm, language=language))  # answers and inputs: once a task
         busy, start = _busy(), time.monotonic()
         verdicts = await asyncio.gather(
-            *(judge.evaluate(Candidate(source=source, language="cpp"), best=best, brief=True) for source in sources)
+            *(judge.evaluate(Candidate(source=source, language=language), best=best, brief=True) for source in sources)
         )
         seconds = time.monotonic() - start
         return row(path.stem, built, verdicts, seconds, (_busy() - busy) / seconds)
@@ -103,17 +119,16 @@ def row(task: str, built: bool, verdicts: Sequence[Verdict], seconds: float, bus
     )
 
 
-def measure(tasks: str, repeats: int) -> list[Row]:
+def measure(target: str, tasks: str, repeats: int) -> list[Row]:
     """Each task with building, then already built."""
     rows = []
-    for path in sorted(honest_corpus.TASKS.glob("*.py")):
-        found = [each.source for each in honest_corpus.corpus() if each.task_path == path]
-        if not fnmatch.fnmatch(path.stem, tasks) or not found:
+    for path, found in sorted(candidates(target).items()):
+        if not fnmatch.fnmatch(path.stem, tasks):
             continue
-        for repeat in range(repeats):
-            sources = [f"{source}\n# {time.monotonic_ns()} {repeat}\n" for source in found]
+        for _ in range(repeats):
+            sources = [f"{source}\n# {time.monotonic_ns()}\n" for source in found]
             for built in (False, True):
-                rows.append(asyncio.run(judge_all(path, sources, built)))
+                rows.append(asyncio.run(judge_all(path, sources, built, target)))
                 last = rows[-1]
                 typer.echo(f"{last.task}: {last.candidates} in {last.seconds:.1f} s, built: {built}", err=True)
     return rows
@@ -133,14 +148,18 @@ def summary(rows: Sequence[Row]) -> dict[str, float]:
 
 @app.command()
 def main(
+    target: Annotated[str, typer.Option(metavar="NAME", help="cpu or cuda.")] = "cpu",
     tasks: Annotated[str, typer.Option(metavar="GLOB", help="Names of tasks to run.")] = "*",
     repeats: Annotated[int, typer.Option(min=1, help="Times to run everything.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
 ) -> None:
     """How many honest candidates a minute the judge judges."""
-    rows = measure(tasks, repeats)
+    if target not in LANGUAGES:
+        typer.echo(f"error: there is no corpus for the target {target}; there are {', '.join(LANGUAGES)}", err=True)
+        raise typer.Exit(2)
+    rows = measure(target, tasks, repeats)
     if not rows:
-        typer.echo(f"error: no task in {honest_corpus.TASKS} is named {tasks}", err=True)
+        typer.echo(f"error: no task of the corpus is named {tasks}", err=True)
         raise typer.Exit(2)
     totals = {name: summary([each for each in rows if each.built is built]) for name, built in
               (("with building", False), ("already built", True))}  # fmt: skip

@@ -153,11 +153,16 @@ class Subject:
         return {"graph": self._task().export(case)}
 
     def do_compiled(self, cases: list[str], seed: int, cache_dir: str, shared: str, niceness: int) -> dict[str, Any]:
-        """The module that torch.compile wrote, as a candidate's source, or None with the problem."""
+        """The module that torch.compile wrote, as a candidate's source, or None with the problem; on a device None
+        without one: what it writes there starts compilers of its own."""
         from kernelwright.tasks import host_compile
 
-        inductor.configure(cache_dir, shared)
-        task = self._task()
+        task, device = self._task(), self.device.name
+        inductor.configure(cache_dir, shared, device)
+        if device != Host.name:
+            model = self.device.place(task.model(seed, cases[0]))
+            host_compile.compiled_ahead(model, task.draw(cases[0], seed, device), device, niceness)
+            return {"source": None, "problem": ""}
         (model, inputs), *others = [(task.model(seed, case), task.draw(case, seed)) for case in cases]
         source, problem = host_compile.written(model, inputs, others, niceness)
         return {"source": source, "problem": problem}
@@ -272,7 +277,7 @@ class Subject:
         if compiled:
             from kernelwright.tasks import host_compile
 
-            self.model = host_compile.compile_model(self.model)
+            self.model = host_compile.compile_model(self.model, self.device.name)
         return {"state": described_state(self.model), "hooks": hooks_loading(self.model)}
 
     # --- both ---

@@ -16,18 +16,20 @@ from kernelwright.languages.on_import import on_import
 HEADER_FOLDER = "inductor"
 
 
-def configure(cache_dir: str, headers: str) -> None:
+def configure(cache_dir: str, headers: str, device: str = "cpu") -> None:
     """Call in a worker before anything is compiled; inductor may be imported already or not.
 
     Args:
         cache_dir: folder for generated code and libraries; written to, unless everything asked for is in it.
         headers: folder that `Language.prepare` filled, or empty; only read.
+        device: what is compiled for; for others than the CPU in this process alone, since the sandbox that it has
+            opened the device in is closed for processes that it starts.
     """
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = cache_dir
     header = find_header(headers)
 
     def set_options(config: Any) -> None:
-        config.compile_threads = len(os.sched_getaffinity(0))
+        config.compile_threads = len(os.sched_getaffinity(0)) if device == "cpu" else 1
         config.cpp.vec_isa_ok = True
         config.cpp_cache_precompile_headers = bool(header)
 
