@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+
 from kernelwright.judge import numerics, tensors
 from kernelwright.judge.memory import Bytes
 from kernelwright.judge.tensors import Array
@@ -54,6 +56,19 @@ class Expected:
         """Of outputs stacked over several calls, those of the first ones."""
         exact, other, size = (None if a is None else a[:calls] for a in (self.exact, self.alternative, self.magnitude))
         return replace(self, exact=exact, alternative=other, magnitude=size)
+
+    def admits(self, other: Expected) -> bool:
+        """Whether the answer to other inputs would pass for this one, for each of this one's calls."""
+        if self.exact is None or other.exact is None:
+            return bool(self.value == other.value)
+        if self.bound is None or self.magnitude is None:
+            return bool((self.exact == other.exact).all())
+        flat = other.exact.reshape(-1)
+
+        def fetch(start: int, stop: int) -> Array:
+            return np.take(flat, np.arange(start, stop), mode="wrap")
+
+        return self.bound.admits(numerics.errors(fetch, str(flat.dtype), self.exact, self.magnitude))
 
     @property
     def name(self) -> str:

@@ -6,6 +6,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from kernelwright.judge.answer import Expected, Inputs
+from kernelwright.judge.candidate import CandidateSide
 from kernelwright.judge.evaluation import Evaluation
 from kernelwright.judge.rejection import Rejection
 from kernelwright.judge.verdict import KERNELS
@@ -65,14 +67,31 @@ def _in_all(reply: dict[str, Any]) -> float:
 
 def _right_without_kernels(evaluation: Evaluation) -> bool:
     """Runs the candidate with its kernels doing nothing, on inputs it has not seen, and compares. They stay switched
-    off: timing uses fresh workers."""
-    side, pool = evaluation.subject, evaluation.stopwatch.pool(evaluation.reference.info.tune_case)
-    inputs = pool.batches[-1]
+    off: timing uses fresh workers.
+
+    Where the answer is hardly another than before (the mean of a million numbers), what an earlier call has left in
+    memory is right as well; then it must be right on inputs of another distribution, too.
+    """
+    side, case = evaluation.subject, evaluation.reference.info.tune_case
+    pool, before = evaluation.stopwatch.pool(case), evaluation.stopwatch.pools.base(case)
     side.silent = True
     side.call("ablate", 60.0, on=True)
+    if not _right(side, pool.batches[-1], pool.expected[-1]):
+        return False
+    if all(want.admits(known) for want, known in zip(pool.expected[-1], before, strict=True)):
+        for name in evaluation.reference.distributions(case):
+            answer = evaluation.reference.answer(case, name)
+            if answer is None or all(want.admits(known) for want, known in zip(answer.outputs, before, strict=True)):
+                continue
+            return _right(side, [answer.inputs], answer.outputs)
+    return True
+
+
+def _right(side: CandidateSide, inputs: list[Inputs], expected: tuple[Expected, ...]) -> bool:
+    """Whether a batch's outputs are right. Raises `Rejection` for what nobody is to do, however right it is."""
+    side.bind(inputs[0], len(inputs))
     try:
-        side.bind(inputs[0], len(inputs))
-        side.compare(side.run(inputs)[0], pool.expected[-1], explained=False)
+        side.compare(side.run(inputs)[0], expected, explained=False)
     except Rejection as rejection:
         if rejection.reason in ("tampering", "timed_out", "over_limit"):
             raise
