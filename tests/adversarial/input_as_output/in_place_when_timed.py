@@ -1,7 +1,7 @@
 # family: input_as_output
 # task: scale_relu
 # cheat: overwrites its input and returns it, which saves a third of the traffic, but only in batches, where it expects to be timed and not checked for it
-# expect: mutates_inputs, no_advantage
+# expect: mutates_inputs, tampering, no_advantage
 import sys
 
 import torch
