@@ -65,6 +65,7 @@ class ReferenceSide:
         self._available = 0
         self._answers: OrderedDict[tuple[str, str], Answer | None] = OrderedDict()
         self._distributions: dict[str, list[str]] = {}
+        self._offered: dict[str, list[str]] = {}
         self._inexact: set[str] = set()
         """Cases on which float64 is the end of a worker, or answers another question."""
         self._settled: set[str] = set()
@@ -186,11 +187,9 @@ class ReferenceSide:
         Those of `ALWAYS`, and of the others as many as move few bytes and take few FLOPs: all of them for most tasks.
         """
         if case.name not in self._distributions:
-            reply = self.call("distributions", FORWARD_TIMEOUT, case=case.name, seed=self._seed())
-            offered = self._order(name for name in reply["distributions"] if not (case.arbitrary and name == TIES))
             chosen: list[str] = []
             start = time.monotonic()
-            for name in offered:
+            for name in self.offered(case):
                 count = len(chosen) + 1
                 dear = count * case.bytes > DISTRIBUTIONS_BYTES or count * case.flops > DISTRIBUTIONS_FLOPS
                 if name not in ALWAYS and (dear or time.monotonic() - start > ANSWERS_SECONDS):
@@ -200,6 +199,14 @@ class ReferenceSide:
             self._distributions[case.name] = chosen
             self.call("forget", LOAD_TIMEOUT, drawn=True)
         return self._distributions[case.name]
+
+    def offered(self, case: CaseInfo) -> list[str]:
+        """All ways that there are for a case, those first that `distributions` takes first."""
+        if case.name not in self._offered:
+            reply = self.call("distributions", FORWARD_TIMEOUT, case=case.name, seed=self._seed())
+            names = (name for name in reply["distributions"] if not (case.arbitrary and name == TIES))
+            self._offered[case.name] = self._order(names)
+        return self._offered[case.name]
 
     def _order(self, names: Iterable[str]) -> list[str]:
         """Where not all are used, nobody knows which will be, those of `ALWAYS` apart, which come first."""
