@@ -297,6 +297,22 @@ def test_a_reply_that_cannot_be_sent_is_told_to_both_sides(relay: Running) -> No
     relay.program.expect(f"{number} cannot be answered: its reply is too large")
 
 
+def test_a_folder_in_the_place_of_a_reply_is_told_and_waited_on(relay: Running) -> None:
+    with pytest.raises(httpx2.ReadTimeout):
+        relay.ask("no file", timeout=0.3)
+    number = relay.prompt("no file").name[:4]
+    place = relay.folder / f"{number}.reply.md"
+    place.mkdir()
+
+    def mend() -> None:
+        relay.program.expect(rf"{number} still waits: .*{number}\.reply\.md is a folder; put a file in its place")
+        place.rmdir()
+        relay.answer("no file", "mended")
+
+    threading.Thread(target=mend, daemon=True).start()
+    assert relay.ask("no file").json()["choices"][0]["message"]["content"] == "mended"
+
+
 def test_a_restart_changes_nothing_for_who_asks_again(tmp_path: Path) -> None:
     with program("relay", tmp_path, "--port", "0") as first:
         relay = started(first, tmp_path)

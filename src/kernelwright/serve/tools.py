@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from mcp.server.auth.middleware.auth_context import get_access_token
 from pydantic import Field
@@ -13,7 +13,6 @@ from kernelwright import api
 from kernelwright.errors import UsageError
 from kernelwright.knowledge import open_library
 from kernelwright.knowledge.learning import LONGEST_LESSON
-from kernelwright.profile import Profile
 from kernelwright.proposers.base import Candidate
 from kernelwright.report.view import Node, as_json
 from kernelwright.serve import lessons
@@ -21,6 +20,8 @@ from kernelwright.serve.bench import Bench
 from kernelwright.serve.folder import TaskFolder
 from kernelwright.serve.turns import Turns
 from kernelwright.tasks import Task
+
+_T = TypeVar("_T")
 
 LARGEST_SOURCE = 256 << 10
 CALLS_A_CLIENT = 4
@@ -76,7 +77,8 @@ class Tools:
         """Judge a candidate: is it right, is it its own work, how fast is it. The first call for a task takes some ten
         seconds, later ones less. In the verdict: `outcome` (accepted or rejected), `reason`, `message` and `evidence`
         of a rejection, `speedup` over eager PyTorch with its 95 % interval `speedup_ci`, `time_us`, `floor_us`."""
-        evaluated: dict[str, Any] = as_json((await self._judged(task, source, language)).verdict.shown)
+        verdict = await self._judged(task, source, language, self._bench.evaluate)
+        evaluated: dict[str, Any] = as_json(verdict.shown)
         return evaluated
 
     async def profile(self, task: TaskName, source: Source, language: Language = "cpp") -> dict[str, Any]:
@@ -85,10 +87,12 @@ class Tools:
         `why`, and in `doubt` what could not be told apart; `share`, 1 being as fast as the hardware allows; `facts`
         with who says so in `by`, since what the candidate's own process says is a claim; in `missing` what cannot be
         seen on this machine."""
-        found = await self._judged(task, source, language)
+        found = await self._judged(task, source, language, self._bench.profile)
         return {"verdict": as_json(found.verdict.shown), "diagnosis": as_json(found.diagnosis)}
 
-    async def _judged(self, task: str, source: str, language: str) -> Profile:
+    async def _judged(
+        self, task: str, source: str, language: str, how: Callable[[Task, Candidate], Awaitable[_T]]
+    ) -> _T:
         if len(source.encode()) > LARGEST_SOURCE:
             raise UsageError(
                 f"the source is larger than {LARGEST_SOURCE} bytes", remedy="send one self-contained module"
@@ -96,7 +100,7 @@ class Tools:
         made = self._load(task)
         candidate = Candidate(source=source, language=language, proposer="agent")
         async with self._turns.of(_client()):
-            return await self._bench.profile(made, candidate)
+            return await how(made, candidate)
 
     def runs(self) -> dict[str, Any]:
         """List the searches in the store, newest first: run, task, outcome, speedup."""
