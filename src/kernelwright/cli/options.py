@@ -140,7 +140,11 @@ def expanded(command: Callable[..., _R]) -> Callable[..., _R]:
     """The command as Typer takes it: a parameter that is a group of options, one of the classes above, gives way to the
     group's fields."""
     given = inspect.signature(command, eval_str=True)
-    groups = {name: each.annotation for name, each in given.parameters.items() if is_dataclass(each.annotation)}
+    groups: dict[str, type[Any]] = {
+        name: each.annotation
+        for name, each in given.parameters.items()
+        if isinstance(each.annotation, type) and is_dataclass(each.annotation)
+    }
     parameters = list[inspect.Parameter]()
     for name, each in given.parameters.items():
         parameters += _fields(groups[name]) if name in groups else [each]

@@ -56,6 +56,8 @@ class Tools:
             self.node,
             self.best,
             self.search_knowledge,
+            self.documents,
+            self.document,
             self.note_lesson,
         )
 
@@ -141,6 +143,18 @@ class Tools:
         work. The sections that fit the words best, best first."""
         found = self._library.search(query, language=language, k=count)
         return {"sections": [passage.to_json() for passage in found]}
+
+    def documents(self, language: Language = "cpp") -> dict[str, Any]:
+        """List all documents of what is known: name, kind, title, and the operations that each is about."""
+        found = self._library.documents(language=language, target=self._bench.target)
+        return {"documents": [{"name": name, **document.to_json()} for name, document in found.items()]}
+
+    def document(
+        self, name: Annotated[str, Field(max_length=300, description="As `documents` or `search_knowledge` gives it.")]
+    ) -> dict[str, Any]:
+        """Read a whole document."""
+        found = self._library.document(name)
+        return {"name": name, **found.to_json(), "text": found.text}
 
     async def note_lesson(
         self,
