@@ -234,6 +234,12 @@ def test_tools_are_called_by_blocks(relay: Running) -> None:
     assert "````call note\n```two```\n````" in shown
 
 
+def test_an_empty_block_is_an_empty_text(relay: Running) -> None:
+    relay.answer_later("say nothing", "```call note\n```")
+    (call,) = relay.ask("say nothing", tools=TOOLS).json()["choices"][0]["message"]["tool_calls"]
+    assert json.loads(call["function"]["arguments"]) == {"text": ""}
+
+
 @pytest.mark.parametrize("body", [b"x" * (9 << 20), chunks], ids=["told", "chunked"])
 def test_huge_bodies_are_refused(relay: Running, body: Any) -> None:
     try:

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from kernelwright import format as fmt
 from kernelwright.errors import KernelwrightError, UsageError
 from kernelwright.knowledge.library import Library
 from kernelwright.proposers import catalogue
@@ -79,7 +80,7 @@ class ListNodes(Arguments):
         if self.order == "best":
             attempts.sort(key=speed, reverse=True)
         lines = [_line(attempt, workspace) for attempt in attempts[: self.count]]
-        return "\n".join([f"{len(attempts)} versions have a verdict.", *lines])
+        return "\n".join([f"{fmt.plural(len(attempts), 'version')} with a verdict.", *lines])
 
 
 class ReadNode(Arguments):
