@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from kernelwright.drafting import Draft
+    from kernelwright.judge.judge import Judge
     from kernelwright.proposers.llm.limits import Limits
     from kernelwright.proposers.llm.record import Record
     from kernelwright.search.events import Listener
@@ -212,7 +213,9 @@ def evaluate(
         TaskError: the task cannot be used.
         MachineError: the machine lacks something.
     """
-    return profile(task, source, target=target, language=language, tolerance=tolerance).verdict
+    from kernelwright.judge.judge import Judge
+
+    return _judged(task, source, target, language, tolerance, Judge.evaluate)
 
 
 def profile(
@@ -226,17 +229,8 @@ def profile(
     """Judges a candidate and says what bounds it: memory, arithmetic, latency, or what is around its kernels. Arguments
     and errors as those of `evaluate`."""
     from kernelwright import profile as profiling
-    from kernelwright.judge.judge import Judge
 
-    made, _ = _task(task, None, tolerance)
-    registry.load("languages", language)
-    candidate = Candidate(source=choices.read_source(source), language=language)
-
-    async def judged() -> Profile:
-        async with Judge(made, _target(target), language=language) as judge:
-            return await profiling.profile(judge, candidate)
-
-    return _run(judged())
+    return _judged(task, source, target, language, tolerance, profiling.profile)
 
 
 def describe(task: Task, *, target: str = "cpu") -> Description:
@@ -336,7 +330,7 @@ def _replayed(source: str | Path, scaffold: str | None, prompts: Sequence[str], 
     from kernelwright.proposers.llm.record import find
 
     if asks:
-        raise UsageError("a replay asks no models", where="replay", remedy="leave out models, base_url and limits")
+        raise UsageError("a replay asks no models", where="--replay", remedy="leave out models and their limits")
     found = record(source)
     if not found.calls:
         raise UsageError("no language model was asked there, so there is nothing to replay", where=found.name)
@@ -379,6 +373,28 @@ def _task(
         raise UsageError("a live module needs example_inputs", remedy="pass the arguments of its forward as a tuple")
     inputs = tuple(example_inputs) if isinstance(example_inputs, tuple | list) else (example_inputs,)
     return Task.from_module(task, inputs, tolerance=tolerance), task
+
+
+def _judged(
+    task: Task | str | Path,
+    source: str | Path,
+    target: str,
+    language: str,
+    tolerance: Tolerance | None,
+    how: Callable[[Judge, Candidate], Coroutine[Any, Any, _T]],
+) -> _T:
+    """What `how` gives for a candidate, by a judge of its own."""
+    from kernelwright.judge.judge import Judge
+
+    made, _ = _task(task, None, tolerance)
+    registry.load("languages", language)
+    candidate = Candidate(source=choices.read_source(source), language=language)
+
+    async def judged() -> _T:
+        async with Judge(made, _target(target), language=language) as judge:
+            return await how(judge, candidate)
+
+    return _run(judged())
 
 
 def _target(name: str) -> Target:

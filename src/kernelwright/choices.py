@@ -29,7 +29,7 @@ SCAFFOLD = "operator"
 
 def settings(**chosen: Any) -> Settings:
     """The search's own defaults where nothing (None) was chosen."""
-    made = _checked(Settings, chosen)
+    made = _checked(Settings, chosen, option="--")
     registry.load("targets", made.target)
     registry.load("languages", made.language)
     registry.load("policies", made.policy)
@@ -44,16 +44,18 @@ def limits(**most: float | None) -> Limits | None:
     """
     from kernelwright.proposers.llm.limits import Limits
 
-    return _checked(Limits, most) if any(value is not None for value in most.values()) else None
+    return _checked(Limits, most, option="--max-") if any(value is not None for value in most.values()) else None
 
 
-def _checked(kind: type[_M], chosen: Mapping[str, Any]) -> _M:
-    """A model of what was chosen, its own defaults where that is None. Raises `UsageError`."""
+def _checked(kind: type[_M], chosen: Mapping[str, Any], *, option: str) -> _M:
+    """A model of what was chosen, its own defaults where that is None. Raises `UsageError`, which names the option:
+    that is `option` and the field's name."""
     try:
         return kind(**{name: value for name, value in chosen.items() if value is not None})
     except ValidationError as error:
         first = error.errors()[0]
-        raise UsageError(first["msg"], where=str(first["loc"][0])) from error
+        message = first["msg"].removeprefix("Input ")
+        raise UsageError(message, where=f"{option}{first['loc'][0]}") from error
 
 
 def scaffolds() -> list[str]:
@@ -64,7 +66,7 @@ def scaffolds() -> list[str]:
 def _asking(scaffold: str, prompts: Sequence[str]) -> dict[str, Any]:
     """The settings that say how models are asked."""
     if scaffold not in (known := scaffolds()):
-        raise UsageError(f"{scaffold} is no scaffold", where="scaffold", remedy=f"choose one of {', '.join(known)}")
+        raise UsageError(f"{scaffold} is no scaffold", where="--scaffold", remedy=f"choose one of {', '.join(known)}")
     proposers = (*Settings.model_fields["proposers"].default, scaffold)
     return {"proposers": proposers, "prompts": _prompts(prompts, registry.load("proposers", scaffold))}
 
@@ -122,7 +124,7 @@ def parse_budget(budget: str | float) -> float:
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", str(budget))
     seconds = float(match[1]) * _UNITS.get(match[2], 0.0) if match else 0.0
     if seconds <= 0:
-        raise UsageError(f"{str(budget)!r} is no time", where="budget", remedy="write e.g. 60s, 5m or 1h")
+        raise UsageError(f"{str(budget)!r} is no time", where="--budget", remedy="write e.g. 60s, 5m or 1h")
     return seconds
 
 

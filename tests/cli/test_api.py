@@ -9,6 +9,7 @@ from cli_helpers import TASK
 
 import kernelwright
 from kernelwright import api, choices
+from kernelwright.profile import diagnosis
 from kernelwright.report.module import build
 from kernelwright.search.result import INTERRUPTED
 from kernelwright.tasks import TaskInfo
@@ -80,6 +81,18 @@ def test_source_may_be_text_or_a_file(home, tmp_path):
     (tmp_path / "binary.py").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(kernelwright.UsageError, match="UTF-8"):
         choices.read_source("binary.py")
+
+
+def test_an_evaluation_draws_no_diagnosis(shared_home, tmp_path, monkeypatch):
+    def diagnose(*_):
+        raise AssertionError("nobody asked for it")
+
+    monkeypatch.setattr(diagnosis, "diagnose", diagnose)
+    (tmp_path / "task.py").write_text(TASK)
+    library = "import torch\n\n\nclass ModelNew(torch.nn.Module):\n    def forward(self, x):\n        return x\n"
+    assert not api.evaluate(tmp_path / "task.py", library).accepted
+    with pytest.raises(AssertionError, match="nobody asked"):
+        api.profile(tmp_path / "task.py", library)
 
 
 def test_kernel_gets_the_weights_of_the_module_by_name_then_by_order():

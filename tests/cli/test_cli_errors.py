@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -36,6 +37,27 @@ def test_output_that_finds_no_room_is_no_bug():
     assert done.stderr == "error: No space left on device; free some space, or write elsewhere\n"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "stream", "code"),
+    [
+        (["guide"], "stdout", EXIT_OK),
+        (["knowledge", "list"], "stdout", EXIT_OK),
+        (["knowledge", "list", "--json"], "stdout", EXIT_OK),
+        (["--help"], "stdout", EXIT_OK),
+        (["--version"], "stdout", EXIT_OK),
+        (["show", "nothing"], "stderr", EXIT_USAGE),
+    ],
+)
+def test_a_reader_that_has_gone_changes_nothing(home, arguments, stream, code):
+    """`kernelwright ... | head -1` ends as it would have, and nothing is said."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, stream: writer}
+    done = subprocess.run([sys.executable, "-m", "kernelwright.cli", *arguments], text=True, check=False, **streams)
+    os.close(writer)
+    assert (done.returncode, done.stdout or "", done.stderr or "") == (code, "", "")
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_of_each_command_names_the_exit_codes(invoke, command):
     result = invoke(command, "--help")
@@ -53,7 +75,7 @@ def test_version(invoke):
         (["optimise"], "optimize"),
         (["optimize"], "TASK"),
         (["optimize", "missing.py"], "missing.py"),
-        (["optimize", "task.py", "--budget", "soon"], "60s"),
+        (["optimize", "task.py", "--budget", "soon"], "--budget: "),
         (["optimize", "task.py", "--budget", "0s"], "60s"),
         (["optimize", "task.py", "--budget", "5 parsecs"], "60s"),
         (["optimize", "task.py", "--policy", "greddy"], "greedy"),
@@ -61,6 +83,12 @@ def test_version(invoke):
         (["optimize", "task.py", "--target", "tpu"], "cpu"),
         (["optimize", "task.py", "--evaluations", "0"], "evaluations"),
         (["optimize", "task.py", "--tolerance", "-1"], "tolerance"),
+        (["optimize", "task.py", "--model", "ollama:any", "--max-usd", "0"], "--max-usd: "),
+        (["optimize", "task.py", "--model", "ollama:any", "--max-usd", "nan"], "--max-usd: "),
+        (["optimize", "task.py", "--model", "ollama:any", "--max-calls", "0"], "--max-calls"),
+        (["optimize", "task.py", "--model", "ollama:any", "--max-tokens", "0"], "--max-tokens"),
+        (["optimize", "task.py", "--model", "ollama:any", "--scaffold", "rolls"], "--scaffold: "),
+        (["task", "new", "relu", "--yes", "--max-usd", "-1"], "--max-usd: "),
         (["optimize", "task.py", "--no-such-option"], "--no-such-option"),
         (["evaluate", "task.py", "missing.py"], "missing.py"),
         (["evaluate", "task.py", "kernel.py", "--language", "fortran"], "cpp"),

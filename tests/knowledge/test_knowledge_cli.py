@@ -25,6 +25,7 @@ def test_a_document_is_added_listed_found_and_removed(write, tmp_path: Path) -> 
     assert "Our-tensors" in invoke("list").stdout
     shown = invoke("search", "rows", "4096").stdout
     assert "[bold]elements[/bold]" in shown, "never read as markup"
+    assert invoke("show", "Our-tensors").stdout.endswith("# Shapes\n\nRows have 4096 [bold]elements[/bold].\n")
     assert invoke("remove", "Our-tensors").stdout == "removed  Our-tensors\n"
     assert "Our-tensors" not in invoke("list").stdout
 
@@ -38,6 +39,8 @@ def test_json_is_one_value(write, tmp_path: Path) -> None:
     assert "mine" not in [each["name"] for each in json.loads(invoke("list", "--language", "triton", "--json").stdout)]
     found = json.loads(invoke("search", "4096", "--limit", "1", "--json").stdout)
     assert (found[0]["name"], found[0]["heading"], found[0]["text"]) == ("mine", "Shapes", "Rows of 4096.")
+    shown = json.loads(invoke("show", "mine", "--json").stdout)
+    assert (shown["name"], shown["languages"], shown["text"]) == ("mine", ["cpp"], "# Shapes\n\nRows of 4096.")
     assert json.loads(invoke("remove", "mine", "--json").stdout) == "mine"
 
 

@@ -82,29 +82,35 @@ def steps(*answers: Any) -> Callable[[Request], Any]:
 def test_an_agent_reads_edits_evaluates_and_commits(store: Store, protocol: str) -> None:
     script = steps(
         calling(("task", {}), ("guide", {}), ("nodes", {}), ("search_knowledge", {"query": "softmax rows"})),
+        calling(("documents", {}), ("document", {"name": "cpp/rules"}), ("document", {"name": "../x"})),
         calling(write(2), evaluate("two at once")),
         calling(COMMIT, ("nodes", {"order": "latest"})),
         calling(edit(2, 5), evaluate("five at once"), COMMIT),
     )
     with ModelServer(script) as server:
-        result = run(store, server, calls=5, protocol=protocol)
+        result = run(store, server, calls=6, protocol=protocol)
     assert result.best is not None
     best = result.best.candidate
     assert (result.best.verdict.speedup, best.proposer, best.note) == (5, "agent", "five at once")
     (parent,) = best.parents
     assert result.graph[parent].candidate.source == module(2)
-    task, guide, nodes, knowledge, written, judged, committed, listed, changed, *_ = server.requests[-1].results
+    task, guide, nodes, knowledge, documents, document, none, written, judged, committed, listed, changed, *_ = (
+        server.requests[-1].results
+    )
     assert "Scripted 1: 2 cores" in task
     assert "tvm_ffi" in guide
     assert "0 versions" in nodes
     assert knowledge.startswith("# ")
+    assert "`cpp/rules`, constraint: C++ that builds at the first attempt" in documents
+    assert document.startswith("# C++ that builds at the first attempt\n\n")
+    assert "there is no document '../x'" in none
     assert "4 lines" in written
     assert "Accepted" in judged
     assert "2.00x" in committed
     assert f"`{parent}` (your lineage's head) by agent, two at once" in listed
     assert "4 lines" in changed
     calls = store.calls(result.run)
-    assert len(calls) == len(server.requests) == 5
+    assert len(calls) == len(server.requests) == 6
     assert sum(call.reply.input_tokens for call in calls if call.reply) == server.input_tokens
     assert {call.prompt.purpose for call in calls} == {"agent"}
 

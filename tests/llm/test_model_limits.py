@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 from collections import Counter
 from collections.abc import Callable
@@ -11,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from llm_helpers import finish
-from model_server import Answer, Disconnect, Fault, ModelServer, Raw, Request, Say, Script
+from model_server import Answer, Disconnect, Fault, Flood, ModelServer, Raw, Request, Say, Script
 
-from kernelwright.proposers.llm.call import BudgetSpent, CallFailed, Prompt, Usage
+from kernelwright.proposers.llm.call import BudgetSpent, CallFailed, Prompt, Reply, Usage
 from kernelwright.proposers.llm.limits import Amount, Budget, Limits
 from kernelwright.proposers.llm.models import Models
 from kernelwright.store import Store
@@ -48,7 +49,7 @@ async def ask_all(models: Models, count: int, at_once: int = 8) -> Counter[str]:
 def test_a_thousand_calls_with_faults_add_up(serve: Serve, connect: Connect, store: Store, run: str) -> None:
     dice = random.Random(7)
     faults: list[Answer] = [Fault(500), Fault(429, retry_after="0"), Disconnect(), Raw(b"{"), Fault(400)]
-    faults += [Say("no", finish="refusal"), Say(finish="tool"), Disconnect(in_body=False)]
+    faults += [Say("no", finish="refusal"), Say(finish="tool"), Disconnect(in_body=False), Flood(1)]
 
     def script(request: Request) -> Answer:
         if dice.random() < 0.3:
@@ -58,8 +59,10 @@ def test_a_thousand_calls_with_faults_add_up(serve: Serve, connect: Connect, sto
         )
 
     server = serve(script)
-    models = connect(server)
+    models = connect(server, call={"reply_bytes": 1 << 16})
     ends = finish(models, lambda models: ask_all(models, 1000))
+    gc.collect()
+    assert not [each for each in gc.get_objects() if isinstance(each, Reply)], "nothing of a call stays behind"
     assert sum(ends.values()) == 1000
     assert ends["reply"] > 700
     records, spent = store.calls(run), models.spent
@@ -70,6 +73,7 @@ def test_a_thousand_calls_with_faults_add_up(serve: Serve, connect: Connect, sto
     assert sum(usage.output_tokens for usage in recorded) == server.output_tokens
     assert spent.failed == sum(record.failure is not None for record in records)
     assert spent.unreported == sum(record.usage is None for record in records)
+    assert {record.number for record in records if record.used} == {record.number for record in records if record.reply}
     replies = [record for record in records if record.reply]
     assert all(record.reply and record.reply.text == f"for {record.prompt.turns[0]}" for record in replies)
 

@@ -9,7 +9,7 @@ from llm_attempts import ROWS, accepted, context, rejected
 
 from kernelwright import choices
 from kernelwright.errors import UsageError
-from kernelwright.proposers.base import Context
+from kernelwright.proposers.base import Attempt, Context
 from kernelwright.proposers.llm import prompts, role
 from kernelwright.proposers.llm.call import Prompt, Reply
 from kernelwright.proposers.llm.memory import Memory
@@ -87,6 +87,13 @@ def test_a_long_history_takes_few_lines() -> None:
     assert len(text) < 6000
 
 
+def test_a_short_history_is_told_whole() -> None:
+    history = [rejected("crashed", "old"), *(accepted(9 - number, str(number)) for number in range(8))]
+    (text,) = asked(context(history=history), Memory("clean_slate")).turns
+    assert all(f"`{attempt.id[:6]}` by" in text for attempt in history)
+    assert "more)" not in text
+
+
 def test_what_templates_are_made_of_is_no_danger_in_what_fills_them() -> None:
     (text,) = asked(context(reference="{{ 7 * 7 }} {% raw %}"), Memory("clean_slate")).turns
     assert "{{ 7 * 7 }} {% raw %}" in text
@@ -162,6 +169,19 @@ def test_every_role_is_told_the_task_and_what_the_others_said(who: Role) -> None
     assert parent.candidate.source.strip() in prompt.turns[0]
     if who is not role.OPERATOR:
         assert all(said in prompt.turns[0] for said in ("tile it", "mind the tail", "sketch tiled"))
+
+
+def test_the_judge_reader_has_the_whole_profile_and_the_others_what_tells_most() -> None:
+    verdict = accepted(2.0, "p").verdict.model_copy(
+        update={"evidence": {"kernels": {"scale": {"calls": 1, "seconds": 45e-6}}}}
+    )
+    parent = Attempt(accepted(2.0, "p").candidate, verdict)
+    told = {
+        who: "time is inside its own kernels"
+        in asked(context(history=[parent]), Memory("inherit", parent), who).opening
+        for who in role.ALL
+    }
+    assert told == {who: who is role.JUDGE_READER for who in role.ALL}
 
 
 def test_a_folder_of_ones_own_takes_the_place_of_some_templates(tmp_path: Path) -> None:

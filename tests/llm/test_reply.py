@@ -57,6 +57,20 @@ def test_one_line_without_its_blanks_is_found_as_a_line_and_not_within_another()
     assert "            if x.numel():\n                y = x + 2\n" in written.source
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("y = x +\n", "y = 2 *\n"),
+        ("x + 1\n", "2 * 1\n"),
+        ("ndim:\n            y = x +\n", "ndim:\n            y = 2 *\n"),
+        ("x + 1\n        return\n", "2 * 1\n        return\n"),
+    ],
+)
+def test_what_is_searched_for_may_begin_and_end_within_a_line(old: str, new: str) -> None:
+    written = reply.read(changes((old, new)), MODULE)
+    assert written.source == MODULE.replace("y = x + 1", "y = 2 * 1")
+
+
 def test_blocks_may_be_indented_and_end_with_the_bare_sign() -> None:
     text = "1. do it\n   <<<<<<< SEARCH\n            y = x + 1\n   =======\n            y = x + 2\n   >>>>>>>\n"
     assert "            y = x + 2\n" in reply.read(text, MODULE).source

@@ -105,6 +105,13 @@ def test_a_busy_machine_is_a_doubt() -> None:
     assert "the machine was busy" in found(verdict(11_000, interval=0.5, evidence=kernels(a=11e-3))).doubt
 
 
+@pytest.mark.parametrize(("waited_s", "doubts"), [(0.05, False), (0.25, True)])
+def test_cores_that_others_had_are_a_doubt_however_narrow_the_interval(waited_s: float, doubts: bool) -> None:
+    evidence = {**kernels(a=25e-3), **counted(25_000, waited_s=waited_s, **hardware(1e7, 0.2))}
+    told = "other programs had 2.5 of 4 cores meanwhile"
+    assert (told in found(verdict(25_000, evidence=evidence)).doubt) == doubts
+
+
 def test_each_fact_says_who_says_so() -> None:
     evidence = {**kernels(a=30e-3, b=10e-3), **counted(50_000, page_faults=80_000.0, **hardware(4e7, 0.3))}
     diagnosis = found(verdict(50_000, library_calls=("cat",), evidence=evidence), 1_000_000)

@@ -15,6 +15,8 @@ from made_up_run import HOSTILE
 
 from kernelwright import format as fmt
 from kernelwright.errors import MachineError
+from kernelwright.proposers.llm.config import Configuration, ModelConfig
+from kernelwright.proposers.llm.limits import Limits
 from kernelwright.report import files
 from kernelwright.report.layout import places
 from kernelwright.report.source import difference
@@ -68,6 +70,14 @@ def test_difference_names_lines_added_and_removed():
 def test_difference_of_lines_that_look_like_its_own_marks(text):
     lines = difference("a\n", f"a\n{text}\n")
     assert [(line.kind, line.text) for line in lines if line.kind == "added"] == [("added", text)]
+
+
+def test_settings_are_told_in_words_without_what_nobody_chose(view):
+    asked = Configuration(models=(ModelConfig(spec="ollama:any"),), limits=Limits(calls=12)).model_dump(mode="json")
+    settings = {"proposers": ["tuner", "operator"], "models": asked, "replay": None, "prompts": [], "budget_s": 60.0}
+    assert dataclasses.replace(view, settings=settings).chosen == {
+        "proposers": "tuner, operator", "models": "spec ollama:any", "limits": "calls 12", "budget s": "60.0",
+    }  # fmt: skip
 
 
 def test_kernel_file_is_python_whatever_the_task_is_called(view):

@@ -12,6 +12,8 @@ from kernelwright.cli import app
 from kernelwright.errors import EXIT_ENVIRONMENT, EXIT_OK, EXIT_USAGE
 from kernelwright.serve.agents import FILES
 
+SKILL = ".agents/skills/kernelwright/SKILL.md"
+
 
 def init(folder: Path) -> Result:
     return CliRunner().invoke(app, ["agent", "init", str(folder)])
@@ -30,16 +32,20 @@ def test_it_writes_what_each_agent_reads(tmp_path: Path) -> None:
     for name in (".mcp.json", ".gemini/settings.json"):
         server = json.loads(written[name])["mcpServers"]["kernelwright"]
         assert [server["command"], *server["args"]] == ["kernelwright", "mcp"]
-    skill = written[".claude/skills/kernelwright/SKILL.md"]
-    assert skill.startswith("---\nname: kernelwright\ndescription: ")
-    assert all("## The loop" in written[name] for name in FILES if name.endswith(".md"))
+    skills = {name: text for name, text in written.items() if name.endswith("SKILL.md")}
+    assert {name.split("/")[0] for name in skills} == {".claude", ".agents"}
+    for skill in skills.values():
+        assert skill.startswith("---\nname: kernelwright\ndescription: ")
+        assert "## The loop" in skill
+    for name in ("AGENTS.md", "GEMINI.md"):
+        assert re.findall(r"`(\S+/SKILL\.md)`", written[name]) == [SKILL]
     assert not any(mark in text for text in written.values() for mark in ("{%", "{{"))
 
 
 def test_it_names_only_commands_and_tools_that_exist(tmp_path: Path) -> None:
     tools = pytest.importorskip("kernelwright.serve.tools")
     init(tmp_path)
-    rows = [row for row in (tmp_path / "AGENTS.md").read_text().splitlines() if row.startswith("| `")]
+    rows = [row for row in (tmp_path / SKILL).read_text().splitlines() if row.startswith("| `")]
     # A command is one or two words in lower case, before its arguments.
     named = {
         row.split("`")[1]: tuple(re.findall(r"\b[a-z]+", re.split("[A-Z-]", row.split("`")[3])[0]))[1:] for row in rows

@@ -125,6 +125,25 @@ def test_pipes_and_folders_are_neither_prompts_nor_replies(tmp_path: Path) -> No
     box.close()
 
 
+def test_what_cannot_be_read_is_told_once_and_waited_on(box: Mailbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mailboxes, "_SETTLED_S", 0.0)
+    told: list[str] = []
+
+    async def scenario() -> str:
+        waiting = asyncio.ensure_future(box.reply(1, told.append))
+        for make, why in ((os.mkdir, "is a folder"), (os.mkfifo, "is no file")):
+            make(box.reply_file(1))
+            while told[-1:] != [why]:
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(3 * mailboxes._LOOK_S)
+            box.reply_file(1).rename(box.folder / make.__name__)
+        box.reply_file(1).write_text("reply")
+        return await waiting
+
+    assert asyncio.run(asyncio.wait_for(scenario(), 60)) == "reply"
+    assert told == ["is a folder", "is no file"]
+
+
 def test_one_relay_a_folder(box: Mailbox) -> None:
     with pytest.raises(UsageError, match="another relay uses this folder"):
         Mailbox(box.folder)

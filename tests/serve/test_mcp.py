@@ -30,7 +30,10 @@ from kernelwright.serve.mcp_server import LARGEST_REQUEST
 from kernelwright.serve.tools import CALLS_A_CLIENT, LARGEST_SOURCE
 
 MODES = ("legacy", "auto")  # with a handshake and a session, as agents of 2025 do, and without
-NAMES = {"task", "guide", "evaluate", "profile", "runs", "nodes", "node", "best", "search_knowledge", "note_lesson"}
+NAMES = {
+    "task", "guide", "evaluate", "profile", "runs", "nodes", "node", "best",
+    "search_knowledge", "documents", "document", "note_lesson",
+}  # fmt: skip
 
 
 LESSON = {"title": "Rows of 512", "text": "Two rows at a time: 1.3 times as fast."}
@@ -98,6 +101,11 @@ async def tour(client: Client, run: str) -> None:
     assert "tvm_ffi" in await said(client, "guide")
     assert "choose one of: cpp" in await refused(client, "guide", language="fortran")
     assert "softmax" in await said(client, "search_knowledge", query="softmax over rows", count=2)
+    documents = (await client.call_tool("documents", {})).structured_content["documents"]
+    (softmax,) = [each for each in documents if each["name"] == "cpp/softmax"]
+    read = (await client.call_tool("document", {"name": "cpp/softmax"})).structured_content
+    assert (read["title"], "text" in softmax, "maximum" in read["text"]) == (softmax["title"], False, True)
+    assert "there is no document '../accepted'" in await refused(client, "document", name="../accepted")
     runs = (await client.call_tool("runs", {})).structured_content["runs"]
     assert [each["run"] for each in runs] == [run]
     nodes = (await client.call_tool("nodes", {"run": run, "first": 2, "count": 3})).structured_content

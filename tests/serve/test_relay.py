@@ -234,6 +234,12 @@ def test_tools_are_called_by_blocks(relay: Running) -> None:
     assert "````call note\n```two```\n````" in shown
 
 
+def test_an_empty_block_is_an_empty_text(relay: Running) -> None:
+    relay.answer_later("say nothing", "```call note\n```")
+    (call,) = relay.ask("say nothing", tools=TOOLS).json()["choices"][0]["message"]["tool_calls"]
+    assert json.loads(call["function"]["arguments"]) == {"text": ""}
+
+
 @pytest.mark.parametrize("body", [b"x" * (9 << 20), chunks], ids=["told", "chunked"])
 def test_huge_bodies_are_refused(relay: Running, body: Any) -> None:
     try:
@@ -295,6 +301,22 @@ def test_a_reply_that_cannot_be_sent_is_told_to_both_sides(relay: Running) -> No
     assert response.status_code == 500
     assert f"{number}.reply.md: the reply is larger than" in response.json()["error"]["message"]
     relay.program.expect(f"{number} cannot be answered: its reply is too large")
+
+
+def test_a_folder_in_the_place_of_a_reply_is_told_and_waited_on(relay: Running) -> None:
+    with pytest.raises(httpx2.ReadTimeout):
+        relay.ask("no file", timeout=0.3)
+    number = relay.prompt("no file").name[:4]
+    place = relay.folder / f"{number}.reply.md"
+    place.mkdir()
+
+    def mend() -> None:
+        relay.program.expect(rf"{number} still waits: .*{number}\.reply\.md is a folder; put a file in its place")
+        place.rmdir()
+        relay.answer("no file", "mended")
+
+    threading.Thread(target=mend, daemon=True).start()
+    assert relay.ask("no file").json()["choices"][0]["message"]["content"] == "mended"
 
 
 def test_a_restart_changes_nothing_for_who_asks_again(tmp_path: Path) -> None:

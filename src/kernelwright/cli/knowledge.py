@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from kernelwright.cli.options import JsonOption, LanguageOption, TargetOption
-from kernelwright.cli.output import print_json, show
+from kernelwright.cli.output import plain, print_json
+from kernelwright.cli.output import show as put
 
 LanguageFilter = Annotated[
     str | None, typer.Option("--language", help="Only what speaks of this language.", show_default=False)
@@ -45,7 +46,7 @@ def list_(language: LanguageFilter = None, target: TargetFilter = None, json: Js
     if json:
         print_json([{"name": name, **document.to_json()} for name, document in found.items()])
     else:
-        show(tables.documents(found))
+        put(tables.documents(found))
 
 
 def search(
@@ -63,7 +64,18 @@ def search(
     if json:
         print_json([each.to_json() for each in found])
     else:
-        show(tables.passages(found))
+        put(tables.passages(found))
+
+
+def show(name: NameArgument, json: JsonOption = False) -> None:
+    """Show a whole document."""
+    from kernelwright.knowledge import open_library
+
+    found = open_library().document(name)
+    if json:
+        print_json({"name": name, **found.to_json(), "text": found.text})
+    else:
+        print(plain(found.markdown()).rstrip())
 
 
 def remove(name: NameArgument, json: JsonOption = False) -> None:
@@ -118,6 +130,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "add": add,
     "list": list_,
     "search": search,
+    "show": show,
     "remove": remove,
     "note": note,
     "prune": prune,

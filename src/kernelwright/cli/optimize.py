@@ -7,23 +7,7 @@ from typing import Annotated
 
 import typer
 
-from kernelwright.cli.options import (
-    AllowTf32Option,
-    BaseUrlOption,
-    InputOption,
-    JsonOption,
-    LanguageOption,
-    MaxCallsOption,
-    MaxTokensOption,
-    MaxUsdOption,
-    ModelOption,
-    OutOption,
-    PolicyOption,
-    StrictOption,
-    TargetOption,
-    TaskArgument,
-    ToleranceOption,
-)
+from kernelwright.cli.options import AskedModels, JsonOption, JudgedTask, OutOption, PolicyOption
 from kernelwright.cli.output import present
 from kernelwright.cli.progress import watch
 
@@ -35,10 +19,7 @@ def _scaffolds(incomplete: str) -> list[str]:
 
 
 def command(
-    task: TaskArgument,
     *,
-    target: TargetOption = "cpu",
-    language: LanguageOption = "cpp",
     budget: Annotated[str, typer.Option(metavar="TIME", help="How long to search, e.g. 60s, 5m, 1h.")] = "60s",
     out: OutOption = Path("kernels"),
     policy: PolicyOption = None,
@@ -46,15 +27,12 @@ def command(
     evaluations: Annotated[
         int | None, typer.Option(metavar="N", help="Stop after this many candidates.", min=1, show_default=False)
     ] = None,
-    model: ModelOption = None,
+    judged: JudgedTask,
+    models: AskedModels,
     scaffold: Annotated[
         str | None,
         typer.Option(help="How models are asked.", autocompletion=_scaffolds, show_default="operator"),
     ] = None,
-    base_url: BaseUrlOption = None,
-    max_calls: MaxCallsOption = None,
-    max_tokens: MaxTokensOption = None,
-    max_usd: MaxUsdOption = None,
     replay: Annotated[
         str | None,
         typer.Option(
@@ -72,30 +50,26 @@ def command(
             show_default=False,
         ),
     ] = None,
-    inputs: InputOption = None,
-    allow_tf32: AllowTf32Option = False,
-    tolerance: ToleranceOption = None,
-    strict: StrictOption = False,
     json: JsonOption = False,
 ) -> int:
     """Search for a faster kernel; write the best one and a report."""
-    from kernelwright import api, choices
+    from kernelwright import api
 
     with watch(quiet=json) as listener:
         result = api.optimize(
-            api.load_task(task, inputs=inputs or (), allow_tf32=allow_tf32, tolerance=tolerance, strict=strict),
-            target=target,
-            language=language,
+            judged.load(),
+            target=judged.target,
+            language=judged.language,
             budget=budget,
             out=out,
             policy=policy,
             seed=seed,
             evaluations=evaluations,
-            models=model or (),
+            models=models.model or (),
             scaffold=scaffold,
-            base_url=base_url,
+            base_url=models.base_url,
             prompts=prompts or (),
-            limits=choices.limits(calls=max_calls, tokens=max_tokens, usd=max_usd),
+            limits=models.limits,
             replay=replay,
             listener=listener,
         )

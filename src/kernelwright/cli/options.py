@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
 if TYPE_CHECKING:
+    from kernelwright.proposers.llm.limits import Limits
     from kernelwright.registry import Group
+    from kernelwright.tasks import Task
+
+_R = TypeVar("_R")
 
 
 def _registered(group: Group) -> Callable[[str], list[str]]:
@@ -84,3 +91,76 @@ MaxTokensOption = Annotated[
     int | None, typer.Option(metavar="N", help="Most tokens of all calls.", min=1, show_default=False)
 ]
 MaxUsdOption = Annotated[float | None, typer.Option(metavar="X", help="Most money for all calls.", show_default=False)]
+
+
+@dataclass(frozen=True)
+class JudgedTask:
+    """A task, what candidates for it are written in, where they must be fast, and what the judge accepts."""
+
+    task: TaskArgument
+    target: TargetOption = "cpu"
+    language: LanguageOption = "cpp"
+    inputs: InputOption = None
+    allow_tf32: AllowTf32Option = False
+    tolerance: ToleranceOption = None
+    strict: StrictOption = False
+
+    def load(self) -> Task:
+        """The task. Raises as `api.load_task` does."""
+        from kernelwright import api
+
+        return api.load_task(
+            self.task,
+            inputs=self.inputs or (),
+            allow_tf32=self.allow_tf32,
+            tolerance=self.tolerance,
+            strict=self.strict,
+        )
+
+
+@dataclass(frozen=True)
+class AskedModels:
+    """Which language models are asked, where, and what their calls may take."""
+
+    model: ModelOption = None
+    base_url: BaseUrlOption = None
+    max_calls: MaxCallsOption = None
+    max_tokens: MaxTokensOption = None
+    max_usd: MaxUsdOption = None
+
+    @property
+    def limits(self) -> Limits | None:
+        """None where none is named. Raises `UsageError`."""
+        from kernelwright import choices
+
+        return choices.limits(calls=self.max_calls, tokens=self.max_tokens, usd=self.max_usd)
+
+
+def expanded(command: Callable[..., _R]) -> Callable[..., _R]:
+    """The command as Typer takes it: a parameter that is a group of options, one of the classes above, gives way to the
+    group's fields."""
+    given = inspect.signature(command, eval_str=True)
+    groups: dict[str, type[Any]] = {
+        name: each.annotation
+        for name, each in given.parameters.items()
+        if isinstance(each.annotation, type) and is_dataclass(each.annotation)
+    }
+    parameters = list[inspect.Parameter]()
+    for name, each in given.parameters.items():
+        parameters += _fields(groups[name]) if name in groups else [each]
+
+    @wraps(command)
+    def call(**values: Any) -> _R:
+        for name, group in groups.items():
+            values[name] = group(**{each.name: values.pop(each.name) for each in fields(group)})
+        return command(**values)
+
+    by_name = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in parameters]
+    call.__signature__ = given.replace(parameters=by_name)  # type: ignore[attr-defined] # It is what Typer looks at.
+    call.__annotations__ = {each.name: each.annotation for each in by_name}
+    return call
+
+
+def _fields(group: type) -> list[inspect.Parameter]:
+    hints = get_type_hints(group, include_extras=True)
+    return [each.replace(annotation=hints[name]) for name, each in inspect.signature(group).parameters.items()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json as json_module
 import os
 import sys
@@ -17,6 +18,28 @@ if TYPE_CHECKING:
     from rich.segment import Segment
 
     from kernelwright.api import Result
+
+
+class _Stream(io.FileIO):
+    """What is written after its reader has gone is lost, and nobody is told: nobody is there to be."""
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            return memoryview(data).nbytes
+
+
+def outlive_readers() -> None:
+    """From now on stdout and stderr may lose their reader, as in `| head -1`: the command goes on to its end and to the
+    exit code that it would have had."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is not None:  # as it is where the shell has closed it
+            unheard = io.BufferedWriter(_Stream(stream.fileno(), "w", closefd=False))
+            by_line = stream.line_buffering or stream.write_through
+            made = io.TextIOWrapper(unheard, stream.encoding, stream.errors, line_buffering=by_line)
+            setattr(sys, name, made)
 
 
 @contextmanager

@@ -28,7 +28,8 @@ from kernelwright.cli import (
     show,
     task,
 )
-from kernelwright.cli.output import plain
+from kernelwright.cli.options import expanded
+from kernelwright.cli.output import outlive_readers, plain
 from kernelwright.errors import EXIT_ENVIRONMENT, EXIT_USAGE, KernelwrightError
 
 EXIT_CODES = (
@@ -81,11 +82,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for _module in (optimize, evaluate, profile, guide, runs, show, node, calls, resume, export, doctor, relay, mcp):
-    app.command(_module.__name__.rpartition(".")[2], epilog=EXIT_CODES)(_module.command)
+    app.command(_module.__name__.rpartition(".")[2], epilog=EXIT_CODES)(expanded(_module.command))
 for _module in (task, knowledge, agent):
     _group = typer.Typer(help=_module.HELP, epilog=EXIT_CODES)
     for _name, _command in _module.COMMANDS.items():
-        _group.command(_name, epilog=EXIT_CODES)(_command)
+        _group.command(_name, epilog=EXIT_CODES)(expanded(_command))
     app.add_typer(_group, name=_module.__name__.rpartition(".")[2])
 
 
@@ -116,4 +117,5 @@ def main() -> None:
 
         logging.disable()
         warnings.simplefilter("ignore")
+    outlive_readers()
     app()

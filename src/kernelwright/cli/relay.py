@@ -55,6 +55,7 @@ def _teller(mailbox: Mailbox) -> Callable[[Event], None]:
         what = {
             "waits": f"waits ({event.characters} characters): {mailbox.prompt_file(event.number)}, "
             f"answer in {mailbox.reply_file(event.number).name}",
+            "blocked": f"still waits: {mailbox.reply_file(event.number)} {event.why}; put a file in its place",
             "answered": f"answered ({event.characters} characters, after {event.seconds:.0f} s)",
             "failed": "cannot be answered: its reply is too large; shorten it before the prompt comes again",
             "left": f"its asker went away after {event.seconds:.0f} s; a reply is kept until it asks again",

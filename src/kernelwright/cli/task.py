@@ -11,17 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kernelwright import paths
-from kernelwright.cli.options import (
-    BaseUrlOption,
-    InputOption,
-    JsonOption,
-    MaxCallsOption,
-    MaxTokensOption,
-    MaxUsdOption,
-    ModelOption,
-    TargetOption,
-    TaskArgument,
-)
+from kernelwright.cli.options import AskedModels, InputOption, JsonOption, TargetOption, TaskArgument
 from kernelwright.cli.output import plain, print_json, stdout_reserved
 from kernelwright.cli.output import show as put
 from kernelwright.errors import EXIT_NEGATIVE, EXIT_OK, MachineError, UsageError
@@ -47,12 +37,8 @@ def show(
 
 def new(
     words: Annotated[list[str], typer.Argument(metavar="WORDS...", help="What it is to compute.", show_default=False)],
+    models: AskedModels,
     *,
-    model: ModelOption = None,
-    base_url: BaseUrlOption = None,
-    max_calls: MaxCallsOption = None,
-    max_tokens: MaxTokensOption = None,
-    max_usd: MaxUsdOption = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -64,7 +50,7 @@ def new(
     json: JsonOption = False,
 ) -> int:
     """Have a language model write a task; it is checked and shown, and written if you say so."""
-    from kernelwright import api, choices
+    from kernelwright import api
     from kernelwright.drafting import file_name
 
     said = " ".join(words)
@@ -75,9 +61,9 @@ def new(
     with stdout_reserved():
         draft = api.draft(
             said,
-            models=model or (),
-            base_url=base_url,
-            limits=choices.limits(calls=max_calls, tokens=max_tokens, usd=max_usd),
+            models=models.model or (),
+            base_url=models.base_url,
+            limits=models.limits,
             target=target,
             tell=lambda line: print(plain(line), file=sys.stderr),
         )

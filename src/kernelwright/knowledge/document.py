@@ -99,6 +99,12 @@ class Document(BaseModel):
         """What `knowledge list --json` prints of it: everything but the text."""
         return self.model_dump(mode="json", exclude={"text"})
 
+    @property
+    def line(self) -> str:
+        """What it is about, in a line, for an index."""
+        about = f" ({', '.join(self.operations)})" if self.operations else ""
+        return f"{self.kind}: {self.title}{about}"
+
     def markdown(self) -> str:
         """The file's text; `parse` reads it."""
         facts = self.model_dump(mode="json", exclude={"text"}, exclude_defaults=True)

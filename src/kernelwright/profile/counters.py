@@ -29,8 +29,10 @@ class Counters(Depth):
             waited = counted.get("waited_s", 0.0) / seconds
             busy = min(float(cores), counted["busy_s"] / seconds + waited)
             told = f"{busy:.1f} of {fmt.plural(cores, 'core')} busy (threads that wait for work spin, and count)"
-            told += f"; other programs had {waited:.1f} of them" if waited >= _CROWDED else ""
             yield Fact(name="cores_busy", value=busy, text=told, by="system", about=("latency",))
+            if waited >= _CROWDED:
+                told = f"other programs had {waited:.1f} of them"
+                yield Fact(name="cores_of_others", value=waited, text=told, by="system", about=("latency",))
         if (faults := counted.get("page_faults", 0.0) / calls) >= _FEW_FAULTS:
             told = f"{faults:,.0f} page faults a call: {fmt.size(faults * _PAGE)} of memory that is new to it"
             yield Fact(name="page_faults", value=faults, text=told, by="system", about=("memory", "launch"))

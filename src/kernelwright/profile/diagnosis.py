@@ -34,6 +34,9 @@ _STREAMING = 0.6
 _FLOWING = 1.0
 """Instructions a cycle from which on a core that computes in vectors does not wait."""
 _WIDE = 1.5
+"""Ends of an interval further apart than this factor are the machine's doing."""
+_SHARED = 0.25
+"""From this share of the cores on, what others had says more about a time than the candidate does."""
 _NO_COUNTERS = "without hardware counters latency cannot be told from"
 
 
@@ -63,6 +66,12 @@ def diagnose(verdict: Verdict, info: TaskInfo, target: TargetInfo, ceilings: Cei
     found = _bound(subject, {fact.name: fact.value for fact in facts})
     low, high = timing.speedup_ci
     busy = "the machine was busy meanwhile, so times are rough" if high > _WIDE * low else ""
+    others = next((fact.value for fact in facts if fact.name == "cores_of_others"), 0.0)
+    if others >= _SHARED * target.cores:
+        busy = (
+            f"other programs had {others:.1f} of {target.cores} cores meanwhile: much of its time and of its distance "
+            "from the roof is theirs"
+        )
     return Diagnosis(
         candidate=verdict.candidate,
         case=timing.case,

@@ -231,7 +231,7 @@ def _reasons(view: RunView) -> list[Text]:
 
 def run(view: RunView) -> RenderableType:
     """A run: what it was about, its outcome, and its best candidates."""
-    settings = ", ".join(f"{name} {_plain(value)}" for name, value in view.settings.items() if value not in (None, []))
+    settings = ", ".join(f"{name} {words}" for name, words in view.chosen.items())
     facts = pairs(
         [
             ("task", view.task.name),
@@ -349,7 +349,3 @@ def doctor(checks: Sequence[Check]) -> RenderableType:
         if check.remedy:
             made.add_row("", "", Text(f"→ {check.remedy}"))
     return made
-
-
-def _plain(value: object) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

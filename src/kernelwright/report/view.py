@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from kernelwright.errors import UsageError
 from kernelwright.judge.verdict import Comparison, ComparisonRow, Verdict
 from kernelwright.proposers.base import Candidate
+from kernelwright.proposers.llm.config import Configuration
 from kernelwright.proposers.llm.limits import Spent
 from kernelwright.store import NodeRecord, RunRecord, Store
 from kernelwright.targets.base import Ceilings, TargetInfo
@@ -97,6 +98,14 @@ class RunView:
         return row or (self.best_node.verdict if self.best_node else None)
 
     @property
+    def chosen(self) -> dict[str, str]:
+        """The settings in words, without those that say nothing."""
+        asked = self.settings.get("models")
+        unusual = Configuration.model_validate(asked).model_dump(exclude_defaults=True) if asked else {}
+        told = {name: _in_words(value) for name, value in {**self.settings, **unusual}.items()}
+        return {name.replace("_", " "): words for name, words in told.items() if words}
+
+    @property
     def models(self) -> dict[str, Any]:
         """What language models were asked, as JSON."""
         return {**asdict(self.spent), "asked": dict(self.asked)}
@@ -129,6 +138,16 @@ class RunView:
             "prompts": [asdict(each) for each in self.prompt_sets],
             "candidates": [node.to_json() for node in self.nodes],
         }
+
+
+def _in_words(value: Any) -> str:
+    """A setting as people read it; empty where it says nothing."""
+    if isinstance(value, Mapping):
+        told = {name: _in_words(each) for name, each in value.items()}
+        return ", ".join(f"{name.replace('_', ' ')} {words}" for name, words in told.items() if words)
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_in_words, value))
+    return "" if value is None else str(value)
 
 
 def as_json(model: BaseModel | None) -> Any:

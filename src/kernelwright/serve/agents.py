@@ -13,12 +13,14 @@ from kernelwright.errors import MachineError, UsageError
 FILES = {
     ".claude/skills/kernelwright/SKILL.md": "skill.md.j2",
     ".mcp.json": "mcp.json.j2",
+    ".agents/skills/kernelwright/SKILL.md": "skill.md.j2",
     "AGENTS.md": "agents.md.j2",
     ".codex/config.toml": "codex.toml.j2",
     "GEMINI.md": "agents.md.j2",
     ".gemini/settings.json": "mcp.json.j2",
 }
-"""What Claude Code, Codex and Gemini CLI read in a project's folder, and the template each is made from."""
+"""What Claude Code, Codex and Gemini CLI read in a project's folder, and the template each is made from. Codex and
+Gemini CLI look for skills in `.agents/skills`."""
 
 
 def init(folder: Path) -> list[Path]:

@@ -11,6 +11,7 @@ from kernelwright import registry
 from kernelwright.description import Description
 from kernelwright.errors import KernelwrightError
 from kernelwright.judge.judge import Judge
+from kernelwright.judge.verdict import Verdict
 from kernelwright.profile import Profile, profile
 from kernelwright.proposers.base import Candidate
 from kernelwright.targets.base import Target
@@ -22,8 +23,8 @@ _MOST_JUDGES = 2
 class Bench:
     """One judge a task and language, kept for the next call, so that only the first call loads the task.
 
-    Life cycle: `async with Bench(target) as bench`, then `describe` and `profile`, one call at a time; leaving ends
-    every judge. The judge that was not used for longest makes room for another; one that fails is ended.
+    Life cycle: `async with Bench(target) as bench`, then `describe`, `evaluate` and `profile`, one call at a time;
+    leaving ends every judge. The judge that was not used for longest makes room for another; one that fails is ended.
     """
 
     def __init__(self, target: str) -> None:
@@ -51,6 +52,11 @@ class Bench:
             shown, fairness = judge.info.shown, await judge.fairness()
             floors = await asyncio.to_thread(lambda: tuple(self._target.floor_us(case) for case in shown.cases))
         return Description(task, shown, fairness, floors)
+
+    async def evaluate(self, task: Task, candidate: Candidate) -> Verdict:
+        """Judges a candidate. Raises as `describe` does."""
+        async with self._judging(task, candidate.language) as judge:
+            return await judge.evaluate(candidate)
 
     async def profile(self, task: Task, candidate: Candidate) -> Profile:
         """Judges a candidate and says what bounds it. Raises as `describe` does."""

@@ -120,8 +120,9 @@ def _fences(lines: Sequence[str]) -> dict[str, list[int]]:
 
 def _arguments(body: str, tool: Function | None) -> str:
     """The arguments that a block holds, as JSON where they can be understood."""
-    body = body if body.strip() else "{}"
     only = tool.only_text if tool else None
+    if not body.strip():
+        return json.dumps({only: ""} if only else {})
     return json.dumps({only: body}) if only and _object(body) is None else body
 
 

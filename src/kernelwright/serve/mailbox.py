@@ -6,8 +6,10 @@ import asyncio
 import hashlib
 import os
 import re
+import stat
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from kernelwright.errors import MachineError, UsageError
@@ -68,25 +70,26 @@ class Mailbox:
         self._numbers[_digest(content)], self._last = number, max(self._last, number)
         return number
 
-    async def reply(self, number: int) -> str:
+    async def reply(self, number: int, blocked: Callable[[str], None] = lambda _: None) -> str:
         """Waits for a reply: a file that is not blank, and that was moved there or has not changed for a second.
+
+        `blocked` hears why what has stood in its place for a second cannot be read, which does not end the waiting.
 
         Raises:
             UsageError: the reply is larger than `LARGEST_REPLY` bytes.
         """
-        path, seen, since = self.reply_file(number), b"", time.monotonic()
+        path, seen, since, told = self.reply_file(number), _Found(), time.monotonic(), ""
         while True:
-            try:
-                before = path.stat() if path.is_file() else None  # reading a pipe would wait for its writer
-                content = b"" if not before else path.read_bytes() if before.st_size <= LARGEST_REPLY else None
-            except OSError:  # not there yet, or replaced at this moment
-                content, before = b"", None
-            if content is None:
-                raise UsageError(f"the reply is larger than {LARGEST_REPLY} bytes", where=str(path))
-            if content != seen:
-                seen, since = content, time.monotonic()
-            if content.strip() and before and (_was_moved(before) or time.monotonic() - since >= _SETTLED_S):
-                return content.decode("utf-8-sig", errors="replace").strip()
+            found = _look(path)
+            if found != seen:
+                seen, since = found, time.monotonic()
+            settled = time.monotonic() - since >= _SETTLED_S
+            if found.content.strip() and (found.moved or settled):
+                return found.content.decode("utf-8-sig", errors="replace").strip()
+            if settled and found.unreadable != told:
+                told = found.unreadable
+                if told:
+                    blocked(told)
             await asyncio.sleep(_LOOK_S)
 
     def _locked(self) -> Callable[[], None]:
@@ -103,6 +106,30 @@ class Mailbox:
             where=str(self.folder),
             remedy="make it writable or name another",
         )
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What is in a reply's place: the text of a file and whether it was `moved` there, or why it is `unreadable`; none
+    of it where nothing is."""
+
+    content: bytes = b""
+    unreadable: str = ""
+    moved: bool = field(default=False, compare=False)
+
+
+def _look(path: Path) -> _Found:
+    try:
+        facts = path.stat()
+        if not stat.S_ISREG(facts.st_mode):  # reading a pipe would wait for its writer
+            return _Found(unreadable="is a folder" if stat.S_ISDIR(facts.st_mode) else "is no file")
+        if facts.st_size > LARGEST_REPLY:
+            raise UsageError(f"the reply is larger than {LARGEST_REPLY} bytes", where=str(path))
+        return _Found(path.read_bytes(), moved=_was_moved(facts))
+    except FileNotFoundError:  # not there yet, or replaced at this moment
+        return _Found()
+    except OSError as error:
+        return _Found(unreadable=f"cannot be read ({error.strerror})")
 
 
 def _digest(content: bytes) -> bytes:

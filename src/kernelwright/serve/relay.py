@@ -26,14 +26,16 @@ from kernelwright.serve.mailbox import Mailbox
 LARGEST_REQUEST = 8 << 20
 MOST_WAITING = 1000
 _BEAT_S = 10.0
-Outcome = Literal["waits", "answered", "failed", "left"]
+Outcome = Literal["waits", "blocked", "answered", "failed", "left"]
 
 
 @dataclass(frozen=True)
 class Event:
-    """What became of a prompt: it waits, was answered, has a reply that cannot be sent, or its asker went away.
+    """What became of a prompt: it waits, has something in the place of its reply that cannot be read, was answered,
+    has a reply that cannot be sent, or its asker went away.
 
-    `characters` are those of the prompt, of an answer those of the reply; `waiting` are the prompts that do wait.
+    `characters` are those of the prompt, of an answer those of the reply; `waiting` are the prompts that do wait; `why`
+    says of what is in a reply's place why it cannot be read.
     """
 
     kind: Outcome
@@ -41,6 +43,7 @@ class Event:
     characters: int
     seconds: float
     waiting: tuple[int, ...]
+    why: str = ""
 
 
 class Relay:
@@ -92,7 +95,9 @@ class Relay:
         goes away or the relay stops."""
         outcome: Outcome = "left"
         begun = time.monotonic()
-        reply = asyncio.ensure_future(self._mailbox.reply(number))
+        reply = asyncio.ensure_future(
+            self._mailbox.reply(number, lambda why: self._tell("blocked", number, size, time.monotonic() - begun, why))
+        )
         gone = asyncio.ensure_future(request.receive())  # the request was read: what still comes is its end
         stop = asyncio.ensure_future(self._stopping.wait())
         self._waiting[number] += 1
@@ -115,8 +120,8 @@ class Relay:
             if outcome != "left" or not self._stopping.is_set():
                 self._tell(outcome, number, size, time.monotonic() - begun)
 
-    def _tell(self, kind: Outcome, number: int, characters: int, seconds: float) -> None:
-        self._listener(Event(kind, number, characters, seconds, tuple(sorted(self._waiting))))
+    def _tell(self, kind: Outcome, number: int, characters: int, seconds: float, why: str = "") -> None:
+        self._listener(Event(kind, number, characters, seconds, tuple(sorted(self._waiting)), why))
 
 
 async def _models() -> Response:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from mcp.server.auth.middleware.auth_context import get_access_token
 from pydantic import Field
@@ -13,7 +13,6 @@ from kernelwright import api
 from kernelwright.errors import UsageError
 from kernelwright.knowledge import open_library
 from kernelwright.knowledge.learning import LONGEST_LESSON
-from kernelwright.profile import Profile
 from kernelwright.proposers.base import Candidate
 from kernelwright.report.view import Node, as_json
 from kernelwright.serve import lessons
@@ -21,6 +20,8 @@ from kernelwright.serve.bench import Bench
 from kernelwright.serve.folder import TaskFolder
 from kernelwright.serve.turns import Turns
 from kernelwright.tasks import Task
+
+_T = TypeVar("_T")
 
 LARGEST_SOURCE = 256 << 10
 CALLS_A_CLIENT = 4
@@ -55,6 +56,8 @@ class Tools:
             self.node,
             self.best,
             self.search_knowledge,
+            self.documents,
+            self.document,
             self.note_lesson,
         )
 
@@ -76,7 +79,8 @@ class Tools:
         """Judge a candidate: is it right, is it its own work, how fast is it. The first call for a task takes some ten
         seconds, later ones less. In the verdict: `outcome` (accepted or rejected), `reason`, `message` and `evidence`
         of a rejection, `speedup` over eager PyTorch with its 95 % interval `speedup_ci`, `time_us`, `floor_us`."""
-        evaluated: dict[str, Any] = as_json((await self._judged(task, source, language)).verdict.shown)
+        verdict = await self._judged(task, source, language, self._bench.evaluate)
+        evaluated: dict[str, Any] = as_json(verdict.shown)
         return evaluated
 
     async def profile(self, task: TaskName, source: Source, language: Language = "cpp") -> dict[str, Any]:
@@ -85,10 +89,12 @@ class Tools:
         `why`, and in `doubt` what could not be told apart; `share`, 1 being as fast as the hardware allows; `facts`
         with who says so in `by`, since what the candidate's own process says is a claim; in `missing` what cannot be
         seen on this machine."""
-        found = await self._judged(task, source, language)
+        found = await self._judged(task, source, language, self._bench.profile)
         return {"verdict": as_json(found.verdict.shown), "diagnosis": as_json(found.diagnosis)}
 
-    async def _judged(self, task: str, source: str, language: str) -> Profile:
+    async def _judged(
+        self, task: str, source: str, language: str, how: Callable[[Task, Candidate], Awaitable[_T]]
+    ) -> _T:
         if len(source.encode()) > LARGEST_SOURCE:
             raise UsageError(
                 f"the source is larger than {LARGEST_SOURCE} bytes", remedy="send one self-contained module"
@@ -96,7 +102,7 @@ class Tools:
         made = self._load(task)
         candidate = Candidate(source=source, language=language, proposer="agent")
         async with self._turns.of(_client()):
-            return await self._bench.profile(made, candidate)
+            return await how(made, candidate)
 
     def runs(self) -> dict[str, Any]:
         """List the searches in the store, newest first: run, task, outcome, speedup."""
@@ -137,6 +143,18 @@ class Tools:
         work. The sections that fit the words best, best first."""
         found = self._library.search(query, language=language, k=count)
         return {"sections": [passage.to_json() for passage in found]}
+
+    def documents(self, language: Language = "cpp") -> dict[str, Any]:
+        """List all documents of what is known: name, kind, title, and the operations that each is about."""
+        found = self._library.documents(language=language, target=self._bench.target)
+        return {"documents": [{"name": name, **document.to_json()} for name, document in found.items()]}
+
+    def document(
+        self, name: Annotated[str, Field(max_length=300, description="As `documents` or `search_knowledge` gives it.")]
+    ) -> dict[str, Any]:
+        """Read a whole document."""
+        found = self._library.document(name)
+        return {"name": name, **found.to_json(), "text": found.text}
 
     async def note_lesson(
         self,

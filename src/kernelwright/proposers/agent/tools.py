@@ -10,7 +10,9 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from kernelwright import format as fmt
 from kernelwright.errors import KernelwrightError, UsageError
+from kernelwright.knowledge.library import Library
 from kernelwright.proposers import catalogue
 from kernelwright.proposers.agent.workspace import Workspace, speed
 from kernelwright.proposers.base import Attempt, Candidate
@@ -78,7 +80,7 @@ class ListNodes(Arguments):
         if self.order == "best":
             attempts.sort(key=speed, reverse=True)
         lines = [_line(attempt, workspace) for attempt in attempts[: self.count]]
-        return "\n".join([f"{len(attempts)} versions have a verdict.", *lines])
+        return "\n".join([f"{fmt.plural(len(attempts), 'version')} with a verdict.", *lines])
 
 
 class ReadNode(Arguments):
@@ -121,11 +123,31 @@ class SearchKnowledge(Arguments):
     def apply(self, workspace: Workspace) -> str:
         """See `Arguments`."""
         context = workspace.context
-        if context.library is None:
-            raise UsageError("nothing is known here")
-        found = context.library.search(self.query, language=context.language, target=context.target.name, k=self.count)
-        shown = [f"# {passage.title}: {passage.heading}\n\n{passage.text}" for passage in found]
+        library = _library(workspace)
+        found = library.search(self.query, language=context.language, target=context.target.name, k=self.count)
+        shown = [f"# {passage.title}: {passage.heading} (`{passage.name}`)\n\n{passage.text}" for passage in found]
         return "\n\n".join(shown) or "Nothing fits these words."
+
+
+class ListDocuments(Arguments):
+    """List all documents of what is known, one a line: name, kind, title, and the operations that each is about."""
+
+    def apply(self, workspace: Workspace) -> str:
+        """See `Arguments`."""
+        context = workspace.context
+        found = _library(workspace).documents(language=context.language, target=context.target.name)
+        return "\n".join(f"`{name}`, {document.line}" for name, document in found.items()) or "There are none."
+
+
+class ReadDocument(Arguments):
+    """Read a whole document."""
+
+    name: Text = Field(max_length=300, description="As `documents` or `search_knowledge` gives it.")
+
+    def apply(self, workspace: Workspace) -> str:
+        """See `Arguments`."""
+        found = _library(workspace).document(self.name)
+        return f"# {found.title}\n\n{found.text}"
 
 
 class Write(Arguments):
@@ -226,6 +248,8 @@ TOOLS: dict[str, type[Arguments]] = {
     "node": ReadNode,
     "profile": Profile,
     "search_knowledge": SearchKnowledge,
+    "documents": ListDocuments,
+    "document": ReadDocument,
     "write": Write,
     "edit": Edit,
     "schedule": Schedule,
@@ -256,6 +280,13 @@ def apply(call: ToolCall, workspace: Workspace) -> str | Candidate:
     if isinstance(result, str) and len(result) > _MOST_SHOWN:
         return f"{result[:_MOST_SHOWN]}\n... ({len(result) - _MOST_SHOWN:,} characters more)"
     return result
+
+
+def _library(workspace: Workspace) -> Library:
+    library = workspace.context.library
+    if library is None:
+        raise UsageError("nothing is known here")
+    return library
 
 
 def _schema(kind: type[Arguments]) -> dict[str, object]:

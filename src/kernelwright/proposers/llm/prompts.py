@@ -181,13 +181,15 @@ def _of_the_search(context: Context, work: Work, templates: Templates) -> dict[s
     return {
         "tried": [{**_named(each), "summary": feedback.summary(each, templates)} for each in tried],
         "left_out": len(history) - len(tried),
-        "parent": {**version(parent), "source": parent.candidate.source} if parent else None,
+        "parent": _start(parent, context, templates) if parent else None,
         "others": [{**version(each), **_shown(each, work.memory)} for each in work.memory.others],
     }
 
 
 def _tried(history: History) -> list[Attempt]:
-    """The best and the latest attempts, in their order."""
+    """The best and the latest attempts, in their order; all of them where they are few."""
+    if len(history) <= _TRIED:
+        return history[:]
     latest = history[-_TRIED // 2 :]
     known = {attempt.id for attempt in latest}
     return [*(attempt for attempt in history.best(_TRIED // 2) if attempt.id not in known), *latest]
@@ -200,6 +202,13 @@ def _named(attempt: Attempt) -> dict[str, str]:
 
 def _version(attempt: Attempt, context: Context, templates: Templates) -> dict[str, str]:
     return {**_named(attempt), "verdict": feedback.told(attempt, context, templates)}
+
+
+def _start(attempt: Attempt, context: Context, templates: Templates) -> dict[str, str]:
+    """The version to start from, with all that is known of why it takes as long as it does."""
+    found = feedback.diagnosis(attempt, context)
+    profile = feedback.profile(found, templates) if found else ""
+    return {**_version(attempt, context, templates), "source": attempt.candidate.source, "profile": profile}
 
 
 def _shown(attempt: Attempt, memory: Memory) -> dict[str, Any]:

@@ -180,13 +180,13 @@ def _replaced(base: str, old: str, new: str, which: str) -> str:
         start, stop, indent = (exact or places)[0]
         lines = base.splitlines(keepends=True)
         return "".join([*lines[:start], *_indented(new, indent), *lines[stop:]])
-    count = len(places) or base.count(old)
+    part = old.removesuffix("\n")  # it may begin or end within a line
+    count = len(places) or base.count(part)
     if count == 1:
-        return base.replace(old, new)  # part of a line
+        return base.replace(part, new.removesuffix("\n"))
     if count > 1:
         raise ReplyProblem(f"{which}: the text to search for stands {count} times in the module; take more lines")
-    whole = " (of several lines, each must be whole, the last one too)" if "\n" in old.strip() else ""
-    raise ReplyProblem(f"{which}: the text to search for is not in the module{whole}. {_closest(base, old)}")
+    raise ReplyProblem(f"{which}: the text to search for is not in the module. {_closest(base, old)}")
 
 
 def _alike(base: str, old: str) -> Iterator[tuple[int, int, int]]:
