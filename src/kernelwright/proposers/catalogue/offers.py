@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from kernelwright.proposers.catalogue.cpp.spoken import spoken as formula
+from kernelwright.proposers.catalogue.spoken import spoken as formula
 from kernelwright.proposers.catalogue.program import Program
 from kernelwright.proposers.catalogue.rewrites import IllegalRewriteError, Rewrite, parse, spoken
 from kernelwright.proposers.catalogue.schedule import Schedule

@@ -40,10 +40,11 @@ JOINABLE = frozenset({"sum", "prod", "max", "min"})
 
 class Partition:
     """Sorts a lowered graph's stores into kernels. After `run`, `order` holds kernels and calls as they must be
-    executed."""
+    executed. With `combines_rows` a kernel may combine the results of all its rows once all are done."""
 
-    def __init__(self, lowering: Lowering) -> None:
+    def __init__(self, lowering: Lowering, *, combines_rows: bool = True) -> None:
         self.interner = Interner()
+        self._combines_rows = combines_rows
         self.calls = [step for step in lowering.steps if isinstance(step, Call)]
         stores = [step for step in lowering.steps if isinstance(step, Store)]
         exprs = simplified(self.interner.intern(store.expr for store in stores), self.interner)
@@ -151,6 +152,8 @@ class Partition:
             return node if same else None
         if (over, node.free) == (reduced, kept):
             return node
+        if not self._combines_rows:
+            return None
         if kept and over == kept and node.operand.free <= kept:
             return node
         if kept and inner and over == kept | reduced and node.op in JOINABLE:

@@ -12,7 +12,7 @@ from kernelwright.proposers.catalogue.cpp import columns, products
 from kernelwright.proposers.catalogue.cpp.expressions import SCALAR, Emitter
 from kernelwright.proposers.catalogue.cpp.naming import pointer
 from kernelwright.proposers.catalogue.cpp.rows import chains, feeder, row_sweep
-from kernelwright.proposers.catalogue.cpp.spoken import spoken
+from kernelwright.proposers.catalogue.spoken import spoken
 from kernelwright.proposers.catalogue.cpp.writer import Macro, Writer, finish, rows_emitter, tasks, team, work
 from kernelwright.proposers.catalogue.ir import Axis, Buffer, Expr, Reduce
 from kernelwright.proposers.catalogue.loops import Nest, Sweep
