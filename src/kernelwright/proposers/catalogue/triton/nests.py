@@ -191,9 +191,9 @@ class _Kernel:
             self.snippets.add("times")
             text = f"tl.reduce({value}, {self.dim}, times, keep_dims=True)"
         elif dtype.startswith("float") and not self._is_shift(node):
-            name = {"max": "larger", "min": "smaller"}[node.op]
-            self.snippets.add(name)
-            text = f"tl.reduce({value}, {self.dim}, {name}, keep_dims=True)"
+            joined = {"max": "larger", "min": "smaller"}[node.op]
+            self.snippets.add(joined)
+            text = f"tl.reduce({value}, {self.dim}, {joined}, keep_dims=True)"
         else:
             text = f"tl.{node.op}({value}, {self.dim}, keep_dims=True)"
         text = f"{text} != 0" if node.dtype == "bool" else text
