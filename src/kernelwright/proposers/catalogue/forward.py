@@ -58,7 +58,7 @@ class ForwardText:
         body = self.sizes.with_derived(self._body)
         lines += self._constants([*entry, *checks, *body]) + entry + self._attributes()
         lines += self._guard(checks, fallback)
-        return [*lines, *body, *self._endings()]
+        return [*lines, *(line for statement in body for line in statement.splitlines()), *self._endings()]
 
     def plain(self) -> list[str]:
         """Statements of the fallback: the graph as it was exported."""

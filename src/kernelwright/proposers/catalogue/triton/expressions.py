@@ -21,6 +21,7 @@ from kernelwright.proposers.catalogue.ir import (
     Window,
     walk,
 )
+from kernelwright.proposers.catalogue.loops import window_axes
 from kernelwright.proposers.catalogue.triton.space import Space, pointer
 from kernelwright.proposers.catalogue.triton.support import KNOWN
 
@@ -100,6 +101,7 @@ class Emitter:
         """Computes here what does not change along `inside`."""
         found: dict[Expr, None] = {}
         stack = list(roots)
+        inside |= window_axes(walk(stack)) - self.space.indices.keys()
         seen: set[Expr] = set()
         while stack:
             node = stack.pop()
@@ -137,6 +139,13 @@ class Emitter:
         raise AssertionError(f"{type(expr).__name__} has no value here yet")
 
     def _load(self, load: Load) -> str:
+        text = self.read(load)
+        if load.buffer.dtype in _NARROW:
+            text += f".to(tl.{_NARROW[load.buffer.dtype]})"
+        return self.named(load, text, load.buffer.name)
+
+    def read(self, load: Load) -> str:
+        """A load, its values as they are in memory."""
         coordinates, conditions = [], []
         for term in load.terms:
             at = self.space.indices[term.axis] if term.at is None else self.text(term.at)
@@ -145,14 +154,10 @@ class Emitter:
                 conditions.append(f"({at} >= 0) & ({at} < {self.space.sizes[term.axis]})")
         mask = " & ".join(filter(None, [self.space.mask(load.free), *conditions]))
         offset = self.space.offset(coordinates)
-        name = load.buffer.name
         arguments = [f"{pointer(load.buffer)} + {offset}" if offset else pointer(load.buffer)]
         arguments += [f"mask={mask}"] if mask else []
         arguments += [f"other={literal(load.otherwise)}"] if load.otherwise is not None and mask else []
-        text = f"tl.load({', '.join(arguments)})"
-        if load.buffer.dtype in _NARROW:
-            text += f".to(tl.{_NARROW[load.buffer.dtype]})"
-        return self.named(load, text, name)
+        return f"tl.load({', '.join(arguments)})"
 
     def _window(self, window: Window) -> str:
         """A loop over a few positions, unrolled."""
@@ -169,6 +174,8 @@ class Emitter:
             body.lines = outer.lines
         body.count([window.operand])
         body.put(f"{result} = {self.combined(window.op, result, body.value(window.operand), window.dtype)}")
+        for axis in window.axes:
+            del self.space.indices[axis]
         self.known[window] = result
         return result
 

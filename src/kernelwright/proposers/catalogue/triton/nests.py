@@ -63,6 +63,31 @@ def render(nest: Nest) -> Function:
     return _Kernel(nest).function()
 
 
+def other_axes(nest: Nest) -> list[Axis]:
+    """Axes whose sizes may be needed beside the loops': of tensors' dimensions, windows and counts."""
+    axes: list[Axis] = []
+    for node in walk(store.expr for store in nest.stores):
+        if isinstance(node, (Size, Reduce, Window)):
+            axes += node.axes
+        elif isinstance(node, Load):
+            axes += [term.axis for term in node.terms]
+    return [*axes, *(axis for store in nest.stores for axis in store.buffer.axes)]
+
+
+def described(nest: Nest) -> list[str]:
+    """Comments: what it computes, and the rewrites that its loops come from."""
+    lines = [f"{store.buffer.name} = {spoken(store.expr)}" for store in nest.stores]
+    made = textwrap.wrap("; ".join(map(str, nest.rewrites)), _WIDE)
+    return [f"# {line if len(line) <= _WIDE else line[: _WIDE - 1] + '…'}" for line in [*lines, *made]]
+
+
+def heading(nest: Nest, arguments: Sequence[Buffer], constants: Sequence[str]) -> list[str]:
+    """The lines that declare a kernel, with a line for the tensors and one for what is known when it is compiled."""
+    pointers = ", ".join(map(pointer, arguments))
+    known = ", ".join(f"{name}: tl.constexpr" for name in constants)
+    return ["@triton.jit", f"def {nest.name}(", f"    {pointers},", *([f"    {known},"] if known else []), "):"]
+
+
 class _Kernel:
     """The text of one kernel while it is written."""
 
@@ -73,7 +98,7 @@ class _Kernel:
         if nest.vector is not None:
             names[nest.vector] = "j"
         self.sizes = {axis: f"n{name[1:]}" for axis, name in names.items()}
-        for axis in self._other_axes():
+        for axis in other_axes(nest):
             self.sizes.setdefault(axis, f"m{len(self.sizes)}")
         in_rows = nest.kind == "rows"
         self.dim = 1 if in_rows else 0
@@ -85,23 +110,13 @@ class _Kernel:
         self.arguments = [*nest.reads, *{store.buffer.name: store.buffer for store in nest.stores}.values()]
         groups = [group for group in (self.outer, self.inner) if group.axes]
         self.space = Space(groups, self.sizes, dict(names), is_wide(self.arguments))
-        self.names = {*_TAKEN, *names.values(), *self.sizes.values(), *map(pointer, self.arguments)}
+        self.names = {*TAKEN, *names.values(), *self.sizes.values(), *map(pointer, self.arguments)}
         self.snippets: set[str] = set()
-
-    def _other_axes(self) -> list[Axis]:
-        """Axes beside the loops' whose sizes are needed: of tensors' dimensions, windows and counts."""
-        axes: list[Axis] = []
-        for node in walk(store.expr for store in self.nest.stores):
-            if isinstance(node, (Size, Reduce, Window)):
-                axes += node.axes
-            elif isinstance(node, Load):
-                axes += [term.axis for term in node.terms]
-        return [*axes, *(axis for store in self.nest.stores for axis in store.buffer.axes)]
 
     def function(self) -> Function:
         """The finished kernel."""
         body = Emitter(self.space, {}, self.names, self.snippets)
-        body.put(*(f"# {line}" for line in self._described()))
+        body.put(*described(self.nest))
         if self.kept or self.combined:
             self._place(body)
         if self.combined:
@@ -111,21 +126,10 @@ class _Kernel:
             self._write(body, sweep.stores)
         numbers = [*(["ROWS", "BLOCK"] if self.combined else ["BLOCK"] if self.kept else [])]
         used = {name: axis for axis, name in self.sizes.items()}
-        parameters = [pointer(buffer) for buffer in self.arguments]
-        parameters += [f"{name}: tl.constexpr" for name in (*used, *numbers)]
-        head = f"def {self.nest.name}({', '.join(parameters)}):"
-        if len(head) > _WIDE:
-            wrapped = textwrap.wrap(", ".join(parameters), _WIDE - 4, break_long_words=False)
-            head = "\n".join([f"def {self.nest.name}(", *(f"    {line}" for line in wrapped), "):"])
-        text = "\n".join(["@triton.jit", head, *body.lines]) + "\n"
+        text = "\n".join([*heading(self.nest, self.arguments, (*used, *numbers)), *body.lines]) + "\n"
         return Function(
             self.nest, text, tuple(self.arguments), used, self.kept, self.combined, frozenset(self.snippets)
         )
-
-    def _described(self) -> list[str]:
-        lines = [f"{store.buffer.name} = {spoken(store.expr)}" for store in self.nest.stores]
-        made = "; ".join(map(str, self.nest.rewrites))
-        return [line if len(line) <= _WIDE else line[: _WIDE - 1] + "…" for line in lines] + textwrap.wrap(made, _WIDE)
 
     def _place(self, body: Emitter) -> None:
         """The positions that a program keeps."""
@@ -301,7 +305,7 @@ class _Kernel:
             body.put(f"tl.store({at}, {value}" + (f", mask={mask})" if mask else ")"))
 
 
-_TAKEN = frozenset(
+TAKEN = frozenset(
     {"at", "r", "inside", "counts", "start", "better", "apart", "weight", "tl", "ROWS", "BLOCK", "range", "float"}
     | {"triton", *KNOWN, *keyword.kwlist}
 )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from math import prod
 
 from kernelwright.proposers.catalogue.loops import Nest
+from kernelwright.proposers.catalogue.products import Product
 from kernelwright.proposers.catalogue.triton.nests import combined_axes, is_whole, kept_axes, padded
 
 
@@ -19,6 +20,8 @@ class Choice:
 
 def choices(nest: Nest) -> dict[str, Choice]:
     """The numbers of a kernel by name, those that matter most first."""
+    if nest.product is not None:
+        return _product(nest.product)
     kept = prod(axis.size for axis in kept_axes(nest))
     if not combined_axes(nest):
         if not kept_axes(nest):
@@ -46,3 +49,18 @@ def _of(value: int, least: int, most: int) -> Choice:
 def _rows(rows: int, length: int, kept: int) -> Choice:
     most = min(rows * 4, max(1, 8192 // length), 1 << max(0, kept - 1).bit_length())
     return _of(rows, max(1, rows // 4), max(rows, most))
+
+
+def _product(product: Product) -> dict[str, Choice]:
+    """Large tiles where there are enough of them for all multiprocessors."""
+    batch, m, n, k = product.sizes
+    large = batch * m * n >= 132 * 128 * 256 and min(m, n) >= 128
+    small = min(m, n) < 64
+    return {
+        "BLOCK_N": Choice(256 if large else 32 if small else 128, (32, 64, 128, 256)),
+        "BLOCK_M": Choice(32 if small else 128, (32, 64, 128, 256)),
+        "WARPS": Choice(8 if large else 4, (4, 8)),
+        "STAGES": Choice(3 if large else 4, (2, 3, 4, 5)),
+        "BLOCK_K": Choice(64, (32, 64, 128)),
+        "GROUP": Choice(8, (1, 4, 8, 16)),
+    }

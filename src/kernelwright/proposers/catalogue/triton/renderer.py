@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
-from kernelwright.proposers.catalogue import contractions, scans
+from kernelwright.proposers.catalogue import scans
 from kernelwright.proposers.catalogue.fusing import fusible
 from kernelwright.proposers.catalogue.ir import Axis, Buffer
 from kernelwright.proposers.catalogue.loops import Nest
@@ -13,7 +13,8 @@ from kernelwright.proposers.catalogue.program import Program
 from kernelwright.proposers.catalogue.renderer import Kernels, Renderer
 from kernelwright.proposers.catalogue.rewrites import Rewrite
 from kernelwright.proposers.catalogue.schedule import Schedule
-from kernelwright.proposers.catalogue.triton.nests import Function, is_whole, render
+from kernelwright.proposers.catalogue.triton import nests, products
+from kernelwright.proposers.catalogue.triton.nests import Function, is_whole
 from kernelwright.proposers.catalogue.triton.priors import choices
 from kernelwright.proposers.catalogue.triton.support import support
 from kernelwright.targets.base import TargetInfo
@@ -34,7 +35,7 @@ class Triton(Renderer):
     language = "triton"
     combines_rows = False
     calls = frozenset({
-        *contractions.RULES, *scans.RULES, "convolution", "erfc", "asin", "acos", "atan", "atan2", "asinh", "acosh",
+        *scans.RULES, "convolution", "erfc", "asin", "acos", "atan", "atan2", "asinh", "acosh",
         "atanh",
     })  # fmt: skip
 
@@ -56,11 +57,11 @@ class Triton(Renderer):
 
 def _guess(region: Loops) -> Schedule:
     schedule = Schedule.of(region)
-    while pairs := fusible(schedule.loops.stores, schedule.loops.kept, schedule.loops.reduced):
+    while not region.product and (pairs := fusible(schedule.loops.stores, schedule.loops.kept, schedule.loops.reduced)):
         names = dict(zip(schedule.loops.order, schedule.loops.names, strict=True))
         on = tuple(names[axis] for axis in pairs[0])
         schedule = schedule.then(Rewrite.model_validate({"name": "fuse", "on": on}))
-    if schedule.loops.kind == "rows" and not is_whole(schedule.loops.nest()):
+    if region.product is None and schedule.loops.kind == "rows" and not is_whole(schedule.loops.nest()):
         for what in ("variance", "exponentials"):
             rewrite = Rewrite.model_validate({"name": "online_reduce", "on": (what,)})
             schedule = schedule.then(rewrite) if schedule.legal(rewrite) else schedule
@@ -78,7 +79,7 @@ class TritonKernels(Kernels):
 
     def launch(self, nest: Nest, size: Callable[[Axis], str], fixed: Callable[[Axis], int | None]) -> list[str]:  # noqa: ARG002
         """See `Kernels.launch`."""
-        function = render(nest)
+        function = products.render(nest) if nest.product is not None else nests.render(nest)
         self.functions.append(function)
         suffix = f"_{nest.name.rpartition('_')[2]}" if self._several else ""
         numbers = {}
@@ -91,22 +92,28 @@ class TritonKernels(Kernels):
         def length(axis: Axis) -> str:
             return " * ".join(size(leaf) for part in axis.resolve() for leaf in nest.leaves(part))
 
-        block = numbers.get("ROWS" if function.combined else "BLOCK")
-        positions = " * ".join(map(length, function.kept))
-        grid = f"(triton.cdiv({positions}, {block}),)" if positions else "(1,)"
+        def count(axes: Iterable[Axis]) -> str:
+            return " * ".join(map(length, axes))
+
         arguments = [buffer.name for buffer in function.arguments]
         arguments += [f"{name}={length(axis)}" for name, axis in function.sizes.items()]
-        if function.combined:
-            arguments.append(f"ROWS={numbers['ROWS'] if positions else 1}")
-        if is_whole(nest):
-            arguments.append(f"BLOCK=triton.next_power_of_2({' * '.join(map(length, function.combined))})")
-        elif function.combined or function.kept:
-            arguments.append(f"BLOCK={numbers['BLOCK']}")
-        return [
-            f"{nest.name}[{grid}](",
-            *(f"    {argument}," for argument in [*arguments, f"num_warps={numbers['WARPS']}"]),
-            ")",
-        ]
+        if product := nest.product:
+            tiles = (f"triton.cdiv({count(axes)}, {numbers[block]})" for axes, block in ((product.m, "BLOCK_M"), (product.n, "BLOCK_N")))
+            grid = f"({' * '.join(tiles)}, {count(product.batch) or 1})"
+            arguments += [f"{name}={numbers[name]}" for name in products.NUMBERS]
+        else:
+            positions, block = count(function.kept), numbers.get("ROWS" if function.combined else "BLOCK")
+            grid = f"(triton.cdiv({positions}, {block}),)" if positions else "(1,)"
+            if function.combined:
+                arguments.append(f"ROWS={numbers['ROWS'] if positions else 1}")
+            if is_whole(nest):
+                arguments.append(f"BLOCK=triton.next_power_of_2({count(function.combined)})")
+            elif function.combined or function.kept:
+                arguments.append(f"BLOCK={numbers['BLOCK']}")
+        arguments.append(f"num_warps={numbers['WARPS']}")
+        arguments += [f"num_stages={numbers['STAGES']}"] if "STAGES" in numbers else []
+        lines = [f"    {argument}," for argument in arguments]
+        return ["\n".join([f"{nest.name}[{grid}](", *lines, ")"])]
 
     def empty(self, buffer: Buffer, shape: str, like: str) -> str:
         """See `Kernels.empty`."""
@@ -127,6 +134,8 @@ class TritonKernels(Kernels):
 def _spoken(nest: Nest) -> str:
     results = " and ".join(dict.fromkeys(store.buffer.name for store in nest.stores))
     reads = " and ".join(buffer.name for buffer in nest.reads) or "nothing"
-    if not nest.inner and nest.kind == "map":
+    if nest.kind == "product":
+        return f"{results} from {reads}, tile by tile"
+    if nest.kind == "map":
         return f"{results} from {reads}"
     return f"{results} from {reads}, {'a row at once' if is_whole(nest) else f'{len(nest.sweeps)} sweeps'}"

@@ -58,7 +58,7 @@ class Space:
     def mask(self, axes: Iterable[Axis]) -> str:
         """The condition that positions along some axes exist; empty where they are never beyond."""
         axes = set(axes)
-        return " & ".join(group.mask for group in self.groups if axes & set(group.axes))
+        return " & ".join(group.mask for group in self.groups if group.mask and axes & set(group.axes))
 
     def offset(self, coordinates: Sequence[tuple[Axis, str]]) -> str:
         """Row-major offset by Horner's rule; a group's axes in a row are one coordinate."""
