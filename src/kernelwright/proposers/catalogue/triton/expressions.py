@@ -32,7 +32,7 @@ _OWN = {
     "rsqrt": "tl.rsqrt", "sin": "tl.sin", "cos": "tl.cos", "erf": "tl.erf", "floor": "tl.floor", "ceil": "tl.ceil",
     "abs": "tl.abs", "sigmoid": "tl.sigmoid",
 }  # fmt: skip
-_NARROW = {"float16": "float32", "bfloat16": "float32", "int8": "int32", "int16": "int32", "uint8": "int32"}
+NARROW = {"float16": "float32", "bfloat16": "float32", "int8": "int32", "int16": "int32", "uint8": "int32"}
 _LONGEST = 90
 
 
@@ -140,8 +140,8 @@ class Emitter:
 
     def _load(self, load: Load) -> str:
         text = self.read(load)
-        if load.buffer.dtype in _NARROW:
-            text += f".to(tl.{_NARROW[load.buffer.dtype]})"
+        if load.buffer.dtype in NARROW:
+            text += f".to(tl.{NARROW[load.buffer.dtype]})"
         return self.named(load, text, load.buffer.name)
 
     def read(self, load: Load) -> str:

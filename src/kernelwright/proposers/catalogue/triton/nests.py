@@ -11,6 +11,7 @@ from math import prod
 from kernelwright.proposers.catalogue.ir import IDENTITY, Axis, Buffer, Expr, Load, Reduce, Size, Store, Window, walk
 from kernelwright.proposers.catalogue.loops import Nest, Sweep
 from kernelwright.proposers.catalogue.spoken import spoken
+from kernelwright.proposers.catalogue.triton import pairs
 from kernelwright.proposers.catalogue.triton.expressions import Emitter, number
 from kernelwright.proposers.catalogue.triton.space import Group, Space, is_wide, pointer
 from kernelwright.proposers.catalogue.triton.support import KNOWN
@@ -58,9 +59,13 @@ def padded(axes: Sequence[Axis]) -> int:
     return 1 << max(0, prod(axis.size for axis in axes) - 1).bit_length()
 
 
-def render(nest: Nest) -> Function:
-    """One nest as a kernel that takes tensors, sizes and the numbers of its blocks."""
-    return _Kernel(nest).function()
+def render(nest: Nest, innermost: int | None) -> Function:
+    """One nest as a kernel that takes tensors, sizes and the numbers of its blocks.
+
+    Args:
+        innermost: the length of the innermost loop, where it is the same in all cases.
+    """
+    return _Kernel(nest, pairs.pairs(nest, innermost)).function()
 
 
 def other_axes(nest: Nest) -> list[Axis]:
@@ -91,8 +96,8 @@ def heading(nest: Nest, arguments: Sequence[Buffer], constants: Sequence[str]) -
 class _Kernel:
     """The text of one kernel while it is written."""
 
-    def __init__(self, nest: Nest) -> None:
-        self.nest = nest
+    def __init__(self, nest: Nest, halves: pairs.Pairs | None) -> None:
+        self.nest, self.halves = nest, halves
         self.kept, self.combined = kept_axes(nest), combined_axes(nest)
         names = {axis: f"i{place}" for place, axis in enumerate((*nest.parallel, *nest.inner))}
         if nest.vector is not None:
@@ -104,6 +109,8 @@ class _Kernel:
         self.dim = 1 if in_rows else 0
         shapes = ("[:, None]", "[None, :]") if in_rows else ("[None, :]", "[:, None]")
         shapes = shapes if self.combined else ("", "")
+        if halves:  # a position along what is kept is that of a pair
+            self.kept = nest.parallel
         flat = [names[axes[0]] if len(axes) == 1 else text for axes, text in ((self.kept, "at"), (self.combined, "r"))]
         self.outer = Group(self.kept, flat[0], "inside", shapes[0])
         self.inner = Group(self.combined, flat[1], "counts", shapes[1])
@@ -121,6 +128,8 @@ class _Kernel:
             self._place(body)
         if self.combined:
             self._rows(body)
+        elif self.halves:
+            pairs.write(body, self.nest, self.halves, self.sizes)
         else:
             (sweep,) = self.nest.sweeps
             self._write(body, sweep.stores)
@@ -306,7 +315,7 @@ class _Kernel:
 
 
 TAKEN = frozenset(
-    {"at", "r", "inside", "counts", "start", "better", "apart", "weight", "tl", "ROWS", "BLOCK", "range", "float"}
+    {"at", "both", "exist", "r", "inside", "counts", "start", "better", "apart", "weight", "tl", "ROWS", "BLOCK", "range", "float"}
     | {"triton", *KNOWN, *keyword.kwlist}
 )
 _NAMES = {"sum": "total", "prod": "product", "max": "largest", "min": "smallest", "argmax": "place", "argmin": "place"}

@@ -77,9 +77,13 @@ class TritonKernels(Kernels):
         self.values: dict[str, int] = {}
         self.space: dict[str, list[int]] = {}
 
-    def launch(self, nest: Nest, size: Callable[[Axis], str], fixed: Callable[[Axis], int | None]) -> list[str]:  # noqa: ARG002
+    def launch(self, nest: Nest, size: Callable[[Axis], str], fixed: Callable[[Axis], int | None]) -> list[str]:
         """See `Kernels.launch`."""
-        function = products.render(nest) if nest.product is not None else nests.render(nest)
+        if nest.product is not None:
+            function = products.render(nest)
+        else:
+            innermost = fixed(nest.vector) if nest.vector and len(nest.leaves(nest.vector)) == 1 else None
+            function = nests.render(nest, innermost)
         self.functions.append(function)
         suffix = f"_{nest.name.rpartition('_')[2]}" if self._several else ""
         numbers = {}

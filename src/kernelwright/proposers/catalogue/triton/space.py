@@ -49,7 +49,7 @@ class Space:
             return []
         lines, inside = [], [last]
         for axis in reversed(outer):
-            rest = f"{group.flat} // {_bracketed(self.size(inside))}"
+            rest = f"{group.flat} // {bracketed(self.size(inside))}"
             first = axis is outer[0]
             lines.append(f"{self.indices[axis]} = {rest}" + ("" if first else f" % {self.sizes[axis]}"))
             inside.insert(0, axis)
@@ -64,7 +64,7 @@ class Space:
         """Row-major offset by Horner's rule; a group's axes in a row are one coordinate."""
         text = ""
         for axes, coordinate in self._together(list(coordinates)):
-            text = f"{_bracketed(text)} * {_bracketed(self.size(axes))} + {coordinate}" if text else coordinate
+            text = f"{bracketed(text)} * {bracketed(self.size(axes))} + {coordinate}" if text else coordinate
         return text
 
     def _together(self, coordinates: list[tuple[Axis, str]]) -> list[tuple[tuple[Axis, ...], str]]:
@@ -82,8 +82,10 @@ class Space:
         return bool(along) and list(coordinates[: len(along)]) == along
 
 
-def _bracketed(text: str) -> str:
-    return f"({text})" if re.search(r" [-+*/%] ", text) else text
+def bracketed(text: str) -> str:
+    """Text in parentheses where it needs them as a factor."""
+    bare = text.startswith("(") and text.endswith(")") and "(" not in text[1:] and ")" not in text[:-1]
+    return text if bare else f"({text})" if re.search(r" [-+*/%] ", text) else text
 
 
 def pointer(buffer: Buffer) -> str:
