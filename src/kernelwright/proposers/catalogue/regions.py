@@ -40,9 +40,15 @@ JOINABLE = frozenset({"sum", "prod", "max", "min"})
 
 class Partition:
     """Sorts a lowered graph's stores into kernels. After `run`, `order` holds kernels and calls as they must be
-    executed. With `combines_rows` a kernel may combine the results of all its rows once all are done."""
+    executed.
 
-    def __init__(self, lowering: Lowering, *, combines_rows: bool = True) -> None:
+    Args:
+        lowering: the stores.
+        combines_rows: a kernel may combine the results of all its rows once all are done.
+        attentions: a product may be made of another's results while they are in the cache.
+    """
+
+    def __init__(self, lowering: Lowering, *, combines_rows: bool, attentions: bool) -> None:
         self.interner = Interner()
         self._combines_rows = combines_rows
         self.calls = [step for step in lowering.steps if isinstance(step, Call)]
@@ -52,7 +58,8 @@ class Partition:
         self.kernels: list[Kernel] = []
         self.home: dict[Expr, Kernel] = {}
         self.products: set[Kernel] = set()
-        self.attentions = {node for store in self.waiting for node in walk([store.expr]) if is_attention(node)}
+        nodes = walk(store.expr for store in self.waiting) if attentions else ()
+        self.attentions = {node for node in nodes if is_attention(node)}
         self.exchanged: dict[Expr, Expr] = {}
         self.parts: list[Buffer] = []
         self.reads: dict[Kernel, dict[str, Buffer]] = {}

@@ -48,6 +48,8 @@ class Renderer(ABC):
     combines_rows: bool
     """Whether one kernel can combine results of all its rows once all are done, which takes threads that wait for each
     other."""
+    attentions: bool
+    """Whether a product can be made of another's results while they are in the cache."""
     calls: frozenset[str] = frozenset()
     """Operations that it leaves to the library."""
 

@@ -52,6 +52,7 @@ class Cpp(Renderer):
 
     language = "cpp"
     combines_rows = True
+    attentions = True
 
     def arranged(self, regions: Sequence[Loops], target: TargetInfo, traffic: int) -> list[Schedule]:
         """See `Renderer.arranged`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import keyword
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -65,7 +65,7 @@ def render(nest: Nest, innermost: int | None) -> Function:
     Args:
         innermost: the length of the innermost loop, where it is the same in all cases.
     """
-    return _Kernel(nest, pairs.pairs(nest, innermost)).function()
+    return KernelText(nest, pairs.pairs(nest, innermost)).function()
 
 
 def other_axes(nest: Nest) -> list[Axis]:
@@ -86,14 +86,15 @@ def described(nest: Nest) -> list[str]:
     return [f"# {line if len(line) <= _WIDE else line[: _WIDE - 1] + '…'}" for line in [*lines, *made]]
 
 
-def heading(nest: Nest, arguments: Sequence[Buffer], constants: Sequence[str]) -> list[str]:
-    """The lines that declare a kernel, with a line for the tensors and one for what is known when it is compiled."""
-    pointers = ", ".join(map(pointer, arguments))
-    known = ", ".join(f"{name}: tl.constexpr" for name in constants)
-    return ["@triton.jit", f"def {nest.name}(", f"    {pointers},", *([f"    {known},"] if known else []), "):"]
+def heading(name: str, tensors: Iterable[str], constants: Iterable[str]) -> list[str]:
+    """The lines that declare a kernel: its tensors first, then what is known when it is compiled."""
+    pointers = ", ".join(f"{tensor}_ptr" for tensor in tensors)
+    known = ", ".join(f"{constant}: tl.constexpr" for constant in constants)
+    wrapped = [line for text in (pointers, known) if text for line in textwrap.wrap(f"{text},", _WIDE, break_long_words=False)]
+    return ["@triton.jit", f"def {name}(", *(f"    {line}" for line in wrapped), "):"]
 
 
-class _Kernel:
+class KernelText:
     """The text of one kernel while it is written."""
 
     def __init__(self, nest: Nest, halves: pairs.Pairs | None) -> None:
@@ -135,7 +136,7 @@ class _Kernel:
             self._write(body, sweep.stores)
         numbers = [*(["ROWS", "BLOCK"] if self.combined else ["BLOCK"] if self.kept else [])]
         used = {name: axis for axis, name in self.sizes.items()}
-        text = "\n".join([*heading(self.nest, self.arguments, (*used, *numbers)), *body.lines]) + "\n"
+        text = "\n".join([*heading(self.nest.name, [each.name for each in self.arguments], (*used, *numbers)), *body.lines]) + "\n"
         return Function(
             self.nest, text, tuple(self.arguments), used, self.kept, self.combined, frozenset(self.snippets)
         )
@@ -219,14 +220,19 @@ class _Kernel:
         used = [other for other in walk(store.expr for store in self.nest.stores) if node in other.args]
         return all(getattr(other, "op", "") == "sub" for other in used)
 
-    def _sweep(self, body: Emitter, sweep: Sweep) -> None:
-        """Blocks of positions one after the other."""
+    @staticmethod
+    def result_name(node: Reduce) -> str:
+        """What a reduction's result is called, with a number where there are several."""
+        return _NAMES[node.op]
+
+    def _sweep(self, body: Emitter, sweep: Sweep, bounds: str = "") -> dict[Reduce, str]:
+        """Blocks of positions one after the other, all or those between two bounds; returns the results' names."""
         body.hoist(sweep.roots, frozenset(self.combined))
         names: dict[Reduce, str] = {}
         for node in sweep.reductions:
             names[node] = body.fresh_name(_NAMES[node.op])
             body.put(*self._begun(node, names[node], sweep))
-        body.put(f"for start in range(0, {self.space.size(self.combined)}, BLOCK):")
+        body.put(f"for start in range({bounds or f'0, {self.space.size(self.combined)}'}, BLOCK):")
         loop = body.inner()
         self._along(loop, "start + ")
         loop.count(sweep.roots)
@@ -243,6 +249,7 @@ class _Kernel:
         for node in sweep.reductions:
             if node not in sweep.online and node not in shifted:
                 body.known[node] = self._ended(body, node, names[node])
+        return names
 
     def _shape(self) -> str:
         return "(ROWS, BLOCK)" if self.dim == 1 else "(BLOCK, ROWS)"

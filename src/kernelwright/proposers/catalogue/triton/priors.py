@@ -9,6 +9,9 @@ from kernelwright.proposers.catalogue.loops import Nest
 from kernelwright.proposers.catalogue.products import Product
 from kernelwright.proposers.catalogue.triton.nests import combined_axes, is_whole, kept_axes, padded
 
+_PROGRAMS = 8
+"""Programs for each multiprocessor that keep it busy."""
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -18,7 +21,7 @@ class Choice:
     values: tuple[int, ...]
 
 
-def choices(nest: Nest) -> dict[str, Choice]:
+def choices(nest: Nest, multiprocessors: int) -> dict[str, Choice]:
     """The numbers of a kernel by name, those that matter most first."""
     if nest.product is not None:
         return _product(nest.product)
@@ -34,8 +37,27 @@ def choices(nest: Nest) -> dict[str, Choice]:
         warps = max(1, min(16, rows * length // 512))
         return {"WARPS": _of(warps, max(1, warps // 4), min(32, warps * 2)), "ROWS": _rows(rows, length, kept)}
     if nest.kind == "rows":
-        return {"BLOCK": _of(2048, 512, 8192), "WARPS": _of(8, 2, 16), "ROWS": Choice(1, (1,))}
-    return {"ROWS": _of(64, 16, 256), "BLOCK": _of(32, 8, 128), "WARPS": _of(4, 2, 8)}
+        found = {"BLOCK": _of(2048, 512, 8192), "WARPS": _of(8, 2, 16), "ROWS": Choice(1, (1,))}
+    else:
+        rows = 64 if kept >= 64 else 1 << (kept - 1).bit_length()
+        found = {"ROWS": _of(rows, min(rows, 16), 256 if rows == 64 else rows), "BLOCK": _of(2048 // rows, 512 // rows, 8192 // rows), "WARPS": _of(4, 2, 8)}
+    if (shares := shared_out(nest, multiprocessors)) > 1:
+        found["SHARES"] = _of(shares, max(2, shares // 4), min(1024, shares * 4))
+    return found
+
+
+def shared_out(nest: Nest, multiprocessors: int) -> int:
+    """How many programs combine a share each of every result; 1 where there are results enough to keep all
+    multiprocessors busy."""
+    if is_whole(nest) or not combined_axes(nest):
+        return 1
+    kept, combined = (prod(axis.size for axis in axes) for axes in (kept_axes(nest), combined_axes(nest)))
+    block = 2048 if nest.kind == "rows" else 2048 // min(64, kept)
+    programs = kept if nest.kind == "rows" else -(-kept // 64)
+    wanted = _PROGRAMS * multiprocessors // programs
+    if wanted < 2:
+        return 1
+    return 1 << min(wanted, max(1, combined // (2 * block)), 1024).bit_length() - 1
 
 
 def _of(value: int, least: int, most: int) -> Choice:

@@ -87,7 +87,7 @@ class _Tiles:
         body.known[product.total] = "total"
         self._write(body)
         constants = [*self.sizes.values(), *NUMBERS]
-        text = "\n".join([*heading(self.nest, self.arguments, constants), *body.lines]) + "\n"
+        text = "\n".join([*heading(self.nest.name, [each.name for each in self.arguments], constants), *body.lines]) + "\n"
         sizes = {name: axis for axis, name in self.sizes.items()}
         return Function(
             self.nest, text, tuple(self.arguments), sizes, product.m + product.n, product.k, frozenset(self.snippets)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 from kernelwright.proposers.catalogue import scans
 from kernelwright.proposers.catalogue.fusing import fusible
@@ -13,12 +13,16 @@ from kernelwright.proposers.catalogue.program import Program
 from kernelwright.proposers.catalogue.renderer import Kernels, Renderer
 from kernelwright.proposers.catalogue.rewrites import Rewrite
 from kernelwright.proposers.catalogue.schedule import Schedule
-from kernelwright.proposers.catalogue.triton import nests, products
+from kernelwright.proposers.catalogue.triton import launches, nests, products
+from kernelwright.proposers.catalogue.triton.launches import Lengths
 from kernelwright.proposers.catalogue.triton.nests import Function, is_whole
 from kernelwright.proposers.catalogue.triton.priors import choices
+from kernelwright.proposers.catalogue.triton.shares import ShareText
 from kernelwright.proposers.catalogue.triton.support import support
 from kernelwright.targets.base import TargetInfo
 
+_MULTIPROCESSORS = 132
+"""Of an H100, for which kernels are arranged where there is no GPU."""
 _IMPORTS = """\
 from __future__ import annotations
 
@@ -34,6 +38,7 @@ class Triton(Renderer):
 
     language = "triton"
     combines_rows = False
+    attentions = False
     calls = frozenset({
         *scans.RULES, "convolution", "erfc", "asin", "acos", "atan", "atan2", "asinh", "acosh",
         "atanh",
@@ -73,51 +78,39 @@ class TritonKernels(Kernels):
 
     def __init__(self, program: Program) -> None:
         self._several = len(program.nests) > 1
+        self._multiprocessors = program.target.multiprocessors or _MULTIPROCESSORS
         self.functions: list[Function] = []
         self.values: dict[str, int] = {}
         self.space: dict[str, list[int]] = {}
 
     def launch(self, nest: Nest, size: Callable[[Axis], str], fixed: Callable[[Axis], int | None]) -> list[str]:
         """See `Kernels.launch`."""
+        lengths = Lengths(nest, size)
+        numbers = self._numbers(nest)
         if nest.product is not None:
-            function = products.render(nest)
-        else:
-            innermost = fixed(nest.vector) if nest.vector and len(nest.leaves(nest.vector)) == 1 else None
-            function = nests.render(nest, innermost)
+            function = self._add(products.render(nest))
+            return [launches.product(function, lengths, numbers)]
+        if "SHARES" in numbers:
+            kernels = [ShareText(nest, index) for index in range(len(nest.sweeps) + bool(nest.row_stores))]
+            functions = [self._add(kernel.function()) for kernel in kernels]
+            return launches.shared(kernels, functions, lengths, numbers)
+        innermost = fixed(nest.vector) if nest.vector and len(nest.leaves(nest.vector)) == 1 else None
+        return [launches.blocks(self._add(nests.render(nest, innermost)), lengths, numbers)]
+
+    def _add(self, function: Function) -> Function:
         self.functions.append(function)
+        return function
+
+    def _numbers(self, nest: Nest) -> dict[str, str]:
+        """Declares a kernel's numbers; returns what each is called in the module."""
         suffix = f"_{nest.name.rpartition('_')[2]}" if self._several else ""
         numbers = {}
-        for name, choice in choices(nest).items():
+        for name, choice in choices(nest, self._multiprocessors).items():
             numbers[name] = f'PARAMS["{name}{suffix}"]'
             self.values[f"{name}{suffix}"] = choice.value
             if len(choice.values) > 1:
                 self.space[f"{name}{suffix}"] = list(choice.values)
-
-        def length(axis: Axis) -> str:
-            return " * ".join(size(leaf) for part in axis.resolve() for leaf in nest.leaves(part))
-
-        def count(axes: Iterable[Axis]) -> str:
-            return " * ".join(map(length, axes))
-
-        arguments = [buffer.name for buffer in function.arguments]
-        arguments += [f"{name}={length(axis)}" for name, axis in function.sizes.items()]
-        if product := nest.product:
-            tiles = (f"triton.cdiv({count(axes)}, {numbers[block]})" for axes, block in ((product.m, "BLOCK_M"), (product.n, "BLOCK_N")))
-            grid = f"({' * '.join(tiles)}, {count(product.batch) or 1})"
-            arguments += [f"{name}={numbers[name]}" for name in products.NUMBERS]
-        else:
-            positions, block = count(function.kept), numbers.get("ROWS" if function.combined else "BLOCK")
-            grid = f"(triton.cdiv({positions}, {block}),)" if positions else "(1,)"
-            if function.combined:
-                arguments.append(f"ROWS={numbers['ROWS'] if positions else 1}")
-            if is_whole(nest):
-                arguments.append(f"BLOCK=triton.next_power_of_2({count(function.combined)})")
-            elif function.combined or function.kept:
-                arguments.append(f"BLOCK={numbers['BLOCK']}")
-        arguments.append(f"num_warps={numbers['WARPS']}")
-        arguments += [f"num_stages={numbers['STAGES']}"] if "STAGES" in numbers else []
-        lines = [f"    {argument}," for argument in arguments]
-        return ["\n".join([f"{nest.name}[{grid}](", *lines, ")"])]
+        return numbers
 
     def empty(self, buffer: Buffer, shape: str, like: str) -> str:
         """See `Kernels.empty`."""
@@ -126,7 +119,7 @@ class TritonKernels(Kernels):
 
     def described(self) -> str:
         """See `Kernels.described`."""
-        return "; ".join(f"{function.nest.name}: {_spoken(function.nest)}" for function in self.functions)
+        return "; ".join(dict.fromkeys(f"{each.nest.name}: {_spoken(each.nest)}" for each in self.functions))
 
     def source(self) -> tuple[str, str]:
         """See `Kernels.source`."""
