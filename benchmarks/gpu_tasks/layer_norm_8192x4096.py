@@ -15,4 +15,8 @@ def get_init_inputs():
 
 
 def get_inputs():
-    return [torch.randn(8192, 4096, dtype=torch.float16), torch.randn(4096, dtype=torch.float16), torch.randn(4096, dtype=torch.float16)]
+    return [
+        torch.randn(8192, 4096, dtype=torch.float16),
+        torch.randn(4096, dtype=torch.float16),
+        torch.randn(4096, dtype=torch.float16),
+    ]

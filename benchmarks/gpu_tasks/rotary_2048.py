@@ -15,4 +15,8 @@ def get_init_inputs():
 
 
 def get_inputs():
-    return [torch.randn(2, 32, 2048, 128, dtype=torch.float16), torch.randn(2048, 64, dtype=torch.float16), torch.randn(2048, 64, dtype=torch.float16)]
+    return [
+        torch.randn(2, 32, 2048, 128, dtype=torch.float16),
+        torch.randn(2048, 64, dtype=torch.float16),
+        torch.randn(2048, 64, dtype=torch.float16),
+    ]

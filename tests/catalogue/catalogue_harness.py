@@ -18,8 +18,8 @@ import tvm_ffi.cpp
 from torch import nn
 
 from kernelwright.proposers.catalogue.cpp.renderer import CFLAGS, Cpp, CppKernels
-from kernelwright.proposers.catalogue.forward import ForwardText
 from kernelwright.proposers.catalogue.cpp.support import support
+from kernelwright.proposers.catalogue.forward import ForwardText
 from kernelwright.proposers.catalogue.module import write
 from kernelwright.proposers.catalogue.program import Program, plan
 from kernelwright.targets.base import TargetInfo

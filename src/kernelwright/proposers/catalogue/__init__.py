@@ -16,7 +16,6 @@ from kernelwright.proposers.catalogue.renderer import Renderer
 from kernelwright.proposers.catalogue.triton.renderer import Triton
 from kernelwright.tasks import TaskInfo
 
-
 RENDERERS: dict[str, Renderer] = {each.language: each for each in (Cpp(), Triton())}
 """By the language they render to."""
 
@@ -55,7 +54,9 @@ def candidate(program: Program, info: TaskInfo, *, note: str) -> Candidate:
     Raises:
         IllegalRewriteError: a kernel's loops are not finished.
     """
-    return Candidate(source=write(program, info), language=program.renderer.language, proposer=Catalogue.name, note=note)
+    return Candidate(
+        source=write(program, info), language=program.renderer.language, proposer=Catalogue.name, note=note
+    )
 
 
 def _has_other_sizes(info: TaskInfo) -> bool:

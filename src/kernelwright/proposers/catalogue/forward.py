@@ -37,6 +37,9 @@ class ForwardText:
         fixed = [axis for node in self.kept for axis in self.buffers[node.name].axes]
         self.sizes = Sizes([*fixed, *program.lowering.axes.pinned])
         self.kernels: Kernels = program.renderer.kernels(program)
+        like = next((node.name for node in (*self.inputs, *self.kept)), "")
+        self._device = f"{like}.device" if program.renderer.on_devices and like else ""
+        """Where new tensors are made; empty where there is but one place."""
         self._defined: dict[str, list[str]] = {}
         for node in self.inputs:
             self._define(node.name)
@@ -122,6 +125,8 @@ class ForwardText:
         lines = []
         for node in self.kept:
             source = f"{attribute(node.target)}.detach().contiguous()" if node.op == "state" else f"self.{node.name}"
+            if node.op == "constant" and self._device and not self._device.startswith(f"{node.name}."):
+                lines.append(f"self.{node.name} = self.{node.name}.to({self._device})")
             lines.append(f"{node.name} = {source}")
         return lines
 
@@ -149,8 +154,8 @@ class ForwardText:
 
     def _empty(self, buffer: Buffer) -> str:
         whole = self.program.buffers[buffer.name]
-        like = next((node.name for node in (*self.inputs, *self.kept)), "")
-        return self.kernels.empty(buffer, self.sizes.shape(whole.dims), like)
+        device = f", device={self._device}" if self._device else ""
+        return f"{buffer.name} = torch.empty({self.sizes.shape(whole.dims)}, dtype=torch.{buffer.dtype}{device})"
 
     def _call(self, call: Call) -> str:
         name = operation(call.target)
@@ -162,6 +167,7 @@ class ForwardText:
             at = _SIZES_AT[name]
             arguments[at] = arguments[at] if -1 in call.args[at] else self.sizes.shape(tensor.dims)
         arguments += [f"{key}={_python(value)}" for key, value in call.kwargs.items() if key not in _IGNORED]
+        arguments += [f"device={self._device}"] if "device" in call.kwargs and self._device else []
         return f"torch.ops.{call.target}({', '.join(arguments)})"
 
 

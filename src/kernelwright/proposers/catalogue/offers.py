@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from kernelwright.proposers.catalogue.spoken import spoken as formula
 from kernelwright.proposers.catalogue.program import Program
 from kernelwright.proposers.catalogue.rewrites import IllegalRewriteError, Rewrite, parse, spoken
 from kernelwright.proposers.catalogue.schedule import Schedule
+from kernelwright.proposers.catalogue.spoken import spoken as formula
 
 _LINE = re.compile(r"(kernel_\d+)\s*:(.*)")
 

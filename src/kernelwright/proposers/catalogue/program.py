@@ -34,9 +34,7 @@ class Program:
     @cached_property
     def steps(self) -> tuple[Nest | Call, ...]:
         """Nests (own kernels) and torch calls."""
-        return tuple(
-            self.renderer.nest(step) if isinstance(step, Schedule) else step for step in self.order
-        )
+        return tuple(self.renderer.nest(step) if isinstance(step, Schedule) else step for step in self.order)
 
     @property
     def schedules(self) -> list[Schedule]:
@@ -107,4 +105,3 @@ def _traffic(graph: Graph) -> int:
     moved = [node for node in graph.nodes if node.name in written or (node.op != "call" and node.name in used)]
     tensors = [tensor for node in moved for tensor in node.outputs]
     return sum(prod(tensor.shape) * dtypes.width(tensor.dtype) for tensor in tensors if tensor.dtype in dtypes.KNOWN)
-

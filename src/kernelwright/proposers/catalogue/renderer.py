@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from kernelwright.proposers.catalogue.ir import Axis, Buffer
+    from kernelwright.proposers.catalogue.ir import Axis
     from kernelwright.proposers.catalogue.loops import Nest
     from kernelwright.proposers.catalogue.nesting import Loops
     from kernelwright.proposers.catalogue.program import Program
@@ -29,10 +29,6 @@ class Kernels(ABC):
         """
 
     @abstractmethod
-    def empty(self, buffer: Buffer, shape: str, like: str) -> str:
-        """A statement that makes a tensor with any values. `like` is a tensor on the same device, or empty."""
-
-    @abstractmethod
     def described(self) -> str:
         """In a line: what each kernel computes."""
 
@@ -50,6 +46,8 @@ class Renderer(ABC):
     other."""
     attentions: bool
     """Whether a product can be made of another's results while they are in the cache."""
+    on_devices: bool
+    """Whether tensors may lie on another device than the CPU."""
     calls: frozenset[str] = frozenset()
     """Operations that it leaves to the library."""
 

@@ -8,7 +8,7 @@ from kernelwright.proposers.catalogue.cpp.nests import Function, pattern, render
 from kernelwright.proposers.catalogue.cpp.params import Numbers, parameters
 from kernelwright.proposers.catalogue.cpp.priors import Machine, default
 from kernelwright.proposers.catalogue.cpp.support import support
-from kernelwright.proposers.catalogue.ir import Axis, Buffer
+from kernelwright.proposers.catalogue.ir import Axis
 from kernelwright.proposers.catalogue.loops import Nest
 from kernelwright.proposers.catalogue.nesting import Loops
 from kernelwright.proposers.catalogue.program import Program
@@ -53,6 +53,7 @@ class Cpp(Renderer):
     language = "cpp"
     combines_rows = True
     attentions = True
+    on_devices = False
 
     def arranged(self, regions: Sequence[Loops], target: TargetInfo, traffic: int) -> list[Schedule]:
         """See `Renderer.arranged`."""
@@ -101,10 +102,6 @@ class CppKernels(Kernels):
             self.functions.append(function)
         arguments = [buffer.name for buffer in function.arguments] + [size(axis) for axis in function.axes]
         return [f"kernels.{name}({', '.join(arguments)})"]
-
-    def empty(self, buffer: Buffer, shape: str, like: str) -> str:  # noqa: ARG002 - there is one device
-        """See `Kernels.empty`."""
-        return f"{buffer.name} = torch.empty({shape}, dtype=torch.{buffer.dtype})"
 
     def described(self) -> str:
         """See `Kernels.described`."""

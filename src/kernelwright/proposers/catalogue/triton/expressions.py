@@ -93,7 +93,9 @@ class Emitter:
     def fresh_name(self, name: str) -> str:
         """A name that is not in use: `x`, `x_1`, …; single letters are always numbered."""
         tries = (f"{name}{number}" if len(name) == 1 else f"{name}_{number}" for number in count())
-        found = name if len(name) > 1 and name not in self.names else next(each for each in tries if each not in self.names)
+        found = (
+            name if len(name) > 1 and name not in self.names else next(each for each in tries if each not in self.names)
+        )
         self.names.add(found)
         return found
 

@@ -32,7 +32,10 @@ def product(function: Function, lengths: Lengths, numbers: Mapping[str, str]) ->
     """A program a tile, a row of the grid for each of a batch."""
     found = function.nest.product
     assert found is not None  # the caller has checked
-    m, n = (f"triton.cdiv({lengths.of(axes)}, {numbers[block]})" for axes, block in ((found.m, "BLOCK_M"), (found.n, "BLOCK_N")))
+    m, n = (
+        f"triton.cdiv({lengths.of(axes)}, {numbers[block]})"
+        for axes, block in ((found.m, "BLOCK_M"), (found.n, "BLOCK_N"))
+    )
     grid = f"({m} * {n}, {lengths.of(found.batch) or 1})"
     return _call(function, function.nest.name, grid, lengths, {name: numbers[name] for name in NUMBERS}, numbers)
 
@@ -58,7 +61,10 @@ def shared(
     positions = lengths.of(functions[0].kept)
     like = functions[0].arguments[0].name
     room = f"({positions + ' * ' if positions else ''}{numbers['SHARES']},)"
-    lines = [f"{part.name} = torch.empty({room}, dtype=torch.{part.dtype}, device={like}.device)" for part in kernels[-1].memory]
+    lines = [
+        f"{part.name} = torch.empty({room}, dtype=torch.{part.dtype}, device={like}.device)"
+        for part in kernels[-1].memory
+    ]
     constants = {"ROWS": numbers["ROWS"] if positions else "1", "BLOCK": numbers["BLOCK"], "SHARES": numbers["SHARES"]}
     for kernel, function in zip(kernels, functions, strict=True):
         results = f"triton.cdiv({positions}, {constants['ROWS']})" if positions else "1"

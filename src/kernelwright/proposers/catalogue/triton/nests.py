@@ -90,7 +90,9 @@ def heading(name: str, tensors: Iterable[str], constants: Iterable[str]) -> list
     """The lines that declare a kernel: its tensors first, then what is known when it is compiled."""
     pointers = ", ".join(f"{tensor}_ptr" for tensor in tensors)
     known = ", ".join(f"{constant}: tl.constexpr" for constant in constants)
-    wrapped = [line for text in (pointers, known) if text for line in textwrap.wrap(f"{text},", _WIDE, break_long_words=False)]
+    wrapped = [
+        line for text in (pointers, known) if text for line in textwrap.wrap(f"{text},", _WIDE, break_long_words=False)
+    ]
     return ["@triton.jit", f"def {name}(", *(f"    {line}" for line in wrapped), "):"]
 
 
@@ -136,7 +138,12 @@ class KernelText:
             self._write(body, sweep.stores)
         numbers = [*(["ROWS", "BLOCK"] if self.combined else ["BLOCK"] if self.kept else [])]
         used = {name: axis for axis, name in self.sizes.items()}
-        text = "\n".join([*heading(self.nest.name, [each.name for each in self.arguments], (*used, *numbers)), *body.lines]) + "\n"
+        text = (
+            "\n".join(
+                [*heading(self.nest.name, [each.name for each in self.arguments], (*used, *numbers)), *body.lines]
+            )
+            + "\n"
+        )
         return Function(
             self.nest, text, tuple(self.arguments), used, self.kept, self.combined, frozenset(self.snippets)
         )
@@ -322,7 +329,23 @@ class KernelText:
 
 
 TAKEN = frozenset(
-    {"at", "both", "exist", "r", "inside", "counts", "start", "better", "apart", "weight", "tl", "ROWS", "BLOCK", "range", "float"}
+    {
+        "at",
+        "both",
+        "exist",
+        "r",
+        "inside",
+        "counts",
+        "start",
+        "better",
+        "apart",
+        "weight",
+        "tl",
+        "ROWS",
+        "BLOCK",
+        "range",
+        "float",
+    }
     | {"triton", *KNOWN, *keyword.kwlist}
 )
 _NAMES = {"sum": "total", "prod": "product", "max": "largest", "min": "smallest", "argmax": "place", "argmin": "place"}

@@ -40,9 +40,7 @@ def pairs(nest: Nest, length: int | None) -> Pairs | None:
         return None
     halves = [_at(store.expr, inner, place) for store in stores for place in (0, 1)]
     halves = Interner().intern(halves)
-    found = tuple(
-        (store.buffer, halves[2 * at], halves[2 * at + 1]) for at, store in enumerate(stores)
-    )
+    found = tuple((store.buffer, halves[2 * at], halves[2 * at + 1]) for at, store in enumerate(stores))
     neighbours = _neighbours(halves, nest.parallel[-1])
     return Pairs(found, neighbours) if neighbours else None
 
@@ -69,8 +67,10 @@ def _folded(node: Expr, done: dict[Expr, Expr]) -> Expr:
                 return yes if condition.value else no
             return Apply(node.dtype, node.op, (condition, yes, no))
         case Apply():
-            return apply(node.op, *(done[each] for each in node.operands)) if node.op != "cast" else Apply(
-                node.dtype, node.op, tuple(done[each] for each in node.operands)
+            return (
+                apply(node.op, *(done[each] for each in node.operands))
+                if node.op != "cast"
+                else Apply(node.dtype, node.op, tuple(done[each] for each in node.operands))
             )
         case Load():
             terms = tuple(Term(term.axis, None if term.at is None else done[term.at]) for term in node.terms)

@@ -40,7 +40,11 @@ def choices(nest: Nest, multiprocessors: int) -> dict[str, Choice]:
         found = {"BLOCK": _of(2048, 512, 8192), "WARPS": _of(8, 2, 16), "ROWS": Choice(1, (1,))}
     else:
         rows = 64 if kept >= 64 else 1 << (kept - 1).bit_length()
-        found = {"ROWS": _of(rows, min(rows, 16), 256 if rows == 64 else rows), "BLOCK": _of(2048 // rows, 512 // rows, 8192 // rows), "WARPS": _of(4, 2, 8)}
+        found = {
+            "ROWS": _of(rows, min(rows, 16), 256 if rows == 64 else rows),
+            "BLOCK": _of(2048 // rows, 512 // rows, 8192 // rows),
+            "WARPS": _of(4, 2, 8),
+        }
     if (shares := shared_out(nest, multiprocessors)) > 1:
         found["SHARES"] = _of(shares, max(2, shares // 4), min(1024, shares * 4))
     return found

@@ -87,7 +87,9 @@ class _Tiles:
         body.known[product.total] = "total"
         self._write(body)
         constants = [*self.sizes.values(), *NUMBERS]
-        text = "\n".join([*heading(self.nest.name, [each.name for each in self.arguments], constants), *body.lines]) + "\n"
+        text = (
+            "\n".join([*heading(self.nest.name, [each.name for each in self.arguments], constants), *body.lines]) + "\n"
+        )
         sizes = {name: axis for axis, name in self.sizes.items()}
         return Function(
             self.nest, text, tuple(self.arguments), sizes, product.m + product.n, product.k, frozenset(self.snippets)
@@ -129,7 +131,10 @@ class _Tiles:
         else:
             inner.count([side])
             value = inner.value(side)
-            inner.put(f"{name} = tl.where({steps.mask[1:-1]}, {value}, 0.0)" + (f".to(tl.{self._half()})" if self._half() else ""))
+            inner.put(
+                f"{name} = tl.where({steps.mask[1:-1]}, {value}, 0.0)"
+                + (f".to(tl.{self._half()})" if self._half() else "")
+            )
         body.lines += inner.lines
 
     def _write(self, body: Emitter) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from kernelwright.proposers.catalogue import scans
 from kernelwright.proposers.catalogue.fusing import fusible
-from kernelwright.proposers.catalogue.ir import Axis, Buffer
+from kernelwright.proposers.catalogue.ir import Axis
 from kernelwright.proposers.catalogue.loops import Nest
 from kernelwright.proposers.catalogue.nesting import Loops
 from kernelwright.proposers.catalogue.program import Program
@@ -39,6 +39,7 @@ class Triton(Renderer):
     language = "triton"
     combines_rows = False
     attentions = False
+    on_devices = True
     calls = frozenset({
         *scans.RULES, "convolution", "erfc", "asin", "acos", "atan", "atan2", "asinh", "acosh",
         "atanh",
@@ -111,11 +112,6 @@ class TritonKernels(Kernels):
             if len(choice.values) > 1:
                 self.space[f"{name}{suffix}"] = list(choice.values)
         return numbers
-
-    def empty(self, buffer: Buffer, shape: str, like: str) -> str:
-        """See `Kernels.empty`."""
-        device = f", device={like}.device" if like else ""
-        return f"{buffer.name} = torch.empty({shape}, dtype=torch.{buffer.dtype}{device})"
 
     def described(self) -> str:
         """See `Kernels.described`."""

@@ -66,7 +66,9 @@ class ShareText(KernelText):
             self._write(body, nest.row_stores, scalars=True)
         used = {name: axis for axis, name in self.sizes.items()}
         constants = (*used, "ROWS", "BLOCK", "SHARES")
-        lines = heading(f"{nest.name}_{self.index}", [b.name for b in self.arguments] + [p.name for p in self.memory], constants)
+        lines = heading(
+            f"{nest.name}_{self.index}", [b.name for b in self.arguments] + [p.name for p in self.memory], constants
+        )
         text = "\n".join([*lines, *body.lines]) + "\n"
         return Function(nest, text, tuple(self.arguments), used, self.kept, self.combined, frozenset(self.snippets))
 
