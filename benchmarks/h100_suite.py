@@ -1,4 +1,4 @@
-"""Kernels for one GPU with no model: what the catalogue writes for benchmarks/gpu_tasks, and what the tuner makes of it.
+"""Kernels for one GPU with no model: what the catalogue writes for benchmarks/gpu_tasks, and what becomes of it.
 
     python benchmarks/h100_suite.py --first                      only the first kernel of each task: some 15 s a task
     python benchmarks/h100_suite.py --budget 60s --json FILE     then searches, each ending side by side
@@ -15,6 +15,7 @@ import asyncio
 import fnmatch
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -127,7 +128,7 @@ def main(
     spent = None if first else budget
     done = load_state(json_file, str(spent), GpuRow) if json_file else {}
 
-    def keep(rows: list[GpuRow]) -> None:
+    def keep(rows: Sequence[GpuRow]) -> None:
         if json_file:
             save_state(json_file, str(spent), rows)
             keep_sources(rows[-1], json_file.with_suffix(""))

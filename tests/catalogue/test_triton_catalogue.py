@@ -44,7 +44,9 @@ def compiled(path: Path, folder: Path) -> list[Any]:
     """The kernels of a task's candidate, compiled for an H100."""
     reference = Reference(Task.load(path).source.model_dump())
     info = TaskInfo.model_validate(reference.describe())
-    module = loaded(write(planned(Graph.model_validate(reference.export(info.tune_case.name))), info), folder, path.stem)
+    module = loaded(
+        write(planned(Graph.model_validate(reference.export(info.tune_case.name))), info), folder, path.stem
+    )
     kept: list[Any] = []
     for name, value in list(vars(module).items()):
         if name.startswith("kernel_"):

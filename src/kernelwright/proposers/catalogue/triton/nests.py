@@ -8,7 +8,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import prod
 
-from kernelwright.proposers.catalogue.ir import IDENTITY, Axis, Buffer, Expr, Load, Reduce, Size, Store, Window, walk
+from kernelwright.proposers.catalogue.ir import (
+    IDENTITY,
+    Apply,
+    Axis,
+    Buffer,
+    Expr,
+    Load,
+    Reduce,
+    Size,
+    Store,
+    Window,
+    walk,
+)
 from kernelwright.proposers.catalogue.loops import Nest, Sweep
 from kernelwright.proposers.catalogue.spoken import spoken
 from kernelwright.proposers.catalogue.triton import pairs
@@ -190,6 +202,10 @@ class KernelText:
         """What is combined, with what changes nothing where there is no position."""
         value = body.value(operand)
         value = f"{body.text(operand)}.to(tl.int32)" if operand.dtype == "bool" else value
+        if op.startswith("arg") and operand.dtype.startswith("float"):  # NaN is larger than all, and smaller
+            value = body.named(operand, value) if operand not in body.known else value
+            beyond = self._identity("min" if op == "argmax" else "max", operand.dtype)
+            value = f"tl.where({value} != {value}, {beyond}, {value})"
         return f"tl.where(counts, {value}, {self._identity(op, operand.dtype)})"
 
     def _identity(self, op: str, dtype: str) -> str:
@@ -225,7 +241,7 @@ class KernelText:
     def _is_shift(self, node: Reduce) -> bool:
         """Whether a maximum only keeps exponentials small: NaN comes through these anyway."""
         used = [other for other in walk(store.expr for store in self.nest.stores) if node in other.args]
-        return all(getattr(other, "op", "") == "sub" for other in used)
+        return bool(used) and all(isinstance(other, Apply) and other.op == "sub" for other in used)
 
     @staticmethod
     def result_name(node: Reduce) -> str:
@@ -243,7 +259,7 @@ class KernelText:
         loop = body.inner()
         self._along(loop, "start + ")
         loop.count(sweep.roots)
-        shifted = {most for most in sweep.online.values()}
+        shifted = set(sweep.online.values())
         for node in sweep.reductions:
             if node not in sweep.online and node not in shifted:
                 self._feed(loop, node, names[node])
@@ -278,8 +294,9 @@ class KernelText:
             loop.put(f"{name} = {loop.combined(node.op, name, value, dtype)}")
             return
         sign = ">" if node.op == "argmax" else "<"
-        found = loop.named(node.operand, value, "found") if node.operand not in loop.known else value
+        found = loop.fresh_name("found")
         loop.put(
+            f"{found} = {value}",
             f"better = {found} {sign} {name}",
             f"{name}_at = tl.where(better, {self.inner.flat}, {name}_at)",
             f"{name} = tl.where(better, {found}, {name})",

@@ -79,7 +79,7 @@ def _rows(rows: int, length: int, kept: int) -> Choice:
 
 def _product(product: Product) -> dict[str, Choice]:
     """Large tiles where there are enough of them for all multiprocessors."""
-    batch, m, n, k = product.sizes
+    batch, m, n, _ = product.sizes
     large = batch * m * n >= 132 * 128 * 256 and min(m, n) >= 128
     small = min(m, n) < 64
     return {
