@@ -84,7 +84,7 @@ def test_compiled_kernels_spill_nothing_and_move_16_bytes_at_a_time(
 def test_a_row_that_fits_is_read_once_and_a_long_one_in_one_sweep() -> None:
     assert text("softmax").count("tl.load(") == 1
     long = text("cross_entropy")
-    assert "online_reduce(exponentials)" in long and long.count("for start in range(") == 1
+    assert "online_reduce(exponentials)" in long and long.count("for start in tl.range(") == 1
 
 
 def test_few_results_are_combined_by_many_programs() -> None:

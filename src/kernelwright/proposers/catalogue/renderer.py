@@ -48,6 +48,8 @@ class Renderer(ABC):
     """Whether a product can be made of another's results while they are in the cache."""
     on_devices: bool
     """Whether tensors may lie on another device than the CPU."""
+    rewrites: frozenset[str]
+    """The rewrites of loops that it can write, by name."""
     calls: frozenset[str] = frozenset()
     """Operations that it leaves to the library."""
 

@@ -13,7 +13,7 @@ from kernelwright.proposers.catalogue.loops import Nest
 from kernelwright.proposers.catalogue.nesting import Loops
 from kernelwright.proposers.catalogue.program import Program
 from kernelwright.proposers.catalogue.renderer import Kernels, Renderer
-from kernelwright.proposers.catalogue.rewrites import IllegalRewriteError
+from kernelwright.proposers.catalogue.rewrites import NAMES, IllegalRewriteError
 from kernelwright.proposers.catalogue.schedule import Schedule
 from kernelwright.targets.base import TargetInfo
 
@@ -54,6 +54,7 @@ class Cpp(Renderer):
     combines_rows = True
     attentions = True
     on_devices = False
+    rewrites = frozenset(NAMES)
 
     def arranged(self, regions: Sequence[Loops], target: TargetInfo, traffic: int) -> list[Schedule]:
         """See `Renderer.arranged`."""

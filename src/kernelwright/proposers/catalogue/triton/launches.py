@@ -37,7 +37,8 @@ def product(function: Function, lengths: Lengths, numbers: Mapping[str, str]) ->
         for axes, block in ((found.m, "BLOCK_M"), (found.n, "BLOCK_N"))
     )
     grid = f"({m} * {n}, {lengths.of(found.batch) or 1})"
-    return _call(function, function.nest.name, grid, lengths, {name: numbers[name] for name in NUMBERS}, numbers)
+    constants = {name: numbers[name] for name in NUMBERS} | {"num_stages": numbers["STAGES"]}
+    return _call(function, function.nest.name, grid, lengths, constants, numbers)
 
 
 def blocks(function: Function, lengths: Lengths, numbers: Mapping[str, str]) -> str:
@@ -51,6 +52,8 @@ def blocks(function: Function, lengths: Lengths, numbers: Mapping[str, str]) -> 
         constants["BLOCK"] = f"triton.next_power_of_2({lengths.of(function.combined)})"
     elif function.combined or function.kept:
         constants["BLOCK"] = numbers["BLOCK"]
+    if "STAGES" in numbers:
+        constants["STAGES"] = numbers["STAGES"]
     return _call(function, function.nest.name, grid, lengths, constants, numbers)
 
 
@@ -65,7 +68,8 @@ def shared(
         f"{part.name} = torch.empty({room}, dtype=torch.{part.dtype}, device={like}.device)"
         for part in kernels[-1].memory
     ]
-    constants = {"ROWS": numbers["ROWS"] if positions else "1", "BLOCK": numbers["BLOCK"], "SHARES": numbers["SHARES"]}
+    constants = {name: numbers[name] for name in ("ROWS", "BLOCK", "STAGES", "SHARES")}
+    constants |= {} if positions else {"ROWS": "1"}
     for kernel, function in zip(kernels, functions, strict=True):
         results = f"triton.cdiv({positions}, {constants['ROWS']})" if positions else "1"
         sweeps = kernel.index < len(function.nest.sweeps)
@@ -83,5 +87,4 @@ def _call(
     arguments += [f"{size}={lengths.of((axis,))}" for size, axis in function.sizes.items()]
     arguments += [f"{constant}={value}" for constant, value in constants.items()]
     arguments += [f"num_warps={numbers['WARPS']}"]
-    arguments += [f"num_stages={numbers['STAGES']}"] if "STAGES" in numbers else []
     return "\n".join([f"{name}[{grid}](", *(f"    {argument}," for argument in arguments), ")"])

@@ -149,6 +149,7 @@ class KernelText:
             (sweep,) = self.nest.sweeps
             self._write(body, sweep.stores)
         numbers = [*(["ROWS", "BLOCK"] if self.combined else ["BLOCK"] if self.kept else [])]
+        numbers += ["STAGES"] if self.combined and not is_whole(self.nest) else []
         used = {name: axis for axis, name in self.sizes.items()}
         text = (
             "\n".join(
@@ -255,7 +256,8 @@ class KernelText:
         for node in sweep.reductions:
             names[node] = body.fresh_name(_NAMES[node.op])
             body.put(*self._begun(node, names[node], sweep))
-        body.put(f"for start in range({bounds or f'0, {self.space.size(self.combined)}'}, BLOCK):")
+        bounds = bounds or f"0, {self.space.size(self.combined)}"
+        body.put(f"for start in tl.range({bounds}, BLOCK, num_stages=STAGES):")
         loop = body.inner()
         self._along(loop, "start + ")
         loop.count(sweep.roots)

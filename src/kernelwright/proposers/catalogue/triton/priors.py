@@ -45,6 +45,7 @@ def choices(nest: Nest, multiprocessors: int) -> dict[str, Choice]:
             "BLOCK": _of(2048 // rows, 512 // rows, 8192 // rows),
             "WARPS": _of(4, 2, 8),
         }
+    found["STAGES"] = Choice(1, (1, 2, 3, 4))
     if (shares := shared_out(nest, multiprocessors)) > 1:
         found["SHARES"] = _of(shares, max(2, shares // 4), min(1024, shares * 4))
     return found

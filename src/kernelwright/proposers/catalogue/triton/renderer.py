@@ -11,7 +11,7 @@ from kernelwright.proposers.catalogue.loops import Nest
 from kernelwright.proposers.catalogue.nesting import Loops
 from kernelwright.proposers.catalogue.program import Program
 from kernelwright.proposers.catalogue.renderer import Kernels, Renderer
-from kernelwright.proposers.catalogue.rewrites import Rewrite
+from kernelwright.proposers.catalogue.rewrites import IllegalRewriteError, Rewrite
 from kernelwright.proposers.catalogue.schedule import Schedule
 from kernelwright.proposers.catalogue.triton import launches, nests, products
 from kernelwright.proposers.catalogue.triton.launches import Lengths
@@ -40,6 +40,7 @@ class Triton(Renderer):
     combines_rows = False
     attentions = False
     on_devices = True
+    rewrites = frozenset({"fuse", "interchange", "online_reduce"})
     calls = frozenset({
         *scans.RULES, "convolution", "erfc", "asin", "acos", "atan", "atan2", "asinh", "acosh",
         "atanh",
@@ -50,7 +51,12 @@ class Triton(Renderer):
         return [_guess(region) for region in regions]
 
     def nest(self, schedule: Schedule) -> Nest:
-        """See `Renderer.nest`."""
+        """See `Renderer.nest`. Blocks and who works on them are a kernel's numbers, not rewrites of its loops."""
+        other = next((each for each in schedule.rewrites if each.name not in self.rewrites), None)
+        if other is not None:
+            remedy = f"Triton's kernels take {', '.join(sorted(self.rewrites))}"
+            where = f"{schedule.name}: {other}"
+            raise IllegalRewriteError("it makes nothing of the kernel", where=where, remedy=remedy)
         return schedule.loops.nest()
 
     def check(self, nests: Sequence[Nest]) -> None:

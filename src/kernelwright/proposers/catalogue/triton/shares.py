@@ -65,7 +65,7 @@ class ShareText(KernelText):
         else:
             self._write(body, nest.row_stores, scalars=True)
         used = {name: axis for axis, name in self.sizes.items()}
-        constants = (*used, "ROWS", "BLOCK", "SHARES")
+        constants = (*used, "ROWS", "BLOCK", "STAGES", "SHARES")
         lines = heading(
             f"{nest.name}_{self.index}", [b.name for b in self.arguments] + [p.name for p in self.memory], constants
         )
