@@ -33,7 +33,8 @@ from kernelwright import registry
 from kernelwright.judge.verdict import STAGES, CaseTiming, StageReport, Verdict
 from kernelwright.knowledge.library import Library, open_library
 from kernelwright.proposers.base import Attempt, Candidate, Context, History
-from kernelwright.proposers.catalogue.cpp.module import write
+from kernelwright.proposers.catalogue.cpp.renderer import Cpp
+from kernelwright.proposers.catalogue.module import write
 from kernelwright.proposers.catalogue.program import plan
 from kernelwright.proposers.llm import memory, prompts, reply
 from kernelwright.proposers.llm.call import Reply
@@ -240,7 +241,7 @@ def main(
     loaded, target = Task.load(TASKS / f"{task}.py"), registry.load("targets", "cpu")()
     context = described(loaded, target)
     assert context.graph is not None
-    made = Made(loaded, target, write(plan(context.graph, context.target), context.info))
+    made = Made(loaded, target, write(plan(context.graph, context.target, Cpp()), context.info))
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
         path = Path(folder) / "kernelwright.db"
         run = fill(path, loaded, target, made, nodes)

@@ -17,9 +17,10 @@ import torch._export.utils
 import tvm_ffi.cpp
 from torch import nn
 
-from kernelwright.proposers.catalogue.cpp import module as module_text
-from kernelwright.proposers.catalogue.cpp.forward import ForwardText
+from kernelwright.proposers.catalogue.cpp.renderer import CFLAGS, Cpp, CppKernels
 from kernelwright.proposers.catalogue.cpp.support import support
+from kernelwright.proposers.catalogue.forward import ForwardText
+from kernelwright.proposers.catalogue.module import write
 from kernelwright.proposers.catalogue.program import Program, plan
 from kernelwright.targets.base import TargetInfo
 from kernelwright.tasks import Graph, TaskInfo
@@ -43,7 +44,7 @@ _SMALL = {
     "STAGE_STORES": 1, "SPLIT": 64, "TILE": 64, "UNROLL": 2, "SPLIT_STEP": 24, "SPLIT_ROW": 32, "SPLIT_COLUMN": 64,
 }  # fmt: skip
 """Arguments of rewrites that small tensors need several of."""
-_FLAGS = ["-O1", *(flag for flag in module_text.CFLAGS if flag != "-O3")]
+_FLAGS = ["-O1", *(flag for flag in CFLAGS if flag != "-O3")]
 
 
 class Lambda(nn.Module):
@@ -88,12 +89,12 @@ def make(model: nn.Module | Callable[..., Any], *inputs: Any) -> Made:
     """The catalogue's first candidate for a module."""
     model = model if isinstance(model, nn.Module) else Lambda(model)
     info, graph = describe(model, inputs)
-    return written(model, inputs, info, plan(graph, TARGET))
+    return written(model, inputs, info, plan(graph, TARGET, Cpp()))
 
 
 def written(model: nn.Module, inputs: Sequence[Any], info: TaskInfo, program: Program) -> Made:
     """The candidate of a program."""
-    return Made(model, tuple(inputs), info, program, module_text.write(program, info))
+    return Made(model, tuple(inputs), info, program, write(program, info))
 
 
 def load_all(made: Sequence[Made], groups: int = 4) -> list[nn.Module]:
@@ -113,7 +114,7 @@ def load_all(made: Sequence[Made], groups: int = 4) -> list[nn.Module]:
 
 
 def _built(made: Sequence[Made]) -> Any:
-    texts = [ForwardText(one.program, one.info.tune_case) for one in made]
+    texts = [_kernels(one) for one in made]
     functions = [function for text in texts for function in text.functions]
     values: dict[str, Any] = {"THREADS": TARGET.cores, "SERIAL_BELOW": 100}
     for text in texts:
@@ -131,8 +132,14 @@ def _built(made: Sequence[Made]) -> Any:
     )
 
 
+def _kernels(made: Made) -> CppKernels:
+    kernels = ForwardText(made.program, made.info.tune_case).kernels
+    assert isinstance(kernels, CppKernels)
+    return kernels
+
+
 def _imported(made: Made, built: Any, index: int) -> nn.Module:
-    names = [function.nest.name for function in ForwardText(made.program, made.info.tune_case).functions]
+    names = [function.nest.name for function in _kernels(made).functions]
     kernels = {name: getattr(built, f"m{index}_{name}") for name in names}
     scope: dict[str, Any] = {"__name__": f"candidate_{index}"}
     with mock.patch.object(tvm_ffi.cpp, "load_inline", lambda **_: SimpleNamespace(**kernels)):

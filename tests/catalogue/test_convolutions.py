@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from kernelwright.proposers.catalogue.cpp.renderer import Cpp
 from kernelwright.proposers.catalogue.program import plan
 
 _PLAIN, _TRANSPOSED = {1: nn.Conv1d, 2: nn.Conv2d}, {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d}
@@ -20,7 +21,7 @@ _PLAIN, _TRANSPOSED = {1: nn.Conv1d, 2: nn.Conv2d}, {1: nn.ConvTranspose1d, 2: n
 def interpreted(model: nn.Module, x: torch.Tensor) -> np.ndarray[Any, Any]:
     """The model's result as its kernels' expressions mean it."""
     _, graph = describe(model, (x,))
-    program = plan(graph, TARGET)
+    program = plan(graph, TARGET, Cpp())
     assert not program.calls
     state = model.state_dict()
     values = {node.name: state[node.target] for node in graph.nodes if node.op == "state"}

@@ -23,6 +23,7 @@ from kernelwright.proposers import params
 from kernelwright.proposers.agent.tools import apply
 from kernelwright.proposers.agent.workspace import Workspace
 from kernelwright.proposers.base import Context
+from kernelwright.proposers.catalogue.cpp.renderer import Cpp
 from kernelwright.proposers.catalogue.program import Program, plan
 from kernelwright.proposers.catalogue.rewrites import (
     NAMES,
@@ -72,7 +73,7 @@ def described(name: str) -> tuple[TaskInfo, Graph]:
 
 @cache
 def program(name: str) -> Program:
-    return plan(described(name)[1], TARGET)
+    return plan(described(name)[1], TARGET, Cpp())
 
 
 @cache
@@ -201,7 +202,7 @@ def test_kernels_share_a_number_that_begins_the_same() -> None:
     """`UNROLL` is that of both kernels, unless one has another."""
     module = lambda x: (x.softmax(-1), x.sum(-1).softmax(0))  # noqa: E731
     info, graph = describe(Lambda(module), (torch.randn(4, 80),))
-    both = plan(graph, TARGET)
+    both = plan(graph, TARGET, Cpp())
     assert len(both.nests) > 1
     source = written(Lambda(module), (), info, both).source
     assert source.count('"UNROLL') + source.count("'UNROLL") == 2

@@ -9,9 +9,15 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from kernelwright.proposers.base import Candidate, Context, Proposer
-from kernelwright.proposers.catalogue.cpp.module import write
+from kernelwright.proposers.catalogue.cpp.renderer import Cpp
+from kernelwright.proposers.catalogue.module import write
 from kernelwright.proposers.catalogue.program import Program, plan
+from kernelwright.proposers.catalogue.renderer import Renderer
+from kernelwright.proposers.catalogue.triton.renderer import Triton
 from kernelwright.tasks import TaskInfo
+
+RENDERERS: dict[str, Renderer] = {each.language: each for each in (Cpp(), Triton())}
+"""By the language they render to."""
 
 
 class Catalogue(Proposer):
@@ -34,9 +40,10 @@ class Catalogue(Proposer):
 
 def program_of(context: Context) -> Program | None:
     """The task's kernels with the schedules that are the best guesses; None where there are none to be had."""
-    if context.graph is None or context.language != "cpp":
+    renderer = RENDERERS.get(context.language)
+    if context.graph is None or renderer is None:
         return None
-    program = plan(context.graph, context.target)
+    program = plan(context.graph, context.target, renderer)
     guessed = program.lowering.axes.guessed and _has_other_sizes(context.info)
     return program if program.schedules and not guessed else None
 
@@ -47,7 +54,9 @@ def candidate(program: Program, info: TaskInfo, *, note: str) -> Candidate:
     Raises:
         IllegalRewriteError: a kernel's loops are not finished.
     """
-    return Candidate(source=write(program, info), language="cpp", proposer=Catalogue.name, note=note)
+    return Candidate(
+        source=write(program, info), language=program.renderer.language, proposer=Catalogue.name, note=note
+    )
 
 
 def _has_other_sizes(info: TaskInfo) -> bool:

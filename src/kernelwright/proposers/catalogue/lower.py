@@ -8,7 +8,7 @@ stored before. Which stores share a kernel is decided later (`regions.py`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 from kernelwright.proposers.catalogue import (
@@ -40,11 +40,11 @@ class Lowering:
 
     `sources` are buffers that exist before any step, by the graph's node name; `outputs` and `mutations` name what
     forward
-    returns and the state it changes.
+    returns and the state it changes. Operations in `calls` stay library calls.
     """
 
-    def __init__(self, graph: Graph) -> None:
-        self.graph = graph
+    def __init__(self, graph: Graph, calls: Container[str] = ()) -> None:
+        self.graph, self._library = graph, calls
         self.nodes: dict[str, GraphNode] = {node.name: node for node in graph.nodes}
         self.axes = Axes()
         self.tensors: dict[str, Tensor | tuple[Tensor, ...]] = {}
@@ -103,6 +103,8 @@ class Lowering:
             self.tensors[name] = self.axes.remember(read(self.buffers[name]))
 
     def _by_rule(self, name: str, node: GraphNode) -> None:
+        if name in self._library:
+            raise UnsupportedError
         if name in (*contractions.RULES, "convolution"):
             self._keep_products(node)
         operands = [self._operand(arg) for arg in node.args]
@@ -294,6 +296,6 @@ def _check(name: str, node: GraphNode, tensors: Sequence[Tensor], kind: str) -> 
         raise UnsupportedError
 
 
-def lower(graph: Graph) -> Lowering:
-    """Lowers a whole graph."""
-    return Lowering(graph).run()
+def lower(graph: Graph, calls: Container[str] = ()) -> Lowering:
+    """Lowers a whole graph. Operations in `calls` stay library calls."""
+    return Lowering(graph, calls).run()

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 
-from kernelwright.proposers.catalogue.cpp.spoken import spoken as formula
 from kernelwright.proposers.catalogue.program import Program
 from kernelwright.proposers.catalogue.rewrites import IllegalRewriteError, Rewrite, parse, spoken
 from kernelwright.proposers.catalogue.schedule import Schedule
+from kernelwright.proposers.catalogue.spoken import spoken as formula
 
 _LINE = re.compile(r"(kernel_\d+)\s*:(.*)")
 
 
 def described(program: Program) -> str:
     """Each kernel with its loops, the rewrites in force, and those that may be made first and next, as text."""
-    return "\n\n".join("\n".join(_described(schedule)) for schedule in program.schedules) or "There is no kernel."
+    known = program.renderer.rewrites
+    kernels = ("\n".join(_described(schedule, known)) for schedule in program.schedules)
+    return "\n\n".join(kernels) or "There is no kernel."
 
 
 def read(text: str) -> dict[str, tuple[Rewrite, ...]]:
@@ -40,7 +42,7 @@ def written(schedules: Mapping[str, Sequence[Rewrite]]) -> str:
     return "\n".join(f"{name}: {spoken(rewrites)}" for name, rewrites in schedules.items())
 
 
-def _described(schedule: Schedule) -> list[str]:
+def _described(schedule: Schedule, known: Container[str]) -> list[str]:
     plain = Schedule.of(schedule.region)
     loops = [
         f"{name} ({axis.size} {'keeps' if axis in plain.loops.kept else 'combines'})"
@@ -51,15 +53,15 @@ def _described(schedule: Schedule) -> list[str]:
         f"{schedule.name}: {'; '.join(results)}",
         f"  loops, from outside in: {', '.join(loops) or 'none'}",
         f"  schedule: {spoken(schedule.rewrites)}",
-        f"  may be made first: {_grouped(plain.choices())}",
-        f"  may be added: {_grouped(schedule.choices()) or 'nothing'}",
+        f"  may be made first: {_grouped(plain.choices(), known)}",
+        f"  may be added: {_grouped(schedule.choices(), known) or 'nothing'}",
     ]
 
 
-def _grouped(choices: Iterable[Rewrite]) -> str:
-    """Choices with the arguments of each in one place: `unroll(j, 1|2|4|8)`."""
+def _grouped(choices: Iterable[Rewrite], known: Container[str]) -> str:
+    """Choices that can be written, with the arguments of each in one place: `unroll(j, 1|2|4|8)`."""
     groups: dict[str, list[Rewrite]] = {}
-    for rewrite in choices:
+    for rewrite in (each for each in choices if each.name in known):
         groups.setdefault(rewrite.text(None), []).append(rewrite)
     return "; ".join(
         group[0].text(None if group[0].argument is None else "|".join(str(each.argument) for each in group))

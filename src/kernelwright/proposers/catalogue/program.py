@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
 
@@ -12,8 +12,8 @@ from kernelwright.proposers.catalogue.ir import Buffer, Call, Kernel
 from kernelwright.proposers.catalogue.loops import Nest
 from kernelwright.proposers.catalogue.lower import Lowering, lower, references
 from kernelwright.proposers.catalogue.nesting import begin
-from kernelwright.proposers.catalogue.priors import Machine, default
 from kernelwright.proposers.catalogue.regions import Partition
+from kernelwright.proposers.catalogue.renderer import Renderer
 from kernelwright.proposers.catalogue.rewrites import IllegalRewriteError, Rewrite
 from kernelwright.proposers.catalogue.schedule import Schedule
 from kernelwright.targets.base import TargetInfo
@@ -25,7 +25,8 @@ class Program:
     """What to execute, in order: scheduled kernels and torch calls."""
 
     lowering: Lowering
-    machine: Machine
+    target: TargetInfo
+    renderer: Renderer
     order: tuple[Schedule | Call, ...]
     parts: dict[str, Buffer]
     """Intermediate results that kernels hand each other, by name."""
@@ -33,7 +34,7 @@ class Program:
     @cached_property
     def steps(self) -> tuple[Nest | Call, ...]:
         """Nests (own kernels) and torch calls."""
-        return tuple(step.nest() if isinstance(step, Schedule) else step for step in self.order)
+        return tuple(self.renderer.nest(step) if isinstance(step, Schedule) else step for step in self.order)
 
     @property
     def schedules(self) -> list[Schedule]:
@@ -55,6 +56,11 @@ class Program:
         """The library calls."""
         return [step for step in self.order if isinstance(step, Call)]
 
+    @property
+    def traffic(self) -> int:
+        """The least bytes that forward reads and writes."""
+        return _traffic(self.lowering.graph)
+
     def rescheduled(self, rewrites: Mapping[str, Sequence[Rewrite]]) -> Program:
         """The same with some kernels' loops arranged anew, by the kernels' names.
 
@@ -71,24 +77,25 @@ class Program:
             else step
             for step in self.order
         )
-        made = Program(self.lowering, self.machine, order, self.parts)
-        _check_products(made.nests)
+        made = replace(self, order=order)
+        self.renderer.check(made.nests)
         return made
 
 
-def plan(graph: Graph, target: TargetInfo) -> Program:
+def plan(graph: Graph, target: TargetInfo, renderer: Renderer) -> Program:
     """Lowers a graph for a target, each kernel with the schedule that is the best guess.
 
     Args:
         graph: the task's forward on one case.
         target: whose caches and cores loops are arranged for.
+        renderer: the language that kernels are written in.
     """
-    lowering = lower(graph)
-    partition = Partition(lowering).run()
-    steps = [begin(step, partition.interner) if isinstance(step, Kernel) else step for step in partition.order]
-    machine = Machine.of(target, _traffic(graph), [step for step in steps if not isinstance(step, Call)])
-    order = tuple(step if isinstance(step, Call) else default(step, machine) for step in steps)
-    return Program(lowering, machine, order, {buffer.name: buffer for buffer in partition.parts})
+    lowering = lower(graph, renderer.calls)
+    partition = Partition(lowering, combines_rows=renderer.combines_rows, attentions=renderer.attentions).run()
+    regions = [begin(step, partition.interner) for step in partition.order if isinstance(step, Kernel)]
+    schedules = iter(renderer.arranged(regions, target, _traffic(graph)))
+    order = tuple(step if isinstance(step, Call) else next(schedules) for step in partition.order)
+    return Program(lowering, target, renderer, order, {buffer.name: buffer for buffer in partition.parts})
 
 
 def _traffic(graph: Graph) -> int:
@@ -98,21 +105,3 @@ def _traffic(graph: Graph) -> int:
     moved = [node for node in graph.nodes if node.name in written or (node.op != "call" and node.name in used)]
     tensors = [tensor for node in moved for tensor in node.outputs]
     return sum(prod(tensor.shape) * dtypes.width(tensor.dtype) for tensor in tensors if tensor.dtype in dtypes.KNOWN)
-
-
-def _check_products(nests: Sequence[Nest]) -> None:
-    """All products of a candidate share one tile and one size of blocks, which are constants of its code."""
-    first: Nest | None = None
-    for nest in nests:
-        if nest.product is None:
-            continue
-        blocks = [
-            {str(each) for each in one.rewrites if each.name in ("tile", "split")} for one in (first or nest, nest)
-        ]
-        if blocks[0] != blocks[1] and first is not None:
-            raise IllegalRewriteError(
-                "its blocks differ from those of another product",
-                where=nest.name,
-                remedy=f"make them as in {first.name}",
-            )
-        first = nest

@@ -40,10 +40,17 @@ JOINABLE = frozenset({"sum", "prod", "max", "min"})
 
 class Partition:
     """Sorts a lowered graph's stores into kernels. After `run`, `order` holds kernels and calls as they must be
-    executed."""
+    executed.
 
-    def __init__(self, lowering: Lowering) -> None:
+    Args:
+        lowering: the stores.
+        combines_rows: a kernel may combine the results of all its rows once all are done.
+        attentions: a product may be made of another's results while they are in the cache.
+    """
+
+    def __init__(self, lowering: Lowering, *, combines_rows: bool, attentions: bool) -> None:
         self.interner = Interner()
+        self._combines_rows = combines_rows
         self.calls = [step for step in lowering.steps if isinstance(step, Call)]
         stores = [step for step in lowering.steps if isinstance(step, Store)]
         exprs = simplified(self.interner.intern(store.expr for store in stores), self.interner)
@@ -51,7 +58,8 @@ class Partition:
         self.kernels: list[Kernel] = []
         self.home: dict[Expr, Kernel] = {}
         self.products: set[Kernel] = set()
-        self.attentions = {node for store in self.waiting for node in walk([store.expr]) if is_attention(node)}
+        nodes = walk(store.expr for store in self.waiting) if attentions else ()
+        self.attentions = {node for node in nodes if is_attention(node)}
         self.exchanged: dict[Expr, Expr] = {}
         self.parts: list[Buffer] = []
         self.reads: dict[Kernel, dict[str, Buffer]] = {}
@@ -151,6 +159,8 @@ class Partition:
             return node if same else None
         if (over, node.free) == (reduced, kept):
             return node
+        if not self._combines_rows:
+            return None
         if kept and over == kept and node.operand.free <= kept:
             return node
         if kept and inner and over == kept | reduced and node.op in JOINABLE:

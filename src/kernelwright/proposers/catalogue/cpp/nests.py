@@ -12,10 +12,10 @@ from kernelwright.proposers.catalogue.cpp import columns, products
 from kernelwright.proposers.catalogue.cpp.expressions import SCALAR, Emitter
 from kernelwright.proposers.catalogue.cpp.naming import pointer
 from kernelwright.proposers.catalogue.cpp.rows import chains, feeder, row_sweep
-from kernelwright.proposers.catalogue.cpp.spoken import spoken
 from kernelwright.proposers.catalogue.cpp.writer import Macro, Writer, finish, rows_emitter, tasks, team, work
 from kernelwright.proposers.catalogue.ir import Axis, Buffer, Expr, Reduce
 from kernelwright.proposers.catalogue.loops import Nest, Sweep
+from kernelwright.proposers.catalogue.spoken import spoken
 
 _WIDE = 110
 """Characters of a line of comment."""

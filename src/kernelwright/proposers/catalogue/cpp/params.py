@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from kernelwright.proposers.catalogue.cpp.priors import ACCUMULATORS, Machine
+from kernelwright.proposers.catalogue.cpp.trials import Trial, trials
 from kernelwright.proposers.catalogue.loops import Nest
-from kernelwright.proposers.catalogue.priors import ACCUMULATORS, Machine
 from kernelwright.proposers.catalogue.rewrites import Rewrite
-from kernelwright.proposers.catalogue.trials import Trial, trials
 
 
 @dataclass(frozen=True)

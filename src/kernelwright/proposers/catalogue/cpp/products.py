@@ -8,10 +8,10 @@ from dataclasses import replace
 from kernelwright.proposers.catalogue.build import const, substitute
 from kernelwright.proposers.catalogue.cpp.expressions import Emitter
 from kernelwright.proposers.catalogue.cpp.rows import row_sweep
-from kernelwright.proposers.catalogue.cpp.spoken import spoken
 from kernelwright.proposers.catalogue.cpp.writer import Writer, rows_emitter
 from kernelwright.proposers.catalogue.ir import Axis, Buffer, Const, Expr, Load, Term, walk
 from kernelwright.proposers.catalogue.products import Product
+from kernelwright.proposers.catalogue.spoken import spoken
 
 _ARGUMENTS = "int64_t batch, int64_t {fixed}, int64_t {along}, int64_t count, float* line"
 

@@ -1,44 +1,12 @@
-"""A program as a candidate: one Python module with its C++ inside."""
+"""A program as a candidate: one Python module with its kernels inside."""
 
 from __future__ import annotations
 
 import textwrap
 
-from kernelwright.proposers.catalogue.cpp.forward import ForwardText
-from kernelwright.proposers.catalogue.cpp.params import Parameters, parameters
-from kernelwright.proposers.catalogue.cpp.support import support
-from kernelwright.proposers.catalogue.loops import Nest
+from kernelwright.proposers.catalogue.forward import ForwardText
 from kernelwright.proposers.catalogue.program import Program
 from kernelwright.tasks import GraphNode, TaskInfo
-
-# No errno and no floating-point traps, so that GCC can vectorise; sums keep the order in which they are written.
-CFLAGS = [
-    "-O3",
-    "-march=native",
-    "-fopenmp",
-    "-fno-math-errno",
-    "-fno-trapping-math",
-    "-Wno-psabi",
-    "-Wno-ignored-attributes",
-]
-
-_IMPORTS = """\
-from __future__ import annotations
-
-import torch
-from torch import nn
-from tvm_ffi.cpp import load_inline
-"""
-
-_LOADER = """\
-kernels = load_inline(
-    name="catalogue",
-    cpp_sources=SOURCE,
-    functions={names!r},
-    extra_cflags={cflags!r},
-    extra_ldflags=["-fopenmp"],
-)
-"""
 
 _DECLARE = '''
 # The reference's parameters and buffers: name, whether a parameter, shape, dtype.
@@ -88,15 +56,11 @@ def write(program: Program, info: TaskInfo) -> str:
     """
     case = info.tune_case
     text = ForwardText(program, case)
-    tuned = parameters(text.numbers, program.machine)
     # Cases that are not shown may be of any shape.
     fallback = info.hides or not all(text.accepts(other) for other in info.cases)
     parts = [
         _docstring(text),
-        _IMPORTS,
-        _declared(tuned),
-        _source(text),
-        _loader(text),
+        *text.kernels.source(),
         _state(info),
         _model(text, info, fallback),
     ]
@@ -108,7 +72,7 @@ def _docstring(text: ForwardText) -> str:
     calls = sorted({call.target for call in text.program.calls})
     paragraphs = [
         f"Made for {shapes or 'no input'}; other sizes of the same rank work too.",
-        "; ".join(f"{function.nest.name}: {_fused(function.nest)}" for function in text.functions) + ".",
+        f"{text.kernels.described()}.",
         *([f"Library calls beside them: {', '.join(calls)}."] if calls else []),
     ]
     wrapped = ["\n".join(textwrap.wrap(paragraph, 116)) for paragraph in paragraphs]
@@ -117,30 +81,6 @@ def _docstring(text: ForwardText) -> str:
 
 def _spoken(node: GraphNode) -> str:
     return f"{node.outputs[0].dtype}{list(node.outputs[0].shape)}"
-
-
-def _fused(nest: Nest) -> str:
-    results = " and ".join(dict.fromkeys(store.buffer.name for store in nest.stores))
-    reads = " and ".join(buffer.name for buffer in nest.reads) or "nothing"
-    if nest.kind == "product":
-        return f"{results} from {reads} (blocked product)"
-    sweeps = len(nest.sweeps)
-    return f"{results} from {reads} in {sweeps} sweep{'s' * (sweeps > 1)} ({nest.kind})"
-
-
-def _declared(tuned: Parameters) -> str:
-    text = f"PARAMS = {tuned.values!r}\nSPACE = {tuned.space!r}\n"
-    return text + (f"CONSTRAINTS = {list(tuned.constraints)!r}\n" if tuned.constraints else "")
-
-
-def _source(text: ForwardText) -> str:
-    code = support({snippet for function in text.functions for snippet in function.snippets})
-    code += "\n" + "\n".join(function.text for function in text.functions)
-    return f'SOURCE = "".join(f"#define {{name}} {{value}}\\n" for name, value in PARAMS.items()) + r"""\n{code}"""\n'
-
-
-def _loader(text: ForwardText) -> str:
-    return _LOADER.format(names=[function.nest.name for function in text.functions], cflags=CFLAGS)
 
 
 def _state(info: TaskInfo) -> str:

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
 
+from kernelwright.proposers.catalogue.cpp.priors import Machine, row_bytes
 from kernelwright.proposers.catalogue.dtypes import width
 from kernelwright.proposers.catalogue.loops import Nest
-from kernelwright.proposers.catalogue.priors import Machine, row_bytes
 from kernelwright.proposers.catalogue.rewrites import Rewrite
 from kernelwright.proposers.catalogue.rules import CHOICES
 

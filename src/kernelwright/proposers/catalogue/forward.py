@@ -6,12 +6,11 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from kernelwright.proposers.catalogue.cpp.nests import Function, pattern, render
-from kernelwright.proposers.catalogue.cpp.params import Numbers
 from kernelwright.proposers.catalogue.ir import Buffer, Call, resolved
 from kernelwright.proposers.catalogue.loops import Nest
 from kernelwright.proposers.catalogue.lower import operation
 from kernelwright.proposers.catalogue.program import Program
+from kernelwright.proposers.catalogue.renderer import Kernels
 from kernelwright.proposers.catalogue.sizes import Sizes
 from kernelwright.tasks import CaseInfo, GraphNode
 
@@ -37,9 +36,10 @@ class ForwardText:
         self.kept = [node for node in self.nodes.values() if node.op in ("state", "constant")]
         fixed = [axis for node in self.kept for axis in self.buffers[node.name].axes]
         self.sizes = Sizes([*fixed, *program.lowering.axes.pinned])
-        self.numbers = Numbers(program.nests)
-        self.functions: list[Function] = []
-        self._known: dict[str, str] = {}
+        self.kernels: Kernels = program.renderer.kernels(program)
+        like = next((node.name for node in (*self.inputs, *self.kept)), "")
+        self._device = f"{like}.device" if program.renderer.on_devices and like else ""
+        """Where new tensors are made; empty where there is but one place."""
         self._defined: dict[str, list[str]] = {}
         for node in self.inputs:
             self._define(node.name)
@@ -61,7 +61,7 @@ class ForwardText:
         body = self.sizes.with_derived(self._body)
         lines += self._constants([*entry, *checks, *body]) + entry + self._attributes()
         lines += self._guard(checks, fallback)
-        return [*lines, *body, *self._endings()]
+        return [*lines, *(line for statement in body for line in statement.splitlines()), *self._endings()]
 
     def plain(self) -> list[str]:
         """Statements of the fallback: the graph as it was exported."""
@@ -125,6 +125,8 @@ class ForwardText:
         lines = []
         for node in self.kept:
             source = f"{attribute(node.target)}.detach().contiguous()" if node.op == "state" else f"self.{node.name}"
+            if node.op == "constant" and self._device and not self._device.startswith(f"{node.name}."):
+                lines.append(f"self.{node.name} = self.{node.name}.to({self._device})")
             lines.append(f"{node.name} = {source}")
         return lines
 
@@ -146,18 +148,14 @@ class ForwardText:
         if isinstance(step, Call):
             contiguous = [f"{step.name} = {step.name}.contiguous()"] if self.buffers[step.name].dims else []
             return [f"{step.name} = {self._call(step)}", *contiguous, *self._define(step.name)]
-        macro = self.numbers.of(step)
-        function = render(step, self.sizes.name, self.sizes.constant, macro)
-        name = self._known.setdefault(pattern(step, self.sizes.constant, macro), step.name)
-        if name == step.name:
-            self.functions.append(function)
         written = {store.buffer.name: store.buffer for store in step.stores}
-        arguments = [buffer.name for buffer in function.arguments] + [self.sizes.name(axis) for axis in function.axes]
-        return [*(self._empty(buffer) for buffer in written.values()), f"kernels.{name}({', '.join(arguments)})"]
+        launch = self.kernels.launch(step, self.sizes.name, self.sizes.constant)
+        return [*(self._empty(buffer) for buffer in written.values()), *launch]
 
     def _empty(self, buffer: Buffer) -> str:
         whole = self.program.buffers[buffer.name]
-        return f"{buffer.name} = torch.empty({self.sizes.shape(whole.dims)}, dtype=torch.{buffer.dtype})"
+        device = f", device={self._device}" if self._device else ""
+        return f"{buffer.name} = torch.empty({self.sizes.shape(whole.dims)}, dtype=torch.{buffer.dtype}{device})"
 
     def _call(self, call: Call) -> str:
         name = operation(call.target)
@@ -169,6 +167,7 @@ class ForwardText:
             at = _SIZES_AT[name]
             arguments[at] = arguments[at] if -1 in call.args[at] else self.sizes.shape(tensor.dims)
         arguments += [f"{key}={_python(value)}" for key, value in call.kwargs.items() if key not in _IGNORED]
+        arguments += [f"device={self._device}"] if "device" in call.kwargs and self._device else []
         return f"torch.ops.{call.target}({', '.join(arguments)})"
 
 

@@ -1,0 +1,142 @@
+"""Kernels for one GPU with no model: what the catalogue writes for benchmarks/gpu_tasks, and what becomes of it.
+
+    python benchmarks/h100_suite.py --first                      only the first kernel of each task: some 15 s a task
+    python benchmarks/h100_suite.py --budget 60s --json FILE     then searches, each ending side by side
+    python benchmarks/h100_suite.py --only 'softmax*'            some of them
+
+With --json a suite that was interrupted goes on where it was, and sources are kept beside the file. Times of eager,
+torch.compile (max-autotune-no-cudagraphs) and the best kernel come from the side-by-side measurement at the end of a
+task's own run; the first kernel's is that of its verdict, over eager in the same run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fnmatch
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+import kernelwright
+from kernelwright import format as fmt
+from kernelwright.judge.judge import Judge
+from kernelwright.proposers import catalogue
+from kernelwright.proposers.catalogue.program import plan
+from kernelwright.targets.cuda import Cuda
+from kernelwright.tasks import Task
+from suites import Row, filled, load_state, run_all, save_state, table
+
+TASKS = Path(__file__).resolve().parent / "gpu_tasks"
+HEADINGS = ("task", "eager", "torch.compile", "first", "best", "over eager", "over torch.compile", "first's share",
+            "best's share", "judged", "outcome")  # fmt: skip
+app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
+
+
+@dataclass(frozen=True)
+class GpuRow(Row):
+    """As `Row`, with the first kernel: its time in µs, its share of the floor's speed, and its source."""
+
+    first_us: float | None = None
+    first_share: float | None = None
+    first_source: str = ""
+    best_source: str = ""
+
+
+async def first_kernel(path: Path) -> GpuRow:
+    """What the catalogue writes first, judged."""
+    begin = time.perf_counter()
+    target = Cuda()
+    async with Judge(Task.load(path), target, language="triton") as judge:
+        graph = await judge.graph(judge.info.tune_case.name)
+        if graph is None:
+            return GpuRow(path.stem, "no_kernel", problem="torch.export cannot export it")
+        program = plan(graph, target.info(), catalogue.RENDERERS["triton"])
+        if not program.schedules:
+            return GpuRow(path.stem, "no_kernel", problem=f"all of it is left to {program.calls[0].target}")
+        made = catalogue.candidate(program, judge.info, note="first")
+        verdict = await judge.evaluate(made)
+    row = GpuRow(path.stem, "accepted" if verdict.accepted else "rejected", first_source=made.source, evaluated=1)
+    row = replace(row, seconds=time.perf_counter() - begin)
+    if not (verdict.accepted and verdict.time_us and verdict.speedup):
+        return replace(row, problem=f"{verdict.reason}: {verdict.message}")
+    eager = verdict.time_us * verdict.speedup
+    share = verdict.floor_us / verdict.time_us if verdict.floor_us else None
+    return replace(
+        row, eager_us=eager, first_us=verdict.time_us, first_share=share, speedup=verdict.speedup,
+        speedup_ci=verdict.speedup_ci,
+    )  # fmt: skip
+
+
+def searched(path: Path, budget: str) -> GpuRow:
+    """A search without a model, and its final comparison."""
+    result = kernelwright.optimize(path, target="cuda", language="triton", budget=budget, out=None)
+    row = filled(GpuRow(path.stem, ""), result)
+    first = next((node for node in result.view.nodes if node.candidate.proposer == "catalogue"), None)
+    row = replace(row, best_source=result.source or "")
+    if first is None:
+        return row
+    row, verdict = replace(row, first_source=first.candidate.source), first.verdict
+    if not (verdict.accepted and verdict.time_us and verdict.speedup):
+        return replace(row, problem=f"first kernel {verdict.reason}: {verdict.message}")
+    # Eager's time differs a little from run to run of a device: the first kernel is told by its ratio.
+    time_us = row.eager_us / verdict.speedup if row.eager_us else verdict.time_us
+    share = verdict.floor_us / verdict.time_us if verdict.floor_us else None
+    return replace(row, first_us=time_us, first_share=share)
+
+
+def measure(path: Path, budget: str | None) -> GpuRow:
+    """One task."""
+    try:
+        return asyncio.run(first_kernel(path)) if budget is None else searched(path, budget)
+    except kernelwright.TaskError as error:
+        return GpuRow(path.stem, "error", problem=str(error))
+
+
+def cells(row: GpuRow) -> tuple[str, ...]:
+    """A row as text, in the order of HEADINGS."""
+    times = (row.eager_us, row.compile_us, row.first_us, row.best_us)
+    ratios = (fmt.speedup(row.speedup), fmt.speedup(row.over_compile))
+    shares = (fmt.percent(row.first_share), fmt.percent(row.floor_share))
+    return row.task, *map(fmt.time, times), *ratios, *shares, str(row.evaluated), row.outcome.replace("_", " ")
+
+
+def keep_sources(row: GpuRow, folder: Path) -> None:
+    """The kernels as files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for which, source in (("first", row.first_source), ("best", row.best_source)):
+        if source:
+            (folder / f"{row.task}_{which}.py").write_text(source)
+
+
+@app.command()
+def main(
+    budget: Annotated[str, typer.Option(help="Time for each task.")] = "60s",
+    only: Annotated[str, typer.Option(metavar="GLOB", help="Names of tasks to run.")] = "*",
+    first: Annotated[bool, typer.Option("--first", help="Only judge what the catalogue writes first.")] = False,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Keep rows here, and go on from them.")] = None,
+) -> None:
+    """Judge the catalogue's kernels on the first GPU, and search from there."""
+    paths = {path.stem: path for path in sorted(TASKS.glob("*.py")) if fnmatch.fnmatch(path.stem, only)}
+    if not paths:
+        sys.exit(f"error: no task in {TASKS} matches {only!r}")
+    spent = None if first else budget
+    done = load_state(json_file, str(spent), GpuRow) if json_file else {}
+
+    def keep(rows: Sequence[GpuRow]) -> None:
+        if json_file:
+            save_state(json_file, str(spent), rows)
+            keep_sources(rows[-1], json_file.with_suffix(""))
+
+    rows = run_all(list(paths), done, lambda name: measure(paths[name], spent), keep, cells)
+    output = Console() if sys.stdout.isatty() else Console(width=180)
+    output.print(table(HEADINGS, [cells(row) for row in rows]))
+
+
+if __name__ == "__main__":
+    app()

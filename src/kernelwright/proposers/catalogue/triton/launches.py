@@ -1,0 +1,90 @@
+"""Statements of forward that launch kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from kernelwright.proposers.catalogue.ir import Axis
+from kernelwright.proposers.catalogue.loops import Nest
+from kernelwright.proposers.catalogue.triton.nests import Function, is_whole
+from kernelwright.proposers.catalogue.triton.products import NUMBERS
+from kernelwright.proposers.catalogue.triton.shares import ShareText
+
+
+class Lengths:
+    """Python text for numbers of positions.
+
+    Args:
+        nest: the loops.
+        size: text for the length of an axis of the graph.
+    """
+
+    def __init__(self, nest: Nest, size: Callable[[Axis], str]) -> None:
+        self._nest, self._size = nest, size
+
+    def of(self, axes: Iterable[Axis]) -> str:
+        """The number of positions along some axes of loops; empty for none."""
+        leaves = (leaf for axis in axes for part in axis.resolve() for leaf in self._nest.leaves(part))
+        return " * ".join(self._size(leaf) for leaf in leaves)
+
+
+def product(function: Function, lengths: Lengths, numbers: Mapping[str, str]) -> str:
+    """A program a tile, a row of the grid for each of a batch."""
+    found = function.nest.product
+    assert found is not None  # the caller has checked
+    m, n = (
+        f"triton.cdiv({lengths.of(axes)}, {numbers[block]})"
+        for axes, block in ((found.m, "BLOCK_M"), (found.n, "BLOCK_N"))
+    )
+    grid = f"({m} * {n}, {lengths.of(found.batch) or 1})"
+    constants = {name: numbers[name] for name in NUMBERS} | {"num_stages": numbers["STAGES"]}
+    return _call(function, function.nest.name, grid, lengths, constants, numbers)
+
+
+def blocks(function: Function, lengths: Lengths, numbers: Mapping[str, str]) -> str:
+    """A program for each block of what is kept."""
+    positions, block = lengths.of(function.kept), numbers.get("ROWS" if function.combined else "BLOCK")
+    grid = f"(triton.cdiv({positions}, {block}),)" if positions else "(1,)"
+    constants = {}
+    if function.combined:
+        constants["ROWS"] = numbers["ROWS"] if positions else "1"
+    if is_whole(function.nest):
+        constants["BLOCK"] = f"triton.next_power_of_2({lengths.of(function.combined)})"
+    elif function.combined or function.kept:
+        constants["BLOCK"] = numbers["BLOCK"]
+    if "STAGES" in numbers:
+        constants["STAGES"] = numbers["STAGES"]
+    return _call(function, function.nest.name, grid, lengths, constants, numbers)
+
+
+def shared(
+    kernels: Sequence[ShareText], functions: Sequence[Function], lengths: Lengths, numbers: Mapping[str, str]
+) -> list[str]:
+    """Memory for what shares leave, then a kernel for each sweep, with a program for each share of each block."""
+    positions = lengths.of(functions[0].kept)
+    like = functions[0].arguments[0].name
+    room = f"({positions + ' * ' if positions else ''}{numbers['SHARES']},)"
+    lines = [
+        f"{part.name} = torch.empty({room}, dtype=torch.{part.dtype}, device={like}.device)"
+        for part in kernels[-1].memory
+    ]
+    constants = {name: numbers[name] for name in ("ROWS", "BLOCK", "STAGES", "SHARES")}
+    constants |= {} if positions else {"ROWS": "1"}
+    for kernel, function in zip(kernels, functions, strict=True):
+        results = f"triton.cdiv({positions}, {constants['ROWS']})" if positions else "1"
+        sweeps = kernel.index < len(function.nest.sweeps)
+        grid = f"({results}, {numbers['SHARES'] if sweeps else 1})"
+        parts = [part.name for part in kernel.memory]
+        lines.append(_call(function, f"{function.nest.name}_{kernel.index}", grid, lengths, constants, numbers, parts))
+    return lines
+
+
+def _call(
+    function: Function, name: str, grid: str, lengths: Lengths, constants: Mapping[str, str],
+    numbers: Mapping[str, str], parts: Sequence[str] = (),
+) -> str:  # fmt: skip
+    arguments = [*(buffer.name for buffer in function.arguments), *parts]
+    arguments += [f"{size}={lengths.of((axis,))}" for size, axis in function.sizes.items()]
+    arguments += [f"{constant}={value}" for constant, value in constants.items()]
+    arguments += [f"num_warps={numbers['WARPS']}"]
+    return "\n".join([f"{name}[{grid}](", *(f"    {argument}," for argument in arguments), ")"])

@@ -1,0 +1,370 @@
+"""Nests as Triton kernels: each program works on a block of the positions that are kept, by all that are combined."""
+
+from __future__ import annotations
+
+import keyword
+import textwrap
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from math import prod
+
+from kernelwright.proposers.catalogue.ir import (
+    IDENTITY,
+    Apply,
+    Axis,
+    Buffer,
+    Expr,
+    Load,
+    Reduce,
+    Size,
+    Store,
+    Window,
+    walk,
+)
+from kernelwright.proposers.catalogue.loops import Nest, Sweep
+from kernelwright.proposers.catalogue.spoken import spoken
+from kernelwright.proposers.catalogue.triton import pairs
+from kernelwright.proposers.catalogue.triton.expressions import Emitter, number
+from kernelwright.proposers.catalogue.triton.space import Group, Space, is_wide, pointer
+from kernelwright.proposers.catalogue.triton.support import KNOWN
+
+WHOLE = 16384
+"""Positions that one block may hold: a row that is no longer is read once, and kept in registers."""
+_WIDE = 110
+_LOWEST = "-3.4e38"
+"""Below all finite numbers, and yet finite: the distance from it is no NaN."""
+
+
+@dataclass(frozen=True)
+class Function:
+    """A rendered kernel: its text, its tensors and the axes whose sizes it takes (by name, in order), and the support
+    code it uses. `kept` and `combined` are the axes that programs share out, and that each goes along."""
+
+    nest: Nest
+    text: str
+    arguments: tuple[Buffer, ...]
+    sizes: dict[str, Axis]
+    kept: tuple[Axis, ...]
+    combined: tuple[Axis, ...]
+    snippets: frozenset[str]
+
+
+def is_whole(nest: Nest) -> bool:
+    """Whether a block holds all positions that are combined."""
+    return nest.kind == "rows" and padded(combined_axes(nest)) <= WHOLE
+
+
+def kept_axes(nest: Nest) -> tuple[Axis, ...]:
+    """The axes that programs share out, outermost first."""
+    vector = () if nest.vector is None or nest.kind == "rows" else (nest.vector,)
+    return (*nest.parallel, *vector)
+
+
+def combined_axes(nest: Nest) -> tuple[Axis, ...]:
+    """The axes that are combined, outermost first."""
+    vector = () if nest.vector is None or nest.kind != "rows" else (nest.vector,)
+    return (*nest.inner, *vector)
+
+
+def padded(axes: Sequence[Axis]) -> int:
+    """The power of two that is no less than the number of positions along some axes."""
+    return 1 << max(0, prod(axis.size for axis in axes) - 1).bit_length()
+
+
+def render(nest: Nest, innermost: int | None) -> Function:
+    """One nest as a kernel that takes tensors, sizes and the numbers of its blocks.
+
+    Args:
+        innermost: the length of the innermost loop, where it is the same in all cases.
+    """
+    return KernelText(nest, pairs.pairs(nest, innermost)).function()
+
+
+def other_axes(nest: Nest) -> list[Axis]:
+    """Axes whose sizes may be needed beside the loops': of tensors' dimensions, windows and counts."""
+    axes: list[Axis] = []
+    for node in walk(store.expr for store in nest.stores):
+        if isinstance(node, (Size, Reduce, Window)):
+            axes += node.axes
+        elif isinstance(node, Load):
+            axes += [term.axis for term in node.terms]
+    return [*axes, *(axis for store in nest.stores for axis in store.buffer.axes)]
+
+
+def described(nest: Nest) -> list[str]:
+    """Comments: what it computes, and the rewrites that its loops come from."""
+    lines = [f"{store.buffer.name} = {spoken(store.expr)}" for store in nest.stores]
+    made = textwrap.wrap("; ".join(map(str, nest.rewrites)), _WIDE)
+    return [f"# {line if len(line) <= _WIDE else line[: _WIDE - 1] + '…'}" for line in [*lines, *made]]
+
+
+def heading(name: str, tensors: Iterable[str], constants: Iterable[str]) -> list[str]:
+    """The lines that declare a kernel: its tensors first, then what is known when it is compiled."""
+    pointers = ", ".join(f"{tensor}_ptr" for tensor in tensors)
+    known = ", ".join(f"{constant}: tl.constexpr" for constant in constants)
+    wrapped = [
+        line for text in (pointers, known) if text for line in textwrap.wrap(f"{text},", _WIDE, break_long_words=False)
+    ]
+    return ["@triton.jit", f"def {name}(", *(f"    {line}" for line in wrapped), "):"]
+
+
+class KernelText:
+    """The text of one kernel while it is written."""
+
+    def __init__(self, nest: Nest, halves: pairs.Pairs | None) -> None:
+        self.nest, self.halves = nest, halves
+        self.kept, self.combined = kept_axes(nest), combined_axes(nest)
+        names = {axis: f"i{place}" for place, axis in enumerate((*nest.parallel, *nest.inner))}
+        if nest.vector is not None:
+            names[nest.vector] = "j"
+        self.sizes = {axis: f"n{name[1:]}" for axis, name in names.items()}
+        for axis in other_axes(nest):
+            self.sizes.setdefault(axis, f"m{len(self.sizes)}")
+        in_rows = nest.kind == "rows"
+        self.dim = 1 if in_rows else 0
+        shapes = ("[:, None]", "[None, :]") if in_rows else ("[None, :]", "[:, None]")
+        shapes = shapes if self.combined else ("", "")
+        if halves:  # a position along what is kept is that of a pair
+            self.kept = nest.parallel
+        flat = [names[axes[0]] if len(axes) == 1 else text for axes, text in ((self.kept, "at"), (self.combined, "r"))]
+        self.outer = Group(self.kept, flat[0], "inside", shapes[0])
+        self.inner = Group(self.combined, flat[1], "counts", shapes[1])
+        self.arguments = [*nest.reads, *{store.buffer.name: store.buffer for store in nest.stores}.values()]
+        groups = [group for group in (self.outer, self.inner) if group.axes]
+        self.space = Space(groups, self.sizes, dict(names), is_wide(self.arguments))
+        self.names = {*TAKEN, *names.values(), *self.sizes.values(), *map(pointer, self.arguments)}
+        self.snippets: set[str] = set()
+
+    def function(self) -> Function:
+        """The finished kernel."""
+        body = Emitter(self.space, {}, self.names, self.snippets)
+        body.put(*described(self.nest))
+        if self.kept or self.combined:
+            self._place(body)
+        if self.combined:
+            self._rows(body)
+        elif self.halves:
+            pairs.write(body, self.nest, self.halves, self.sizes)
+        else:
+            (sweep,) = self.nest.sweeps
+            self._write(body, sweep.stores)
+        numbers = [*(["ROWS", "BLOCK"] if self.combined else ["BLOCK"] if self.kept else [])]
+        numbers += ["STAGES"] if self.combined and not is_whole(self.nest) else []
+        used = {name: axis for axis, name in self.sizes.items()}
+        text = (
+            "\n".join(
+                [*heading(self.nest.name, [each.name for each in self.arguments], (*used, *numbers)), *body.lines]
+            )
+            + "\n"
+        )
+        return Function(
+            self.nest, text, tuple(self.arguments), used, self.kept, self.combined, frozenset(self.snippets)
+        )
+
+    def _place(self, body: Emitter) -> None:
+        """The positions that a program keeps."""
+        group = self.outer
+        if not group.axes:
+            group = Group((), "at", "", self.outer.shape)
+            body.put(f"at = tl.arange(0, ROWS){group.shape}")
+            return
+        block = "ROWS" if self.combined else "BLOCK"
+        program = "tl.program_id(0).to(tl.int64)" if self.space.wide else "tl.program_id(0)"
+        body.put(f"{group.flat} = {program} * {block} + tl.arange(0, {block}){group.shape}")
+        body.put(f"inside = {group.flat} < {self.space.size(group.axes)}", *self.space.positions(group))
+
+    def _rows(self, body: Emitter) -> None:
+        """Sweeps along what is combined, then what is known once they are done."""
+        nest, whole = self.nest, is_whole(self.nest)
+        if whole:
+            self._along(body, "")
+            body.count(root for sweep in nest.sweeps for root in sweep.roots)
+        for sweep in nest.sweeps:
+            if whole:
+                for node in sweep.reductions:
+                    self._combine(body, node)
+                self._write(body, sweep.stores)
+            else:
+                self._sweep(body, sweep)
+        self._write(body, nest.row_stores, scalars=True)
+
+    def _along(self, body: Emitter, start: str) -> None:
+        """The positions of a block along what is combined."""
+        group = self.inner
+        body.put(f"{group.flat} = {start}tl.arange(0, BLOCK){group.shape}")
+        body.put(f"counts = {group.flat} < {self.space.size(group.axes)}", *self.space.positions(group))
+
+    def _combine(self, body: Emitter, node: Reduce) -> None:
+        """A reduction of one block."""
+        value = self._counted(body, node.operand, node.op)
+        body.known[node] = self._result(body, node, value)
+
+    def _counted(self, body: Emitter, operand: Expr, op: str) -> str:
+        """What is combined, with what changes nothing where there is no position."""
+        value = body.value(operand)
+        value = f"{body.text(operand)}.to(tl.int32)" if operand.dtype == "bool" else value
+        if op.startswith("arg") and operand.dtype.startswith("float"):  # NaN is larger than all, and smaller
+            value = body.named(operand, value) if operand not in body.known else value
+            beyond = self._identity("min" if op == "argmax" else "max", operand.dtype)
+            value = f"tl.where({value} != {value}, {beyond}, {value})"
+        return f"tl.where(counts, {value}, {self._identity(op, operand.dtype)})"
+
+    def _identity(self, op: str, dtype: str) -> str:
+        op = {"argmax": "max", "argmin": "min"}.get(op, op)
+        if dtype.startswith("float"):
+            return number(float(IDENTITY[op]))
+        if op in ("max", "min"):
+            bits = 63 if dtype == "int64" else 31
+            return str(-(2**bits)) if op == "max" else str(2**bits - 1)
+        return str(int(IDENTITY[op]))
+
+    def _result(self, body: Emitter, node: Reduce, value: str, name: str = "") -> str:
+        """All positions of a block combined into one, by that name where one is given."""
+        dtype = node.operand.dtype
+        if node.op in ("argmax", "argmin"):
+            text = f"tl.{node.op}({value}, {self.dim}, keep_dims=True)"
+        elif node.op == "sum":
+            text = f"tl.sum({value}, {self.dim}, keep_dims=True)"
+        elif node.op == "prod":
+            self.snippets.add("times")
+            text = f"tl.reduce({value}, {self.dim}, times, keep_dims=True)"
+        elif dtype.startswith("float") and not self._is_shift(node):
+            joined = {"max": "larger", "min": "smaller"}[node.op]
+            self.snippets.add(joined)
+            text = f"tl.reduce({value}, {self.dim}, {joined}, keep_dims=True)"
+        else:
+            text = f"tl.{node.op}({value}, {self.dim}, keep_dims=True)"
+        text = f"{text} != 0" if node.dtype == "bool" else text
+        name = name or body.fresh_name(_NAMES[node.op])
+        body.put(f"{name} = {text}")
+        return name
+
+    def _is_shift(self, node: Reduce) -> bool:
+        """Whether a maximum only keeps exponentials small: NaN comes through these anyway."""
+        used = [other for other in walk(store.expr for store in self.nest.stores) if node in other.args]
+        return bool(used) and all(isinstance(other, Apply) and other.op == "sub" for other in used)
+
+    @staticmethod
+    def result_name(node: Reduce) -> str:
+        """What a reduction's result is called, with a number where there are several."""
+        return _NAMES[node.op]
+
+    def _sweep(self, body: Emitter, sweep: Sweep, bounds: str = "") -> dict[Reduce, str]:
+        """Blocks of positions one after the other, all or those between two bounds; returns the results' names."""
+        body.hoist(sweep.roots, frozenset(self.combined))
+        names: dict[Reduce, str] = {}
+        for node in sweep.reductions:
+            names[node] = body.fresh_name(_NAMES[node.op])
+            body.put(*self._begun(node, names[node], sweep))
+        bounds = bounds or f"0, {self.space.size(self.combined)}"
+        body.put(f"for start in tl.range({bounds}, BLOCK, num_stages=STAGES):")
+        loop = body.inner()
+        self._along(loop, "start + ")
+        loop.count(sweep.roots)
+        shifted = set(sweep.online.values())
+        for node in sweep.reductions:
+            if node not in sweep.online and node not in shifted:
+                self._feed(loop, node, names[node])
+        for node, most in sweep.online.items():
+            self._feed_online(loop, most, names[node], names[most])
+        self._write(loop, sweep.stores)
+        body.lines += loop.lines
+        for node, most in sweep.online.items():
+            self._end_online(body, node, most, names)
+        for node in sweep.reductions:
+            if node not in sweep.online and node not in shifted:
+                body.known[node] = self._ended(body, node, names[node])
+        return names
+
+    def _shape(self) -> str:
+        return "(ROWS, BLOCK)" if self.dim == 1 else "(BLOCK, ROWS)"
+
+    def _begun(self, node: Reduce, name: str, sweep: Sweep) -> list[str]:
+        """What a reduction begins with, for each place of a block."""
+        dtype = "int32" if node.operand.dtype == "bool" else node.operand.dtype
+        identity = self._identity(node.op, node.operand.dtype)
+        identity = _LOWEST if node in sweep.online.values() else identity
+        lines = [f"{name} = tl.full({self._shape()}, {identity}, tl.{dtype})"]
+        if node.op.startswith("arg"):
+            lines.append(f"{name}_at = tl.zeros({self._shape()}, tl.int32)")
+        return lines
+
+    def _feed(self, loop: Emitter, node: Reduce, name: str) -> None:
+        value = self._counted(loop, node.operand, node.op)
+        dtype = node.operand.dtype
+        if not node.op.startswith("arg"):
+            loop.put(f"{name} = {loop.combined(node.op, name, value, dtype)}")
+            return
+        sign = ">" if node.op == "argmax" else "<"
+        found = loop.fresh_name("found")
+        loop.put(
+            f"{found} = {value}",
+            f"better = {found} {sign} {name}",
+            f"{name}_at = tl.where(better, {self.inner.flat}, {name}_at)",
+            f"{name} = tl.where(better, {found}, {name})",
+        )
+
+    def _ended(self, body: Emitter, node: Reduce, name: str) -> str:
+        if not node.op.startswith("arg"):
+            return self._result(body, node, name, name)
+        most = "max" if node.op == "argmax" else "min"
+        body.put(
+            f"{name}_best = tl.{most}({name}, {self.dim}, keep_dims=True)",
+            f"{name} = tl.min(tl.where({name} == {name}_best, {name}_at, {2**31 - 1}), {self.dim}, keep_dims=True)",
+        )
+        return name
+
+    def _feed_online(self, loop: Emitter, most: Reduce, total: str, largest: str) -> None:
+        """A maximum and a sum of exponentials relative to it: one exponential a position, whichever is larger."""
+        value = loop.fresh_name("value")
+        loop.put(
+            f"{value} = {self._counted(loop, most.operand, 'max')}",
+            "# online_reduce(exponentials): the sum shrinks where a larger value comes",
+            f"apart = {value} - {largest}",
+            "weight = tl.exp(-tl.abs(apart))",
+            f"{total} = tl.where(apart > 0, {total} * weight + 1, {total} + weight)",
+            f"{largest} = tl.maximum({largest}, {value})",
+        )
+
+    def _end_online(self, body: Emitter, node: Reduce, most: Reduce, names: dict[Reduce, str]) -> None:
+        largest, total = names[most], names[node]
+        body.put(
+            f"{largest}_of_all = tl.max({largest}, {self.dim}, keep_dims=True)",
+            f"{total} = tl.sum({total} * tl.exp({largest} - {largest}_of_all), {self.dim}, keep_dims=True)",
+        )
+        body.known[most], body.known[node] = f"{largest}_of_all", total
+
+    def _write(self, body: Emitter, stores: Sequence[Store], *, scalars: bool = False) -> None:
+        """Stores results."""
+        body.count(store.expr for store in stores)
+        for store in stores:
+            value = body.value(store.expr)
+            offset = self.space.offset([(axis, self.space.indices[axis]) for axis in store.buffer.axes])
+            if scalars and not offset:
+                offset = "at"
+            mask = self.space.mask(store.buffer.axes)
+            at = f"{pointer(store.buffer)} + {offset}" if offset else pointer(store.buffer)
+            body.put(f"tl.store({at}, {value}" + (f", mask={mask})" if mask else ")"))
+
+
+TAKEN = frozenset(
+    {
+        "at",
+        "both",
+        "exist",
+        "r",
+        "inside",
+        "counts",
+        "start",
+        "better",
+        "apart",
+        "weight",
+        "tl",
+        "ROWS",
+        "BLOCK",
+        "range",
+        "float",
+    }
+    | {"triton", *KNOWN, *keyword.kwlist}
+)
+_NAMES = {"sum": "total", "prod": "product", "max": "largest", "min": "smallest", "argmax": "place", "argmin": "place"}

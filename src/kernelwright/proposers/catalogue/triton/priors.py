@@ -1,0 +1,93 @@
+"""First guesses and what is worth trying for the numbers of Triton kernels, by the size of their rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+
+from kernelwright.proposers.catalogue.loops import Nest
+from kernelwright.proposers.catalogue.products import Product
+from kernelwright.proposers.catalogue.triton.nests import combined_axes, is_whole, kept_axes, padded
+
+_PROGRAMS = 8
+"""Programs for each multiprocessor that keep it busy."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A number of a kernel: the best guess, and what is worth trying."""
+
+    value: int
+    values: tuple[int, ...]
+
+
+def choices(nest: Nest, multiprocessors: int) -> dict[str, Choice]:
+    """The numbers of a kernel by name, those that matter most first."""
+    if nest.product is not None:
+        return _product(nest.product)
+    kept = prod(axis.size for axis in kept_axes(nest))
+    if not combined_axes(nest):
+        if not kept_axes(nest):
+            return {"WARPS": Choice(1, (1,))}
+        return {"BLOCK": _of(1024, 256, 8192), "WARPS": _of(4, 2, 8)}
+    if is_whole(nest):
+        length = padded(combined_axes(nest))
+        rows = max(1, min(1024 // length, kept // 264))
+        rows = 1 << rows.bit_length() - 1
+        warps = max(1, min(16, rows * length // 512))
+        return {"WARPS": _of(warps, max(1, warps // 4), min(32, warps * 2)), "ROWS": _rows(rows, length, kept)}
+    if nest.kind == "rows":
+        found = {"BLOCK": _of(2048, 512, 8192), "WARPS": _of(8, 2, 16), "ROWS": Choice(1, (1,))}
+    else:
+        rows = 64 if kept >= 64 else 1 << (kept - 1).bit_length()
+        found = {
+            "ROWS": _of(rows, min(rows, 16), 256 if rows == 64 else rows),
+            "BLOCK": _of(2048 // rows, 512 // rows, 8192 // rows),
+            "WARPS": _of(4, 2, 8),
+        }
+    found["STAGES"] = Choice(1, (1, 2, 3, 4))
+    if (shares := shared_out(nest, multiprocessors)) > 1:
+        found["SHARES"] = _of(shares, max(2, shares // 4), min(1024, shares * 4))
+    return found
+
+
+def shared_out(nest: Nest, multiprocessors: int) -> int:
+    """How many programs combine a share each of every result; 1 where there are results enough to keep all
+    multiprocessors busy."""
+    if is_whole(nest) or not combined_axes(nest):
+        return 1
+    kept, combined = (prod(axis.size for axis in axes) for axes in (kept_axes(nest), combined_axes(nest)))
+    block = 2048 if nest.kind == "rows" else 2048 // min(64, kept)
+    programs = kept if nest.kind == "rows" else -(-kept // 64)
+    wanted = _PROGRAMS * multiprocessors // programs
+    if wanted < 2:
+        return 1
+    return 1 << min(wanted, max(1, combined // (2 * block)), 1024).bit_length() - 1
+
+
+def _of(value: int, least: int, most: int) -> Choice:
+    values = []
+    while least <= most:
+        values.append(least)
+        least *= 2
+    return Choice(value, tuple(values))
+
+
+def _rows(rows: int, length: int, kept: int) -> Choice:
+    most = min(rows * 4, max(1, 8192 // length), 1 << max(0, kept - 1).bit_length())
+    return _of(rows, max(1, rows // 4), max(rows, most))
+
+
+def _product(product: Product) -> dict[str, Choice]:
+    """Large tiles where there are enough of them for all multiprocessors."""
+    batch, m, n, _ = product.sizes
+    large = batch * m * n >= 132 * 128 * 256 and min(m, n) >= 128
+    small = min(m, n) < 64
+    return {
+        "BLOCK_N": Choice(256 if large else 32 if small else 128, (32, 64, 128, 256)),
+        "BLOCK_M": Choice(32 if small else 128, (32, 64, 128, 256)),
+        "WARPS": Choice(8 if large else 4, (4, 8)),
+        "STAGES": Choice(3 if large else 4, (2, 3, 4, 5)),
+        "BLOCK_K": Choice(64, (32, 64, 128)),
+        "GROUP": Choice(8, (1, 4, 8, 16)),
+    }

@@ -1,0 +1,140 @@
+"""Programs as Triton kernels, compiled when they are first launched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from kernelwright.proposers.catalogue import scans
+from kernelwright.proposers.catalogue.fusing import fusible
+from kernelwright.proposers.catalogue.ir import Axis
+from kernelwright.proposers.catalogue.loops import Nest
+from kernelwright.proposers.catalogue.nesting import Loops
+from kernelwright.proposers.catalogue.program import Program
+from kernelwright.proposers.catalogue.renderer import Kernels, Renderer
+from kernelwright.proposers.catalogue.rewrites import IllegalRewriteError, Rewrite
+from kernelwright.proposers.catalogue.schedule import Schedule
+from kernelwright.proposers.catalogue.triton import launches, nests, products
+from kernelwright.proposers.catalogue.triton.launches import Lengths
+from kernelwright.proposers.catalogue.triton.nests import Function, is_whole
+from kernelwright.proposers.catalogue.triton.priors import choices
+from kernelwright.proposers.catalogue.triton.shares import ShareText
+from kernelwright.proposers.catalogue.triton.support import support
+from kernelwright.targets.base import TargetInfo
+
+_MULTIPROCESSORS = 132
+"""Of an H100, for which kernels are arranged where there is no GPU."""
+_IMPORTS = """\
+from __future__ import annotations
+
+import torch
+import triton
+import triton.language as tl
+from torch import nn
+"""
+
+
+class Triton(Renderer):
+    """Kernels for GPUs; interpreted where there is none."""
+
+    language = "triton"
+    combines_rows = False
+    attentions = False
+    on_devices = True
+    rewrites = frozenset({"fuse", "interchange", "online_reduce"})
+    calls = frozenset({
+        *scans.RULES, "convolution", "erfc", "asin", "acos", "atan", "atan2", "asinh", "acosh",
+        "atanh",
+    })  # fmt: skip
+
+    def arranged(self, regions: Sequence[Loops], target: TargetInfo, traffic: int) -> list[Schedule]:  # noqa: ARG002
+        """See `Renderer.arranged`."""
+        return [_guess(region) for region in regions]
+
+    def nest(self, schedule: Schedule) -> Nest:
+        """See `Renderer.nest`. Blocks and who works on them are a kernel's numbers, not rewrites of its loops."""
+        other = next((each for each in schedule.rewrites if each.name not in self.rewrites), None)
+        if other is not None:
+            remedy = f"Triton's kernels take {', '.join(sorted(self.rewrites))}"
+            where = f"{schedule.name}: {other}"
+            raise IllegalRewriteError("it makes nothing of the kernel", where=where, remedy=remedy)
+        return schedule.loops.nest()
+
+    def check(self, nests: Sequence[Nest]) -> None:
+        """See `Renderer.check`: any kernels can be together."""
+
+    def kernels(self, program: Program) -> TritonKernels:
+        """See `Renderer.kernels`."""
+        return TritonKernels(program)
+
+
+def _guess(region: Loops) -> Schedule:
+    schedule = Schedule.of(region)
+    while not region.product and (pairs := fusible(schedule.loops.stores, schedule.loops.kept, schedule.loops.reduced)):
+        names = dict(zip(schedule.loops.order, schedule.loops.names, strict=True))
+        on = tuple(names[axis] for axis in pairs[0])
+        schedule = schedule.then(Rewrite.model_validate({"name": "fuse", "on": on}))
+    if region.product is None and schedule.loops.kind == "rows" and not is_whole(schedule.loops.nest()):
+        for what in ("variance", "exponentials"):
+            rewrite = Rewrite.model_validate({"name": "online_reduce", "on": (what,)})
+            schedule = schedule.then(rewrite) if schedule.legal(rewrite) else schedule
+    return schedule
+
+
+class TritonKernels(Kernels):
+    """One function of the module for each kernel."""
+
+    def __init__(self, program: Program) -> None:
+        self._several = len(program.nests) > 1
+        self._multiprocessors = program.target.multiprocessors or _MULTIPROCESSORS
+        self.functions: list[Function] = []
+        self.values: dict[str, int] = {}
+        self.space: dict[str, list[int]] = {}
+
+    def launch(self, nest: Nest, size: Callable[[Axis], str], fixed: Callable[[Axis], int | None]) -> list[str]:
+        """See `Kernels.launch`."""
+        lengths = Lengths(nest, size)
+        numbers = self._numbers(nest)
+        if nest.product is not None:
+            function = self._add(products.render(nest))
+            return [launches.product(function, lengths, numbers)]
+        if "SHARES" in numbers:
+            kernels = [ShareText(nest, index) for index in range(len(nest.sweeps) + bool(nest.row_stores))]
+            functions = [self._add(kernel.function()) for kernel in kernels]
+            return launches.shared(kernels, functions, lengths, numbers)
+        innermost = fixed(nest.vector) if nest.vector and len(nest.leaves(nest.vector)) == 1 else None
+        return [launches.blocks(self._add(nests.render(nest, innermost)), lengths, numbers)]
+
+    def _add(self, function: Function) -> Function:
+        self.functions.append(function)
+        return function
+
+    def _numbers(self, nest: Nest) -> dict[str, str]:
+        """Declares a kernel's numbers; returns what each is called in the module."""
+        suffix = f"_{nest.name.rpartition('_')[2]}" if self._several else ""
+        numbers = {}
+        for name, choice in choices(nest, self._multiprocessors).items():
+            numbers[name] = f'PARAMS["{name}{suffix}"]'
+            self.values[f"{name}{suffix}"] = choice.value
+            if len(choice.values) > 1:
+                self.space[f"{name}{suffix}"] = list(choice.values)
+        return numbers
+
+    def described(self) -> str:
+        """See `Kernels.described`."""
+        return "; ".join(dict.fromkeys(f"{each.nest.name}: {_spoken(each.nest)}" for each in self.functions))
+
+    def source(self) -> tuple[str, str]:
+        """See `Kernels.source`."""
+        declared = f"PARAMS = {self.values!r}\nSPACE = {self.space!r}\n"
+        helpers = support({snippet for function in self.functions for snippet in function.snippets})
+        return _IMPORTS, "\n".join([declared, helpers, *(f"\n{function.text}" for function in self.functions)])
+
+
+def _spoken(nest: Nest) -> str:
+    results = " and ".join(dict.fromkeys(store.buffer.name for store in nest.stores))
+    reads = " and ".join(buffer.name for buffer in nest.reads) or "nothing"
+    if nest.kind == "product":
+        return f"{results} from {reads}, tile by tile"
+    if nest.kind == "map":
+        return f"{results} from {reads}"
+    return f"{results} from {reads}, {'a row at once' if is_whole(nest) else f'{len(nest.sweeps)} sweeps'}"

@@ -1,0 +1,115 @@
+"""Modules whose Triton kernels differ in kind. As a program: interprets the kernels of all of them, and prints what
+is wrong with which as JSON.
+
+    TRITON_INTERPRET=1 python triton_modules.py FOLDER
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from catalogue_harness import Lambda, check, describe
+from catalogue_modules import Module, _ints, _module, _positive, _x
+from torch import nn
+
+from kernelwright.proposers.catalogue import RENDERERS
+from kernelwright.proposers.catalogue.module import write
+from kernelwright.proposers.catalogue.program import Program, plan
+from kernelwright.targets.base import TargetInfo
+from kernelwright.tasks import Graph, TaskInfo
+
+H100 = TargetInfo(
+    name="cuda",
+    model="H100",
+    cores=16,
+    simd="sm_90",
+    vector_bytes=16,
+    l1_bytes=227 << 10,
+    l2_bytes=50 << 20,
+    l3_bytes=0,
+    memory_bytes=80 << 30,
+    key="any",
+    multiprocessors=132,
+)
+
+
+def rotated_pairs(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
+    """Rotary embedding of interleaved pairs."""
+    even, odd = x[..., 0::2], x[..., 1::2]
+    return torch.stack((even * cos - odd * sin, even * sin + odd * cos), -1).flatten(-2)
+
+
+def _half(*shape: int) -> torch.Tensor:
+    return _x(*shape, dtype=torch.float16)
+
+
+MODULES: list[Module] = [
+    ("broadcast", lambda x, y: torch.where(x > 0, x * y, x.exp()), (_x(5, 7, 9), _x(7, 1))),
+    ("transposed", lambda x, y: x.T + y, (_x(9, 33), _x(33, 9))),
+    ("pairs", rotated_pairs, (_half(2, 3, 20, 16), _half(20, 8), _half(20, 8))),
+    ("pairs_of_odd_rows", rotated_pairs, (_x(3, 5, 6), _x(5, 3), _x(5, 3))),
+    ("functions", lambda x: (x.tanh(), x.expm1(), x.log1p(), x.round(), torch.fmod(x, 0.7)), (_positive(40),)),
+    ("softmax", lambda x: x.softmax(-1), (_half(6, 100),)),
+    ("layer_norm", _module(nn.LayerNorm(60)), (_x(6, 60),)),
+    ("nan", lambda x: (x.amax(-1), x.clamp(min=0)), (torch.tensor([[1.0, float("nan")], [2.0, 3.0]]),)),
+    ("columns", lambda x: (x.std(0), x.argmax(0)), (_x(70, 20),)),
+    ("few_columns", lambda x: (x.mean(0), x.var(0)), (_x(9000, 4),)),
+    ("batch_norm", nn.BatchNorm2d(3), (_x(4, 3, 20, 20),)),
+    ("long_rows", lambda x: (x.log_softmax(-1), x.argmin(-1)), (_half(2, 20000),)),
+    ("one_sum", F.mse_loss, (_x(40, 600), _x(40, 600, seed=1))),
+    ("one_logarithm", lambda x: x.logsumexp(-1), (_x(1, 40000),)),
+    ("cross_entropy", F.cross_entropy, (_half(5, 20000), _ints(20000, 5))),
+    ("pooled", lambda x: F.max_pool2d(x, 3, 2, 1).softmax(1), (_x(2, 3, 8, 10),)),
+    ("linear_gelu", lambda x, w, b: F.gelu(F.linear(x, w, b)), (_half(4, 18, 130), _half(100, 130), _half(100))),
+    ("batched", lambda x, y: torch.relu(x) @ y, (_x(3, 40, 50), _x(3, 50, 60))),
+    ("gated", lambda x, w, v: F.silu(x @ w) * (x @ v), (_x(64, 64), _x(64, 96), _x(64, 96, seed=1))),
+    ("attention", lambda q, k, v: (q @ k.mT / 5).softmax(-1) @ v, (_x(2, 48, 32), _x(2, 40, 32), _x(2, 40, 32))),
+    ("running", lambda x: x.cumsum(-1) + 1, (_x(5, 40),)),
+]  # fmt: skip
+
+
+def programmed(model: Any, inputs: tuple[Any, ...]) -> tuple[nn.Module, TaskInfo, Program]:
+    """A module, what is known of it, and the catalogue's kernels for an H100."""
+    model = model if isinstance(model, nn.Module) else Lambda(model)
+    info, graph = describe(model, inputs)
+    return model, info, planned(graph)
+
+
+def planned(graph: Graph) -> Program:
+    """The catalogue's kernels for an H100."""
+    return plan(graph, H100, RENDERERS["triton"])
+
+
+def loaded(source: str, folder: Path, name: str) -> Any:
+    """A candidate as a module: Triton reads the text of kernels from their file."""
+    path = folder / f"{name}.py"
+    path.write_text(source)
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def main(folder: Path) -> None:
+    """Checks every module."""
+    wrong = {}
+    for name, function, inputs in MODULES:
+        model, info, program = programmed(function, inputs)
+        candidate = loaded(write(program, info), folder, f"candidate_{name}").ModelNew()
+        candidate.load_state_dict(model.state_dict())
+        try:
+            check(model, candidate.train(model.training), inputs)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the others are to be checked too
+            wrong[name] = repr(error)
+    print(json.dumps(wrong))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
