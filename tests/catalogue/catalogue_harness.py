@@ -5,8 +5,9 @@ from __future__ import annotations
 import copy
 import functools
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -14,8 +15,10 @@ from unittest import mock
 
 import torch
 import torch._export.utils
+import torch.export.exported_program
 import tvm_ffi.cpp
 from torch import nn
+from torch._subclasses.fake_impls import op_implementations_dict
 
 from kernelwright.proposers.catalogue.cpp import module as module_text
 from kernelwright.proposers.catalogue.cpp.forward import ForwardText
@@ -43,7 +46,43 @@ _SMALL = {
     "STAGE_STORES": 1, "SPLIT": 64, "TILE": 64, "UNROLL": 2, "SPLIT_STEP": 24, "SPLIT_ROW": 32, "SPLIT_COLUMN": 64,
 }  # fmt: skip
 """Arguments of rewrites that small tensors need several of."""
-_FLAGS = ["-O1", *(flag for flag in module_text.CFLAGS if flag != "-O3")]
+# Compiles a third faster than -O1; without any optimisation GCC 12 fails on AVX-512.
+_FLAGS = ["-Og", *(flag for flag in module_text.CFLAGS if flag != "-O3")]
+
+
+@contextmanager
+def _overridden(decompositions: dict[Any, Any]) -> Iterator[None]:
+    """What torch enters for each export: rules of its own for all operators that it could take apart. It makes them
+    anew each time, half of the time that an export takes; they are the same ones again."""
+    if not _RULES:
+        with _override(decompositions):
+            _RULES.update({op: (dict(op.py_kernels), op_implementations_dict.get(op)) for op in decompositions})
+            yield
+        return
+    assert _RULES.keys() == decompositions.keys()
+    before = {op: dict(op.py_kernels) for op in _RULES}
+    try:
+        for op, (kernels, fake) in _RULES.items():
+            _set_rules(op, kernels, fake)
+        yield
+    finally:
+        for op, kernels in before.items():
+            _set_rules(op, kernels, None)
+
+
+def _set_rules(op: Any, kernels: dict[Any, Any], fake: Any) -> None:
+    op.py_kernels.clear()
+    op.py_kernels.update(kernels)
+    op._dispatch_cache.clear()
+    if fake is None:
+        op_implementations_dict.pop(op, None)
+    else:
+        op_implementations_dict[op] = fake
+
+
+_RULES: dict[Any, tuple[dict[Any, Any], Any]] = {}
+_override = torch.export.exported_program._override_composite_implicit_decomp
+torch.export.exported_program._override_composite_implicit_decomp = _overridden
 
 
 class Lambda(nn.Module):
