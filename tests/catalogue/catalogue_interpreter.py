@@ -344,7 +344,8 @@ class _Run:
             self._store(store, last.value(store.expr, {}), {})
 
     def _product(self) -> None:
-        """Blocks of rows, columns and steps; each result is added up a block of steps at a time."""
+        """Blocks of rows, columns and steps; each result is added up a block of steps at a time, or in shares of them
+        first."""
         product = self.nest.product
         assert product is not None
 
@@ -358,10 +359,14 @@ class _Run:
             for rows, columns in itertools.product(blocks(product.m, "row"), blocks(product.n, "column")):
                 for place in itertools.product(rows, columns):
                     row = _Row(self.memory, {**batch, **place[0], **place[1]})
-                    total = 0.0
-                    for steps in blocks(product.k, "step"):
-                        total += sum(row.value(product.left, s) * row.value(product.right, s) for s in steps)
-                    row.known[product.total] = total
+                    totals = [0.0] * (TASKS if self.nest.made("split_reduce", "step") else 1)
+                    order = list(enumerate(blocks(product.k, "step")))
+                    if len(totals) > 1:
+                        self.chance.shuffle(order)
+                    for number, steps in order:
+                        share = sum(row.value(product.left, s) * row.value(product.right, s) for s in steps)
+                        totals[number * len(totals) // len(order)] += share
+                    row.known[product.total] = sum(totals)
                     for store in self.nest.row_stores or self.nest.stores:
                         self._store(store, row.value(store.expr, {}), row.where)
 

@@ -23,6 +23,7 @@ from kernelwright.proposers import params
 from kernelwright.proposers.agent.tools import apply
 from kernelwright.proposers.agent.workspace import Workspace
 from kernelwright.proposers.base import Context
+from kernelwright.proposers.catalogue.cpp.priors import PLAIN, default
 from kernelwright.proposers.catalogue.cpp.renderer import Cpp
 from kernelwright.proposers.catalogue.program import Program, plan
 from kernelwright.proposers.catalogue.rewrites import (
@@ -61,8 +62,14 @@ MODULES: dict[str, tuple[Any, tuple[torch.Tensor, ...]]] = {
     "window": (lambda x: F.max_pool2d(x, 3, 2, 1) * 2, (torch.randn(2, 3, 9, 8),)),
     "padded": (lambda x: F.pad(x, (1, 2)).exp(), (torch.randn(4, 9),)),
     "product": (lambda x, y: torch.relu(x @ y), (torch.randn(12, 40), torch.randn(40, 40))),
+    "product along steps": (lambda x, y: x @ y.T + 1, (torch.randn(12, 40), torch.randn(40, 40))),
+    "product of windows": (F.conv2d, (torch.randn(1, 4, 10, 11), torch.randn(8, 4, 3, 3))),
 }  # fmt: skip
-REGIONS = [name for name in MODULES if name != "product"]
+
+DECISIONS = (
+    "split_reduce", "online_reduce(variance)", "online_reduce(exponentials)", "stage(values)", "stage(right)",
+    "split_reduce(step)", PLAIN,
+)  # fmt: skip
 
 
 @cache
@@ -128,6 +135,14 @@ def test_first_guesses_keep_the_meaning(name: str) -> None:
         agree(schedule, memory, expected, 0)
 
 
+@pytest.mark.parametrize("name", MODULES)
+def test_guesses_with_one_decision_turned_keep_the_meaning(name: str) -> None:
+    for guess, (_, memory, expected) in zip(program(name).schedules, known(name), strict=True):
+        plain = [str(each) for each in Schedule.of(guess.region).choices() if each.name == "interchange"]
+        for turned in (*DECISIONS, *plain):
+            agree(default(guess.region, program(name).machine, turned), memory, expected, 0)
+
+
 def test_every_rewrite_is_legal_somewhere() -> None:
     made = set[str]()
     for name in MODULES:
@@ -159,8 +174,7 @@ def chosen(start: Program, chance: random.Random) -> Program:
 def test_built_sequences_keep_the_meaning() -> None:
     """Sequences drawn by chance, in C++: one build holds many."""
     made: list[Made] = []
-    for name in REGIONS:
-        module, inputs = MODULES[name]
+    for name, (module, inputs) in MODULES.items():
         model = module if isinstance(module, nn.Module) else Lambda(module)
         programs = [chosen(program(name), random.Random(f"{name} {seed}")) for seed in range(4)]
         made += [written(model, inputs, described(name)[0], each) for each in programs]
@@ -233,7 +247,9 @@ def test_kernels_share_a_number_that_begins_the_same() -> None:
         ("elementwise", "split(j, 100)", "a multiple of 64"),
         ("elementwise", "parallelise(i0, static)", "the loops are not finished; add vectorise"),
         ("running columns", "interchange(i0, j); tile(j, 64)", "a tile is of a loop that keeps"),
-        ("product", "vectorise(j)", "a product's loops are tiled"),
+        ("product", "tile(row, 8); vectorise(j)", "a product's loops are tiled"),
+        ("product of windows", "stage(values)", "a product's loops are tiled"),
+        ("product along steps", "stage(right)", "it is packed anyway"),
         ("product", "tile(row, 8)", "add tile.column, …"),
         ("softmax", "paint(j)", "no such rewrite; there are fuse"),
         ("softmax", "split j", "not a rewrite"),

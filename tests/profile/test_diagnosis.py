@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from kernelwright.judge.verdict import COUNTERS, KERNELS, CaseTiming, Verdict
-from kernelwright.profile import BOUNDS, Bound, Diagnosis, diagnose
+from kernelwright.profile import BOUNDS, Bound, Diagnosis, Profile, diagnose
+from kernelwright.report import tables
 from kernelwright.targets.base import Ceilings, TargetInfo
 from kernelwright.tasks import CaseInfo, TaskInfo
 
@@ -130,6 +132,17 @@ def test_each_fact_says_who_says_so() -> None:
     assert texts["page_faults"].startswith("20,000 page faults a call")
     assert "6.4 times the least traffic" in texts["fetched_rate"]
     assert diagnosis.share == pytest.approx(0.2)
+
+
+def test_the_terminal_shows_what_bounds_it_and_who_says_so() -> None:
+    judged = verdict(50_000, evidence={**kernels(a=30e-3), **counted(50_000)})
+    diagnosis = found(judged)
+    console = Console(width=120)
+    with console.capture() as captured:
+        console.print(tables.profile(Profile(verdict=judged, diagnosis=diagnosis)))
+    shown = captured.get()
+    assert f"bound by {diagnosis.words}: " in shown
+    assert all(who in shown for who in ("measured", "counted", "its claim"))
 
 
 def test_what_a_candidate_says_of_itself_cannot_speak_to_who_reads_it() -> None:

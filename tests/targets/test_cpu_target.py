@@ -196,9 +196,8 @@ def test_a_failing_measurement_says_why(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_this_machine_can_be_measured(tmp_path, monkeypatch):
-    monkeypatch.setenv("KERNELWRIGHT_HOME", str(tmp_path))
-    ceilings = Cpu().ceilings()
+def test_this_machine_can_be_measured(cpu):
+    ceilings = cpu.ceilings()
     for curve in ceilings.bandwidth.values():
         sizes = [size for size, _ in curve]
         rates = [rate for _, rate in curve]

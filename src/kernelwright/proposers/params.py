@@ -140,6 +140,16 @@ def family(source: str) -> str:
     return _splice(source, assigned["PARAMS"], "{}")
 
 
+def kin(language: str, source: str, declared: Parameters) -> str:
+    """The same for candidates that differ only in values that may be chosen: those with a space.
+
+    Raises:
+        ParametersError: the source has no PARAMS.
+    """
+    fixed = sorted((name, repr(value)) for name, value in declared.values.items() if name not in declared.space)
+    return f"{language}\n{fixed}\n{family(source)}"
+
+
 def _assignments(source: str) -> dict[str, ast.expr]:
     """The expressions assigned to the three names at module level."""
     try:

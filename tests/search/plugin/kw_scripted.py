@@ -16,7 +16,7 @@ from kernelwright.errors import MachineError
 from kernelwright.judge.verdict import Comparison, ComparisonRow, Verdict
 from kernelwright.proposers.base import Candidate, Context, Proposer
 from kernelwright.targets.base import Ceilings, Target, TargetInfo
-from kernelwright.tasks import CaseInfo, Fairness, Graph, GraphNode, Task, TaskInfo, TaskSource
+from kernelwright.tasks import CaseInfo, Fairness, Graph, GraphNode, Task, TaskInfo, TaskSource, TensorInfo
 
 FLOOR_US = 10.0
 REFERENCE_US = 1000.0
@@ -37,13 +37,14 @@ INFO = TaskInfo(
     ),
     state=(),
 )
+_TENSOR = (TensorInfo(shape=(4, 8), dtype="float32", strides=(8, 1)),)
 GRAPH = Graph(
     case="default",
     nodes=(
-        GraphNode(name="x", op="input"),
-        GraphNode(name="y", op="call", target="aten.mul.Tensor"),
-        GraphNode(name="z", op="call", target="aten.add.Tensor"),
-        GraphNode(name="out", op="output"),
+        GraphNode(name="x", op="input", outputs=_TENSOR),
+        GraphNode(name="y", op="call", target="aten.mul.Tensor", args=({"node": "x"}, 2.0), outputs=_TENSOR),
+        GraphNode(name="z", op="call", target="aten.add.Tensor", args=({"node": "y"}, 1.0), outputs=_TENSOR),
+        GraphNode(name="out", op="output", args=({"node": "z"},), outputs=_TENSOR),
     ),
 )
 

@@ -25,12 +25,6 @@ from kernelwright.proposers.catalogue.ir import (
 
 _LEAST = 1 << 14
 """Multiplications below which plain loops are as good."""
-_FEW = 256
-"""Rows that do not pay for packing the right side."""
-_FEW_OF_WINDOWS = 32
-"""The same where the right side is read by windows."""
-_SETS = 1024
-"""Floats from row to row that would have all rows of a tile share cache sets."""
 _ROW_OPS = frozenset({"sum", "max", "min"})
 _ENOUGH = 96
 """Columns that are enough for a product of its own."""
@@ -69,11 +63,27 @@ class Product:
         return _lies_along(self.right, self.k, self.n)
 
     @cached_property
+    def windows(self) -> bool:
+        """Whether the right side is read by windows, as in a convolution."""
+        return isinstance(self.right, Load) and _has_windows(self.right.terms)
+
+    @cached_property
     def pitch(self) -> tuple[Axis, ...] | None:
-        """For each axis of n, the dimension of the right side that it moves along, where these are its last ones and
-        columns are counted as they lie there: windows of a convolution, and what few rows are multiplied with."""
+        """For each axis of n, the dimension of the right side that it moves along, where columns of windows are counted
+        as they lie there: what is between rows of an image included."""
+        last = self._rows_as_they_lie
+        return tuple(term.axis for term in last) if last and _has_windows(last) else None
+
+    @property
+    def readable(self) -> bool:
+        """Whether tiles can read the right side as it lies in memory."""
+        return bool(self._rows_as_they_lie)
+
+    @cached_property
+    def _rows_as_they_lie(self) -> tuple[Term, ...]:
+        """The last coordinates of the right side, where each grows by one with an axis of n and with no other."""
         if self.scores is not None:
-            return None
+            return ()
         match self.right:
             case Load(buffer=Buffer(dtype="float32"), terms=terms, otherwise=None):
                 last = terms[-len(self.n) :]
@@ -81,17 +91,8 @@ class Product:
                     _moves(terms[: -len(self.n)] + last[:i] + last[i + 1 :], term, axis)
                     for i, (term, axis) in enumerate(zip(last, self.n, strict=True))
                 )
-                row = _size([last[-1].axis])
-                if moves and (_has_windows(last) or (self.sizes[1] <= _FEW and row % _SETS)):
-                    return tuple(term.axis for term in last)
-        return None
-
-    @property
-    def in_place(self) -> bool:
-        """Whether tiles read the right side as it lies: rows of windows lie far apart in memory, so that it pays sooner
-        to pack them."""
-        windows = isinstance(self.right, Load) and _has_windows(self.right.terms)
-        return self.pitch is not None and (not windows or self.sizes[1] <= _FEW_OF_WINDOWS)
+                return last if moves else ()
+        return ()
 
 
 def _has_windows(terms: Sequence[Term]) -> bool:

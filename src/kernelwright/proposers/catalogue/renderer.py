@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -37,6 +38,16 @@ class Kernels(ABC):
         """The module's imports; what it declares before the model: parameters, kernels."""
 
 
+@dataclass(frozen=True)
+class Alternative:
+    """A kernel with another schedule than the first guess; `name` says what it is made with or without. `weight` says
+    how likely it is to win, times the kernel's share of the program's work."""
+
+    schedule: Schedule
+    name: str
+    weight: float
+
+
 class Renderer(ABC):
     """A language. Without state of its own."""
 
@@ -68,6 +79,10 @@ class Renderer(ABC):
     @abstractmethod
     def check(self, nests: Sequence[Nest]) -> None:
         """Raises `IllegalRewriteError` where kernels cannot be in one candidate."""
+
+    def alternatives(self, program: Program) -> list[Alternative]:  # noqa: ARG002 - for those that have some
+        """Other schedules of a program's kernels that are worth a build and a measurement, the most promising first."""
+        return []
 
     @abstractmethod
     def kernels(self, program: Program) -> Kernels:

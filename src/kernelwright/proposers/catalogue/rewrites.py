@@ -13,7 +13,8 @@
 | `stage(stores, 1)` | writes results past the caches |
 | `stage(next_row, 1)` | has the next row come into the cache while one is worked on |
 | `stage(reads, 4096)` | asks for what is read so many bytes ahead |
-| `split_reduce(i0)` | has tasks combine a share each; their partial results are combined at the end |
+| `stage(right)` | copies a product's right side into panels, which tiles read, instead of reading it as it lies |
+| `split_reduce(i0)` | has tasks combine a share each, which are combined at the end; `step` in a product |
 | `online_reduce(variance)` | a mean and a variance, or a maximum and a sum of exponentials, in one sweep |
 
 Loops are named by place, as in the code that is made of them: `i0`, `i1`, … from outside in, those that keep a result

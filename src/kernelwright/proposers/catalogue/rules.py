@@ -70,19 +70,19 @@ def applied(loops: Loops, rewrite: Rewrite) -> Loops:
 
 def candidates(loops: Loops) -> Iterator[Rewrite]:
     """Rewrites that may be legal, each with every argument that is worth trying."""
-    forms: list[tuple[str, ...]]
+    forms: list[tuple[str, ...]] = []
     if loops.product:
-        forms = [*_BLOCKS, ("unroll", "scores"), ("stage", "values")]
-    else:
+        forms += [*_BLOCKS, ("unroll", "scores"), ("stage", "values"), ("stage", "right"), ("split_reduce", "step")]
+    if not loops.product or not loops.rewrites:
         names = loops.names
-        forms = [("fuse", a, b) for a, b in itertools.permutations(names, 2)]
+        forms += [("fuse", a, b) for a, b in itertools.permutations(names, 2)]
         forms += [("interchange", a, b) for a, b in itertools.combinations(names, 2)]
         forms += [("online_reduce", what) for what in ("variance", "exponentials")]
         forms += [(name, "j") for name in ("split", "tile", "vectorise", "unroll")]
         forms += [("split_reduce", name) for name in names]
         shared = shareable(loops)
         forms += [("parallelise", *shared[:count]) for count in range(1, len(shared) + 1)]
-        forms += [("stage", what) for what in ("values", "stores", "next_row", "reads")]
+        forms += [("stage", what) for what in _STAGED]
     for name, *on in forms:
         form = Rewrite.model_validate({"name": name, "on": on})
         for argument in CHOICES.get(form.parameter, (None,)):
@@ -123,7 +123,10 @@ def _check_argument(rewrite: Rewrite) -> None:
 
 
 def _product(loops: Loops, rewrite: Rewrite) -> Loops:
-    """Its blocks, and how an attention's rows of scores become weights."""
+    """Its blocks, what is shared out and packed, and how an attention's rows of scores become weights; or, with a
+    rewrite of loops as the first one, plain loops."""
+    if loops.product and not loops.product.scores and not loops.rewrites and set(rewrite.on) & set(loops.names):
+        return _RULES[rewrite.name](replace(loops, product=None), rewrite)
     if loops.made(rewrite.name, rewrite.on[0]):
         raise _NotHereError("it was made already")
     if len(rewrite.on) == 1 and rewrite.parameter in _PRODUCT:
@@ -134,7 +137,17 @@ def _product(loops: Loops, rewrite: Rewrite) -> Loops:
     if weights is not None and (rewrite.name, rewrite.on) == ("stage", ("values",)):
         _stage(weights, rewrite)
         return loops
-    raise _NotHereError("a product's loops are tiled (row, column) and split (step, row, column) and nothing else")
+    if weights is None and (rewrite.name, rewrite.on) == ("split_reduce", ("step",)):
+        return loops
+    if (rewrite.name, rewrite.on) == ("stage", ("right",)):
+        if loops.product is None or not loops.product.readable:
+            raise _NotHereError("tiles cannot read the right side as it lies: it is packed anyway")
+        return loops
+    raise _NotHereError(
+        "a product's loops are tiled (row, column) and split (step, row, column), its steps are shared out "
+        "(split_reduce), its right side is staged",
+        "nothing else, or begin with its plain loops",
+    )
 
 
 def _axes(loops: Loops, rewrite: Rewrite, count: int) -> list[Axis]:

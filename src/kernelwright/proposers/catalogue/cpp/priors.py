@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 from kernelwright.proposers.catalogue.dtypes import width
@@ -12,7 +12,7 @@ from kernelwright.proposers.catalogue.ir import Axis, Reduce, Scan
 from kernelwright.proposers.catalogue.loops import Nest
 from kernelwright.proposers.catalogue.nesting import Loops
 from kernelwright.proposers.catalogue.products import Product
-from kernelwright.proposers.catalogue.rewrites import Rewrite
+from kernelwright.proposers.catalogue.rewrites import Rewrite, parse
 from kernelwright.proposers.catalogue.rules import shareable
 from kernelwright.proposers.catalogue.schedule import Schedule
 from kernelwright.targets.base import TargetInfo
@@ -25,6 +25,19 @@ _SHORT = 1024
 """Rows of at most so many elements are not shared out among threads."""
 _SHARE = 4096
 """Elements that are little enough to be one thread's."""
+_NEXT_TO_NONE = 4
+"""Rows that do not pay for turning around the right side of a product: plain loops read it as it lies."""
+_FEW = 16
+"""Rows that do not pay for packing the right side of a product."""
+_FEW_OF_WINDOWS = 32
+"""The same where the right side is read by windows: their rows lie far apart in memory."""
+_SETS = 1024
+"""Floats from row to row that would have all rows of a tile share cache sets."""
+_LONG = 4096
+"""Steps that are worth sharing out among threads where there are fewer tiles."""
+
+PLAIN = "plain loops"
+"""The decision to make a product's loops plain ones instead of blocks."""
 
 
 @dataclass(frozen=True)
@@ -49,21 +62,53 @@ class Machine:
         return self.traffic > min(self.target.l3_bytes, self.target.cores * CACHE_A_CORE) // 2
 
 
-def default(region: Loops, machine: Machine) -> Schedule:
-    """The best guess for a kernel."""
-    return _blocked(region, machine) if region.product else _Guess(region, machine).schedule()
+def default(region: Loops, machine: Machine, turned: str = "") -> Schedule:
+    """The best guess for a kernel, or what it would be with one decision turned: a rewrite by its name, which is made
+    instead of left out, or left out instead of made; `PLAIN` where a product's loops are arranged as plain ones."""
+    if region.product is None:
+        return _Guess(region, machine, turned).schedule()
+    if _goes_plain(region.product) != (turned == PLAIN):
+        plain = _Guess(replace(region, product=None), machine, turned, in_product=True).schedule()
+        return Schedule.of(region).then(*plain.rewrites)
+    return _blocked(region, region.product, machine, turned)
 
 
-def _blocked(region: Loops, machine: Machine) -> Schedule:
+def _blocked(region: Loops, product: Product, machine: Machine, turned: str) -> Schedule:
     height, width_ = machine.tile
     blocks = (("tile", "row", height), ("tile", "column", width_), ("split", "step", 256), ("split", "row", 512),
               ("split", "column", 512))  # fmt: skip
     schedule = Schedule.of(region).then(*(_rewrite(name, on, argument=size) for name, on, size in blocks))
     if region.weights() is not None:
         schedule = schedule.then(_rewrite("unroll", "scores", argument=4))
-        fits = region.product is not None and region.product.k[-1].size * 8 <= machine.target.l2_bytes
-        schedule = _if_legal(schedule, _rewrite("stage", "values")) if fits else schedule
+        fits = product.k[-1].size * 8 <= machine.target.l2_bytes
+        staged = fits != (turned == "stage(values)")
+        return _if_legal(schedule, _rewrite("stage", "values")) if staged else schedule
+    if _packs(product) != (turned == "stage(right)"):
+        schedule = _if_legal(schedule, _rewrite("stage", "right"))
+    if has_few_tiles(product, machine) != (turned == "split_reduce(step)"):
+        schedule = schedule.then(_rewrite("split_reduce", "step"))
     return schedule
+
+
+def _goes_plain(product: Product) -> bool:
+    """Whether its right side would have to be turned around for next to no rows."""
+    few = product.sizes[1] <= _NEXT_TO_NONE
+    return product.scores is None and product.left_along_k and product.right_along_k and few
+
+
+def _packs(product: Product) -> bool:
+    """Whether its right side is packed though tiles could read it as it lies."""
+    rows = product.sizes[1]
+    if product.windows:
+        return rows > _FEW_OF_WINDOWS
+    return rows > _FEW or product.n[-1].size % _SETS == 0
+
+
+def has_few_tiles(product: Product, machine: Machine) -> bool:
+    """Whether there are fewer tiles than threads, and sums long enough to be shared out instead."""
+    batch, m, n, k = product.sizes
+    width_ = machine.tile[1] * machine.target.vector_bytes // 4
+    return batch * -(-m // machine.tile[0]) * -(-n // width_) < machine.target.cores and k >= _LONG
 
 
 def _rewrite(name: str, *on: str, argument: int | str | None = None) -> Rewrite:
@@ -75,10 +120,10 @@ def _if_legal(schedule: Schedule, rewrite: Rewrite) -> Schedule:
 
 
 class _Guess:
-    """Chooses the rewrites of one kernel."""
+    """Chooses the rewrites of one kernel, one decision turned."""
 
-    def __init__(self, region: Loops, machine: Machine) -> None:
-        self.machine = machine
+    def __init__(self, region: Loops, machine: Machine, turned: str, *, in_product: bool = False) -> None:
+        self.machine, self.turned, self.in_product = machine, turned, in_product
         self.now = Schedule.of(region)
 
     def schedule(self) -> Schedule:
@@ -88,6 +133,7 @@ class _Guess:
             self._make("fuse", *(names[axis] for axis in pairs[0]))
         if not self.loops.order:
             return self.now
+        self._order()
         self._reductions()
         if not self.loops.reduced and (not self.loops.parallel or self._vector.size > _SHORT):
             self._make("split", "j", argument=16384)
@@ -95,7 +141,7 @@ class _Guess:
         self._try("unroll", "j", argument=4)
         if together := self._together():
             self._make("parallelise", *shareable(self.loops)[:together], argument="static")
-        if self._vector.size * 8 <= self.machine.target.l2_bytes:  # else a row would not stay in the cache
+        if self._decided("stage(values)", self._vector.size * 8 <= self.machine.target.l2_bytes):  # a row stays there
             self._try("stage", "values")
         self._try("stage", "next_row", argument=int(row_bytes(self.loops.nest()) <= self.machine.target.l2_bytes // 3))
         self._try("stage", "reads", argument=4096)
@@ -116,21 +162,39 @@ class _Guess:
     def _try(self, name: str, *on: str, argument: int | str | None = None) -> None:
         self.now = _if_legal(self.now, _rewrite(name, *on, argument=argument))
 
+    def _decided(self, name: str, guess: bool) -> bool:
+        return guess != (self.turned == name)
+
+    def _order(self) -> None:
+        """The order in which tensors lie in memory, but that rows that leave most of a vector empty are taken several
+        at a time, and that a plain product's few rows go inside: each line of the larger side is read once."""
+        loops = self.loops
+        if self.in_product and len(loops.parallel) > 1 and loops.order[0].size < loops.order[1].size:
+            self._try("interchange", "i0", "i1")
+        short = 2 * self._vector.size <= self.machine.target.vector_bytes // 4
+        guess = (
+            "interchange(i0, j)" if loops.kind == "rows" and len(loops.order) == 2 and loops.parallel and short else ""
+        )
+        if self.turned != guess:
+            for turned in parse(self.turned if self.turned.startswith("interchange") else guess):
+                self._try(turned.name, *turned.on)
+
     def _reductions(self) -> None:
         loops = self.loops
         if not loops.reduced:
             return
-        shared_out = self._shares_out()
+        shared_out = self._decided("split_reduce", self._shares_out())
         again = 4 * prod(axis.size for axis in loops.reduced) > self.machine.target.l2_bytes  # what another sweep reads
-        if (shared_out and loops.kept) or (again and loops.kind == "rows"):
+        once = (shared_out and bool(loops.kept)) or (again and loops.kind == "rows")
+        if self._decided("online_reduce(variance)", once):
             self._try("online_reduce", "variance")
-        if again and loops.kind == "rows" and not shared_out:
+        if self._decided("online_reduce(exponentials)", again and loops.kind == "rows" and not shared_out):
             self._try("online_reduce", "exponentials")
         if loops.kind == "tiles":
             self._make("tile", "j", argument=2048 if shared_out else 512)
         if shared_out:
             names = dict(zip(self.loops.order, self.loops.names, strict=True))
-            self._make("split_reduce", next(names[axis] for axis in self.loops.order if axis in self.loops.reduced))
+            self._try("split_reduce", next(names[axis] for axis in self.loops.order if axis in self.loops.reduced))
 
     @property
     def _has_scans(self) -> bool:

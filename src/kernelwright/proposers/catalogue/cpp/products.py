@@ -26,7 +26,8 @@ def blocked(writer: Writer) -> None:
         return
     _sides(writer, product, "left", "right")
     _finish(writer, product)
-    where = "IN_PLACE" if product.in_place else _layout(product)
+    in_place = product.readable and not writer.nest.made("stage", "right")
+    where = "IN_PLACE" if in_place else _layout(product)
     sizes = [_size(writer, axes) for axes in (product.batch, product.m, product.n, product.k)]
     if product.pitch:
         sizes[2] = _columns_in_place(writer, product)
@@ -34,7 +35,10 @@ def blocked(writer: Writer) -> None:
     if product.counts is not None:
         functions.append("counts")
         _counts(writer, product, product.counts)
-    writer.put(f"multiply<{_along(product)}, {where}>({', '.join([*sizes, *functions])});")
+    shared = writer.nest.made("split_reduce", "step")
+    writer.snippets |= {"shares"} if shared else set()
+    name = "multiply_in_shares" if shared else "multiply"
+    writer.put(f"{name}<{_along(product)}, {where}>({', '.join([*sizes, *functions])});")
 
 
 def _counts(writer: Writer, product: Product, condition: Expr) -> None:

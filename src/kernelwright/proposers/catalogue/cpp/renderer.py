@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from kernelwright.proposers.catalogue.cpp.alternatives import alternatives
 from kernelwright.proposers.catalogue.cpp.nests import Function, pattern, render
 from kernelwright.proposers.catalogue.cpp.params import Numbers, parameters
 from kernelwright.proposers.catalogue.cpp.priors import Machine, default
@@ -12,7 +13,7 @@ from kernelwright.proposers.catalogue.ir import Axis
 from kernelwright.proposers.catalogue.loops import Nest
 from kernelwright.proposers.catalogue.nesting import Loops
 from kernelwright.proposers.catalogue.program import Program
-from kernelwright.proposers.catalogue.renderer import Kernels, Renderer
+from kernelwright.proposers.catalogue.renderer import Alternative, Kernels, Renderer
 from kernelwright.proposers.catalogue.rewrites import NAMES, IllegalRewriteError
 from kernelwright.proposers.catalogue.schedule import Schedule
 from kernelwright.targets.base import TargetInfo
@@ -75,6 +76,10 @@ class Cpp(Renderer):
                     where=nest.name,
                     remedy=f"make them as in {products[0].name}",
                 )
+
+    def alternatives(self, program: Program) -> list[Alternative]:
+        """See `Renderer.alternatives`."""
+        return alternatives(program)
 
     def kernels(self, program: Program) -> CppKernels:
         """See `Renderer.kernels`."""

@@ -113,53 +113,61 @@ void tiles(int64_t rows, int64_t steps, const float* left, Right right, float* s
   else tile<MR / 2, LEFT_ALONG_STEPS>(steps, left, right, sums, width, first);
 }
 struct EveryStep { INLINE bool operator()(int64_t, int64_t) const { return true; } };
-// Tasks are blocks of rows and columns. `left` and `right` give the address of a line of values, which they may write to
-// the space they are given: along the steps of one row or column, else along the rows or columns of one step. `finish`
-// receives a row of sums. `counts` says whether a step of a batch does: others are left out.
+// `left` and `right` give the address of a line of values, which they may write to the space they are given: along the
+// steps of one row or column, else along the rows or columns of one step. `finish` receives a row of sums. `counts` says
+// whether a step of a batch does: others are left out.
+//
+// A block of rows and columns over the steps from `step` to `steps`; with `several` blocks of them sums wait in memory.
+template <bool LEFT_ALONG_STEPS, Layout RIGHT, class Left, class Right, class Finish, class Counts>
+void multiply_block(int64_t batch, int64_t row, int64_t height, int64_t column, int64_t width, int64_t step, int64_t steps,
+                    int64_t kc, bool several, Left left, Right right, Finish finish, Counts counts) {
+  const int64_t nc = rounded(width, NR), packed = kc * (RIGHT == IN_PLACE ? NR : nc), kept = several ? rounded(height, MR) : MR;
+  float* panel = scratch(MR * LDL + packed + kept * nc + W * LDL + nc);
+  float *block = panel + MR * LDL, *sums = block + packed, *line = sums + kept * nc;
+  const float* in_place[KC];
+  Steps found[KC];
+  bool first = true;
+  do {  // once at least: a sum of nothing is 0
+    const int runs = next_steps(counts, batch, step, steps, kc, found);
+    const int64_t depth = runs > 0 ? found[0].all : 0, whole = RIGHT == IN_PLACE ? width / NR * NR : 0;
+    for (const Steps* run = found; run < found + runs; ++run) {
+      if constexpr (RIGHT == ALONG_STEPS) pack_columns(right, batch, *run, column, width, block, line);
+      else if constexpr (RIGHT == ALONG_COLUMNS) pack_rows(right, batch, *run, column, width, block, line);
+      else {
+        for (int64_t p = 0; p < run->count; ++p) in_place[run->at + p] = right(batch, run->from + p, column, width, line);
+        if (whole < width) pack_rows(right, batch, *run, column + whole, width - whole, block, line);
+      }
+    }
+    for (int64_t i = 0; i < height; i += MR) {
+      const int64_t here = std::min<int64_t>(MR, height - i);
+      for (const Steps* run = found; run < found + runs; ++run)
+        pack_left<LEFT_ALONG_STEPS>(left, batch, row + i, here, *run, panel);
+      float* results = sums + (several ? i * nc : 0);
+      for (int64_t j = 0; j < whole; j += NR)
+        tiles<LEFT_ALONG_STEPS>(here, depth, panel, InPlace{in_place, j}, results + j, nc, first);
+      for (int64_t j = whole; j < width; j += NR)
+        tiles<LEFT_ALONG_STEPS>(here, depth, panel, Packed{block + (j - whole) * depth}, results + j, nc, first);
+      for (int64_t r = 0; r < here && step == steps; ++r) finish(batch, row + i + r, column, width, results + r * nc);
+    }
+    first = false;
+  } while (step < steps);
+}
+// Tasks are blocks of rows and columns.
 template <bool LEFT_ALONG_STEPS, Layout RIGHT, class Left, class Right, class Finish, class Counts = EveryStep>
 void multiply(int64_t batches, int64_t rows, int64_t columns, int64_t steps, Left left, Right right, Finish finish, Counts counts = {}) {
   const int64_t step_blocks = parts(steps, KC), kc = parts(steps, step_blocks);
   int64_t row_blocks = parts(rows, MC), column_blocks = parts(columns, NC);
-  while (batches * row_blocks * column_blocks < THREADS && (rows > MR * row_blocks || columns > NR * column_blocks))
-    ++(rows / row_blocks > columns / column_blocks ? row_blocks : column_blocks);
+  while (batches * row_blocks * column_blocks < THREADS && (rows > MR * row_blocks || columns > NR * column_blocks)) {
+    const bool whole = columns <= NR * column_blocks;  // blocks of columns are whole tiles
+    ++(whole || (rows > MR * row_blocks && rows / row_blocks > columns / column_blocks) ? row_blocks : column_blocks);
+  }
   const int64_t mc = rounded(parts(rows, row_blocks), MR), nc = rounded(parts(columns, column_blocks), NR);
   row_blocks = parts(rows, mc), column_blocks = parts(columns, nc);
-  const int64_t tasks = batches * row_blocks * column_blocks, kept = step_blocks > 1 ? mc : MR;
-  const int64_t packed = kc * (RIGHT == IN_PLACE ? NR : nc);
+  const int64_t tasks = batches * row_blocks * column_blocks;
 #pragma omp parallel for num_threads(THREADS) schedule(dynamic) if (tasks > 1 && batches * rows * columns * steps > 64 * SERIAL_BELOW)
   for (int64_t task = 0; task < tasks; ++task) {
-    const int64_t batch = task / (row_blocks * column_blocks);
     const int64_t row = task / column_blocks % row_blocks * mc, column = task % column_blocks * nc;
-    const int64_t height = std::min(mc, rows - row), width = std::min(nc, columns - column);
-    float* panel = scratch(MR * LDL + packed + kept * nc + W * LDL + nc);
-    float *block = panel + MR * LDL, *sums = block + packed, *line = sums + kept * nc;
-    const float* in_place[KC];
-    Steps found[KC];
-    int64_t step = 0;
-    bool first = true;
-    do {  // once at least: a sum of nothing is 0
-      const int runs = next_steps(counts, batch, step, steps, kc, found);
-      const int64_t depth = runs > 0 ? found[0].all : 0, whole = RIGHT == IN_PLACE ? width / NR * NR : 0;
-      for (const Steps* run = found; run < found + runs; ++run) {
-        if constexpr (RIGHT == ALONG_STEPS) pack_columns(right, batch, *run, column, width, block, line);
-        else if constexpr (RIGHT == ALONG_COLUMNS) pack_rows(right, batch, *run, column, width, block, line);
-        else {
-          for (int64_t p = 0; p < run->count; ++p) in_place[run->at + p] = right(batch, run->from + p, column, width, line);
-          if (whole < width) pack_rows(right, batch, *run, column + whole, width - whole, block, line);
-        }
-      }
-      for (int64_t i = 0; i < height; i += MR) {
-        const int64_t here = std::min<int64_t>(MR, height - i);
-        for (const Steps* run = found; run < found + runs; ++run)
-          pack_left<LEFT_ALONG_STEPS>(left, batch, row + i, here, *run, panel);
-        float* results = sums + (step_blocks > 1 ? i * nc : 0);
-        for (int64_t j = 0; j < whole; j += NR)
-          tiles<LEFT_ALONG_STEPS>(here, depth, panel, InPlace{in_place, j}, results + j, nc, first);
-        for (int64_t j = whole; j < width; j += NR)
-          tiles<LEFT_ALONG_STEPS>(here, depth, panel, Packed{block + (j - whole) * depth}, results + j, nc, first);
-        for (int64_t r = 0; r < here && step == steps; ++r) finish(batch, row + i + r, column, width, results + r * nc);
-      }
-      first = false;
-    } while (step < steps);
+    multiply_block<LEFT_ALONG_STEPS, RIGHT>(task / (row_blocks * column_blocks), row, std::min(mc, rows - row), column,
+                                            std::min(nc, columns - column), 0, steps, kc, step_blocks > 1, left, right, finish, counts);
   }
 }
