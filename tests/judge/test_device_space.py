@@ -169,6 +169,15 @@ def test_spans_that_are_not_the_workers_are_no_error_until_they_are_read(device)
         read(made, 1, 8)
 
 
+def test_a_span_that_is_not_the_workers_swallows_no_other(device):
+    made, theirs = worker_memory(device)
+    theirs[:100] = 1
+    made.aim([(1, 1 << 62), (THERE, 100), (THERE - 50, 1 << 40)])
+    made.freeze()
+    theirs[:100] = 2
+    assert (read(made, THERE, 100) == 1).all()
+
+
 def test_inputs_are_brought_to_the_device_once(device):
     made, theirs = worker_memory(device)
     row = np.random.default_rng(0).integers(0, 255, 100_000).astype(np.uint8)

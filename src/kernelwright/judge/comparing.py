@@ -75,7 +75,7 @@ def compare_output(
     """
     assert want.exact is not None
     if want.bound is None or want.magnitude is None:
-        _equal(fetch, want, want.exact, what)
+        _equal(fetch, want, want.exact, what, explained=explained)
         return None
     found = numerics.errors(fetch, want.dtype, want.exact, want.magnitude, alternative=want.alternative)
     if want.bound.admits(found):
@@ -118,7 +118,7 @@ def _where(wrong: npt.NDArray[np.bool_]) -> dict[str, Any]:
     return {"wrong": count, "elements": wrong.size, WRONG_MAP: picture(wrong), "map_legend": LEGEND} if count else {}
 
 
-def _equal(fetch: numerics.Fetch, want: Expected, exact: Array, what: str) -> None:
+def _equal(fetch: numerics.Fetch, want: Expected, exact: Array, what: str, *, explained: bool) -> None:
     """Exact comparison, for integers and booleans; another right answer counts too."""
     flat, wrong = exact.reshape(-1), np.zeros(exact.size, np.bool_)
     other = want.alternative.reshape(-1) if want.alternative is not None else None
@@ -131,6 +131,8 @@ def _equal(fetch: numerics.Fetch, want: Expected, exact: Array, what: str) -> No
         wrong[start:stop] = ~right
     if wrong.any():
         message = f"{what}: {np.count_nonzero(wrong)} of {flat.size} elements differ"
+        if not explained:
+            raise Rejection("wrong_values", message)
         first = int(np.argmax(wrong))
         raise _wrong(fetch, want, first, "wrong_values", message, **_where(wrong.reshape(exact.shape)))
 

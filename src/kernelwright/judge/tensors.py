@@ -138,8 +138,10 @@ def fetcher(worker: Worker, claims: Sequence[Claim]) -> Callable[[int, int], Arr
         BadTensor: as `read`; also the function itself.
     """
     first = claims[0]
-    alike = all((claim.shape, claim.dtype) == (first.shape, first.dtype) and claim.contiguous for claim in claims)
-    if not alike or (len(claims) > 1 and first.span_bytes < LARGE):
+    several = len(claims) > 1
+    if (several and first.span_bytes < LARGE) or not all(
+        claim.contiguous and (claim.shape, claim.dtype) == (first.shape, first.dtype) for claim in claims
+    ):
         flat = np.ascontiguousarray(read(worker, claims)).reshape(-1)
         return lambda start, stop: flat[start:stop]
     stored = np.dtype(STORED[first.dtype])
@@ -225,7 +227,8 @@ def single(array: Array, dtype: str) -> Array:
         if dtype == "bfloat16":
             np.left_shift(values, 16, out=out[start : start + LARGE].view(np.uint32), dtype=np.uint32)
         else:
-            out[start : start + LARGE] = values
+            with np.errstate(invalid="ignore"):  # signalling NaNs
+                out[start : start + LARGE] = values
 
     memory.spread(part, range(0, flat.size, LARGE))
     return out.reshape(array.shape)

@@ -4,9 +4,11 @@ What names a compiled kernel includes a hash of Triton's own library, half a gig
 worker; each would need 0.4 s to take it.
 """
 
-from triton import knobs
+from contextlib import suppress
 
-if not knobs.runtime.interpret:
+with suppress(ImportError, AttributeError):  # another Triton has it elsewhere, and only takes longer
+    from triton import knobs
     from triton.runtime.cache import triton_key
 
-    triton_key()
+    if not knobs.runtime.interpret:
+        triton_key()

@@ -140,13 +140,13 @@ class DeviceSpace(Space):
         return True
 
     def aim(self, results: Iterable[tuple[int, int]]) -> None:
-        """See `Space.aim`. Spans that are not the worker's are left out; whoever reads them is told."""
+        """See `Space.aim`. Spans that are not the worker's are left out, before they could swallow others that overlap
+        them; whoever reads them is told."""
         self._frozen, self._aimed, offset = [], [], 0
-        spans = list(results)
+        spans = [span for span in results if self._holds(*span)]
         for pointer, size in _merged(spans):
-            with suppress(BadAddress):
-                self._aimed.append((_Frozen(pointer, size, offset), self._here(pointer, size)))
-                offset += -(-size // _ALIGNED) * _ALIGNED
+            self._aimed.append((_Frozen(pointer, size, offset), self._here(pointer, size)))
+            offset += -(-size // _ALIGNED) * _ALIGNED
         self._bytes = offset
         self._staging.reserve(offset)
         last = spans[-1][0] if spans else 0
@@ -196,6 +196,14 @@ class DeviceSpace(Space):
             if pointer + size <= segment.base + segment.size:
                 return segment.here + pointer - segment.base
         raise BadAddress("it is in none of the process's allocations on the device")
+
+    def _holds(self, pointer: int, size: int) -> bool:
+        """Whether a span is the worker's."""
+        try:
+            self._here(pointer, size)
+        except BadAddress:
+            return False
+        return True
 
     @contextmanager
     def _trusting(self) -> Iterator[None]:
