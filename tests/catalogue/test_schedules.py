@@ -23,7 +23,7 @@ from kernelwright.proposers import params
 from kernelwright.proposers.agent.tools import apply
 from kernelwright.proposers.agent.workspace import Workspace
 from kernelwright.proposers.base import Context
-from kernelwright.proposers.catalogue.cpp.priors import PLAIN, default
+from kernelwright.proposers.catalogue.cpp.priors import PLAIN, Machine, default
 from kernelwright.proposers.catalogue.cpp.renderer import Cpp
 from kernelwright.proposers.catalogue.program import Program, plan
 from kernelwright.proposers.catalogue.rewrites import (
@@ -137,10 +137,12 @@ def test_first_guesses_keep_the_meaning(name: str) -> None:
 
 @pytest.mark.parametrize("name", MODULES)
 def test_guesses_with_one_decision_turned_keep_the_meaning(name: str) -> None:
-    for guess, (_, memory, expected) in zip(program(name).schedules, known(name), strict=True):
+    made = program(name)
+    machine = Machine.of(made.target, made.traffic, [guess.region for guess in made.schedules])
+    for guess, (_, memory, expected) in zip(made.schedules, known(name), strict=True):
         plain = [str(each) for each in Schedule.of(guess.region).choices() if each.name == "interchange"]
         for turned in (*DECISIONS, *plain):
-            agree(default(guess.region, program(name).machine, turned), memory, expected, 0)
+            agree(default(guess.region, machine, turned), memory, expected, 0)
 
 
 def test_every_rewrite_is_legal_somewhere() -> None:

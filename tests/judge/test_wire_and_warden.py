@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -83,11 +85,18 @@ def test_the_warden_names_what_there_is_too_much_of(tmp_path: Path) -> None:
 
 def test_the_warden_counts_files_that_have_no_name_any_more(tmp_path: Path) -> None:
     allowed = Allowance(memory=1 << 50, disk=1 << 20, folder=str(tmp_path))
-    with open(tmp_path / "block", "wb") as file:  # noqa: PTH123
-        file.write(bytes(2 << 20))
-        file.flush()
-        os.fsync(file.fileno())
-        assert "wrote" in breach(os.getpid(), allowed)
-        (tmp_path / "block").unlink()
-        assert "wrote" in breach(os.getpid(), allowed)
-    assert not breach(os.getpid(), allowed)
+    steps = (
+        "import os; file = open('block', 'wb'); file.write(bytes(2 << 20)); file.flush(); os.fsync(file.fileno())",
+        "os.unlink('block')",
+        "file.close()",
+    )
+    command = [sys.executable, "-c", "\n".join(f"{step}; print(flush=True); input()" for step in steps)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, cwd=tmp_path, text=True, bufsize=1, **pipes) as child:
+        found = []
+        for _ in steps:
+            child.stdout.readline()
+            found.append(breach(child.pid, allowed))
+            child.stdin.write("\n")
+            child.stdin.flush()
+    assert ["wrote" in said for said in found] == [True, True, False]
