@@ -6,16 +6,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from kernelwright.api import Result, evaluate, optimize, resume
+    from kernelwright.api import evaluate, optimize, resume
     from kernelwright.errors import KernelwrightError, MachineError, StoreError, TaskError, UsageError
     from kernelwright.judge.verdict import Verdict
+    from kernelwright.result import Result
     from kernelwright.tasks import Case, Task, Tolerance
 
 _HOMES = {
     "Case": "kernelwright.tasks",
     "KernelwrightError": "kernelwright.errors",
     "MachineError": "kernelwright.errors",
-    "Result": "kernelwright.api",
+    "Result": "kernelwright.result",
     "StoreError": "kernelwright.errors",
     "Task": "kernelwright.tasks",
     "TaskError": "kernelwright.errors",

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType
     from rich.segment import Segment
 
-    from kernelwright.api import Result
+    from kernelwright.result import Result
 
 
 class _Stream(io.FileIO):

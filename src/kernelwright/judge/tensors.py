@@ -221,16 +221,17 @@ def widen(array: Array, dtype: str) -> Array:
 def single(array: Array, dtype: str) -> Array:
     """The values of a contiguous array of 16-bit floats as float32, which holds all of them."""
     flat, out = array.reshape(-1), np.empty(array.size, np.float32)
+    step = LARGE // out.itemsize
 
     def part(start: int) -> None:
-        values = flat[start : start + LARGE]
+        values, room = flat[start : start + step], out[start : start + step]
         if dtype == "bfloat16":
-            np.left_shift(values, 16, out=out[start : start + LARGE].view(np.uint32), dtype=np.uint32)
+            np.left_shift(values, 16, out=room.view(np.uint32), dtype=np.uint32)
         else:
             with np.errstate(invalid="ignore"):  # signalling NaNs
-                out[start : start + LARGE] = values
+                room[:] = values
 
-    memory.spread(part, range(0, flat.size, LARGE))
+    memory.spread(part, range(0, flat.size, step))
     return out.reshape(array.shape)
 
 

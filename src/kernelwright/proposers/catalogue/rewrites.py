@@ -58,6 +58,11 @@ class Rewrite(BaseModel):
     on: tuple[str, ...]
     argument: int | str | None = None
 
+    @classmethod
+    def of(cls, name: str, *on: str, argument: int | str | None = None) -> Rewrite:
+        """From its parts; the name must be one of `NAMES`."""
+        return cls.model_validate({"name": name, "on": on, "argument": argument})
+
     def __str__(self) -> str:
         return self.text(self.argument)
 
@@ -128,4 +133,4 @@ def _one(text: str) -> Rewrite:
         argument = SHARINGS[0]
     if not words or not all(word.isidentifier() for word in words):
         raise IllegalRewriteError("it names no loop", where=text[:60], remedy="write one as in `split(j, 4096)`")
-    return Rewrite.model_validate({"name": name, "on": words, "argument": argument})
+    return Rewrite.of(name, *words, argument=argument)

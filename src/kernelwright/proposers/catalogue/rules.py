@@ -84,7 +84,7 @@ def candidates(loops: Loops) -> Iterator[Rewrite]:
         forms += [("parallelise", *shared[:count]) for count in range(1, len(shared) + 1)]
         forms += [("stage", what) for what in _STAGED]
     for name, *on in forms:
-        form = Rewrite.model_validate({"name": name, "on": on})
+        form = Rewrite.of(name, *on)
         for argument in CHOICES.get(form.parameter, (None,)):
             yield form.model_copy(update={"argument": argument})
 
@@ -97,7 +97,7 @@ def missing(loops: Loops) -> Rewrite | None:
     elif loops.order:
         needed = [*([("tile", "j")] if loops.kind in ("tiles", "columns") else []), ("vectorise", "j")]
     form = next(((name, on) for name, on in needed if not loops.made(name, on)), None)
-    return None if form is None else Rewrite.model_validate({"name": form[0], "on": form[1:]})
+    return None if form is None else Rewrite.of(*form)
 
 
 def shareable(loops: Loops) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kernelwright.proposers.catalogue import rules
+from kernelwright.proposers.catalogue.fusing import fusible
 from kernelwright.proposers.catalogue.loops import Nest
 from kernelwright.proposers.catalogue.nesting import Loops
 from kernelwright.proposers.catalogue.rewrites import IllegalRewriteError, Rewrite
@@ -46,6 +47,21 @@ class Schedule:
         for rewrite in rewrites:
             loops = rules.applied(loops, rewrite)
         return Schedule(self.region, loops)
+
+    def then_if_legal(self, rewrite: Rewrite) -> Schedule:
+        """With one more rewrite, or as it is where that may not be made."""
+        try:
+            return self.then(rewrite)
+        except IllegalRewriteError:
+            return self
+
+    def fused(self) -> Schedule:
+        """With all loops made one that follow each other in every tensor."""
+        schedule = self
+        while pairs := fusible(schedule.loops.stores, schedule.loops.kept, schedule.loops.reduced):
+            names = dict(zip(schedule.loops.order, schedule.loops.names, strict=True))
+            schedule = schedule.then(Rewrite.of("fuse", *(names[axis] for axis in pairs[0])))
+        return schedule
 
     def legal(self, rewrite: Rewrite) -> bool:
         """Whether the rewrite may be made next."""

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from math import prod
 
 from kernelwright.proposers.catalogue.dtypes import width
-from kernelwright.proposers.catalogue.fusing import fusible
 from kernelwright.proposers.catalogue.ir import Axis, Reduce, Scan
 from kernelwright.proposers.catalogue.loops import Nest
 from kernelwright.proposers.catalogue.nesting import Loops
@@ -77,16 +76,16 @@ def _blocked(region: Loops, product: Product, machine: Machine, turned: str) -> 
     height, width_ = machine.tile
     blocks = (("tile", "row", height), ("tile", "column", width_), ("split", "step", 256), ("split", "row", 512),
               ("split", "column", 512))  # fmt: skip
-    schedule = Schedule.of(region).then(*(_rewrite(name, on, argument=size) for name, on, size in blocks))
+    schedule = Schedule.of(region).then(*(Rewrite.of(name, on, argument=size) for name, on, size in blocks))
     if region.weights() is not None:
-        schedule = schedule.then(_rewrite("unroll", "scores", argument=4))
+        schedule = schedule.then(Rewrite.of("unroll", "scores", argument=4))
         fits = product.k[-1].size * 8 <= machine.target.l2_bytes
         staged = fits != (turned == "stage(values)")
-        return _if_legal(schedule, _rewrite("stage", "values")) if staged else schedule
+        return schedule.then_if_legal(Rewrite.of("stage", "values")) if staged else schedule
     if _packs(product) != (turned == "stage(right)"):
-        schedule = _if_legal(schedule, _rewrite("stage", "right"))
+        schedule = schedule.then_if_legal(Rewrite.of("stage", "right"))
     if has_few_tiles(product, machine) != (turned == "split_reduce(step)"):
-        schedule = schedule.then(_rewrite("split_reduce", "step"))
+        schedule = schedule.then(Rewrite.of("split_reduce", "step"))
     return schedule
 
 
@@ -111,14 +110,6 @@ def has_few_tiles(product: Product, machine: Machine) -> bool:
     return batch * -(-m // machine.tile[0]) * -(-n // width_) < machine.target.cores and k >= _LONG
 
 
-def _rewrite(name: str, *on: str, argument: int | str | None = None) -> Rewrite:
-    return Rewrite.model_validate({"name": name, "on": on, "argument": argument})
-
-
-def _if_legal(schedule: Schedule, rewrite: Rewrite) -> Schedule:
-    return schedule.then(rewrite) if schedule.legal(rewrite) else schedule
-
-
 class _Guess:
     """Chooses the rewrites of one kernel, one decision turned."""
 
@@ -128,9 +119,7 @@ class _Guess:
 
     def schedule(self) -> Schedule:
         """The loops themselves first, then what is made of them."""
-        while pairs := fusible(self.loops.stores, self.loops.kept, self.loops.reduced):
-            names = dict(zip(self.loops.order, self.loops.names, strict=True))
-            self._make("fuse", *(names[axis] for axis in pairs[0]))
+        self.now = self.now.fused()
         if not self.loops.order:
             return self.now
         self._order()
@@ -157,10 +146,10 @@ class _Guess:
         return self.loops.order[-1]
 
     def _make(self, name: str, *on: str, argument: int | str | None = None) -> None:
-        self.now = self.now.then(_rewrite(name, *on, argument=argument))
+        self.now = self.now.then(Rewrite.of(name, *on, argument=argument))
 
     def _try(self, name: str, *on: str, argument: int | str | None = None) -> None:
-        self.now = _if_legal(self.now, _rewrite(name, *on, argument=argument))
+        self.now = self.now.then_if_legal(Rewrite.of(name, *on, argument=argument))
 
     def _decided(self, name: str, guess: bool) -> bool:
         return guess != (self.turned == name)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from kernelwright.proposers.catalogue import scans
-from kernelwright.proposers.catalogue.fusing import fusible
 from kernelwright.proposers.catalogue.ir import Axis
 from kernelwright.proposers.catalogue.loops import Nest
 from kernelwright.proposers.catalogue.nesting import Loops
@@ -69,14 +68,12 @@ class Triton(Renderer):
 
 def _guess(region: Loops) -> Schedule:
     schedule = Schedule.of(region)
-    while not region.product and (pairs := fusible(schedule.loops.stores, schedule.loops.kept, schedule.loops.reduced)):
-        names = dict(zip(schedule.loops.order, schedule.loops.names, strict=True))
-        on = tuple(names[axis] for axis in pairs[0])
-        schedule = schedule.then(Rewrite.model_validate({"name": "fuse", "on": on}))
-    if region.product is None and schedule.loops.kind == "rows" and not is_whole(schedule.loops.nest()):
+    if region.product is not None:
+        return schedule
+    schedule = schedule.fused()
+    if schedule.loops.kind == "rows" and not is_whole(schedule.loops.nest()):
         for what in ("variance", "exponentials"):
-            rewrite = Rewrite.model_validate({"name": "online_reduce", "on": (what,)})
-            schedule = schedule.then(rewrite) if schedule.legal(rewrite) else schedule
+            schedule = schedule.then_if_legal(Rewrite.of("online_reduce", what))
     return schedule
 
 
