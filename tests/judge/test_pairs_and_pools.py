@@ -133,6 +133,16 @@ def test_pairs_that_say_nothing_are_not_enough_before_their_time() -> None:
     assert found.enough
 
 
+def test_who_has_waited_for_cores_is_not_to_blame() -> None:
+    found = pairs.Pairs(seconds=0.0, took=1.0)
+    for number in range(20):
+        found.add(1.0 if number % 2 else 100.0, 1.0)
+    found.waited = 0.1
+    assert found.unstable
+    found.waited = 0.3
+    assert not found.unstable
+
+
 def test_pairs_that_say_something_are_enough_when_the_time_is_over() -> None:
     found = pairs.Pairs(seconds=0.0)
     for number in range(pairs.MIN_PAIRS):

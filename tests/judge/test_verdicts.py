@@ -20,7 +20,8 @@ def test_an_honest_kernel_is_accepted_with_its_evidence(bench: Bench) -> None:
     kernel = verdict.evidence["kernels"]["affine"]
     assert kernel["calls"] == 1 and 0 < kernel["seconds"] < 10
     counters = verdict.evidence["counters"]
-    assert counters["calls"] == verdict.timings[0].calls and counters["seconds"] > 0
+    # Beside a fast reference, as on a busy machine, a candidate's batches are shorter.
+    assert 0 < counters["calls"] <= verdict.timings[0].calls and counters["seconds"] > 0
     assert counters["missing"] or {"cycles", "instructions", "cache_misses"} <= counters.keys()
     assert counters.get("busy_s", 1e-6) > 0
     assert verdict.proof is not None

@@ -44,7 +44,7 @@ void double_relu(tvm::ffi::TensorView x, tvm::ffi::TensorView y) {
   const float* in = static_cast<const float*>(x.data_ptr());
   float* out = static_cast<float*>(y.data_ptr());
   const int64_t n = x.numel();
-#pragma omp parallel for simd
+#pragma omp simd  // on one core: a team's time depends on who else is on the machine
   for (int64_t i = 0; i < n; ++i) out[i] = (in[i] > 0 || in[i] != in[i] ? in[i] : 0) * 2 + 1;
 }
 """
@@ -52,8 +52,7 @@ kernels = tvm_ffi.cpp.load_inline(
     "double_relu",
     cpp_sources=CPP,
     functions=["double_relu"],
-    extra_cflags=["-O3", "-march=native", "-fopenmp"],
-    extra_ldflags=["-fopenmp"],
+    extra_cflags=["-O3", "-march=native", "-fopenmp-simd"],
 )
 
 

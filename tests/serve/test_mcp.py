@@ -257,7 +257,7 @@ def test_an_honest_client_is_served_beside_a_hostile_one(tasks: Path, server: Ru
             assert "secret" not in described["reference"]
             found = (await good.call_tool("profile", {"task": "relu.py", "source": KERNEL})).structured_content
             verdict = found["verdict"]
-            assert verdict["outcome"] == "accepted", verdict
+            assert verdict["outcome"] == "accepted", (verdict["reason"], verdict["message"])
             assert verdict["floor_us"] > 0
             assert found["diagnosis"]["bound"] in BOUNDS
             assert "double_relu" in verdict["evidence"]["kernels"]

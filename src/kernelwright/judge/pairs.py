@@ -17,6 +17,8 @@ UNSTABLE = 10.0
 """An interval whose ends are further apart than this factor says nothing; a narrower one says what it is worth."""
 LONGEST = 20.0
 """Seconds for pairs that leave such an interval, and twice `MIN_PAIRS` of them at least: the machine may be busy."""
+CROWDED = 0.25
+"""Whose threads have waited for cores for longer than this share of its time is not to blame for its times."""
 
 
 @dataclass(frozen=True)
@@ -60,11 +62,14 @@ def speedup(theirs: Sequence[float], own: Sequence[float]) -> Interval:
 @dataclass
 class Pairs:
     """Seconds a call of a candidate (`own`) and of the reference beside it (`theirs`), for `seconds` from now, or
-    longer where that says nothing."""
+    longer where that says nothing. `waited` is how long the candidate's threads have waited for cores that others had,
+    in seconds, and `took` how long its batches took."""
 
     seconds: float
     own: list[float] = field(default_factory=list)
     theirs: list[float] = field(default_factory=list)
+    waited: float = 0.0
+    took: float = 0.0
     start: float = field(default_factory=time.monotonic)
 
     def __len__(self) -> int:
@@ -87,9 +92,9 @@ class Pairs:
 
     @property
     def unstable(self) -> bool:
-        """Whether they say nothing and the candidate is to blame: where only the reference's times are as far apart, it
-        is the machine's doing."""
-        return self.speedup.vague and interval(self.own).vague
+        """Whether they say nothing and the candidate is to blame: where only the reference's times are as far apart, or
+        others had the cores, it is the machine's doing."""
+        return self.speedup.vague and interval(self.own).vague and self.waited <= CROWDED * self.took
 
     @property
     def enough(self) -> bool:

@@ -19,6 +19,7 @@ from kernelwright.judge.pairs import MIN_PAIRS, Pairs
 from kernelwright.judge.pools import Pool, Pools, prepare
 from kernelwright.judge.rejection import Rejection, withheld
 from kernelwright.judge.verdict import CaseTiming
+from kernelwright.targets import threads
 from kernelwright.targets.base import Counts
 from kernelwright.tasks import CaseInfo
 
@@ -185,6 +186,14 @@ class Stopwatch:
             raise withheld(rejection, "a timed call", pool.case.name) from rejection
         side.poison()
 
+    def _watched(self, side: CandidateSide, pool: Pool, batch: int, pairs: Pairs) -> tuple[float, int]:
+        """`batch` of a candidate, with how long its threads have waited for others."""
+        waited = threads.waited(side.worker.pid)
+        seconds, checked = self.batch(side, pool, batch, check=True)
+        pairs.waited += max(0.0, threads.waited(side.worker.pid) - waited)
+        pairs.took += seconds * len(pool.batches[batch])
+        return seconds, checked
+
     def look_into(self, side: CandidateSide, pool: Pool, batch: int, seconds: float | None, pace: Pace | None) -> int:
         """Runs a batch that is not timed, with a look into its middle, after a share of its time that nobody knows.
 
@@ -251,7 +260,7 @@ class Stopwatch:
                 continue
             first = len(pairs) % 2 == 0
             before = self.own(pool, batch) if first else 0.0
-            seconds, count = self.batch(side, given, batch, check=True)
+            seconds, count = self._watched(side, given, batch, pairs)
             after = before if first else self.own(pool, batch)
             checked += count
             if batch > 0:

@@ -12,9 +12,9 @@ import platform
 import struct
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import contextmanager
 
+from kernelwright.targets import threads
 from kernelwright.targets.base import Counts
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -44,40 +44,24 @@ def counting(pid: int) -> Iterator[Callable[[], Counts]]:
     opened: defaultdict[str, list[int]] = defaultdict(list)
     failures: dict[str, int] = {}
     try:
-        for thread in _threads(pid):
+        for thread in threads.of(pid):
             for name in _EVENTS.keys() - failures.keys():
                 descriptor = _open(name, thread)
                 if descriptor >= 0:
                     opened[name].append(descriptor)
                 elif -descriptor != errno.ESRCH:  # that thread has ended
                     failures[name] = -descriptor
-        waited = _waited(pid)
+        waited = threads.waited(pid)
         yield lambda: Counts(
             values={
                 **{name: sum(map(_read, opened[name])) * _SCALES.get(name, 1.0) for name in opened.keys() - failures},
-                "waited_s": _waited(pid) - waited,
+                "waited_s": threads.waited(pid) - waited,
             },
             missing=_sentence(failures),
         )
     finally:
         for descriptor in (each for descriptors in opened.values() for each in descriptors):
             os.close(descriptor)
-
-
-def _threads(pid: int) -> list[int]:
-    try:
-        return [int(each.name) for each in Path(f"/proc/{pid}/task").iterdir()]
-    except OSError:  # it has ended
-        return []
-
-
-def _waited(pid: int) -> float:
-    """Seconds that the threads of a process have been ready to run, and another one ran."""
-    found = 0.0
-    for thread in _threads(pid):
-        with suppress(OSError, ValueError, IndexError):  # it has ended, or the system keeps no such statistics
-            found += 1e-9 * int(Path(f"/proc/{pid}/task/{thread}/schedstat").read_text().split()[1])
-    return found
 
 
 def _open(name: str, thread: int) -> int:
