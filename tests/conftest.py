@@ -6,6 +6,7 @@ import atexit
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,16 +23,24 @@ else:
     atexit.register(shutil.rmtree, _home, ignore_errors=True)
 
 
+_PAIRS_S = 0.2
+"""Seconds for pairs of times: no test asks how fast something is to the percent, and there are hundreds of verdicts."""
+
+
 @pytest.fixture(scope="session")
-def cpu() -> Cpu:
+def cpu() -> Iterator[Cpu]:
     """This machine. Its ceilings are measured once and kept for all judges in `shared_home`, however busy it is."""
     from kernelwright.home import keep
+    from kernelwright.judge import race, timing
     from kernelwright.targets.cpu import Cpu
 
     cpu = Cpu()
     with FileLock(Path(_home, "ceilings.lock")):
         keep(Path(_home, f"ceilings-{cpu.info().key}.json"), cpu.ceilings().model_dump_json(), "the ceilings")
-    return cpu
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (race, timing):
+            patch.setattr(module, "SECONDS", _PAIRS_S)
+        yield cpu
 
 
 @pytest.fixture(scope="session")
