@@ -15,19 +15,19 @@ TASKS = Path(__file__).resolve().parent / "tasks"
 
 
 @asynccontextmanager
-async def judging(path: Path) -> AsyncIterator[Judge]:
+async def judging(path: Path, target: str = "cpu", language: str = "cpp") -> AsyncIterator[Judge]:
     """A judge of the task, which has not drawn or answered anything yet."""
-    target = registry.load("targets", "cpu")()
-    target.ceilings()
-    async with Judge(Task.load(path), target) as judge:
+    device = registry.load("targets", target)()
+    device.ceilings()
+    async with Judge(Task.load(path), device, language=language) as judge:
         yield judge
 
 
-async def first_kernel(judge: Judge) -> Candidate | None:
-    """The catalogue's first kernel for the judge's task; None where it has none."""
+async def first_kernel(judge: Judge, language: str = "cpp") -> Candidate | None:
+    """The catalogue's first kernel for the judge's task in a language; None where it has none."""
     graph = await judge.graph(judge.info.tune_case.name)
     target = judge.target
     context = Context(
-        judge.task.id, "", judge.info.shown, graph, target.info(), target.ceilings(), "cpp", judge.compiled
+        judge.task.id, "", judge.info.shown, graph, target.info(), target.ceilings(), language, judge.compiled
     )
     return await anext(registry.load("proposers", "catalogue")().propose(context), None)

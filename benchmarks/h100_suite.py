@@ -24,17 +24,14 @@ import typer
 from rich.console import Console
 
 import kernelwright
+from first_kernel import first_kernel, judging
 from kernelwright import format as fmt
-from kernelwright.judge.judge import Judge
-from kernelwright.proposers import catalogue
-from kernelwright.proposers.catalogue.program import plan
-from kernelwright.targets.cuda import Cuda
-from kernelwright.tasks import Task
 from suites import Row, filled, load_state, run_all, save_state, table
 
 TASKS = Path(__file__).resolve().parent / "gpu_tasks"
 HEADINGS = ("task", "eager", "torch.compile", "first", "best", "over eager", "over torch.compile", "first's share",
             "best's share", "judged", "outcome")  # fmt: skip
+LANGUAGE = "triton"
 app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
 
 
@@ -48,18 +45,13 @@ class GpuRow(Row):
     best_source: str = ""
 
 
-async def first_kernel(path: Path) -> GpuRow:
+async def judged_first(path: Path) -> GpuRow:
     """What the catalogue writes first, judged."""
     begin = time.perf_counter()
-    target = Cuda()
-    async with Judge(Task.load(path), target, language="triton") as judge:
-        graph = await judge.graph(judge.info.tune_case.name)
-        if graph is None:
-            return GpuRow(path.stem, "no_kernel", problem="torch.export cannot export it")
-        program = plan(graph, target.info(), catalogue.RENDERERS["triton"])
-        if not program.schedules:
-            return GpuRow(path.stem, "no_kernel", problem=f"all of it is left to {program.calls[0].target}")
-        made = catalogue.candidate(program, judge.info, note="first")
+    async with judging(path, "cuda", LANGUAGE) as judge:
+        made = await first_kernel(judge, LANGUAGE)
+        if made is None:
+            return GpuRow(path.stem, "no_kernel", problem="the catalogue has none for it")
         verdict = await judge.evaluate(made)
     row = GpuRow(path.stem, "accepted" if verdict.accepted else "rejected", first_source=made.source, evaluated=1)
     row = replace(row, seconds=time.perf_counter() - begin)
@@ -75,7 +67,7 @@ async def first_kernel(path: Path) -> GpuRow:
 
 def searched(path: Path, budget: str) -> GpuRow:
     """A search without a model, and its final comparison."""
-    result = kernelwright.optimize(path, target="cuda", language="triton", budget=budget, out=None)
+    result = kernelwright.optimize(path, target="cuda", language=LANGUAGE, budget=budget, out=None)
     row = filled(GpuRow(path.stem, ""), result)
     first = next((node for node in result.view.nodes if node.candidate.proposer == "catalogue"), None)
     row = replace(row, best_source=result.source or "")
@@ -93,7 +85,7 @@ def searched(path: Path, budget: str) -> GpuRow:
 def measure(path: Path, budget: str | None) -> GpuRow:
     """One task."""
     try:
-        return asyncio.run(first_kernel(path)) if budget is None else searched(path, budget)
+        return asyncio.run(judged_first(path)) if budget is None else searched(path, budget)
     except kernelwright.TaskError as error:
         return GpuRow(path.stem, "error", problem=str(error))
 
