@@ -36,6 +36,8 @@ import honest_corpus  # noqa: E402
 from arena import Arena  # noqa: E402
 
 TIMEOUT_S = 180
+NO_ARGUMENTS = "\n\ndef get_init_inputs():\n    return []\n"
+"""What a task may leave out here, and must have for the others."""
 LEFT_OUT = ("attacks_machine",)
 app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
 
@@ -83,8 +85,10 @@ def sandboxed(script: str, checkout: Path) -> Callable[[Path, str], Opinion]:
     def judge(task: Path, source: str) -> Opinion:
         start = time.monotonic()
         with tempfile.TemporaryDirectory() as folder:
-            candidate = Path(folder, "candidate.py")
+            candidate, asked = Path(folder, "candidate.py"), Path(folder, "task.py")
             candidate.write_text(source)
+            text = task.read_text()
+            asked.write_text(text if "def get_init_inputs" in text else text + NO_ARGUMENTS)
             prefix = [
                 "bwrap", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp", "--tmpfs",
                 "/dev/shm", "--bind", folder, folder, "--setenv", "HOME", folder, "--setenv", "TMPDIR", folder,
@@ -92,7 +96,7 @@ def sandboxed(script: str, checkout: Path) -> Callable[[Path, str], Opinion]:
             ]  # fmt: skip
             for kept in (checkout, ROOT, Path(sys.prefix)):
                 prefix += ["--ro-bind", str(kept), str(kept)]
-            command = [*prefix, sys.executable, str(ROOT / "benchmarks/rivals" / script), *map(str, (checkout, task))]
+            command = [*prefix, sys.executable, str(ROOT / "benchmarks/rivals" / script), *map(str, (checkout, asked))]
             try:
                 done = subprocess.run([*command, str(candidate)], capture_output=True, timeout=TIMEOUT_S, check=False)
                 said = json.loads(done.stdout.decode(errors="replace").strip().splitlines()[-1])
