@@ -214,6 +214,9 @@ class _Run:
         self.nest, self.memory, self.chance = nest, memory, chance
         self.left = {store.buffer.name: np.full(store.buffer.size, math.nan) for store in nest.stores}
         self.rows: dict[Reduce, dict[int, Any]] = {node: {} for node in nest.finals}
+        vector, alone = nest.vector, _Row(memory, {})
+        along = range(vector.size) if vector and nest.columns else ()
+        self.columns = {expr: [alone.value(expr, {vector: at}) for at in along] for expr in nest.columns if vector}
 
     def run(self) -> Memory:
         """What the nest leaves in memory."""
@@ -295,6 +298,7 @@ class _Run:
                 where = {**place, nest.vector: at} if nest.vector else place
                 lane, chain = number % LANES, number // LANES % chains
                 kept = {expr: values[at] for expr, values in row.kept.items() if expr not in sweep.keeps}
+                kept |= {expr: values[at] for expr, values in self.columns.items()}
                 now = self._scanned(row, sweep, where, running, kept)
                 for node, value in sweep.fed:
                     position = _offset(node.axes, {**row.where, **where}) if node.op.startswith("arg") else 0

@@ -8,6 +8,18 @@ import torch.nn.functional as F
 from catalogue_modules import Module, _module, _x
 from torch import nn
 
+
+def _near(rows: int, columns: int, reach: int) -> torch.Tensor:
+    return (torch.arange(rows)[:, None] - torch.arange(columns)).abs() <= reach
+
+
+def _sparse(rows: int, columns: int) -> torch.Tensor:
+    """A mask that leaves out all of some rows, and all but few of others."""
+    mask = torch.ones(rows, columns, dtype=torch.bool)
+    mask[::3, 130:140], mask[1::3, 7::50] = False, False
+    return mask
+
+
 PRODUCTS: list[Module] = [
     ("mm", lambda x, y: x @ y, (_x(40, 50), _x(50, 60))),
     ("mm_of_transposed", lambda x, y: x.T @ y.T, (_x(50, 41), _x(61, 50))),
@@ -34,6 +46,28 @@ PRODUCTS: list[Module] = [
         "attention",
         lambda q, k, v: F.scaled_dot_product_attention(q, k, v, is_causal=True),
         (_x(2, 3, 40, 16), _x(2, 3, 40, 16, seed=1), _x(2, 3, 40, 16, seed=2)),
+    ),
+    (
+        "attention_causal_of_many",
+        lambda q, k, v: F.scaled_dot_product_attention(q, k, v, is_causal=True),
+        (_x(2, 1, 150, 16), _x(2, 1, 333, 16), _x(2, 1, 333, 16, seed=2)),
+    ),
+    (
+        "attention_in_a_window",
+        lambda q, k, v: F.scaled_dot_product_attention(q, k, v, attn_mask=_near(333, 300, 20)),
+        (_x(2, 333, 16), _x(2, 300, 16), _x(2, 300, 16, seed=2)),
+    ),
+    (
+        "attention_of_lengths",
+        lambda q, k, v, n: F.scaled_dot_product_attention(
+            q, k, v, attn_mask=(torch.arange(k.shape[1]) < n[:, None])[:, None]
+        ),
+        (_x(3, 40, 16), _x(3, 200, 16), _x(3, 200, 16, seed=2), torch.tensor([150, 0, 3])),
+    ),
+    (
+        "attention_by_hand_with_rows_of_nothing",
+        lambda q, k, v, m: ((q @ k.mT).masked_fill(m, float("-inf")) / 4).softmax(-1) @ v,
+        (_x(2, 40, 16), _x(2, 200, 16), _x(2, 200, 16, seed=2), _sparse(40, 200)),
     ),
     (
         "attention_with_mask",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from typing import Any
 from unittest import mock
 
 import catalogue_modules
@@ -35,6 +37,12 @@ def _shifted(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
     return exclusive, x[:, 2:-1] - x[:, 1:-2], x[1:, -3] + x[:-1, 0], torch.cat((x, x.flip(1)[:, ::2]), 1)
 
 
+def _mirrored(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    around = F.pad(x, (2, 1, 1, 3), mode="reflect") * 2, F.pad(x, (1, 1, 2, 2), mode="replicate")
+    turned = torch.roll(x, (3, -2), (2, 3)), x[..., torch.arange(x.shape[3] - 1, -1, -1)]
+    return *around, *turned, F.interpolate(x, scale_factor=(1.5, 2), mode="bilinear")
+
+
 @pytest.fixture(scope="module")
 def loaded() -> Loaded:
     """What the tests of single modules need, built together."""
@@ -55,6 +63,10 @@ def loaded() -> Loaded:
         "reduced twice": make(_reduced_twice, torch.randn(8, 20)),
         "pooled": make(_pooled, torch.randn(2, 3, 9, 12)),
         "shifted": make(_shifted, torch.randn(4, 9)),
+        "mirrored": make(_mirrored, torch.randn(2, 3, 20, 30)),
+        "embedded": make(
+            lambda x, w: x + F.embedding(torch.arange(x.shape[1]), w), torch.randn(2, 9, 8), torch.randn(64, 8)
+        ),
     }
     return dict(zip(made, zip(made.values(), load_all(list(made.values()), groups=2), strict=True), strict=True))
 
@@ -133,20 +145,53 @@ def test_other_sizes_where_results_are_shorter_or_longer_than_the_inputs(loaded:
         check(shifted.model, shifted_kernel, (torch.randn(height, width),))
 
 
+def test_other_sizes_where_positions_are_computed(loaded: Loaded) -> None:
+    """Paddings, rolls, resized pictures and embedded positions: what is near a size in the graph follows it."""
+    (mirrored, mirrored_kernel), (embedded, embedded_kernel) = loaded["mirrored"], loaded["embedded"]
+    for height, width in ((20, 30), (8, 97), (31, 4), (6, 64)):
+        check(mirrored.model, mirrored_kernel, (torch.randn(3, 2, height, width),))
+        check(embedded.model, embedded_kernel, (torch.randn(3, width // 2, 8), torch.randn(64, 8)))
+
+
 def test_numbers_that_may_follow_from_sizes_are_not_taken_for_constants_where_sizes_change() -> None:
     """`x[:, : x.shape[1] - 2]` and `x[:, :7]` are the same graph."""
     fixed, relative = (
         describe(Lambda(function), (torch.randn(4, 9),))
         for function in (lambda x: x[:, :7] * 2, lambda x: x[:, :-2] * 2)
     )
+    assert _proposed(*fixed) == _proposed(*relative) == 1
+    assert _proposed(*fixed, hides=True) == 0
+    assert _proposed(*relative, hides=True) == 1
 
-    def proposed(info: TaskInfo, graph: Graph) -> int:
-        return len(asyncio.run(_all(Catalogue(), info, graph)))
 
-    assert proposed(*fixed) == proposed(*relative) == 1
-    hidden = {"hides": True}
-    assert proposed(fixed[0].model_copy(update=hidden), fixed[1]) == 0
-    assert proposed(relative[0].model_copy(update=hidden), relative[1]) == 1
+def test_positions_that_leave_open_which_size_they_follow_are_not_guessed() -> None:
+    modules: dict[str, tuple[Any, tuple[torch.Tensor, ...], int]] = {
+        "padded": (lambda x: F.pad(x, (2, 2), mode="reflect") * 2, (torch.randn(2, 40),), 1),
+        "embedded": (_Positions(lambda table, n: F.embedding(torch.arange(n), table)), (torch.randn(2, 9, 8),), 1),
+        "first of a table": (_Positions(lambda table, n: table[:n]), (torch.randn(2, 9, 8),), 1),
+        "as many as ever": (_Positions(lambda table, n: table[:n].sum(0)), (torch.randn(2, 9, 8),), 0),
+        "some": (lambda x: x[:, torch.arange(20) + 7] * 2, (torch.randn(4, 40),), 0),
+    }
+    found = {}
+    for name, (model, inputs, _) in modules.items():
+        info, graph = describe(model if isinstance(model, nn.Module) else Lambda(model), inputs)
+        assert _proposed(info, graph) == 1
+        found[name] = _proposed(info, graph, hides=True)
+    assert found == {name: expected for name, (_, _, expected) in modules.items()}
+
+
+class _Positions(nn.Module):
+    def __init__(self, taken: Callable[[torch.Tensor, int], torch.Tensor]) -> None:
+        super().__init__()
+        self.table, self.taken = nn.Parameter(torch.randn(64, 8)), taken
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.taken(self.table, x.shape[1])
+
+
+def _proposed(info: TaskInfo, graph: Graph, *, hides: bool = False) -> int:
+    info = info.model_copy(update={"hides": hides})
+    return len(asyncio.run(_all(Catalogue(), info, graph)))
 
 
 async def _all(catalogue: Catalogue, info: TaskInfo, graph: Graph) -> list[Candidate]:

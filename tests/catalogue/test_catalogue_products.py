@@ -21,9 +21,14 @@ def loaded() -> Loaded:
         "product": make(lambda x, y: x @ y, torch.randn(40, 50), torch.randn(50, 60)),
         "product with itself": make(lambda x: x @ x.T, torch.randn(45, 50)),
         "attention": make(F.scaled_dot_product_attention, *(torch.randn(2, 3, 40, 16) for _ in range(3))),
+        "causal attention": make(
+            lambda q, k, v: F.scaled_dot_product_attention(q, k, v, is_causal=True),
+            *(torch.randn(2, 40, 16) for _ in range(3)),
+        ),
         "deep attention": make(
             lambda q, k, v: (q @ k.mT).softmax(-1) @ v, *(torch.randn(2, 37, 70) / 4 for _ in range(3))
         ),
+        "cell": make(nn.GRUCell(20, 32), torch.randn(24, 20), torch.randn(24, 32)),
         "convolution": make(nn.Sequential(nn.MaxPool2d(2), nn.Conv2d(4, 16, 3, padding=1)), torch.randn(2, 4, 34, 36)),
     }
     return dict(zip(made, zip(made.values(), load_all(list(made.values()), groups=2), strict=True), strict=True))
@@ -74,6 +79,25 @@ def test_scores_that_sum_over_many(loaded: Loaded) -> None:
     check(made.model, candidate, made.inputs)
 
 
+def test_scores_that_a_mask_leaves_out_are_not_computed() -> None:
+    """What follows from positions or from a mask tells where a row's scores begin and end."""
+    heads = tuple(torch.randn(2, 3, 40, 16) for _ in range(3))
+    masked = {
+        "causal": make(lambda q, k, v: F.scaled_dot_product_attention(q, k, v, is_causal=True), *heads),
+        "given": make(F.scaled_dot_product_attention, *heads, torch.ones(40, 40, dtype=torch.bool).tril()),
+        "added": make(F.scaled_dot_product_attention, *heads, torch.randn(40, 40)),
+        "none": make(F.scaled_dot_product_attention, *heads),
+    }
+    told = {name for name, made in masked.items() if "Between which columns" in made.source}
+    assert told == {"causal", "given"}
+
+
+def test_causal_attention_of_other_lengths(loaded: Loaded) -> None:
+    made, candidate = loaded["causal attention"]
+    for length, keys in ((1, 1), (77, 77), (150, 33), (33, 150)):
+        check(made.model, candidate, (torch.randn(2, length, 16), *(torch.randn(2, keys, 16) for _ in range(2))))
+
+
 def test_scores_of_attention_are_never_in_memory(loaded: Loaded) -> None:
     made, _ = loaded["attention"]
     assert len(made.program.nests) == 1
@@ -91,6 +115,15 @@ def test_pictures_of_other_sizes_are_refused(loaded: Loaded) -> None:
     check(made.model, candidate, (torch.randn(5, 4, 34, 36),))
     with pytest.raises(ValueError, match="other shapes"):
         candidate(torch.randn(2, 4, 36, 36))
+
+
+def test_parts_of_a_product_that_are_all_taken_are_one_product(loaded: Loaded) -> None:
+    """As the gates of a recurrent cell are; of a single part, only that is computed."""
+    made, candidate = loaded["cell"]
+    assert [nest.kind for nest in made.program.nests] == ["product", "product", "map"]
+    check(made.model, candidate, (torch.randn(19, 20), torch.randn(19, 32)))
+    part = make(lambda x, y: (x @ y)[:, :32] * 2, torch.randn(40, 40), torch.randn(40, 64))
+    assert [nest.product.sizes[2] for nest in part.program.nests if nest.product] == [32]
 
 
 def test_what_follows_a_product_is_stored_by_it(loaded: Loaded) -> None:

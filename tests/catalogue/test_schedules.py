@@ -61,14 +61,16 @@ MODULES: dict[str, tuple[Any, tuple[torch.Tensor, ...]]] = {
     "running columns": (lambda x: x.cumsum(0) * x.cumprod(0), (torch.randn(7, 10),)),
     "window": (lambda x: F.max_pool2d(x, 3, 2, 1) * 2, (torch.randn(2, 3, 9, 8),)),
     "padded": (lambda x: F.pad(x, (1, 2)).exp(), (torch.randn(4, 9),)),
+    "mirrored": (lambda x, w: F.pad(x, (2, 3), mode="reflect") * w.exp(), (torch.randn(2, 5, 9), torch.randn(14))),
+    "resized": (lambda x: F.interpolate(x, scale_factor=(2, 1.5), mode="bilinear"), (torch.randn(1, 2, 4, 6),)),
     "product": (lambda x, y: torch.relu(x @ y), (torch.randn(12, 40), torch.randn(40, 40))),
     "product along steps": (lambda x, y: x @ y.T + 1, (torch.randn(12, 40), torch.randn(40, 40))),
     "product of windows": (F.conv2d, (torch.randn(1, 4, 10, 11), torch.randn(8, 4, 3, 3))),
 }  # fmt: skip
 
 DECISIONS = (
-    "split_reduce", "online_reduce(variance)", "online_reduce(exponentials)", "stage(values)", "stage(right)",
-    "split_reduce(step)", PLAIN,
+    "split_reduce", "online_reduce(variance)", "online_reduce(exponentials)", "stage(values)", "stage(columns)",
+    "stage(right)", "split_reduce(step)", PLAIN,
 )  # fmt: skip
 
 
@@ -242,7 +244,7 @@ def test_kernels_share_a_number_that_begins_the_same() -> None:
         ("softmax", "vectorise(j, 16)", "it takes no number; write vectorise"),
         ("softmax", "parallelise(j, static)", "cannot be shared out; outermost first: i0"),
         ("softmax", "vectorise(j); interchange(i0, j)", "it comes before vectorise"),
-        ("softmax", "stage(everything)", "one of values, stores, next_row, reads"),
+        ("softmax", "stage(everything)", "one of values, columns, stores, next_row, reads"),
         ("softmax", "split_reduce(j)", "would not be the outermost loop"),
         ("softmax", "vectorise(i7)", "these are i0, j"),
         ("elementwise", "online_reduce(variance)", "no mean with a variance"),

@@ -24,9 +24,15 @@ class Axes:
     def __init__(self) -> None:
         self._tensors: list[Tensor] = []
         self.pinned: list[Axis] = []
-        """Axes whose size belongs to the computation (groups, halves) rather than to its inputs' shapes."""
+        """Axes whose size belongs to the computation (state, groups, halves) rather than to its inputs' shapes."""
+        self.open: list[Axis] = []
+        """Axes of counted positions that must be found to be an input's, or it is not known what their size follows."""
         self.guessed = False
         """Whether a number in the graph was taken for a constant that may as well follow from the inputs' shapes."""
+
+    def are_fixed(self, along: tuple[Axis, ...]) -> bool:
+        """Whether axes have their size whatever the inputs' shapes."""
+        return set(resolved(along)) <= set(resolved(self.pinned))
 
     def remember(self, tensor: Tensor) -> Tensor:
         """Keeps the tensor's axes apart from each other from now on.
@@ -108,9 +114,9 @@ class Axes:
             axes = tensor.axes
             if a in axes and b in axes:
                 raise ConflictError
-        if a.length is not None and _depends(a.length, b):
+        if a.length is not None and depends(a.length, b):
             a.length = None
-        if a.length is None and b.length is not None and not _depends(b.length, a):
+        if a.length is None and b.length is not None and not depends(b.length, a):
             a.length = b.length
         b.parts = (a,)
 
@@ -144,10 +150,10 @@ class Axes:
         return tuple(reversed(result))
 
 
-def _depends(length: Expr, axis: Axis) -> bool:
+def depends(length: Expr, axis: Axis) -> bool:
     """Whether a length follows, at last, from that of an axis."""
     leaves = {leaf for node in walk([length]) if isinstance(node, Size) for leaf in resolved(node.axes)}
-    return axis in leaves or any(leaf.length is not None and _depends(leaf.length, axis) for leaf in leaves)
+    return axis in leaves or any(leaf.length is not None and depends(leaf.length, axis) for leaf in leaves)
 
 
 def _check_distinct(dims: Dims) -> Dims:

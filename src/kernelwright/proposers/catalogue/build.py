@@ -81,6 +81,8 @@ def _neutral(op: str, value: Const, on_the_right: bool) -> bool:
         return value.value == 1
     if op == "div":
         return value.value == 1 and on_the_right
+    if op == "and":
+        return value.value is True
     return op == "sub" and value.value == 0 and on_the_right and not isinstance(value.value, bool)
 
 

@@ -85,6 +85,14 @@ def worth_keeping(operation: str, operand: Tensor) -> bool:
     return bool(outermost) and all(_free(node) == set(operand.axes) for node in outermost)
 
 
+def sums_products(x: Tensor) -> bool:
+    """Whether elements are made of a matrix product's results, each of its own."""
+    return any(
+        node.op == "sum" and isinstance(node.operand, Apply) and node.operand.op == "mul" and _free(node) == set(x.axes)
+        for node in _outermost(x.expr)
+    )
+
+
 def _outermost(root: Expr) -> list[Reduce]:
     """The reductions that a value depends on, but not those inside of them."""
     found: dict[Expr, None] = {}

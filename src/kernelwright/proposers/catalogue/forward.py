@@ -34,8 +34,7 @@ class ForwardText:
         self.buffers = program.lowering.buffers
         self.inputs = [node for node in self.nodes.values() if node.op == "input"]
         self.kept = [node for node in self.nodes.values() if node.op in ("state", "constant")]
-        fixed = [axis for node in self.kept for axis in self.buffers[node.name].axes]
-        self.sizes = Sizes([*fixed, *program.lowering.axes.pinned])
+        self.sizes = Sizes(program.lowering.axes.pinned)
         self.kernels: Kernels = program.renderer.kernels(program)
         like = next((node.name for node in (*self.inputs, *self.kept)), "")
         self._device = f"{like}.device" if program.renderer.on_devices and like else ""

@@ -6,15 +6,21 @@ Definitions follow the operations' documentation in PyTorch.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from typing import Any
 
-from kernelwright.proposers.catalogue import dtypes
+from kernelwright.proposers.catalogue import dtypes, sized
 from kernelwright.proposers.catalogue.axes import Axes, Dims
 from kernelwright.proposers.catalogue.bounds import least
 from kernelwright.proposers.catalogue.build import UnsupportedError, apply, cast, const, length, placed, row_major
 from kernelwright.proposers.catalogue.ir import Axis, Expr, Load, Tensor, resolved, walk
 from kernelwright.proposers.catalogue.views import extent
 from kernelwright.tasks import GraphNode
+
+_COPIES = Fraction(3, 2)
+"""From this factor on, and below 1, no dimension longer than 1 keeps its length."""
+_FINEST = 64
+"""The largest denominator of a factor that floats hold as it was meant."""
 
 
 def _gather(axes: Axes, node: GraphNode, x: Tensor, dim: int, index: Tensor) -> Tensor:
@@ -59,7 +65,8 @@ def _index(axes: Axes, node: GraphNode, x: Tensor, indices: Sequence[Tensor | No
             raise UnsupportedError
         common = axes.broadcast(common, index.dims)
         at = cast(index.expr, "int64")
-        axes.guessed |= not any(isinstance(part, Load) for part in walk([at]))  # computed from sizes, as in paddings
+        if x.dims[dim] and not any(isinstance(part, Load) for part in walk([at])):
+            at = sized.positions(axes, at, x.dims[dim])
         if least(at) < 0:
             at = apply("where", apply("lt", at, const(0, "int64")), apply("add", at, length(x.dims[dim])), at)
         expr = _taken(expr, x.dims[dim], at)
@@ -92,29 +99,40 @@ def _linear(axes: Axes, node: GraphNode, x: Tensor, size: Any, align_corners: bo
     kind = dtypes.compute(x.dtype)
     expr, dims = cast(x.expr, kind), list(x.dims)
     for dim in range(2, len(dims)):
-        many, n = node.outputs[0].shape[dim], extent(x.dims[dim])
-        if many == n:
+        along, many, n = x.dims[dim], node.outputs[0].shape[dim], extent(x.dims[dim])
+        if many == n:  # copied, whatever the factor
             continue
         if many == 1 or n == 1:
             raise UnsupportedError
-        axes.pinned += resolved(x.dims[dim])
-        dims[dim] = (Axis(many),)
-        scale = (n - 1) / (many - 1) if align_corners else 1 / scales[dim - 2] if scales else n / many
-        at, zero = cast(row_major(dims[dim]), kind), const(0, kind)
+        dims[dim] = _scaled(axes, along, many, Fraction(scales[dim - 2]) if scales else None)
+        at, last = cast(row_major(dims[dim]), kind), apply("sub", length(along), const(1, "int64"))
         if align_corners:
-            at = apply("mul", at, const(scale, kind))
+            steps = apply("max", apply("sub", length(dims[dim]), const(1, "int64")), const(1, "int64"))
+            at = apply("mul", at, apply("div", cast(last, kind), cast(steps, kind)))
         else:
             half = const(0.5, kind)
-            at = apply("sub", apply("mul", apply("add", at, half), const(scale, kind)), half)
-            at = apply("max", at, zero)
-        low = apply("min", cast(at, "int64"), const(n - 1, "int64"))
-        high = apply("min", apply("add", low, const(1, "int64")), const(n - 1, "int64"))
+            step = 1 / scales[dim - 2] if scales else n / many
+            at = apply("sub", apply("mul", apply("add", at, half), const(step, kind)), half)
+            at = apply("max", at, const(0, kind))
+        low = apply("min", cast(at, "int64"), last)
+        high = apply("min", apply("add", low, const(1, "int64")), last)
         share = apply("min", apply("sub", at, cast(low, kind)), const(1, kind))
-        left, right = (apply("mul", weight, _taken(expr, x.dims[dim], place)) for weight, place in (
+        left, right = (apply("mul", weight, _taken(expr, along, place)) for weight, place in (
             (apply("sub", const(1, kind), share), low), (share, high)
         ))  # fmt: skip
         expr = apply("add", left, right)
     return Tensor(expr, tuple(dims), x.dtype)
+
+
+def _scaled(axes: Axes, along: tuple[Axis, ...], many: int, factor: Fraction | None) -> tuple[Axis, ...]:
+    """The axis of a dimension that is resized; the dimension keeps its size where the result's does not follow from the
+    factor in whole numbers, or may be the same for other sizes, which are then copied."""
+    exact = factor is not None and factor.denominator <= _FINEST and extent(along) * factor // 1 == many
+    if factor is None or not exact or 1 <= factor < _COPIES:
+        axes.pinned += resolved(along)
+        return (Axis(many),)
+    grown = apply("mul", length(along), const(factor.numerator, "int64"))
+    return (Axis(many, apply("div", grown, const(factor.denominator, "int64"))),)
 
 
 RULES: dict[str, Callable[..., Any]] = {

@@ -95,6 +95,8 @@ class Nest:
     product: Product | None = None
     weights: Nest | None = None
     """Where the product is an attention: how a row of scores becomes a row of weights."""
+    columns: tuple[Expr, ...] = ()
+    """Values that follow the vector axis alone, found once before all loops."""
     rewrites: tuple[Rewrite, ...] = ()
 
     @property

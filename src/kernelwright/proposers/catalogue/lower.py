@@ -9,6 +9,7 @@ stored before. Which stores share a kernel is decided later (`regions.py`).
 from __future__ import annotations
 
 from collections.abc import Container, Sequence
+from math import prod
 from typing import Any
 
 from kernelwright.proposers.catalogue import (
@@ -24,7 +25,7 @@ from kernelwright.proposers.catalogue import (
 )
 from kernelwright.proposers.catalogue.axes import Axes, ConflictError, Dims
 from kernelwright.proposers.catalogue.build import InMemoryError, UnsupportedError, has_reduction, renamed
-from kernelwright.proposers.catalogue.ir import Buffer, Call, Load, Store, Tensor, Term
+from kernelwright.proposers.catalogue.ir import Buffer, Call, Load, Store, Tensor, Term, resolved
 from kernelwright.tasks import Graph, GraphNode
 
 Step = Store | Call
@@ -53,6 +54,8 @@ class Lowering:
         self.outputs: Any = ()
         self.mutations: dict[str, Any] = {}
         self._views: set[str] = set()
+        self._given: list[Buffer] = []
+        """What defines sizes: inputs, state, and results of library calls."""
 
     def run(self) -> Lowering:
         """Lowers every node."""
@@ -66,6 +69,8 @@ class Lowering:
                 self.mutations = dict(node.kwargs.get("mutations", {}))
         for name in references((self.outputs, self.mutations)):
             self._materialise(name)
+        given = {axis for buffer in self._given for axis in buffer.axes}
+        self.axes.guessed |= any(axis not in given and axis.length is None for axis in resolved(self.axes.open))
         return self
 
     def _enter(self, node: GraphNode) -> None:
@@ -76,6 +81,9 @@ class Lowering:
             return
         buffer = Buffer(node.name, info.dtype, self.axes.fresh(info.shape))
         self.buffers[node.name] = buffer
+        self._given.append(buffer)
+        if node.op in ("state", "constant"):
+            self.axes.pinned += buffer.axes
         self.tensors[node.name] = self.axes.remember(read(buffer))
 
     def _lower(self, node: GraphNode) -> None:
@@ -107,6 +115,8 @@ class Lowering:
             raise UnsupportedError
         if name in (*contractions.RULES, "convolution"):
             self._keep_products(node)
+        if name in views.PARTS:
+            self._keep_whole(node)
         operands = [self._operand(arg) for arg in node.args]
         if not node.outputs or 0 in node.outputs[0].shape:
             raise UnsupportedError
@@ -159,6 +169,21 @@ class Lowering:
             tensor = self.tensors.get(name)
             if isinstance(tensor, Tensor) and contractions.worth_keeping(operation(node.target), tensor):
                 self._into_memory(name)
+
+    def _keep_whole(self, node: GraphNode) -> None:
+        """Has sums of products written to memory before all of their parts are taken, as the gates of a recurrent cell
+        are: each part would be a product of its own."""
+        for name in references(node.args[:1]):
+            tensor = self.tensors.get(name)
+            if isinstance(tensor, Tensor) and contractions.sums_products(tensor) and self._has_all_taken(name):
+                self._into_memory(name)
+
+    def _has_all_taken(self, name: str) -> bool:
+        """Whether the parts that are taken of a tensor are as large as it is, together."""
+        whole = prod(self.nodes[name].outputs[0].shape)
+        users = (node for node in self.nodes.values() if operation(node.target) in views.PARTS)
+        parts = (part for node in users if references(node.args[:1]) == [name] for part in node.outputs)
+        return sum(size for part in parts if (size := prod(part.shape)) < whole) >= whole
 
     def _in_memory(self, name: str, tensor: Tensor) -> Tensor:
         """A tensor that the graph does not have, written to memory and read from there."""

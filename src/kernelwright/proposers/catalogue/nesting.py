@@ -90,10 +90,11 @@ class Loops:
             return self._product(self.product)
         passes = self.passes
         keeps = passes.again(self.order[-1]) if self.made("stage", "values") else {}
+        columns = passes.of_columns(self.order[-1]) if self.made("stage", "columns") else ()
         return Nest(
             self.name, self.kind, self.parallel, self.inner, self.vector, passes.sweeps(keeps),
             tuple(passes.row_stores), tuple(passes.finals), tuple(passes.final_stores), self.factors,
-            rewrites=self.rewrites,
+            columns=columns, rewrites=self.rewrites,
         )  # fmt: skip
 
     def _product(self, found: Product) -> Nest:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from kernelwright.proposers.catalogue.affine import stride
+from kernelwright.proposers.catalogue.build import COMPARE
 from kernelwright.proposers.catalogue.ir import COSTLY, Apply, Axis, Expr, Reduce, Store, Window, walk
 from kernelwright.proposers.catalogue.loops import Sweep, below, window_axes
 
@@ -83,6 +85,33 @@ class Passes:
         dear = [node for node in later if _is_costly(node)]
         covered = {under for node in dear for under in below(node) if under is not node}
         return {node: self.ready[node] for node in dear if node not in covered}
+
+    def of_columns(self, vector: Axis) -> tuple[Expr, ...]:
+        """Values that follow the innermost loop alone, and are dearer than reading them: positions that are computed,
+        functions of these and of what is one value a column."""
+        found: dict[Expr, None] = {}
+        stack = [store.expr for store in reversed(self.swept)]
+        seen: set[Expr] = set()
+        while stack:
+            node = stack.pop()
+            if node in seen:
+                continue
+            seen.add(node)
+            if node.free == {vector}:
+                found |= {node: None} if any(_is_dear(part, vector) for part in walk([node])) else {}
+            elif vector in node.free and not isinstance(node, Window):
+                stack.extend(reversed(node.args))
+        return tuple(found)
+
+
+def _is_dear(node: Expr, vector: Axis) -> bool:
+    """Whether a vector of it takes many instructions: costly functions, and whole numbers that are not evenly apart."""
+    if not isinstance(node, Apply):
+        return False
+    if "int64" not in (node.dtype, *(arg.dtype for arg in node.operands)):
+        return node.op in COSTLY
+    evenly = node.operands if node.op in COMPARE else (node,)
+    return any(stride(each, vector) is None for each in evenly)
 
 
 def _is_costly(node: Expr) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from kernelwright.proposers.catalogue.build import COMPARE, apply, cast, const
-from kernelwright.proposers.catalogue.ir import Apply, Const, Expr
+from kernelwright.proposers.catalogue.ir import Const, Expr
 
 Rule = Callable[..., Expr]
 _SAME_NAME = [
@@ -179,7 +179,7 @@ def _binary(op: str) -> Rule:
 
 
 def _logical(op: str) -> Rule:
-    return lambda x, y, *, dtype: Apply("bool", op, (value(x, "bool"), value(y, "bool")))  # noqa: ARG005
+    return lambda x, y, *, dtype: apply(op, value(x, "bool"), value(y, "bool"))  # noqa: ARG005
 
 
 RULES: dict[str, Rule] = {

@@ -22,6 +22,7 @@ from kernelwright.proposers.catalogue.ir import (
     Term,
     walk,
 )
+from kernelwright.proposers.catalogue.masks import unmasked
 
 _LEAST = 1 << 14
 """Multiplications below which plain loops are as good."""
@@ -43,7 +44,7 @@ class Product:
     n: tuple[Axis, ...]
     k: tuple[Axis, ...]
     counts: Expr | None = None
-    """Which steps of a batch count, where not all of them do."""
+    """Which steps of a batch count, where not all of them do; of scores, which may have a weight."""
     scores: Product | None = None
     """In an attention, the product that the left side is made of: its columns are k."""
 
@@ -167,10 +168,13 @@ def product(stores: Sequence[Store]) -> Product | None:
     while scores is None and len(n) > 1 and order.index(n[0]) < order.index(m[0]) and _size(n[1:]) >= _ENOUGH:
         batch, n = tuple(sorted((*batch, n[0]), key=order.index)), n[1:]
     found = Product(total, left.value, right.value, batch, m, n, total.axes, _counted(total)[0])
-    return found if scores is None else replace(found, scores=_of_scores(scores[1], found))
+    if scores is None:
+        return found
+    made = _of_scores(scores[1], found)
+    return replace(found, scores=replace(made, counts=unmasked(found.left, scores[1])))
 
 
-def _of_scores(node: Reduce, outer: Product) -> Product | None:
+def _of_scores(node: Reduce, outer: Product) -> Product:
     """The product that makes the scores, its columns being what the outer one sums over."""
     sides = _sides(node)
     assert sides is not None  # it is a product

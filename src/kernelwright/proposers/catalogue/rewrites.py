@@ -10,6 +10,7 @@
 | `unroll(j, 4)` | combines into so many results side by side, which are combined at the end |
 | `parallelise(i0, i1, dynamic)` | shares out the outermost loops among threads, `static` unless it says otherwise |
 | `stage(values)` | keeps what is dear to compute from one sweep of a row to the next |
+| `stage(columns)` | finds what follows the innermost loop alone once, before all loops |
 | `stage(stores, 1)` | writes results past the caches |
 | `stage(next_row, 1)` | has the next row come into the cache while one is worked on |
 | `stage(reads, 4096)` | asks for what is read so many bytes ahead |

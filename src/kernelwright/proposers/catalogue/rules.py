@@ -288,6 +288,10 @@ def _keeps(loops: Loops) -> bool:
     return loops.kind == "rows" and not loops.inner and bool(loops.passes.again(loops.order[-1]))
 
 
+def _columns(loops: Loops) -> bool:
+    return loops.kind == "map" and bool(loops.parallel) and bool(loops.passes.of_columns(loops.order[-1]))
+
+
 def _reads(loops: Loops) -> bool:
     nest = loops.nest()
     return any(nest.streams(sweep) for sweep in nest.sweeps)
@@ -295,6 +299,7 @@ def _reads(loops: Loops) -> bool:
 
 _STAGED: dict[str, Callable[[Loops], object]] = {
     "values": _keeps,
+    "columns": _columns,
     "stores": lambda loops: loops.nest().streamed,
     "next_row": lambda loops: loops.nest().next_row(),
     "reads": _reads,

@@ -7,11 +7,12 @@ difference of that.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from kernelwright.proposers.catalogue.bounds import least
-from kernelwright.proposers.catalogue.build import apply, const, count, reduce
+from kernelwright.proposers.catalogue.build import apply, cast, const, count, reduce
 from kernelwright.proposers.catalogue.ir import (
     ROUNDING,
     Apply,
@@ -206,6 +207,35 @@ def _largest(value: Expr, axes: tuple[Axis, ...]) -> Expr:
     return reduce("max", value, axes)
 
 
+def _all_least(node: Expr) -> Expr | None:
+    """Everything is minus infinity if the maximum is, which is known anyway where a softmax asks."""
+    match node:
+        case Reduce(op="min", operand=Apply(op="cast", operands=(Apply(op="eq", operands=(x, least)) as test,))):
+            pass
+        case Reduce(
+            op="max",
+            operand=Apply(
+                op="cast", operands=(Apply(op="not", operands=(Apply(op="eq", operands=(x, least)),)) as test,)
+            ),
+        ):
+            pass
+        case _:
+            return None
+    if not isinstance(least, Const) or least.value != -math.inf:
+        return None
+    is_least = apply("eq", _largest(x, node.axes), least)
+    return cast(is_least if test.op == "eq" else apply("not", is_least), node.dtype)
+
+
+def _constants_together(node: Expr) -> Expr | None:
+    """(x * a) * b = x * (a b), for numbers that are far from overflow."""
+    match node:
+        case Apply(op="mul", operands=(Apply(op="mul", operands=(x, Const(value=a))), Const(value=b))):
+            if node.dtype.startswith("float") and all(2**-10 <= abs(value) <= 2**10 for value in (a, b)):
+                return apply("mul", x, const(a * b, node.dtype))
+    return None
+
+
 def _factors(node: Expr) -> list[Expr]:
     if isinstance(node, Apply) and node.op == "mul":
         return [factor for operand in node.operands for factor in _factors(operand)]
@@ -228,4 +258,6 @@ RULES: tuple[Rule, ...] = (
     _factors_out_of_sum,
     _sum_of_log_softmax,
     _maximum_inside,
+    _all_least,
+    _constants_together,
 )

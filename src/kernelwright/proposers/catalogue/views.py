@@ -19,7 +19,7 @@ from kernelwright.proposers.catalogue.build import (
     row_major,
     substitute,
 )
-from kernelwright.proposers.catalogue.ir import Axis, Expr, Iota, Tensor, resolved
+from kernelwright.proposers.catalogue.ir import Axis, Const, Expr, Iota, Tensor, resolved
 from kernelwright.tasks import GraphNode
 
 _MOST_PARTS = 4
@@ -112,10 +112,13 @@ def taken(axes: Axes, x: Tensor, dim: int, begin: int, size: int, step: int = 1)
 
 def _spaced(axes: Axes, x: Tensor, dim: int, begin: Expr, size: int, many: Expr | None, step: int) -> Tensor:
     """Positions from `begin` on, every `step`-th: `size` of them in the exported case, `many` in any."""
-    axes.guessed |= many is None and size > 1
     if size == 1 and many is not None:
         axes.pinned += resolved(x.dims[dim])
     new = () if size == 1 else (Axis(size, many),)
+    if many is None and new:
+        begins = isinstance(begin, Const) and begin.value == 0 and axes.are_fixed(x.dims[dim])
+        axes.open += new if begins else ()  # the first so many of a table, as an input may say
+        axes.guessed |= not begins
     at = apply("add", apply("mul", row_major(new), const(step, "int64")), begin)
     dims = (*x.dims[:dim], new, *x.dims[dim + 1 :])
     return Tensor(placed(x.expr, x.dims[dim], at), dims, x.dtype)
@@ -317,5 +320,7 @@ RULES: dict[str, Callable[..., Any]] = {
     "constant_pad_nd": _constant_pad,
     "diagonal": _diagonal,
 }
+PARTS = frozenset({"slice", "select", "split", "split_with_sizes"})
+"""Views of a part of their operand."""
 PURE = frozenset({"view", "reshape", "_unsafe_view", "permute", "expand", "unsqueeze", "squeeze", "slice", "select"})
 """Views for torch too: where memory is needed, the torch view of the operand costs nothing."""

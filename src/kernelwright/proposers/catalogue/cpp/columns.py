@@ -125,10 +125,7 @@ def shared_out(writer: Writer) -> None:
     rows = rows_emitter(writer)
     for sweep in nest.sweeps:
         for expr in _column_values(sweep.roots, rows, writer):
-            name, kind = f"c{len(rows.arrays)}", LANE[expr.dtype]
-            writer.put(f"std::vector<{kind}> {name}_(n);", f"{kind}* {name} = {name}_.data();")
-            _assign(writer, expr, name, rows, _ROW)
-            rows.arrays[expr] = name
+            row_of(writer, expr, rows)
         scalars = writer.hoisted(sweep.roots, rows)
         sums = [node for node in sweep.reductions if node.op == "sum"]
         for node in sweep.reductions:
@@ -156,6 +153,14 @@ def shared_out(writer: Writer) -> None:
     for node in nest.finals:
         _assign(writer, node.operand, f"m{writer.number(node)}", rows, _ROW)
     finish(writer)
+
+
+def row_of(writer: Writer, expr: Expr, rows: Emitter) -> None:
+    """Finds a value for every column, from which it is read from here on."""
+    name, kind = f"c{len(rows.arrays)}", LANE[expr.dtype]
+    writer.put(f"std::vector<{kind}> {name}_(n);", f"{kind}* {name} = {name}_.data();")
+    _assign(writer, expr, name, rows, _ROW)
+    rows.arrays[expr] = name
 
 
 def _part(node: Reduce) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from kernelwright.proposers.catalogue.cpp import loads, windows
+from kernelwright.proposers.catalogue.cpp import loads, positions, windows
 from kernelwright.proposers.catalogue.ir import (
     Apply,
     Axis,
@@ -90,7 +91,7 @@ class Emitter:
         """Conditions that hold here."""
         self.lines: list[str] = []
         self._uses: Counter[Expr] = Counter()
-        self._count = 0
+        self._numbers = itertools.count()
 
     def emit(self, roots: Sequence[Expr]) -> list[str]:
         """Statements for whatever `roots` need; returns the roots' own text."""
@@ -152,7 +153,7 @@ class Emitter:
         """An emitter of what holds for a vector's first lane."""
         known = {expr: text for expr, text in self.known.items() if not self.is_vector(expr)}
         made = Emitter(self.names, known, vector=False, prefix="a")
-        made.true, made._count = self.true, self._count
+        made.true, made._numbers = self.true, self._numbers
         return made
 
     def inner(self, prefix: str) -> Emitter:
@@ -181,18 +182,16 @@ class Emitter:
 
     def statement(self, kind: str, text: str) -> str:
         """Gives a value a name."""
-        name = f"{self.prefix}{self._count}"
-        self._count += 1
+        name = f"{self.prefix}{next(self._numbers)}"
         self.lines.append(f"const {kind} {name} = {_bare(text)};")
         return name
 
     def _named(self, expr: Expr, text: str) -> str:
-        name = f"{self.prefix}{self._count}"
-        name = f"{self.names.pointer(expr.buffer)}_{name}" if isinstance(expr, Load) else name
         if isinstance(expr, Window):
             name = text  # its loops have left it there
         else:
-            self._count += 1
+            name = f"{self.prefix}{next(self._numbers)}"
+            name = f"{self.names.pointer(expr.buffer)}_{name}" if isinstance(expr, Load) else name
             self.lines.append(f"const {self.kind(expr)} {name} = {_bare(text)};")
         self.known[expr] = name
         return name
@@ -240,13 +239,12 @@ class Emitter:
         if op == "cast":
             return self._vector_cast(operands[0], expr.dtype)
         if op in _COMPARE:
-            text = f"({self._operand(operands[0])} {_COMPARE[op]} {self._operand(operands[1])})"
-            return text if kind in ("float32", "int32") else f"mask{text}"
+            return self._vector_compare(_COMPARE[op], operands, kind)
         if op == "isnan":
             text = self.text(operands[0])
             return f"({text} != {text})" if kind == "float32" else f"mask({text} != {text})"
         if op in _INFIX and kind == "int64":
-            return _position(op, operands, [self._operand(arg) for arg in operands])
+            return positions.arithmetic(_INFIX[op], operands, [self._operand(arg) for arg in operands])
         if op in _INFIX:
             left, right = (self.as_vector(arg) if kind == "bool" else self._operand(arg) for arg in operands)
             return f"({left} {_INFIX[op]} {right})"
@@ -260,6 +258,12 @@ class Emitter:
         if op == "neg":
             return f"(-{vectors[0]})"
         return self._vector_call(op, kind, vectors)
+
+    def _vector_compare(self, sign: str, operands: Sequence[Expr], kind: str) -> str:
+        if kind == "int64" and (apart := positions.distance(self, *operands)):
+            return f"({apart} {sign} 0)"
+        text = f"({self._operand(operands[0])} {sign} {self._operand(operands[1])})"
+        return text if kind in ("float32", "int32") else f"mask{text}"
 
     def _vector_call(self, op: str, kind: str, vectors: Sequence[str]) -> str:
         arguments = ", ".join(_bare(text) for text in vectors)
@@ -294,21 +298,10 @@ class Emitter:
         if op == "cast":
             return f"{SCALAR[expr.dtype]}({_bare(texts[0])})" if expr.dtype != "bool" else f"({texts[0]} != 0)"
         if op in _INFIX and kind == "int64":
-            return _position(op, operands, texts)
+            return positions.arithmetic(_INFIX[op], operands, texts)
         if op in _COMPARE or op in _INFIX:
             return f"({texts[0]} {(_COMPARE | _INFIX)[op]} {texts[1]})"
         return scalar_call(op, texts, kind)
-
-
-def _position(op: str, operands: Sequence[Expr], texts: Sequence[str]) -> str:
-    """Arithmetic of whole numbers, in which literals need no type."""
-    left, right = (
-        str(operand.value) if isinstance(operand, Const) else text
-        for operand, text in zip(operands, texts, strict=True)
-    )
-    if op == "add" and right.startswith("-"):
-        op, right = "sub", right[1:]
-    return f"({left} {_INFIX[op]} {right})"
 
 
 def scalar_call(op: str, texts: Sequence[str], kind: str) -> str:

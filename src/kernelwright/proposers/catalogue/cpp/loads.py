@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from kernelwright.proposers.catalogue.affine import stride
-from kernelwright.proposers.catalogue.ir import Axis, Load, Term
+from kernelwright.proposers.catalogue.ir import Apply, Axis, Load, Term
 
 if TYPE_CHECKING:
     from kernelwright.proposers.catalogue.cpp.expressions import Emitter
@@ -16,6 +16,8 @@ Coordinates = list[tuple[Axis, str]]
 
 def vector_load(emitter: Emitter, load: Load) -> str:
     """A load whose lanes lie at different places."""
+    if text := _at_places(emitter, load):
+        return text
     steps = [_step(term, emitter.names.vector) for term in load.terms]
     moving = [place for place, step in enumerate(steps) if step != 0]
     if len(moving) != 1 or (step := steps[moving[0]]) is None:
@@ -96,6 +98,19 @@ def _outside(emitter: Emitter, load: Load, coordinates: Coordinates, *, but_last
     ]
     emitter.names.snippets |= {"within"} if computed else set()
     return " || ".join(f"outside({text}, {emitter.names.sizes(axis)})" for axis, text in computed)
+
+
+def _at_places(emitter: Emitter, load: Load) -> str | None:
+    """Lanes that lie in one row of the tensor, at places that are kept in an array."""
+    *outer, last = load.terms
+    if load.otherwise is not None or not isinstance(last.at, Apply) or last.at not in emitter.arrays:
+        return None
+    if any(_step(term, emitter.names.vector) != 0 for term in outer):
+        return None
+    emitter.names.snippets.add("places")
+    coordinates = [(term.axis, emitter.coordinate(term)) for term in outer]
+    row = _pointer(emitter, load, [*coordinates, (last.axis, "0")]).removesuffix(" + 0")
+    return f"load_places({row}, {emitter.names.sizes(last.axis)}, {emitter.arrays[last.at]} + j, span)"
 
 
 def _gathered(emitter: Emitter, load: Load) -> str:

@@ -77,6 +77,9 @@ def _map(writer: Writer) -> None:
                 writer.scalar_store(store, rows)
         return
     (sweep,) = nest.sweeps
+    writer.put(*(["// What follows the innermost loop alone: stage(columns)."] if nest.columns else []))
+    for expr in nest.columns:
+        columns.row_of(writer, expr, rows)
     size = writer.number_of("split")
     bounds = ("begin", "end") if size else ("0", "n")
     opening = f"for (int64_t begin = 0; begin < n; begin += {size}) {{{writer.by('split')}"

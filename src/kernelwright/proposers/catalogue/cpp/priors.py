@@ -24,6 +24,8 @@ _SHORT = 1024
 """Rows of at most so many elements are not shared out among threads."""
 _SHARE = 4096
 """Elements that are little enough to be one thread's."""
+_MANY = 8
+"""Rows that pay for a sweep ahead of them."""
 _NEXT_TO_NONE = 4
 """Rows that do not pay for turning around the right side of a product: plain loops read it as it lies."""
 _FEW = 16
@@ -130,8 +132,12 @@ class _Guess:
         self._try("unroll", "j", argument=4)
         if together := self._together():
             self._make("parallelise", *shareable(self.loops)[:together], argument="static")
-        if self._decided("stage(values)", self._vector.size * 8 <= self.machine.target.l2_bytes):  # a row stays there
+        row_stays = self._vector.size * 8 <= self.machine.target.l2_bytes
+        if self._decided("stage(values)", row_stays):
             self._try("stage", "values")
+        rows = prod(axis.size for axis in self.loops.parallel)
+        if self._decided("stage(columns)", row_stays and rows >= _MANY):
+            self._try("stage", "columns")
         self._try("stage", "next_row", argument=int(row_bytes(self.loops.nest()) <= self.machine.target.l2_bytes // 3))
         self._try("stage", "reads", argument=4096)
         self._try("stage", "stores", argument=int(self.machine.beyond_cache))

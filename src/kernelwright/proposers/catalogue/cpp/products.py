@@ -58,13 +58,36 @@ def _attention(writer: Writer, product: Product, scores: Product) -> None:
     writer.snippets.add("attention")
     _sides(writer, scores, "left", "right")
     writer.put(f"// A row of weights from one of scores: {spoken(product.left)}")
-    with writer.block("const auto weigh = [=](int64_t batch, int64_t row, float* scores, float* kept0) INLINE {", "};"):
+    arguments = "int64_t batch, int64_t row, int64_t first, int64_t last, float* scores, float* kept0"
+    with writer.block(f"const auto weigh = [=]({arguments}) INLINE {{", "};"):
         _weights(writer, product)
     _sides(writer, product, "", "values")
     _finish(writer, product)
     sizes = [_size(writer, axes) for axes in (product.batch, product.m, product.k, scores.k, product.n)]
     kinds = f"{_along(scores)}, {_layout(scores)}, {_layout(product)}"
-    writer.put(f"attend<{kinds}>({', '.join(sizes)}, left, right, weigh, values, finish);")
+    functions = ["left", "right", "weigh", "values", "finish"]
+    if scores.counts is not None and len(product.k) == 1:
+        functions.append("reach")
+        _reach(writer, product, scores.counts)
+    writer.put(f"attend<{kinds}>({', '.join([*sizes, *functions])});")
+
+
+def _reach(writer: Writer, product: Product, condition: Expr) -> None:
+    writer.put("// Between which columns a row's scores may have a weight.")
+    with writer.block("const auto reach = [=](int64_t batch, int64_t row) INLINE {", "};"):
+        lines = _line_writer(writer, product.k[-1])
+        for letter in ("batch", "row"):
+            group = _group(product, letter)
+            lines.put(*_coordinates(group, group, letter, condition.free, lines))
+        rows = rows_emitter(lines)
+        lines.hoisted([condition], rows)
+        body = Emitter(lines.names, rows.known, vector=True, prefix="v")
+        body.count([condition])
+        text = body.value(condition)
+        size = lines.full_size(product.k[-1])
+        with lines.block(f"return between({size}, [=](auto span, int64_t j) INLINE {{", "});"):
+            lines.put(*body.flush(), f"return {text};")
+        _take(writer, lines)
 
 
 def _layout(product: Product) -> str:
@@ -109,9 +132,10 @@ def _weights(writer: Writer, product: Product) -> None:
     lines.put(f"const int64_t n = {lines.full_size(nest.vector)};")
     rows = rows_emitter(lines)
     kept = dict.fromkeys([expr for sweep in nest.sweeps for expr in sweep.keeps][:1], "kept0")
+    bounds = ("first", "last") if len(product.k) == 1 else ("0", "n")
     for sweep in nest.sweeps:
         keeps = tuple(expr for expr in sweep.keeps if expr in kept)
-        row_sweep(lines, replace(sweep, keeps=keeps), rows, kept)
+        row_sweep(lines, replace(sweep, keeps=keeps), rows, kept, bounds=bounds)
     _take(writer, lines)
 
 

@@ -25,7 +25,10 @@ def chains(writer: Writer, sweep: Sweep) -> str:
     return writer.chains if sweep.reductions and not sweep.scans else "1"
 
 
-def row_sweep(writer: Writer, sweep: Sweep, rows: Emitter, kept: Mapping[Expr, str], ahead: Sequence[str] = ()) -> None:
+def row_sweep(
+    writer: Writer, sweep: Sweep, rows: Emitter, kept: Mapping[Expr, str], ahead: Sequence[str] = (),
+    bounds: tuple[str, str] = ("0", "n"),
+) -> None:  # fmt: skip
     """Feeds reductions, keeps values and writes stores for one row, and names what was reduced."""
     nest = writer.nest
     scalars = writer.hoisted(sweep.roots, rows)
@@ -40,7 +43,7 @@ def row_sweep(writer: Writer, sweep: Sweep, rows: Emitter, kept: Mapping[Expr, s
         running[scan] = state + ".next({}, span)"
     with writer.inner_loops(nest.inner, backward=sweep.backward):
         writer.vector_loop(
-            sweep, rows, scalars, ("0", "n"), chains=chains(writer, sweep), feed=feeder(writer), kept=kept, ahead=ahead,
+            sweep, rows, scalars, bounds, chains=chains(writer, sweep), feed=feeder(writer), kept=kept, ahead=ahead,
             running=running,
         )  # fmt: skip
     for node in sweep.reductions:

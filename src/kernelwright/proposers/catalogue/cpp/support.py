@@ -7,8 +7,8 @@ from importlib.resources import files
 
 _ORDER = (
     "basic", "half", "fp16", "exp", "expm1", "log", "log1p", "log2", "log10", "sigmoid", "tanh", "erf", "rounding",
-    "strided", "within", "sums", "products", "largest", "smallest", "online", "running", "arg", "columns", "product",
-    "shares", "attention",
+    "positions", "places", "strided", "within", "sums", "products", "largest", "smallest", "online", "running", "arg",
+    "columns", "product", "shares", "attention",
 )  # fmt: skip
 _NEEDS = {"expm1": "exp", "sigmoid": "exp", "erf": "exp", "tanh": "exp", "log1p": "log", "log2": "log", "log10": "log"}
 

@@ -80,6 +80,18 @@ void pack_rows(Right right, int64_t batch, Steps steps, int64_t column, int64_t 
     }
   }
 }
+// Rows become columns: blocks of HALF by HALF beside the diagonal change places, then those in each block.
+template <int HALF> INLINE inline void turn(F (&rows)[W]) {
+  I upper{}, lower{};
+  for (int k = 0; k < W; ++k) upper[k] = k & HALF ? W + k - HALF : k, lower[k] = k & HALF ? W + k : k + HALF;
+#pragma GCC unroll 16
+  for (int r = 0; r < W; ++r) {
+    if (r & HALF) continue;
+    const F a = rows[r], b = rows[r + HALF];
+    rows[r] = __builtin_shuffle(a, b, upper), rows[r + HALF] = __builtin_shuffle(a, b, lower);
+  }
+  if constexpr (HALF > 1) turn<HALF / 2>(rows);
+}
 // The same where the right side lies in memory along the steps: W columns are read and turned at a time.
 template <class Right>
 void pack_columns(Right right, int64_t batch, Steps steps, int64_t column, int64_t columns, float* to, float* line) {
@@ -91,7 +103,16 @@ void pack_columns(Right right, int64_t batch, Steps steps, int64_t column, int64
       else std::fill_n(line + k * LDL, steps.count, 0.0f);
     }
     float* panel = to + j / NR * NR * steps.all + j % NR + steps.at * NR;
-    for (int64_t p = 0; p < steps.count; ++p) {
+    int64_t p = 0;
+    for (; p + W <= steps.count; p += W) {
+      F rows[W];
+#pragma GCC unroll 16
+      for (int k = 0; k < W; ++k) rows[k] = load(from[k] + p, Full{});
+      turn<W / 2>(rows);
+#pragma GCC unroll 16
+      for (int k = 0; k < W; ++k) store(panel + (p + k) * NR, rows[k], Full{});
+    }
+    for (; p < steps.count; ++p) {
       F turned;
       for (int k = 0; k < W; ++k) turned[k] = from[k][p];
       store(panel + p * NR, turned, Full{});
