@@ -72,6 +72,13 @@ def test_a_table_in_the_working_folder_replaces_the_users(user: Path) -> None:
     assert (configuration.limits.calls, configuration.call.tries) == (100, 2)
 
 
+def test_a_file_of_the_working_folder_takes_away_no_limit_of_the_users(user: Path) -> None:
+    user.write_text(MODELS)
+    WORK.write_text("[limits]\nusd = 500\ntokens = 7\ncalls = 20\n")
+    assert configure().limits == Limits(calls=20, usd=5, tokens=7)
+    assert configure(limits=Limits(usd=50)).limits == Limits(calls=20, usd=50, tokens=7)
+
+
 @pytest.mark.parametrize(
     ("text", "where", "what"),
     [

@@ -144,7 +144,8 @@ def configure(
     """What the files say, changed by what the user asks for now.
 
     The files are `kernelwright.toml` in `folder` (None: the working folder) and `kernelwright/config.toml` in
-    XDG_CONFIG_HOME, else ~/.config. A table in the first replaces the one of that name in the second.
+    XDG_CONFIG_HOME, else ~/.config. A table in the first replaces the one of that name in the second, but for limits:
+    of each the lowest counts.
 
     Args:
         specs: the models to use, with what the files say about them; none: all models in the files.
@@ -159,7 +160,8 @@ def configure(
         raise UsageError("language models need Python 3.11 or newer, as pydantic-ai does")
     path = (folder or Path.cwd()) / FILE
     users, anybodys = _read(_user_file(), own=True), _read(path, own=False)
-    stored = Configuration().model_copy(update={**users, **anybodys})
+    tightest = _tightest([read["limits"] for read in (users, anybodys) if "limits" in read])
+    stored = Configuration().model_copy(update={**users, **anybodys, "limits": tightest})
     known = {model.spec: model for model in stored.models}
     wanted = tuple(known.get(spec) or _parsed(ModelConfig, {"spec": spec}, "--model") for spec in dict.fromkeys(specs))
     if base_url is not None:
@@ -196,6 +198,12 @@ def _read(path: Path, *, own: bool) -> dict[str, Any]:
             "key_env belongs into the user's own configuration", where=str(path), remedy=f"move it to {_user_file()}"
         )
     return {name: getattr(read, name) for name in read.model_fields_set}
+
+
+def _tightest(several: Sequence[Limits]) -> Limits:
+    """Of each limit the lowest, so that a file that may come from anybody takes away none of the user's."""
+    said = [(name, value) for limits in several for name, value in limits if value is not None]
+    return Limits(**{name: min(value for other, value in said if other == name) for name, _ in said})
 
 
 def _keep_key(models: Sequence[ModelConfig], path: Path) -> None:
