@@ -58,10 +58,17 @@ def test_documents_are_short() -> None:
 
 
 def test_what_every_prompt_holds_is_short() -> None:
-    documents = open_library().always("cpp", "cpu")
-    assert {document.kind for document in documents} == {"constraint", "hardware"}
-    assert sum(len(document.text) for document in documents) < 20_000
-    assert len(open_library().always("triton", "cuda")) == 2
+    for language, target in (("cpp", "cpu"), ("triton", "cuda")):
+        documents = open_library().always(language, target)
+        assert {document.kind for document in documents} == {"constraint", "hardware"}
+        assert sum(len(document.text) for document in documents) < 20_000
+
+
+def test_a_language_and_a_device_have_what_belongs_into_every_prompt() -> None:
+    for language, target in (("cpp", "cpu"), ("triton", "cuda")):
+        known = open_library().documents(language=language, target=target)
+        always = {name for name, each in known.items() if each.kind in ("constraint", "hardware")}
+        assert {f"{target}/machine", f"{target}/bottlenecks", f"{language}/rules", "general/accepted"} <= always
 
 
 @pytest.mark.parametrize(
@@ -100,4 +107,23 @@ def test_what_every_prompt_holds_is_short() -> None:
 )
 def test_questions_lead_to_the_section(query: str, heading: str) -> None:
     found = open_library().search(query, language="cpp", target="cpu", kinds=("guidance",), k=3)
+    assert [passage for passage in found if passage.heading.startswith(heading)]
+
+
+@pytest.mark.parametrize(
+    ("query", "heading"),
+    [
+        ("aten._softmax.default", "A row in one program"),
+        ("aten.native_layer_norm.default", "Layer norm and RMS norm"),
+        ("aten.logsumexp.default", "Rows that do not fit"),
+        ("aten.addmm.default aten.relu.default", "A product with what follows it"),
+        ("aten._scaled_dot_product_flash_attention.default", "Attention"),
+        ("aten.sum.dim_IntList", "Sums over columns"),
+        ("aten.cumsum.default", "Running sums"),
+        ("aten.embedding.default", "Gathering and scattering rows"),
+        ("aten.topk.default", "The largest and where it is"),
+    ],
+)
+def test_questions_about_triton_lead_to_the_section(query: str, heading: str) -> None:
+    found = open_library().search(query, language="triton", target="cuda", kinds=("guidance",), k=3)
     assert [passage for passage in found if passage.heading.startswith(heading)]

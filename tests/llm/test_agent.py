@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import math
+import re
 import subprocess
 import sys
 import time
@@ -131,6 +132,29 @@ def test_only_what_is_right_and_not_slower_is_committed(store: Store) -> None:
               "Committed", "head already", "", "it cannot be committed", "it is slower", "", "no verdict")  # fmt: skip
     assert len(results) == len(wanted)
     assert all(part in result for part, result in zip(wanted, results, strict=True)), results
+
+
+def test_an_agent_is_told_in_each_turn_what_is_left(store: Store) -> None:
+    script = steps(calling(("task", {}), ("nodes", {})), calling(write(2), evaluate()), calling(edit(2, 5), evaluate()))
+    with ModelServer(script) as server:
+        run(store, server, calls=4, evaluations=9)
+    results = server.requests[3].results
+    left = [re.search(r"\n\n\(Left until you are stopped: at most (.*), \d+ s\.(.*)\)$", text) for text in results]
+    assert [found.groups() if found else None for found in left] == [
+        None, ("3 replies, 9 evaluations", ""), None, ("2 replies, 8 evaluations", ""),
+        None, ("1 reply, 7 evaluations", " Let this last reply evaluate the best that you can make."),
+    ]  # fmt: skip
+
+
+def test_what_is_left_is_no_part_of_what_is_asked(store: Store) -> None:
+    """So a replay, which has limits of its own, finds each reply by its prompt."""
+    with ModelServer(steps(*LOOP)) as server:
+        recorded = run(store, server, calls=4, evaluations=9).run
+    replayed = run(store, server, replay=recorded).run
+    assert store.asked(replayed) == {"replay:same prompt": 4}
+    told = [str(store.calls(each)[1].prompt.turns[2]) for each in (recorded, replayed)]
+    assert ["at most 3 replies, 9 evaluations" in text for text in told] == [True, False]
+    assert "at most 3 replies, " in told[1]
 
 
 def test_an_agent_goes_on_from_what_others_found(store: Store) -> None:
@@ -396,7 +420,9 @@ def test_a_killed_run_asks_nothing_twice(tmp_path: Path) -> None:
     with ModelServer(steps(*LOOP, calling(COMMIT))) as again:
         result = run(store, again, calls=6, resume=interrupted)
     assert [said(request) for request in again.requests] == [3, 4]
-    assert again.requests[0].body["messages"] == server.requests[3].body["messages"]
+    now, then = (each.body["messages"] for each in (again.requests[0], server.requests[3]))
+    assert now[:-1] == then[:-1]
+    assert now[-1]["content"].partition("(Left")[0] == then[-1]["content"].partition("(Left")[0]
     assert "Committed" in again.requests[1].results[-1]
     assert result.best is not None
     assert result.best.verdict.speedup == 5

@@ -38,6 +38,23 @@ def test_an_accepted_one_is_told_with_its_distance_from_the_floor() -> None:
     assert "20% of the floor" in said
 
 
+def test_of_a_kernel_on_a_gpu_it_says_what_it_takes_and_nothing_about_cores() -> None:
+    attempt = accepted(4.0)
+    taken = {"registers": 168, "spilled_bytes": 0, "shared_bytes": 98_304, "warps": 8, "more": 1}
+    evidence = {"resources": {f"softmax\n {number}": taken for number in range(100)}}
+    attempt = Attempt(attempt.candidate, attempt.verdict.model_copy(update={"evidence": evidence}))
+    known = context()
+    gpu = context(target=known.target.model_copy(update={"multiprocessors": 132}))
+    said = feedback.told(attempt, gpu, shipped())
+    assert (
+        "- kernel softmax 0: registers 168, spilled_bytes 0, shared_bytes 98304, warps 8 (says its own process)\n"
+        in said
+    )
+    assert said.count("- kernel") == 8
+    assert "bound by" in told(attempt)
+    assert "bound by" not in said
+
+
 @pytest.mark.parametrize("reason", get_args(Reason))
 def test_every_reason_has_a_meaning_for_who_is_to_mend_it(reason: str) -> None:
     assert len(told(rejected(reason)).splitlines()[0]) > len(f"Rejected: {reason}. ")

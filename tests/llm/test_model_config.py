@@ -72,6 +72,13 @@ def test_a_table_in_the_working_folder_replaces_the_users(user: Path) -> None:
     assert (configuration.limits.calls, configuration.call.tries) == (100, 2)
 
 
+def test_a_file_of_the_working_folder_takes_away_no_limit_of_the_users(user: Path) -> None:
+    user.write_text(MODELS)
+    WORK.write_text("[limits]\nusd = 500\ntokens = 7\ncalls = 20\n")
+    assert configure().limits == Limits(calls=20, usd=5, tokens=7)
+    assert configure(limits=Limits(usd=50)).limits == Limits(calls=20, usd=50, tokens=7)
+
+
 @pytest.mark.parametrize(
     ("text", "where", "what"),
     [
@@ -191,6 +198,29 @@ def test_a_key_goes_to_no_other_address_than_its_providers(
         assert "of-the-provider" not in str(server.requests[-1].headers)
     assert sent.pop("openai:mine") == "sk-of-my-own"
     assert set(sent.values()) == {KEY}
+
+
+def test_a_file_of_the_working_folder_sends_the_users_key_to_no_other_machine(
+    user: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may come from anybody, with a folder that was downloaded."""
+    WORK.write_text('[[models]]\nspec = "openai:gpt-4o"\nbase_url = "https://example.com/v1"\n')
+    for asked in ([], ["openai:gpt-4o"]):
+        with pytest.raises(
+            UsageError, match=r"KERNELWRIGHT_API_KEY would be sent to https://example\.com/v1"
+        ) as caught:
+            configure(asked)
+        assert caught.value.where == str(WORK.absolute())
+        assert KEY not in str(caught.value)
+    named = configure(["openai:gpt-4o"], base_url="https://example.com/v1")
+    monkeypatch.delenv("KERNELWRIGHT_API_KEY")
+    assert configure() == named
+    monkeypatch.setenv("KERNELWRIGHT_API_KEY", KEY)
+    user.write_text(WORK.read_text())
+    WORK.write_text('[[models]]\nspec = "ollama:x"\nbase_url = "http://localhost:1/v1"\n[call]\ntries = 1\n')
+    assert configure().models[0].base_url == "http://localhost:1/v1"
+    WORK.unlink()
+    assert configure() == named
 
 
 @pytest.mark.parametrize("key", ["sk-secret-0123456789\nmore", "sk-secret-0123456789–0", "\x1bsk-secret-0123456789"])

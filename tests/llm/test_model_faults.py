@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import socket
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -167,6 +168,19 @@ def leaves(value: Any, *way: Any) -> Iterator[tuple[Any, ...]]:
     for step in value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ():
         yield (*way, step)
         yield from leaves(value[step], *way, step)
+
+
+@pytest.mark.parametrize("status", [302, 307])
+@pytest.mark.parametrize("protocol", ["openai", "anthropic", "google"])
+def test_nobody_is_sent_elsewhere_with_the_key(serve: Serve, connect: Connect, protocol: str, status: int) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as elsewhere:
+        elsewhere.setblocking(False)
+        place = f"http://127.0.0.1:{elsewhere.getsockname()[1]}/v1/chat/completions"
+        models = connect(serve([Fault(status, headers={"Location": place})]), protocol=protocol, call=ONCE)
+        with pytest.raises(CallFailed):
+            finish(models, lambda models: models.ask(PROMPT))
+        with pytest.raises(BlockingIOError):
+            elsewhere.accept()
 
 
 def test_the_google_protocol_fails_by_the_same_reasons(serve: Serve, connect: Connect) -> None:

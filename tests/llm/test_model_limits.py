@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
-import random
 from collections import Counter
 from collections.abc import Callable
 
@@ -12,12 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from llm_helpers import finish
-from model_server import Answer, Disconnect, Fault, Flood, ModelServer, Raw, Request, Say, Script
+from model_server import Disconnect, Fault, ModelServer, Say, Script
 
-from kernelwright.proposers.llm.call import BudgetSpent, CallFailed, Prompt, Reply, Usage
+from kernelwright.proposers.llm.call import BudgetSpent, CallFailed, Prompt, Usage
 from kernelwright.proposers.llm.limits import Amount, Budget, Limits
 from kernelwright.proposers.llm.models import Models
-from kernelwright.store import Store
 
 Serve = Callable[[Script], ModelServer]
 Connect = Callable[..., Models]
@@ -43,39 +40,6 @@ async def ask_all(models: Models, count: int, at_once: int = 8) -> Counter[str]:
 
     await asyncio.gather(*map(ask, range(count)))
     return ends
-
-
-@pytest.mark.slow
-def test_a_thousand_calls_with_faults_add_up(serve: Serve, connect: Connect, store: Store, run: str) -> None:
-    dice = random.Random(7)
-    faults: list[Answer] = [Fault(500), Fault(429, retry_after="0"), Disconnect(), Raw(b"{"), Fault(400)]
-    faults += [Say("no", finish="refusal"), Say(finish="tool"), Disconnect(in_body=False), Flood(1)]
-
-    def script(request: Request) -> Answer:
-        if dice.random() < 0.3:
-            return dice.choice(faults)
-        return Say(
-            f"for {request.turns[0]}", input_tokens=dice.randrange(1, 5000), output_tokens=dice.randrange(1, 900)
-        )
-
-    server = serve(script)
-    models = connect(server, call={"reply_bytes": 1 << 16})
-    ends = finish(models, lambda models: ask_all(models, 1000))
-    gc.collect()
-    assert not [each for each in gc.get_objects() if isinstance(each, Reply)], "nothing of a call stays behind"
-    assert sum(ends.values()) == 1000
-    assert ends["reply"] > 700
-    records, spent = store.calls(run), models.spent
-    assert spent.calls == len(records) == len(server.requests)
-    assert (spent.input_tokens, spent.output_tokens) == (server.input_tokens, server.output_tokens)
-    recorded = [record.usage for record in records if record.usage]
-    assert sum(usage.input_tokens for usage in recorded) == server.input_tokens
-    assert sum(usage.output_tokens for usage in recorded) == server.output_tokens
-    assert spent.failed == sum(record.failure is not None for record in records)
-    assert spent.unreported == sum(record.usage is None for record in records)
-    assert {record.number for record in records if record.used} == {record.number for record in records if record.reply}
-    replies = [record for record in records if record.reply]
-    assert all(record.reply and record.reply.text == f"for {record.prompt.turns[0]}" for record in replies)
 
 
 def test_parallel_calls_never_go_beyond_a_number_of_calls(serve: Serve, connect: Connect) -> None:

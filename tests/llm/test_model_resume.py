@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 from llm_helpers import KEY, finish, new_run
-from model_server import ModelServer, Request, Say, Script, Stall
+from model_server import Disconnect, ModelServer, Request, Say, Script, Stall
 
-from kernelwright.proposers.llm.call import BudgetSpent, Prompt
+from kernelwright.proposers.llm.call import BudgetSpent, CallFailed, Prompt
 from kernelwright.proposers.llm.config import Configuration
 from kernelwright.proposers.llm.models import Models, make
 from kernelwright.store import Store
@@ -89,6 +89,28 @@ def test_limits_go_on_where_they_were(serve: Serve, connect: Connect) -> None:
     assert (models.spent.calls, models.spent.input_tokens) == (2, 22)
     with pytest.raises(BudgetSpent):
         finish(connect(server, limits={"calls": 2}), ask)
+
+
+def test_what_a_call_may_have_cost_still_counts_after_a_kill(serve: Serve, connect: Connect) -> None:
+    """Three calls that the endpoint may have charged fill the limit, whoever asks."""
+    server = serve([Disconnect()])
+
+    async def ask(models: Models) -> list[str]:
+        ends = []
+        for _ in range(3):
+            try:
+                await models.ask(A)
+            except (BudgetSpent, CallFailed) as end:
+                ends.append(type(end).__name__)
+        return ends
+
+    limits = {"limits": {"tokens": 500}, "call": {"tries": 1}}
+    assert finish(connect(server, **limits), ask) == ["CallFailed"] * 3
+    models = connect(server, **limits)
+    assert models.left.tokens is not None
+    assert models.left.tokens < 150
+    assert finish(models, ask) == ["BudgetSpent"] * 3
+    assert (len(server.requests), models.spent.input_tokens, models.spent.unreported) == (3, 0, 3)
 
 
 def test_the_bandit_remembers_what_earlier_sittings_taught(serve: Serve, connect: Connect) -> None:

@@ -230,12 +230,12 @@ class Ready(Answerer):
     """Has a reply at once for as long as there are surprisals."""
 
     def __init__(self, *surprisals: float | None) -> None:
-        self.left = list(enumerate(surprisals, 1))
+        self.ready = list(enumerate(surprisals, 1))
 
     async def ask(self, prompt: Prompt) -> Reply:
-        if not self.left:
+        if not self.ready:
             raise BudgetSpent("calls")
-        number, surprisal = self.left.pop(0)
+        number, surprisal = self.ready.pop(0)
         return Reply(number, "a:b", whole(number).text, 1, 1, None, 0.1, "stop", surprisal)
 
     def used(self, reply: Reply) -> None: ...

@@ -10,9 +10,10 @@ from llm_attempts import ROWS, accepted, context, rejected
 from kernelwright import choices
 from kernelwright.errors import UsageError
 from kernelwright.proposers.base import Attempt, Context
-from kernelwright.proposers.llm import prompts, role
+from kernelwright.proposers.llm import prompts, role, sketch
 from kernelwright.proposers.llm.call import Prompt, Reply
 from kernelwright.proposers.llm.memory import Memory
+from kernelwright.proposers.llm.reply import fenced as fenced_blocks
 from kernelwright.proposers.llm.role import Notes, Role, Work
 from kernelwright.proposers.llm.templates import SHIPPED, fenced, open_templates, shipped
 from kernelwright.tasks import Argument, GraphNode, TensorInfo, Tolerance
@@ -38,6 +39,25 @@ def test_a_step_from_the_task_alone_says_all_that_is_known_of_it() -> None:
     assert "# The guide" in prompt.system
     assert "SEARCH" in prompt.system
     assert prompt.purpose == "operator"
+
+
+def test_a_gpu_is_told_as_one_and_sketched_for() -> None:
+    """Its cores are the host's, which no kernel runs on."""
+    target = context().target.model_copy(
+        update={
+            "model": "H100", "multiprocessors": 132, "simd": "sm_90", "l1_bytes": 232_448, "l2_bytes": 52_428_800,
+            "l3_bytes": 0,
+        }
+    )  # fmt: skip
+    known = context(target=target, language="triton")
+    told = asked(known, Memory("clean_slate")).opening
+    assert "H100: 132 multiprocessors, sm_90, shared memory of a block 232 kB, L2 52.4 MB, memory" in told
+    assert "cores" not in told.partition("# The device")[2]
+    designer = asked(known, Memory("clean_slate"), role.DESIGNER)
+    assert "a coder writes them in Triton" in designer.system
+    assert "register 262 kB, shared 232 kB, l2 52.4 MB" in designer.system
+    (example,) = (each for each in fenced_blocks(designer.system) if each.startswith("sketch scaled_rows"))
+    assert sketch.check(sketch.parse(example), sketch.memories(target)) == ()
 
 
 def test_a_task_without_a_text_is_shown_as_its_graph() -> None:

@@ -45,7 +45,7 @@ def test_a_sketch_that_holds_has_no_problems() -> None:
 
 @pytest.mark.parametrize("shown", ["prompt", "docs"])
 def test_the_examples_hold(shown: str) -> None:
-    values = {"sketch_dtypes": "", "sketch_hints": "", "sketch_memories": ""}
+    values = {"sketch_dtypes": "", "sketch_hints": "", "sketch_memories": "", "sketch_near": "l1"}
     prompt = shipped().render("parts/sketch_language.md.j2", values)
     docs = Path(__file__).parents[2] / "docs" / "sketch.md"
     (example,) = fenced(prompt if shown == "prompt" else docs.read_text())
@@ -191,6 +191,8 @@ def test_memories_are_those_of_the_device() -> None:
         memory_bytes=9, key="k",
     )  # fmt: skip
     assert sketch.memories(device) == {"register": 2048, "l1": 1, "l2": 2, "cache": 2, "stack": 1 << 20}
+    gpu = device.model_copy(update={"multiprocessors": 3})
+    assert sketch.memories(gpu) == {"register": 1 << 18, "shared": 1, "l2": 2}
 
 
 names = st.sampled_from(["a", "b", "tile_0", "M", "N2"])

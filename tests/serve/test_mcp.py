@@ -101,6 +101,9 @@ async def tour(client: Client, run: str) -> None:
     assert "tvm_ffi" in await said(client, "guide")
     assert "choose one of: cpp" in await refused(client, "guide", language="fortran")
     assert "softmax" in await said(client, "search_knowledge", query="softmax over rows", count=2)
+    asked = {"query": "from bottleneck to method on a GPU", "count": 20}
+    sections = (await client.call_tool("search_knowledge", asked)).structured_content["sections"]
+    assert {each["name"].partition("/")[0] for each in sections} <= {"cpu", "cpp", "general"}, "not of other devices"
     documents = (await client.call_tool("documents", {})).structured_content["documents"]
     (softmax,) = [each for each in documents if each["name"] == "cpp/softmax"]
     read = (await client.call_tool("document", {"name": "cpp/softmax"})).structured_content

@@ -91,6 +91,13 @@ def test_a_prompt_becomes_a_file_and_a_file_the_reply(relay: Running) -> None:
     assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"]
 
 
+def test_a_prompt_holds_nothing_that_a_terminal_obeys(relay: Running) -> None:
+    """Whoever answers looks at it there, and what models wrote before is in it."""
+    relay.answer_later("a title", "seen")
+    assert relay.ask("a title \x1b]0;owned\x07 \x9b1m\r\nand more").status_code == 200
+    assert relay.prompt("a title").read_text().endswith("a title �]0;owned� �1m\nand more\n")
+
+
 def test_the_same_prompt_again_has_its_reply_already(relay: Running) -> None:
     relay.answer_later("asked twice", "once")
     first, second = relay.ask("asked twice"), relay.ask("asked twice", timeout=3)

@@ -61,7 +61,7 @@ def test_calls_come_back_as_they_went(store: Store, run: str) -> None:
 def test_calls_of_tools_come_back_as_they_went(store: Store, run: str) -> None:
     tools = (Tool("run", "Runs it.", {"type": "object", "properties": {"n": {"type": "integer"}}}),)
     called = Calling("I run", (ToolCall("c1", "run", '{"n": 1}'), ToolCall("c2", "run", '{"n": 2}')), "[signed]")
-    turns = ("ask", called, Results(("one", "two"), "and now?"), "text", "again")
+    turns = ("ask", called, Results(("one", "two"), "and now?", "3 left"), "text", "again")
     prompt = Prompt("system", turns, "agent", tools=tools)
     log = store.call_log(run)
     log.arrived(reply(log.begin(prompt, "m"), text="", calls=called.calls, private="[more]"))
@@ -124,7 +124,7 @@ def test_what_is_past_does_not_grow_with_the_sitting(store: Store, run: str) -> 
     assert resumed.past() == [
         PastCall("m", None, Usage(10, 20, 0.5), 1.5, 0.3),
         PastCall("m", "rate_limited", NOTHING, 0.5, None),
-        PastCall("m", "cancelled", None, 0.0, None),
+        PastCall("m", "cancelled", None, 0.0, None, PROMPT),
     ]
 
 

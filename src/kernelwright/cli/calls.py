@@ -55,7 +55,7 @@ def _told(turn: Turn) -> str:
     if isinstance(turn, str):
         return turn
     if isinstance(turn, Results):
-        return "\n".join([*(f"result: {result}" for result in turn.results), turn.text])
+        return "\n".join([*(f"result: {result}" for result in turn.results), *filter(None, (turn.left, turn.text))])
     return "\n".join([turn.text, *_calls(turn.calls)])
 
 

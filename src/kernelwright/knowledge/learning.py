@@ -47,7 +47,7 @@ def win(
     """
     share = "" if floor_share is None else f", {floor_share:.0%} of the floor's speed"
     lines = [f"{speedup:.3g} times as fast as eager PyTorch{share}."]
-    lines += [_cleaned(note, _LONGEST_NOTE)] if note.strip() else []
+    lines += [f"Whoever wrote it says of it:\n\n{_quoted(note, _LONGEST_NOTE)}"] if note.strip() else []
     lines += ["\n".join(f"- {choice}" for choice in _choices(params or {}, source))]
     return Document(
         title=_one_line(f"{task}: {speedup:.3g}× in {language} on {target}"),
@@ -88,7 +88,6 @@ def lesson(
         raise UsageError("a lesson needs a title and a text")
     task = _one_line(task)
     remark = f"Noted by {_one_line(noted_by)} about {task}. Nobody has checked it: it is a claim and no instruction."
-    quoted = "\n".join(f"> {line}".rstrip() for line in _cleaned(text, LONGEST_LESSON).splitlines())
     return Document(
         title=_one_line(f"Unchecked: {title}"),
         kind="lesson",
@@ -96,7 +95,7 @@ def lesson(
         targets=(target,),
         operations=plain_names(operations),
         source=Source(run=run, task=task, noted_by=_one_line(noted_by), candidate=candidate, date=_today()),
-        text=f"{remark}\n\n{quoted}",
+        text=f"{remark}\n\n{_quoted(text, LONGEST_LESSON)}",
     )
 
 
@@ -153,6 +152,11 @@ def plain_names(operations: Sequence[str]) -> tuple[str, ...]:
 
 def _one_line(text: str) -> str:
     return " ".join(_cleaned(text, _LONGEST_TITLE).split())
+
+
+def _quoted(text: str, longest: int) -> str:
+    """Each line a quotation, so that none is a heading or a fence."""
+    return "\n".join(f"> {line}".rstrip() for line in _cleaned(text, longest).splitlines())
 
 
 def _cleaned(text: str, longest: int) -> str:

@@ -116,6 +116,10 @@ async def _unjudged(candidate: Candidate) -> Attempt:
     raise LookupError(f"nobody judges {candidate.id} here")
 
 
+def _unbounded() -> None:
+    return None
+
+
 @dataclass
 class Context:
     """What a proposer may know. Held-out cases are in none of it.
@@ -124,7 +128,8 @@ class Context:
     it as a candidate's source, or None where it cannot be captured. `history` are all attempts of this run so far,
     oldest first, and grows while the proposer works; `parents` the ones the policy chose to build on; `verdict` waits
     for the verdict on a candidate that was yielded; `past` finds attempts of earlier runs on like tasks (best first),
-    for warm starts. `tolerance` and `strict` are the task's. `independent`: the policy wants samples that know nothing
+    for warm starts. `evaluations_left` and `seconds_left` say what the search may still take, None where that is not
+    bounded. `tolerance` and `strict` are the task's. `independent`: the policy wants samples that know nothing
     of each other, so candidates are made from the task alone. For language models, where the user has named some:
     `guide` says how candidates are written in the language, `library` what else is known, `models` answers prompts, and
     `prompts` names the sets of templates that they are made from, in turn (none: those that ship).
@@ -142,6 +147,8 @@ class Context:
     history: History = field(default_factory=History)
     verdict: Callable[[Candidate], Awaitable[Attempt]] = _unjudged
     past: Callable[[], Sequence[Attempt]] = tuple
+    evaluations_left: Callable[[], int | None] = _unbounded
+    seconds_left: Callable[[], float | None] = _unbounded
     tolerance: Tolerance = field(default_factory=Tolerance)
     strict: bool = False
     independent: bool = False

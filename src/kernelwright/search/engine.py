@@ -311,6 +311,8 @@ class _Engine:
             parents=[_shown(node.attempt) for node in sitting.policy.select(sitting.graph)],
             verdict=self._verdict,
             history=self.history,
+            evaluations_left=lambda: sitting.budget.evaluations_left,
+            seconds_left=lambda: sitting.budget.search_left,
             past=partial(sitting.store.past, sitting.task.id, self.signature, language, besides=sitting.run),
             tolerance=sitting.task.tolerance,
             strict=sitting.task.strict,

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
+from kernelwright.knowledge.document import CONTROL
 from kernelwright.serve import calling
 from kernelwright.serve.calling import Answer, Call, Offer
 
@@ -76,14 +77,16 @@ class ChatRequest(BaseModel):
 
     @property
     def prompt(self) -> str:
-        """The request as a person reads it. Requests for different models or with different seeds differ in it."""
+        """The request as a person reads it, in a terminal too: characters that one would obey are marked. Requests for
+        different models or with different seeds differ in it."""
         about = f"model {self.model}" if self.seed is None else f"model {self.model}, seed {self.seed}"
         tools = [calling.shown(self.offers)] if self.offers else []
         parts = [f"<!-- {about} -->", *tools, *self._conversation()]
         if self.response_format and self.response_format.type != "text":
             schema = self.response_format.json_schema
             parts.append("# format\n\nAnswer with JSON and nothing else." + (f"\n\n{_block(schema)}" if schema else ""))
-        return "\n\n".join(parts) + "\n"
+        text = "\n\n".join(parts).replace("\r\n", "\n")
+        return CONTROL.sub("�", text) + "\n"
 
     def completion(self, number: int, reply: str) -> dict[str, Any]:
         """The answer in one piece."""

@@ -141,7 +141,7 @@ class Tools:
     ) -> dict[str, Any]:
         """Search what is known about writing kernels: constraints, guidance, hardware, and what past runs found to
         work. The sections that fit the words best, best first."""
-        found = self._library.search(query, language=language, k=count)
+        found = self._library.search(query, language=language, target=self._bench.target, k=count)
         return {"sections": [passage.to_json() for passage in found]}
 
     def documents(self, language: Language = "cpp") -> dict[str, Any]:

@@ -52,9 +52,11 @@ class StoredCalls:
             .order_by(CallRow.number)
         )
         with self._database.reading() as session:
+            rows = list(session.scalars(chosen))
+            unknown = self._prompts(session, [row for row in rows if _usage(row) is None])
             return [
-                PastCall(row.model, _failure(row), _usage(row), row.seconds, row.gain)
-                for row in session.scalars(chosen)
+                PastCall(row.model, _failure(row), _usage(row), row.seconds, row.gain, unknown.get(row.number))
+                for row in rows
             ]
 
     def begin(self, prompt: Prompt, model: str) -> int:
@@ -97,10 +99,15 @@ class StoredCalls:
         )
         with self._database.reading() as session:
             rows = list(session.scalars(waiting))
-            ids = {text for row in rows for text in row.prompt}
-            wanted = select(TextRow).where(TextRow.run_id == self._run, TextRow.id.in_(ids))
-            texts = {row.id: row.text for row in session.scalars(wanted)}
-            return [(_prompt(row, texts), _reply(row)) for row in rows]
+            prompts = self._prompts(session, rows)
+            return [(prompts[row.number], _reply(row)) for row in rows]
+
+    def _prompts(self, session: Session, rows: Sequence[CallRow]) -> dict[int, Prompt]:
+        """The prompts of some calls, by their numbers."""
+        ids = {text for row in rows for text in row.prompt}
+        wanted = select(TextRow).where(TextRow.run_id == self._run, TextRow.id.in_(ids))
+        texts = {row.id: row.text for row in session.scalars(wanted)}
+        return {row.number: _prompt(row, texts) for row in rows}
 
     def unrewarded(self) -> list[tuple[Answered, str]]:
         """See `CallLog`."""
@@ -183,7 +190,7 @@ def _turn(text: str) -> Turn:
     if isinstance(turn, str):
         return turn
     if "results" in turn:
-        return Results(tuple(turn["results"]), turn["text"])
+        return Results(tuple(turn["results"]), turn["text"], turn.get("left", ""))
     return Calling(turn["text"], tuple(ToolCall(**call) for call in turn["calls"]), turn["private"])
 
 

@@ -19,7 +19,7 @@ from kernelwright.home import home
 from kernelwright.judge.verdict import Verdict
 from kernelwright.proposers.base import Attempt, Candidate
 from kernelwright.proposers.llm.call import CallLog, CallRecord
-from kernelwright.proposers.llm.limits import Budget, Limits, Spent
+from kernelwright.proposers.llm.limits import Amount, Budget, Limits, Spent
 from kernelwright.store.calls import StoredCalls, records, taken
 from kernelwright.store.database import Database
 from kernelwright.store.locks import FileLocks, Locks, PostgresLocks
@@ -178,7 +178,7 @@ class Store:
         """What the run's calls of language models took together."""
         budget = Budget(Limits())
         for call in self.call_log(run).past():
-            budget.recall(call)
+            budget.recall(call, Amount())
         return budget.spent
 
     def asked(self, run: str) -> dict[str, int]:

@@ -44,7 +44,8 @@ class Agent(Proposer):
     @classmethod
     def templates(cls, found: Templates) -> set[str]:
         """See `Proposer`."""
-        return found.reached([*(f"{NAME}.{part}.md.j2" for part in ("system", "opening", "direction")), *_OF_TOOLS])
+        own = (f"{NAME}.{part}.md.j2" for part in ("system", "opening", "left", "direction"))
+        return found.reached([*own, *_OF_TOOLS])
 
     async def propose(self, context: Context) -> AsyncIterator[Candidate]:
         """What the agent evaluates.

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from kernelwright import format as fmt
 from kernelwright.proposers.agent import tools
 from kernelwright.proposers.agent.supervisor import Supervisor
 from kernelwright.proposers.agent.workspace import NAME, Workspace, speed
 from kernelwright.proposers.base import Attempt, Candidate, Context
 from kernelwright.proposers.llm import lookup, prompts
-from kernelwright.proposers.llm.call import Calling, Prompt, Reply, Results, ToolCall, Turn, texts_of
+from kernelwright.proposers.llm.call import Calling, Left, Prompt, Reply, Results, ToolCall, Turn, texts_of
 from kernelwright.proposers.llm.templates import Templates
 
 FITS = 300_000
@@ -98,7 +99,7 @@ class Session:
             self.over = self._supervisor.directions > _DIRECTIONS
             direction = self._filled("direction", stalled=stalled, **self._direction())
         if reply.calls:
-            self._turns += [reply.turn, Results(tuple(results), direction)]
+            self._turns += [reply.turn, Results(tuple(results), direction, self._left())]
         else:
             self._turns += [reply.text.strip()[:_MOST_SAID], direction or _NO_CALL]
         if self._size() > self._fits:
@@ -135,6 +136,20 @@ class Session:
                 for number, call in enumerate(said.calls):
                     if call.name not in _KEPT and len(asked.results[number]) > len(_DROPPED):
                         yield at + 1, number
+
+    def _left(self) -> str:
+        """What is left until the agent is stopped; empty where nothing bounds it."""
+        context = self._context
+        calls = context.models.left if context.models else Left()
+        bounds = [each for each in (calls.seconds, context.seconds_left()) if each is not None]
+        left = {
+            "replies": calls.calls,
+            "verdicts": context.evaluations_left(),
+            "tokens": calls.tokens,
+            "usd": calls.usd,
+            "time": fmt.seconds(min(bounds)) if bounds else None,
+        }
+        return self._filled("left", **left) if any(each is not None for each in left.values()) else ""
 
     def _direction(self) -> dict[str, Any]:
         """Where to go instead: in turn another's version and something that is known, each of them once."""

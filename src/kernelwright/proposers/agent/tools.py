@@ -108,7 +108,7 @@ class Profile(Arguments):
         if found is None:
             raise UsageError(
                 f"there is no profile of it: {workspace.summary(attempt)}",
-                remedy="name an accepted one",
+                remedy="" if attempt.verdict.accepted else "name an accepted one",
             )
         return feedback.profile(found, workspace.templates)
 

@@ -65,10 +65,12 @@ class Calling:
 
 @dataclass(frozen=True)
 class Results:
-    """The user's turn after it: the result of each call, in their order, and what else there is to say."""
+    """The user's turn after it: the result of each call, in their order, what else there is to say, and `left`, what
+    the limits leave, which is no part of what was asked: it differs from run to run."""
 
     results: tuple[str, ...]
     text: str = ""
+    left: str = ""
 
 
 Turn = str | Calling | Results
@@ -111,8 +113,8 @@ class Prompt:
 
     @property
     def key(self) -> str:
-        """32 hex digits of all that is sent: prompts with the same key may be answered by the same reply."""
-        turns = [turn if isinstance(turn, str) else asdict(turn) for turn in self.turns]
+        """32 hex digits of all that is asked: prompts with the same key may be answered by the same reply."""
+        turns = [turn if isinstance(turn, str) else _asked(turn) for turn in self.turns]
         sent = [self.purpose, self.system, *turns, *([asdict(tool)] for tool in self.tools)]
         return hashlib.sha256(json.dumps(sent).encode()).hexdigest()[:32]
 
@@ -130,16 +132,20 @@ def texts_of(turn: Turn) -> Iterator[str]:
         return
     yield turn.text
     if isinstance(turn, Results):
-        yield from turn.results
+        yield from (*turn.results, turn.left)
     else:
         yield turn.private
         yield from (text for call in turn.calls for text in (call.name, call.arguments))
 
 
+def _asked(turn: Calling | Results) -> dict[str, Any]:
+    return {name: value for name, value in asdict(turn).items() if name != "left"}
+
+
 def _cleaned(turn: Turn) -> Turn:
     """Calls need none of it: their texts come from `Endpoint`, which has seen to it."""
     if isinstance(turn, Results):
-        return Results(tuple(map(clean, turn.results)), clean(turn.text))
+        return Results(tuple(map(clean, turn.results)), clean(turn.text), clean(turn.left))
     return clean(turn) if isinstance(turn, str) else turn
 
 
@@ -189,6 +195,17 @@ class Reply(Answered):
 NOTHING = Usage(0, 0, 0.0)
 
 
+@dataclass(frozen=True)
+class Left:
+    """What the limits leave for further calls: their number, tokens, USD, and seconds of waiting for replies; None for
+    what is not limited."""
+
+    calls: int | None = None
+    tokens: int | None = None
+    usd: float | None = None
+    seconds: float | None = None
+
+
 class CallFailed(Exception):
     """A call that brought no reply. `detail` is short, of one line, and free of keys.
 
@@ -230,14 +247,16 @@ class CallRecord:
 
 @dataclass(frozen=True)
 class PastCall:
-    """What limits and the bandit need to know of an earlier call: `usage` as in `CallFailed`, `gain` None where nothing
-    is known of what came of it. One whose process ended before it did counts as cancelled."""
+    """What limits and the bandit need to know of an earlier call: `usage` as in `CallFailed`, with the `prompt` where
+    that is None; `gain` None where nothing is known of what came of it. One whose process ended before it did counts as
+    cancelled."""
 
     model: str
     failure: Reason | None
     usage: Usage | None
     seconds: float
     gain: float | None
+    prompt: Prompt | None = None
 
 
 class CallLog(Protocol):
@@ -290,9 +309,9 @@ class Answerer(ABC):
         return ()
 
     @property
-    def calls_left(self) -> int | None:
-        """How many more calls there is room for; None where their number is not limited."""
-        return None
+    def left(self) -> Left:
+        """What there is room for."""
+        return Left()
 
     @abstractmethod
     async def ask(self, prompt: Prompt) -> Reply:

@@ -16,7 +16,10 @@ from kernelwright.errors import UsageError
 from kernelwright.proposers.llm.limits import Limits
 
 FILE = "kernelwright.toml"
+KEY = "KERNELWRIGHT_API_KEY"
+"""The environment variable with the key for endpoints that are not a provider's own."""
 PROVIDER_NAMES = ("openai", "anthropic", "google", "openrouter", "deepseek", "ollama")
+_THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 _OWN_SETTINGS = {"max_tokens", "max_retries", "timeout", "request_timeout", "first_event_timeout"}
 _KEY_SETTINGS = {"extra_headers"}
 _PLAIN_WORDS = {
@@ -141,7 +144,8 @@ def configure(
     """What the files say, changed by what the user asks for now.
 
     The files are `kernelwright.toml` in `folder` (None: the working folder) and `kernelwright/config.toml` in
-    XDG_CONFIG_HOME, else ~/.config. A table in the first replaces the one of that name in the second.
+    XDG_CONFIG_HOME, else ~/.config. A table in the first replaces the one of that name in the second, but for limits:
+    of each the lowest counts.
 
     Args:
         specs: the models to use, with what the files say about them; none: all models in the files.
@@ -149,13 +153,15 @@ def configure(
         limits: these replace the files' one by one; None changes none.
 
     Raises:
-        UsageError: a file cannot be read or says something wrong, naming file and key, or there is no model.
+        UsageError: a file cannot be read or says something wrong, naming file and key, or there is no model; or the
+            file in the working folder would have a key sent to another machine.
     """
     if sys.version_info < (3, 11):
         raise UsageError("language models need Python 3.11 or newer, as pydantic-ai does")
-    stored = Configuration()
-    for path, own in ((_user_file(), True), ((folder or Path.cwd()) / FILE, False)):
-        stored = stored.model_copy(update=_read(path, own=own))
+    path = (folder or Path.cwd()) / FILE
+    users, anybodys = _read(_user_file(), own=True), _read(path, own=False)
+    tightest = _tightest([read["limits"] for read in (users, anybodys) if "limits" in read])
+    stored = Configuration().model_copy(update={**users, **anybodys, "limits": tightest})
     known = {model.spec: model for model in stored.models}
     wanted = tuple(known.get(spec) or _parsed(ModelConfig, {"spec": spec}, "--model") for spec in dict.fromkeys(specs))
     if base_url is not None:
@@ -165,6 +171,8 @@ def configure(
     chosen = wanted or stored.models
     if not chosen:
         raise UsageError("no language model is named", remedy=f"add --model PROVIDER:NAME, or [[models]] to {FILE}")
+    if base_url is None:
+        _keep_key([model for model in chosen if model in anybodys.get("models", ())], path)
     changed = limits.model_dump(exclude_none=True) if limits else {}
     return stored.model_copy(update={"models": chosen, "limits": stored.limits.model_copy(update=changed)})
 
@@ -190,6 +198,24 @@ def _read(path: Path, *, own: bool) -> dict[str, Any]:
             "key_env belongs into the user's own configuration", where=str(path), remedy=f"move it to {_user_file()}"
         )
     return {name: getattr(read, name) for name in read.model_fields_set}
+
+
+def _tightest(several: Sequence[Limits]) -> Limits:
+    """Of each limit the lowest, so that a file that may come from anybody takes away none of the user's."""
+    said = [(name, value) for limits in several for name, value in limits if value is not None]
+    return Limits(**{name: min(value for other, value in said if other == name) for name, _ in said})
+
+
+def _keep_key(models: Sequence[ModelConfig], path: Path) -> None:
+    """Lets no file that may come from anybody choose who gets the user's key."""
+    for model in models:
+        host = urlsplit(model.base_url or "").hostname
+        if host and host not in _THIS_MACHINE and os.environ.get(KEY, "").strip():
+            raise UsageError(
+                f"{KEY} would be sent to {model.base_url}, as this file says",
+                where=str(path),
+                remedy=f"name the address by --base-url, or move the model to {_user_file()}; or unset the variable",
+            )
 
 
 def _toml(text: str, path: Path) -> dict[str, Any]:

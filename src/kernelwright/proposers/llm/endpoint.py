@@ -39,7 +39,7 @@ from pydantic_ai.usage import RequestUsage
 
 from kernelwright.errors import UsageError
 from kernelwright.proposers.llm.call import CallFailed, Calling, Prompt, Results, ToolCall, Turn, Usage, clean
-from kernelwright.proposers.llm.config import CallSettings, ModelConfig
+from kernelwright.proposers.llm.config import KEY, CallSettings, ModelConfig
 from kernelwright.proposers.llm.failures import ERRORS, Compressed, Flood, explained, redacted
 from kernelwright.proposers.llm.limits import Amount
 from kernelwright.proposers.llm.providers import PROVIDERS
@@ -179,7 +179,7 @@ class Endpoint:
 def _key(config: ModelConfig, provider_keys: tuple[str, ...]) -> str | None:
     """The key for the endpoint. A provider's own is never sent to another address."""
     own_address = config.key_env or config.base_url
-    for name in (config.key_env or "KERNELWRIGHT_API_KEY",) if own_address else provider_keys:
+    for name in (config.key_env or KEY,) if own_address else provider_keys:
         if key := os.environ.get(name, "").strip():
             # Libraries quote a header that they cannot send, key and all.
             if not (key.isascii() and key.isprintable()):
@@ -216,7 +216,10 @@ def _asked(said: Turn, turn: Turn) -> list[ModelRequestPart]:
     """A user's turn, after what the model said."""
     if not (isinstance(said, Calling) and isinstance(turn, Results)):
         return [UserPromptPart(str(turn))]
-    returned = zip(said.calls, turn.results, strict=True)
+    *others, last = turn.results
+    # In the last result: not all servers take a user's message after those of tools.
+    results = [*others, f"{last}\n\n{turn.left}" if turn.left else last]
+    returned = zip(said.calls, results, strict=True)
     text = [UserPromptPart(turn.text)] if turn.text.strip() else []
     return [*(ToolReturnPart(call.name, result, call.id) for call, result in returned), *text]
 

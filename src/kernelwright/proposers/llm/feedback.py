@@ -16,6 +16,8 @@ _BUSY = 1.5
 """Ends of an interval further apart than this factor are the machine's doing."""
 _MOST = 1500
 """Characters of any one thing that is quoted."""
+_TAKEN = ("registers", "spilled_bytes", "shared_bytes", "warps")
+_MOST_KERNELS, _NAME = 8, 80
 
 
 def told(attempt: Attempt, context: Context, templates: Templates) -> str:
@@ -27,7 +29,9 @@ def told(attempt: Attempt, context: Context, templates: Templates) -> str:
 
 
 def diagnosis(attempt: Attempt, context: Context) -> Diagnosis | None:
-    """What bounds an accepted version; None where that is not known."""
+    """What bounds an accepted version; None where that is not known, as on GPUs: what is known is about cores."""
+    if context.target.multiprocessors:
+        return None
     return diagnose(attempt.verdict, context.info, context.target, context.ceilings)
 
 
@@ -96,10 +100,20 @@ def _accepted(verdict: Verdict, found: Diagnosis | None) -> dict[str, Any]:
         "busy": high > _BUSY * low,
         "timings": [_case(timing) for timing in verdict.timings],
         "diagnosis": _said(found, whole=False) if found else None,
+        "resources": _resources(verdict.evidence.get("resources")),
         "library_calls": verdict.library_calls,
         "error": {"max": error.max, "used": used} if error else None,
         "stopped_early": verdict.stopped_early,
     }
+
+
+def _resources(said: Any) -> list[dict[str, Any]]:
+    """What kernels take of a GPU, as their own process says."""
+    kernels = list(said.items())[:_MOST_KERNELS] if isinstance(said, dict) else []
+    return [
+        {"name": " ".join(name.split())[:_NAME], "facts": [(what, facts[what]) for what in _TAKEN if what in facts]}
+        for name, facts in kernels
+    ]
 
 
 def _case(timing: CaseTiming) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from kernelwright.proposers.llm.call import BudgetSpent, PastCall, Usage
+from kernelwright.proposers.llm.call import BudgetSpent, Left, PastCall, Usage
 
 
 class Limits(BaseModel):
@@ -97,12 +97,23 @@ class Budget:
         self._open: list[Reservation] = []
         self._changed = asyncio.Event()
 
-    def recall(self, call: PastCall) -> None:
-        """Counts a call of an earlier sitting."""
+    def recall(self, call: PastCall, most: Amount) -> None:
+        """Counts a call of an earlier sitting, at the `most` that it may have taken where that is not known."""
         self.spent.calls += 1
         self.spent.ended(call.usage, call.seconds, failed=call.failure is not None)
-        if call.usage:
-            self._charged += _amount(call.usage)
+        self._charged += _amount(call.usage) if call.usage else most
+
+    @property
+    def left(self) -> Left:
+        """What is neither spent nor reserved."""
+        limits, spent = self.limits, self.spent
+        taken = sum((reservation.most for reservation in self._open), self._charged)
+        return Left(
+            None if limits.calls is None else max(0, limits.calls - spent.calls),
+            None if limits.tokens is None else max(0, limits.tokens - taken.tokens),
+            None if limits.usd is None else max(0.0, limits.usd - taken.usd),
+            None if limits.seconds is None else max(0.0, limits.seconds - spent.seconds),
+        )
 
     @asynccontextmanager
     async def room(self, most: Amount) -> AsyncIterator[Reservation]:

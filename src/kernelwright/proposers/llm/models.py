@@ -19,13 +19,15 @@ from kernelwright.proposers.llm.call import (
     BudgetSpent,
     CallFailed,
     CallLog,
+    Left,
+    PastCall,
     Prompt,
     Reason,
     Reply,
     Usage,
 )
 from kernelwright.proposers.llm.config import FILE, CallSettings, Configuration
-from kernelwright.proposers.llm.limits import Budget, Limits, Spent
+from kernelwright.proposers.llm.limits import Amount, Budget, Limits, Spent
 from kernelwright.proposers.llm.outage import passes
 
 if TYPE_CHECKING:
@@ -57,7 +59,7 @@ class Models(Answerer):
         self._bandit = Bandit(list(self._arms))
         self._budget, self._settings, self._log = Budget(limits), settings, log
         for call in log.past():
-            self._budget.recall(call)
+            self._budget.recall(call, self._most(call))
             self._bandit.asked(call.model)
             self._learn(call.model, call.usage, 0.0 if call.failure not in (None, "cancelled") else call.gain)
 
@@ -67,10 +69,9 @@ class Models(Answerer):
         return self._budget.spent
 
     @property
-    def calls_left(self) -> int | None:
+    def left(self) -> Left:
         """See `Answerer`."""
-        most = self._budget.limits.calls
-        return None if most is None else max(0, most - self.spent.calls)
+        return self._budget.left
 
     def unused(self) -> Sequence[tuple[Prompt, Reply]]:
         """See `Answerer`."""
@@ -110,6 +111,11 @@ class Models(Answerer):
         """See `Answerer`."""
         for arm in self._arms.values():
             await arm.endpoint.close()
+
+    def _most(self, call: PastCall) -> Amount:
+        """What an earlier call may have taken that did not say how much; nothing where its model is no longer asked."""
+        arm = self._arms.get(call.model)
+        return arm.endpoint.most(call.prompt) if arm and call.prompt else Amount()
 
     async def _choose(self) -> _Arm:
         """The model to ask next, once there is one that may be asked."""

@@ -26,7 +26,7 @@ _TRIED = 12
 _PASSAGES = 4
 _SOURCE_CHARACTERS, _DIFFERENCE_CHARACTERS = 60_000, 6_000
 _CUT_OFF = "length"
-_NAMES = {"cpp": "C++"}
+_NAMES = {"cpp": "C++", "triton": "Triton"}
 
 
 def build(role: Role, context: Context, work: Work, templates: Templates, earlier_sketch: str = "") -> Prompt:
@@ -149,17 +149,19 @@ def _named_nodes(value: Any) -> str:
 def _of_the_device(context: Context) -> dict[str, Any]:
     """What the device is and can do, in facts that a kernel depends on."""
     info: TargetInfo = context.target
-    caches = zip(("L1", "L2", "L3"), (info.l1_bytes, info.l2_bytes, info.l3_bytes), strict=True)
+    first = "shared memory of a block" if info.multiprocessors else "L1"
+    caches = zip((first, "L2", "L3"), (info.l1_bytes, info.l2_bytes, info.l3_bytes), strict=True)
     bandwidth, flops = context.ceilings.bandwidth.items(), context.ceilings.flops.items()
     device = {
-        **info.model_dump(include={"model", "cores", "simd", "vector_bytes"}),
-        "caches": ", ".join(f"{name} {fmt.size(size)}" for name, size in caches),
+        **info.model_dump(include={"model", "cores", "multiprocessors", "simd", "vector_bytes"}),
+        "caches": ", ".join(f"{name} {fmt.size(size)}" for name, size in caches if size),
         "memory": fmt.size(info.memory_bytes),
         "bandwidth": ", ".join(f"{kind} {fmt.rate(curve[-1][1], 'B/s')}" for kind, curve in bandwidth),
         "flops": ", ".join(f"{dtype} {fmt.rate(rate, 'FLOP/s')}" for dtype, rate in flops),
     }
     return {
         "device": device,
+        "sketch_near": "shared" if info.multiprocessors else "l1",
         "sketch_memories": ", ".join(f"{name} {fmt.size(size)}" for name, size in memories(info).items()),
         "sketch_hints": ", ".join(f"`@{name}`" for name in HINTS),
         "sketch_dtypes": ", ".join(DTYPE_BYTES),

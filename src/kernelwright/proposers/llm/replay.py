@@ -12,6 +12,7 @@ from kernelwright.proposers.llm.call import (
     CallFailed,
     CallLog,
     CallRecord,
+    Left,
     Prompt,
     Reply,
 )
@@ -39,14 +40,14 @@ class Replay(Answerer):
 
     def __init__(self, calls: Iterable[CallRecord], log: CallLog, earlier: Iterable[CallRecord] = ()) -> None:
         self._log = log
-        self._left = {call.number: (call, _matches(call.prompt)) for call in _outcomes(calls)}
+        self._recorded = {call.number: (call, _matches(call.prompt)) for call in _outcomes(calls)}
         for call in earlier:
             self._take(call.prompt)
 
     @property
-    def calls_left(self) -> int:
+    def left(self) -> Left:
         """See `Answerer`: what is left of the record, so that a search whose calls were few goes the same way."""
-        return len(self._left)
+        return Left(calls=len(self._recorded))
 
     def unused(self) -> Sequence[tuple[Prompt, Reply]]:
         """See `Answerer`."""
@@ -84,9 +85,9 @@ class Replay(Answerer):
     def _take(self, prompt: Prompt) -> tuple[CallRecord | None, str]:
         """The call that answers the prompt, which is then no longer left, and how it was found."""
         for how, wanted in _matches(prompt).items():
-            for number, (call, offered) in self._left.items():
+            for number, (call, offered) in self._recorded.items():
                 if offered[how] == wanted and (how == _SAME or call.reply):
-                    del self._left[number]
+                    del self._recorded[number]
                     return call, how
         return None, ""
 

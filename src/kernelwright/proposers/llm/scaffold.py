@@ -158,7 +158,7 @@ class Scaffold(Proposer):
         """Starts steps until there are enough."""
         self._learn(models)
         pause_s = self._outages.pause_s
-        most = 1 if pause_s else self._most_at_once(models.calls_left)
+        most = 1 if pause_s else self._most_at_once(models.left.calls)
         while len(self._steps) + len(self._waiting) < most and not self._spent:
             step = self._step()
             step.task = asyncio.ensure_future(self._run(step, models, pause_s))
@@ -200,7 +200,7 @@ class Scaffold(Proposer):
             step.spent = self._spent = True  # others may still be on their way
 
     def _next(self, last: Role | None, step: _Step, models: Answerer) -> Role | None:
-        step.work = replace(step.work, left=models.calls_left)
+        step.work = replace(step.work, left=models.left.calls)
         return self.next(last, step.work)
 
     async def _act(self, step: _Step, role: Role, models: Answerer) -> bool:

@@ -21,10 +21,16 @@ DTYPE_BYTES = {
 _REGISTERS = {"avx512": 32, "neon": 32}
 _STACK_BYTES = 1 << 20
 """What a thread's stack surely has room for."""
+_BLOCK_REGISTERS = 1 << 18
+"""Bytes of a GPU's registers that one block may take: 65,536 registers, whatever its architecture (CUDA programming
+guide, compute capabilities)."""
 
 
 def memories(device: TargetInfo) -> dict[str, int]:
-    """The memories that a buffer can be put in on this device, with the bytes that one core may use of each."""
+    """The memories that a buffer can be put in on this device, with the bytes of each that one core, or on a GPU one
+    block, may use."""
+    if device.multiprocessors:
+        return {"register": _BLOCK_REGISTERS, "shared": device.l1_bytes, "l2": device.l2_bytes}
     return {
         "register": _REGISTERS.get(device.simd, 16) * device.vector_bytes,
         "l1": device.l1_bytes,
