@@ -2,81 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
-import math
 import re
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from kw_scripted import ScriptedJudge, make_task
-from model_server import Disconnect, Fault, ModelServer, Request, Say, Stall
+from agent_scripts import COMMIT, LOOP, calling, edit, evaluate, module, run, said, steps, write
+from kw_scripted import ScriptedJudge
+from model_server import ModelServer, Request, Say
 
-from kernelwright.errors import StoreError
 from kernelwright.judge.verdict import CaseTiming, Verdict
 from kernelwright.proposers.base import Candidate
-from kernelwright.proposers.llm import outage
-from kernelwright.proposers.llm.config import CallSettings, Configuration, ModelConfig
-from kernelwright.proposers.llm.limits import Limits
 from kernelwright.report.view import load
-from kernelwright.search import SearchResult, Settings, events, search
 from kernelwright.store import Store
-
-QUICK = CallSettings(timeout_s=10, tries=3, backoff_s=0.01, longest_wait_s=0.05)
-DONE = Say("I am done.")
-
-
-def settings(server: ModelServer, *, calls: int = 20, protocol: str = "openai", **options: Any) -> Settings:
-    url = server.url if protocol == "openai" else server.root
-    models = Configuration(
-        models=(ModelConfig(spec=f"{protocol}:scripted", base_url=url),), limits=Limits(calls=calls), call=QUICK
-    )
-    values = {"target": "scripted", "proposers": ("agent",), "seed": 1, "budget_s": 30.0, **options}
-    return Settings(models=models, **values)
-
-
-def run(store: Store, server: ModelServer, **options: Any) -> SearchResult:
-    given = {name: options.pop(name, None) for name in ("listener", "resume")}
-    judge = options.pop("judge_factory", ScriptedJudge)
-    return asyncio.run(search(make_task(), settings(server, **options), store, judge_factory=judge, **given))
-
-
-def module(speedup: float, more: str = "") -> str:
-    return f"SPEEDUP = {speedup}\n{more}\nclass ModelNew:\n    pass\n"
-
-
-def write(speedup: float, more: str = "") -> tuple[str, Any]:
-    return "write", {"source": module(speedup, more)}
-
-
-def edit(old: float, new: float) -> tuple[str, Any]:
-    return "edit", {"blocks": f"<<<<<<< SEARCH\nSPEEDUP = {old}\n=======\nSPEEDUP = {new}\n>>>>>>> REPLACE\n"}
-
-
-def evaluate(idea: str = "") -> tuple[str, Any]:
-    return "evaluate", {"idea": idea}
-
-
-def calling(*calls: tuple[str, Any]) -> Say:
-    return Say("", calls=calls)
-
-
-COMMIT = ("commit", {})
-
-
-def said(request: Request) -> int:
-    """How many replies of the model the conversation has."""
-    return sum(message["role"] == "assistant" for message in request.body["messages"])
-
-
-def steps(*answers: Any) -> Callable[[Request], Any]:
-    """Each conversation goes by these replies; after them the model only says that it is done."""
-    return lambda request: answers[said(request)] if said(request) < len(answers) else DONE
 
 
 @pytest.mark.parametrize("protocol", ["openai", "anthropic"])
@@ -298,133 +238,3 @@ def test_a_model_that_calls_no_tools_does_not_hold_the_run(store: Store) -> None
     assert result.outcome == "faster"
     assert "you work by calling tools" in server.requests[1].turns[-1]
     assert len(server.requests) < 50
-
-
-@pytest.mark.parametrize("replies", [0, 1], ids=["none offered", "no results"])
-def test_an_endpoint_that_takes_no_tools_is_told_of(store: Store, replies: int) -> None:
-    heard: list[events.Event] = []
-    answers = [calling(("task", {}))] * replies
-    script = steps(*answers, *[Fault(400, "tools are not supported")] * 9)
-    with ModelServer(script) as server:
-        result = run(store, server, proposers=("numbers", "agent"), listener=heard.append)
-    assert result.outcome == "faster"
-    (failed,) = [event for event in heard if isinstance(event, events.ProposerFailed)]
-    assert "tools are not supported" in failed.message
-    assert "--scaffold operator" in failed.message
-
-
-@pytest.mark.parametrize("fault", [Disconnect(), Fault(503), Say("no", finish="refusal"), Say("  ")])
-def test_faults_in_mid_loop_cost_calls_and_not_the_conversation(store: Store, fault: Any) -> None:
-    script = steps(calling(("task", {})), calling(write(2), evaluate()), calling(COMMIT))
-    faults = iter([fault])
-
-    def answer(request: Request) -> Any:
-        return next(faults, None) or script(request) if said(request) == 1 else script(request)
-
-    with ModelServer(answer) as server:
-        result = run(store, server, calls=5)
-    assert result.best is not None
-    assert "Committed" in server.requests[-1].results[-1]
-    assert sum(call.failure is not None for call in store.calls(result.run)) == 1
-
-
-def test_an_outage_that_passes_costs_calls_and_not_the_conversation(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(outage, "PAUSE_S", 0.01)
-    script = steps(calling(write(2), evaluate()), calling(COMMIT))
-    down = range(1, 1 + 6 * QUICK.tries)
-    heard: list[events.Event] = []
-
-    with ModelServer(lambda request: Fault(503) if len(server.requests) - 1 in down else script(request)) as server:
-        result = run(store, server, calls=len(down) + 3, listener=heard.append)
-    assert result.best is not None
-    assert "Committed" in server.requests[-1].results[-1]
-    assert not [event for event in heard if isinstance(event, events.ProposerFailed)]
-
-
-def test_a_conversation_that_is_too_long_loses_its_oldest_results(store: Store) -> None:
-    script = steps(
-        calling(("guide", {}), ("search_knowledge", {"query": "exact", "count": 10})),
-        calling(("search_knowledge", {"query": "results", "count": 10})),
-        calling(write(2), evaluate()),
-    )
-
-    def answer(request: Request) -> Any:
-        too_long = said(request) > 1 and not request.results[1].startswith("(dropped")
-        return Fault(400, "too long", code="context_length_exceeded") if too_long else script(request)
-
-    with ModelServer(answer) as server:
-        result = run(store, server, calls=5)
-    assert result.best is not None
-    guide, _, last, *_ = server.requests[-1].results
-    assert "tvm_ffi" in guide
-    assert last.startswith("# ")
-
-
-class Failing(ScriptedJudge):
-    """The disk is full in the middle of an evaluation."""
-
-    async def evaluate(self, candidate: Candidate, *, best: Verdict | None = None, brief: bool = False) -> Verdict:
-        if "SPEEDUP = 5" in candidate.source:
-            raise StoreError("the disk is full")
-        return await super().evaluate(candidate, best=best, brief=brief)
-
-
-LOOP = (calling(("task", {})), calling(write(2), evaluate(), COMMIT), calling(edit(2, 5), evaluate("five")))
-
-
-def test_a_run_that_ended_in_an_evaluation_goes_on_from_its_verdict(store: Store) -> None:
-    with ModelServer(steps(*LOOP)) as server:
-        with pytest.raises(StoreError):
-            run(store, server, judge_factory=Failing)
-        assert len(server.requests) == 3
-        result = run(store, server, calls=5, resume=store.runs()[0].id)
-    assert len(server.requests) == 5
-    assert said(server.requests[3]) == 3
-    assert "Accepted" in server.requests[3].results[-1]
-    assert "It is not slower than the lineage's head, which has 2.00x: commit it." in server.requests[3].results[-1]
-    assert result.best is not None
-    assert result.best.verdict.speedup == 5
-    assert not store.call_log(result.run).unused()
-    gains = [call.gain for call in store.calls(result.run)]
-    assert gains[:3] == pytest.approx([math.log(2), math.log(2), math.log(5 / 2)])
-
-
-CHILD = """
-import asyncio, sys
-sys.path[:0] = sys.argv[2:]
-from kw_scripted import ScriptedJudge, make_task
-from kernelwright.search import Settings, search
-from kernelwright.store import Store
-
-settings = Settings.model_validate_json(sys.argv[1])
-asyncio.run(search(make_task(), settings, Store(), judge_factory=ScriptedJudge))
-"""
-
-
-def test_a_killed_run_asks_nothing_twice(tmp_path: Path) -> None:
-    """kill -9 while the fourth reply is on its way: the three that had arrived are not asked for again."""
-    plugin = str(Path(__file__).parents[1] / "search" / "plugin")
-    with ModelServer(steps(*LOOP, Stall())) as server:
-        arguments = [sys.executable, "-c", CHILD, settings(server).model_dump_json(), plugin]
-        child = subprocess.Popen(arguments)
-        deadline = time.monotonic() + 60
-        while len(server.requests) < 4 and time.monotonic() < deadline:
-            time.sleep(0.02)
-        child.kill()
-        child.wait()
-        assert [said(request) for request in server.requests] == [0, 1, 2, 3]
-    store = Store()
-    interrupted = store.runs()[0].id
-    with ModelServer(steps(*LOOP, calling(COMMIT))) as again:
-        result = run(store, again, calls=6, resume=interrupted)
-    assert [said(request) for request in again.requests] == [3, 4]
-    now, then = (each.body["messages"] for each in (again.requests[0], server.requests[3]))
-    assert now[:-1] == then[:-1]
-    assert now[-1]["content"].partition("(Left")[0] == then[-1]["content"].partition("(Left")[0]
-    assert "Committed" in again.requests[1].results[-1]
-    assert result.best is not None
-    assert result.best.verdict.speedup == 5
-    assert [node.verdict is not None for node in store.nodes(interrupted)] == [True, True]
-    store.close()
