@@ -113,6 +113,12 @@ INDEXING: list[Module] = [
     ("trilinear", lambda x: F.interpolate(x, size=(8, 6, 7), mode="trilinear"), (_x(2, 3, 4, 5, 9),)),
     ("bicubic", lambda x: F.interpolate(x, scale_factor=2, mode="bicubic"), (_x(2, 3, 9, 17),)),
     ("masked_by_lengths", lambda x, n: x.masked_fill(torch.arange(70) >= n[:, None], 0.5), (_x(5, 70), _ints(70, 5))),
+    (
+        "largest_before_a_place",
+        lambda x, n: torch.where(torch.arange(50) * 2 < torch.arange(50) + n[:, None], x, -9.0).argmax(0),
+        (_x(300, 50), _ints(50, 300)),
+    ),
+    ("scaled_beyond_its_range_and_back", lambda x: (x * 1000.0) * 0.001, (_x(9, 20) * 1e36,)),
     ("band", lambda x: x.tril(3).triu(-20), (_x(60, 75),)),
     ("positions_as_features", lambda x: x + torch.sin(torch.arange(50) * 0.3), (_x(9, 50),)),
     ("embedded_positions", lambda x, w: x + F.embedding(torch.arange(x.shape[1]), w), (_x(3, 20, 24), _x(64, 24))),

@@ -53,6 +53,13 @@ PRODUCTS: list[Module] = [
         (_x(2, 1, 150, 16), _x(2, 1, 333, 16), _x(2, 1, 333, 16, seed=2)),
     ),
     (
+        "attention_over_a_plane",
+        lambda q, k, v: torch.einsum(
+            "bqhw,bhwd->bqd", torch.einsum("bqd,bhwd->bqhw", q, k).flatten(2).softmax(-1).unflatten(2, (10, 20)), v
+        ),
+        (_x(2, 40, 16), _x(2, 10, 20, 16), _x(2, 10, 20, 16)),
+    ),
+    (
         "attention_in_a_window",
         lambda q, k, v: F.scaled_dot_product_attention(q, k, v, attn_mask=_near(333, 300, 20)),
         (_x(2, 333, 16), _x(2, 300, 16), _x(2, 300, 16, seed=2)),

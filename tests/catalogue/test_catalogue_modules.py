@@ -170,6 +170,11 @@ def test_positions_that_leave_open_which_size_they_follow_are_not_guessed() -> N
         "embedded": (_Positions(lambda table, n: F.embedding(torch.arange(n), table)), (torch.randn(2, 9, 8),), 1),
         "first of a table": (_Positions(lambda table, n: table[:n]), (torch.randn(2, 9, 8),), 1),
         "as many as ever": (_Positions(lambda table, n: table[:n].sum(0)), (torch.randn(2, 9, 8),), 0),
+        "from the end of a table": (_Positions(_from_its_end), (torch.randn(2, 9, 8),), 1),
+        "from the end, at its longest": (_Positions(_from_its_end), (torch.randn(2, 64, 8),), 0),
+        "turned by its own size": (lambda x: _turned(x, x), (torch.randn(9, 70),), 1),
+        "turned by another's size": (_turned, (torch.randn(9, 70), torch.randn(9, 70)), 0),
+        "nearly all": (lambda x: x[:, torch.arange(36)] * 2, (torch.randn(4, 40),), 0),
         "some": (lambda x: x[:, torch.arange(20) + 7] * 2, (torch.randn(4, 40),), 0),
     }
     found = {}
@@ -178,6 +183,14 @@ def test_positions_that_leave_open_which_size_they_follow_are_not_guessed() -> N
         assert _proposed(info, graph) == 1
         found[name] = _proposed(info, graph, hides=True)
     assert found == {name: expected for name, (_, _, expected) in modules.items()}
+
+
+def _from_its_end(table: torch.Tensor, n: int) -> torch.Tensor:
+    return table[n - 1 - torch.arange(n)]
+
+
+def _turned(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    return x[:, torch.arange(y.shape[1] - 1, -1, -1)] * y
 
 
 class _Positions(nn.Module):

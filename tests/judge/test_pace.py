@@ -51,3 +51,13 @@ def test_batches_that_ended_before_the_look_say_nothing() -> None:
     pace = Pace()
     pace.note(look(-1), TOTAL)
     assert (pace.late, pace.weight) == (0, 0.0)
+
+
+def test_doubt_ends_where_batches_became_too_short_to_tell() -> None:
+    pace = Pace()
+    pace.note(look(0), TOTAL)
+    assert pace.doubtful
+    for _ in range(100):
+        pace.passed_over()
+    assert not pace.doubtful
+    pace.check()

@@ -57,6 +57,10 @@ class Pace:
             self.behind += look.begun < share * len(look.inputs) / 4
             self.weight += CROWDED if look.crowded else 1.0
 
+    def passed_over(self) -> None:
+        """Counts a batch that is too short for a look to tell anything: what more of them would tell is nothing."""
+        self.asked += 1
+
     @property
     def doubtful(self) -> bool:
         """Whether all looks so far speak against it, and more would tell."""

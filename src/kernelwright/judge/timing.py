@@ -219,6 +219,8 @@ class Stopwatch:
         total = min(total + handover, total / (1 - side.worker.space.batching.handover))  # see `batch`
         # Of a queue the judge says itself how far it is.
         if side.worker.lane is not None or seconds is None or total < LEAST_HANDOVERS * pool.idle:
+            if pace is not None:
+                pace.passed_over()
             pace = None
         least = late(len(inputs)) if pace is not None and (pace.doubtful or not pace.late) else 0.0
         halfway = random.SystemRandom().uniform(least, 1.0) * total, look.take

@@ -27,6 +27,9 @@ class Axes:
         """Axes whose size belongs to the computation (state, groups, halves) rather than to its inputs' shapes."""
         self.open: list[Axis] = []
         """Axes of counted positions that must be found to be an input's, or it is not known what their size follows."""
+        self.following: list[tuple[Axis, tuple[Axis, ...]]] = []
+        """Axes of counted positions that were taken to be as long as a dimension, with its axes: they may not be found
+        to be another input's."""
         self.guessed = False
         """Whether a number in the graph was taken for a constant that may as well follow from the inputs' shapes."""
 

@@ -71,6 +71,8 @@ class Lowering:
             self._materialise(name)
         given = {axis for buffer in self._given for axis in buffer.axes}
         self.axes.guessed |= any(axis not in given and axis.length is None for axis in resolved(self.axes.open))
+        for axis, along in self.axes.following:
+            self.axes.guessed |= any(leaf in given and leaf not in resolved(along) for leaf in axis.resolve())
         return self
 
     def _enter(self, node: GraphNode) -> None:

@@ -1,7 +1,7 @@
 """Which scores of an attention may have a weight: those that its mask does not turn into minus infinity.
 
-Where a mask does, the weight is 0 whatever the score: it need not be known. A score that is NaN or infinite itself is
-masked like any other, as in torch's own kernels.
+Where a mask does, the weight is 0 whatever the score: it need not be known. So nothing that is NaN or infinite at such
+a position, score or value, need come through, where torch's additions and products with 0 would let it.
 """
 
 from __future__ import annotations

@@ -115,8 +115,9 @@ class Loops:
         (weights,) = self.interner.intern([self.product.left], {self.product.scores.total: scores})
         about = tuple(each for each in self.rewrites if each.name in ("stage", "unroll"))
         return Loops(
-            "weights", (Store(row, weights),), frozenset(), frozenset(axes), axes, self.interner, rewrites=about
-        )
+            "weights", (Store(row, weights),), frozenset(), frozenset(axes), axes, self.interner,
+            factors=self.factors, rewrites=about,
+        )  # fmt: skip
 
     def fused(self, pair: Pair) -> Loops:
         """With one loop in the place of two over neighbouring axes (outer, inner)."""

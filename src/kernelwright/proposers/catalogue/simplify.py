@@ -227,11 +227,15 @@ def _all_least(node: Expr) -> Expr | None:
     return cast(is_least if test.op == "eq" else apply("not", is_least), node.dtype)
 
 
+_SAME_WAY = ((2**-10, 1), (1, 2**10))
+
+
 def _constants_together(node: Expr) -> Expr | None:
-    """(x * a) * b = x * (a b), for numbers that are far from overflow."""
+    """(x * a) * b = x * (a b), where what x * a overflows or loses is overflown or lost in the end."""
     match node:
         case Apply(op="mul", operands=(Apply(op="mul", operands=(x, Const(value=a))), Const(value=b))):
-            if node.dtype.startswith("float") and all(2**-10 <= abs(value) <= 2**10 for value in (a, b)):
+            small, large = (all(low <= abs(value) <= high for value in (a, b)) for low, high in _SAME_WAY)
+            if node.dtype.startswith("float") and (small or large):
                 return apply("mul", x, const(a * b, node.dtype))
     return None
 

@@ -36,12 +36,15 @@ def positions(axes: Axes, at: Expr, along: tuple[Axis, ...]) -> Expr:
             continue
         if not fixed and _is_near(axis.size, n):
             axis.length = apply("add", length(along), const(axis.size - n, "int64"))
+            axes.following.append((axis, along))
+            axes.guessed |= axis.size < n  # paddings, rolls and reversals have as many or more; these may be a number
         elif fixed or not _is_near(axis.size, 0, n):
             axes.open.append(axis)
     sizes = {n: const(n, "int64") if fixed else length(along)}
     long = (axis for axis in counted if axis.size not in sizes and (fixed or not _is_near(axis.size, 0, n)))
     sizes |= {axis.size: length((axis,)) for axis in long}
-    return _Sized(axes, sizes).of(at)
+    either = frozenset({n} if fixed and any(axis.size == n for axis in counted) else ())
+    return _Sized(axes, sizes, either).of(at)
 
 
 def _is_near(number: int, size: int, of: int = 0) -> bool:
@@ -54,10 +57,11 @@ class _Sized:
     Args:
         axes: told where a number leaves open what it is.
         sizes: what is known of each size.
+        either: sizes of two dimensions, of which only one may change.
     """
 
-    def __init__(self, axes: Axes, sizes: dict[int, Expr]) -> None:
-        self._axes, self._sizes = axes, sizes
+    def __init__(self, axes: Axes, sizes: dict[int, Expr], either: frozenset[int]) -> None:
+        self._axes, self._sizes, self._either = axes, sizes, either
 
     def of(self, node: Expr) -> Expr:
         """The expression with its numbers exchanged."""
@@ -76,5 +80,5 @@ class _Sized:
         if all(_is_near(number, 0, size) for size in self._sizes):
             return const(number, "int64")
         nearest = min(self._sizes, key=lambda size: abs(size - number))
-        self._axes.guessed |= not _is_near(number, nearest)
+        self._axes.guessed |= nearest in self._either or not _is_near(number, nearest)
         return apply("add", self._sizes[nearest], const(number - nearest, "int64"))

@@ -69,8 +69,8 @@ def _tile_sweep(writer: Writer, sweep: Sweep, rows: Emitter) -> None:
             writer.put(f"{of} {name}{number}_[{_tile(writer)}], *{name}{number} = {name}{number}_ - begin;")
             writer.put(f"std::fill_n({name}{number}_, {_tile(writer)}, {writer.accumulator(node, '1')}::start);")
         if node.op.startswith("arg"):
-            writer.put(f"int32_t a{number}_[{_tile(writer)}] = {{}}, *a{number} = a{number}_ - begin;")
-        name = "a" if node.op.startswith("arg") else "t" if node in sums else "s"
+            writer.put(f"int32_t places{number}_[{_tile(writer)}] = {{}}, *places{number} = places{number}_ - begin;")
+        name = "places" if node.op.startswith("arg") else "t" if node in sums else "s"
         rows.arrays[node] = f"{name}{number}"
     _rows_in_groups(writer, sweep, rows, scalars, sums, ("0", writer.size(nest.inner[0])), _BLOCK, running)
 
@@ -191,7 +191,7 @@ def _feeder(writer: Writer) -> Callable[[Reduce, str], list[str]]:
         if node.op.startswith("arg"):
             writer.snippets.add("columns")
             largest = "true" if node.op == "argmax" else "false"
-            return [f"note_best<{largest}>({at}, a{number} + j, {value}, {writer.position(node)}, span);"]
+            return [f"note_best<{largest}>({at}, places{number} + j, {value}, {writer.position(node)}, span);"]
         return [f"store({at}, {writer.accumulator(node, '1')}::join({value}, load({at}, span)), span);"]
 
     return feed
