@@ -38,8 +38,8 @@ def cpu() -> Iterator[Cpu]:
     with FileLock(Path(_home, "ceilings.lock")):
         keep(Path(_home, f"ceilings-{cpu.info().key}.json"), cpu.ceilings().model_dump_json(), "the ceilings")
     with pytest.MonkeyPatch.context() as patch:
-        for module in (race, timing):
-            patch.setattr(module, "SECONDS", _PAIRS_S)
+        for module, name in ((race, "SECONDS"), (timing, "SECONDS"), (timing, "GLANCE")):
+            patch.setattr(module, name, _PAIRS_S)
         yield cpu
 
 

@@ -133,7 +133,7 @@ def test_pairs_that_say_nothing_are_not_enough_before_their_time() -> None:
     assert found.enough
 
 
-def test_who_has_waited_for_cores_is_not_to_blame() -> None:
+def test_nobody_is_blamed_where_the_reference_had_to_wait_for_cores() -> None:
     found = pairs.Pairs(seconds=0.0, took=1.0)
     for number in range(20):
         found.add(1.0 if number % 2 else 100.0, 1.0)
@@ -141,6 +141,12 @@ def test_who_has_waited_for_cores_is_not_to_blame() -> None:
     assert found.unstable
     found.waited = 0.3
     assert not found.unstable
+
+
+def test_a_speedup_that_says_nothing_is_measured_again_another_day(measured: Verdict) -> None:
+    assert measured.lasting
+    vague = measured.timings[0].model_copy(update={"speedup_ci": (0.1, 3.0)})
+    assert not measured.model_copy(update={"timings": (vague,)}).lasting
 
 
 def test_pairs_that_say_something_are_enough_when_the_time_is_over() -> None:

@@ -43,6 +43,7 @@ class Pace:
     """
 
     asked: int = 0
+    short: int = 0
     late: int = 0
     behind: int = 0
     weight: float = 0.0
@@ -58,13 +59,13 @@ class Pace:
             self.weight += CROWDED if look.crowded else 1.0
 
     def passed_over(self) -> None:
-        """Counts a batch that is too short for a look to tell anything: what more of them would tell is nothing."""
-        self.asked += 1
+        """Counts a batch that is too short for a look to tell anything."""
+        self.short += 1
 
     @property
     def doubtful(self) -> bool:
         """Whether all looks so far speak against it, and more would tell."""
-        return 0 < self.late == self.behind and self.asked < LOOKS / CROWDED
+        return 0 < self.late == self.behind and self.asked < LOOKS / CROWDED and self.short < LOOKS
 
     def check(self) -> None:
         """Raises `Rejection` where enough looks do."""

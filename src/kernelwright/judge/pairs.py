@@ -17,8 +17,8 @@ UNSTABLE = 10.0
 """An interval whose ends are further apart than this factor says nothing; a narrower one says what it is worth."""
 LONGEST = 20.0
 """Seconds for pairs that leave such an interval, and twice `MIN_PAIRS` of them at least: the machine may be busy."""
-CROWDED = 0.25
-"""Whose threads have waited for cores for longer than this share of its time is not to blame for its times."""
+WAITED = 0.25
+"""Where the reference's threads waited for cores for longer than this share of its time, the machine is busy."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,8 @@ def speedup(theirs: Sequence[float], own: Sequence[float]) -> Interval:
 @dataclass
 class Pairs:
     """Seconds a call of a candidate (`own`) and of the reference beside it (`theirs`), for `seconds` from now, or
-    longer where that says nothing. `waited` is how long the candidate's threads have waited for cores that others had,
-    in seconds, and `took` how long its batches took."""
+    longer where that says nothing. `waited` is how long the reference's threads have waited for cores in its batches,
+    in seconds, and `took` how long these took: a candidate has no part in either."""
 
     seconds: float
     own: list[float] = field(default_factory=list)
@@ -93,8 +93,8 @@ class Pairs:
     @property
     def unstable(self) -> bool:
         """Whether they say nothing and the candidate is to blame: where only the reference's times are as far apart, or
-        others had the cores, it is the machine's doing."""
-        return self.speedup.vague and interval(self.own).vague and self.waited <= CROWDED * self.took
+        it had to wait for its cores, it is the machine's doing."""
+        return self.speedup.vague and interval(self.own).vague and self.waited <= WAITED * self.took
 
     @property
     def enough(self) -> bool:

@@ -87,7 +87,7 @@ class Stopwatch:
                 checked += self._life(side, pool, given, pairs, pace)
                 waits = side.waits
                 if given is pool and (calls := self._calls(pool, pairs)) < len(pool.batches[0]):
-                    pairs, given = Pairs(seconds), pool.shortened(calls)
+                    pairs, pace, given = Pairs(seconds), Pace(), pool.shortened(calls)
                     continue
                 pace.check()
                 stopped = to_beat is not None and len(pairs) >= MIN_PAIRS and pairs.speedup.high < BEHIND * to_beat
@@ -186,13 +186,15 @@ class Stopwatch:
             raise withheld(rejection, "a timed call", pool.case.name) from rejection
         side.poison()
 
-    def _watched(self, side: CandidateSide, pool: Pool, batch: int, pairs: Pairs) -> tuple[float, int]:
-        """`batch` of a candidate, with how long its threads have waited for others."""
-        waited = threads.waited(side.worker.pid)
-        seconds, checked = self.batch(side, pool, batch, check=True)
-        pairs.waited += max(0.0, threads.waited(side.worker.pid) - waited)
-        pairs.took += seconds * len(pool.batches[batch])
-        return seconds, checked
+    def _theirs(self, pool: Pool, batch: int, pairs: Pairs) -> float:
+        """`own`, with how long its threads have waited for their cores; on a device they are not what is timed."""
+        worker = self.pools.timer.worker
+        waited = threads.waited(worker.pid)
+        seconds = self.own(pool, batch)
+        if worker.lane is None:
+            pairs.waited += max(0.0, threads.waited(worker.pid) - waited)
+            pairs.took += seconds * len(pool.batches[batch])
+        return seconds
 
     def look_into(self, side: CandidateSide, pool: Pool, batch: int, seconds: float | None, pace: Pace | None) -> int:
         """Runs a batch that is not timed, with a look into its middle, after a share of its time that nobody knows.
@@ -218,9 +220,10 @@ class Stopwatch:
         total, handover = (seconds or pool.seconds) * len(inputs), pool.handover
         total = min(total + handover, total / (1 - side.worker.space.batching.handover))  # see `batch`
         # Of a queue the judge says itself how far it is.
-        if side.worker.lane is not None or seconds is None or total < LEAST_HANDOVERS * pool.idle:
-            if pace is not None:
-                pace.passed_over()
+        if side.worker.lane is not None or seconds is None:
+            pace = None
+        elif pace is not None and total < LEAST_HANDOVERS * pool.idle:
+            pace.passed_over()
             pace = None
         least = late(len(inputs)) if pace is not None and (pace.doubtful or not pace.late) else 0.0
         halfway = random.SystemRandom().uniform(least, 1.0) * total, look.take
@@ -261,9 +264,9 @@ class Stopwatch:
                 checked += self.look_into(side, given, batch, pairs.usual, pace if batch else None)
                 continue
             first = len(pairs) % 2 == 0
-            before = self.own(pool, batch) if first else 0.0
-            seconds, count = self._watched(side, given, batch, pairs)
-            after = before if first else self.own(pool, batch)
+            before = self._theirs(pool, batch, pairs) if first else 0.0
+            seconds, count = self.batch(side, given, batch, check=True)
+            after = before if first else self._theirs(pool, batch, pairs)
             checked += count
             if batch > 0:
                 pairs.add(seconds, after)

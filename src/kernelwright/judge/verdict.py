@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from kernelwright.judge.pairs import Interval
+
 Reason = Literal[
     "does_not_load",
     "build_failed",
@@ -81,6 +83,11 @@ class CaseTiming(BaseModel):
     pairs: int
     calls: int
 
+    @property
+    def vague(self) -> bool:
+        """Whether it says nothing of the speedup."""
+        return Interval(self.speedup, *self.speedup_ci).vague
+
 
 class Proof(BaseModel):
     """What an accepted verdict stands on."""
@@ -130,9 +137,9 @@ class Verdict(BaseModel):
 
     @property
     def lasting(self) -> bool:
-        """Whether the judge would say the same another day, times apart."""
+        """Whether the judge would say the same another day; of times, whether they say anything."""
         reason = self.evidence.get(HELD_OUT_REASON) if self.reason == "fails_held_out" else self.reason
-        return reason not in _OF_THE_MOMENT
+        return reason not in _OF_THE_MOMENT and not any(timing.vague for timing in self.timings)
 
     @property
     def shown(self) -> Verdict:

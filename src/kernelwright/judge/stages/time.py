@@ -22,7 +22,7 @@ def time(evaluation: Evaluation) -> None:
             continue
         floor = evaluation.target.floor_us(case)
         known = evaluation.best.timings if evaluation.best is not None else ()
-        to_beat = next((timing.speedup for timing in known if timing.case == case.name), None)
+        to_beat = next((each.speedup for each in known if each.case == case.name and not each.vague), None)
         counting = None if evaluation.timings else evaluation.target.counting
         with evaluation.alone():
             duel = evaluation.stopwatch.duel(
