@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
 from kernelwright.proposers.catalogue.build import const, substitute
@@ -45,9 +45,7 @@ def _counts(writer: Writer, product: Product, condition: Expr) -> None:
     writer.put("// Whether a step counts.")
     with writer.block("const auto counts = [=](int64_t batch, int64_t step) INLINE {", "};"):
         lines = _line_writer(writer, product.n[-1])
-        for letter in ("batch", "step"):
-            group = _group(product, letter)
-            lines.put(*_coordinates(group, group, letter, condition.free, lines))
+        _positions(lines, product, ("batch", "step"), condition.free)
         here = Emitter(lines.names, {}, vector=False, prefix="r")
         (text,) = here.emit([condition])
         lines.put(*here.flush(), f"return {text};")
@@ -76,9 +74,7 @@ def _reach(writer: Writer, product: Product, condition: Expr) -> None:
     writer.put("// Between which columns a row's scores may have a weight.")
     with writer.block("const auto reach = [=](int64_t batch, int64_t row) INLINE {", "};"):
         lines = _line_writer(writer, product.k[-1])
-        for letter in ("batch", "row"):
-            group = _group(product, letter)
-            lines.put(*_coordinates(group, group, letter, condition.free, lines))
+        _positions(lines, product, ("batch", "row"), condition.free)
         rows = rows_emitter(lines)
         lines.hoisted([condition], rows)
         body = Emitter(lines.names, rows.known, vector=True, prefix="v")
@@ -126,9 +122,7 @@ def _weights(writer: Writer, product: Product) -> None:
     lines = _LineWriter(nest, writer.leaf_size, lambda buffer: _row_name(writer, buffer), writer.fixed, writer.macro)
     lines.indices |= {axis: index for axis, index in writer.indices.items() if axis is not nest.vector}
     used = frozenset[Axis]().union(*(part.free for part in walk([product.left])))
-    for letter in ("batch", "row"):
-        group = _group(product, letter)
-        lines.put(*_coordinates(group, group, letter, used, lines))
+    _positions(lines, product, ("batch", "row"), used)
     lines.put(f"const int64_t n = {lines.full_size(nest.vector)};")
     rows = rows_emitter(lines)
     kept = dict.fromkeys([expr for sweep in nest.sweeps for expr in sweep.keeps][:1], "kept0")
@@ -150,6 +144,13 @@ def _group(product: Product, letter: str) -> tuple[Axis, ...]:
 def _letters(side: Expr, product: Product) -> str:
     letters = ("batch", "row", "column", "step")
     return ", ".join(letter for letter in letters if side.free & set(_group(product, letter)))
+
+
+def _positions(lines: Writer, product: Product, letters: Sequence[str], used: Collection[Axis]) -> None:
+    """Writes what the positions along groups of axes are, each made of those of its loop."""
+    for letter in letters:
+        group = _group(product, letter)
+        lines.put(*_coordinates(group, group, letter, used, lines))
 
 
 def _size(writer: Writer, axes: Sequence[Axis]) -> str:
@@ -194,9 +195,7 @@ def _side(writer: Writer, product: Product, side: Expr, fixed: str, along: str) 
     axes = _group(product, along)
     inner = axes[-1]
     lines = _line_writer(writer, inner)
-    for letter in ("batch", fixed):
-        group = _group(product, letter)
-        lines.put(*_coordinates(group, group, letter, side.free, lines))
+    _positions(lines, product, ("batch", fixed), side.free)
     address = _address(lines, side, axes, product.pitch if along == "column" else None)
     if address:
         lines.put(f"return {address} + {along};")
@@ -296,9 +295,7 @@ def _results(writer: Writer, product: Product) -> None:
     lines, at = _line_writer(writer, inner), _line_writer(writer, inner)
     stores = writer.nest.row_stores
     used = frozenset[Axis]().union(*(store.expr.free | set(store.buffer.axes) for store in stores))
-    for letter in ("batch", "row"):
-        group = _group(product, letter)
-        lines.put(*_coordinates(group, group, letter, used, lines))
+    _positions(lines, product, ("batch", "row"), used)
     exprs = [store.expr for store in stores]
     rows = rows_emitter(at)
     rows.arrays[product.total] = "sums"  # differs from lane to lane
