@@ -2,39 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from kw_scripted import ScriptedJudge, make_task
+import llm_runs
+from llm_runs import module
 from model_server import ModelServer, Request, Say
 
-from kernelwright.proposers.llm.config import CallSettings, Configuration, ModelConfig
-from kernelwright.proposers.llm.limits import Limits
-from kernelwright.search import SearchResult, Settings, search
+from kernelwright.search import SearchResult, Settings
 from kernelwright.store import Store
 
-QUICK = CallSettings(timeout_s=10, tries=3, backoff_s=0.01, longest_wait_s=0.05)
 DONE = Say("I am done.")
+AGENT = {"proposers": ("agent",)}
 
 
-def settings(server: ModelServer, *, calls: int = 20, protocol: str = "openai", **options: Any) -> Settings:
-    url = server.url if protocol == "openai" else server.root
-    models = Configuration(
-        models=(ModelConfig(spec=f"{protocol}:scripted", base_url=url),), limits=Limits(calls=calls), call=QUICK
-    )
-    values = {"target": "scripted", "proposers": ("agent",), "seed": 1, "budget_s": 30.0, **options}
-    return Settings(models=models, **values)
+def settings(server: ModelServer, **options: Any) -> Settings:
+    return llm_runs.settings(server, **AGENT, **options)
 
 
 def run(store: Store, server: ModelServer, **options: Any) -> SearchResult:
-    given = {name: options.pop(name, None) for name in ("listener", "resume")}
-    judge = options.pop("judge_factory", ScriptedJudge)
-    return asyncio.run(search(make_task(), settings(server, **options), store, judge_factory=judge, **given))
-
-
-def module(speedup: float, more: str = "") -> str:
-    return f"SPEEDUP = {speedup}\n{more}\nclass ModelNew:\n    pass\n"
+    return llm_runs.run(store, server, **{**AGENT, **options})
 
 
 def write(speedup: float, more: str = "") -> tuple[str, Any]:

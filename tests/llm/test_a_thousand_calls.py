@@ -5,13 +5,12 @@ from __future__ import annotations
 import random
 import re
 import subprocess
-import sys
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from llm_runs import whole
+from llm_runs import child, whole
 from model_server import Answer, Disconnect, Fault, Flood, ModelServer, Raw, Request, Say, Stall
 
 from kernelwright.proposers.llm.config import CallSettings, Configuration, ModelConfig
@@ -39,18 +38,6 @@ FAULTS: list[tuple[str, Answer]] = [
     ("empty", Say(finish="tool")),
 ]
 QUICK = CallSettings(timeout_s=1, tries=3, backoff_s=0.001, longest_wait_s=0.05, reply_bytes=1 << 18)
-
-CHILD = """
-import asyncio, sys
-sys.path[:0] = sys.argv[2:]
-from kw_scripted import ScriptedJudge, make_task
-from kernelwright.search import Settings, search
-from kernelwright.store import Store
-
-settings = Settings.model_validate_json(sys.argv[1])
-result = asyncio.run(search(make_task(), settings, Store(), judge_factory=ScriptedJudge))
-print(f"{result.outcome}, {result.stopped}, {result.evaluated}")
-"""
 
 
 class Scripted:
@@ -96,9 +83,7 @@ def test_a_run_of_a_thousand_calls_adds_up_and_keeps_none_of_them_in_memory() ->
         settings = Settings(
             target="scripted", proposers=("operator",), seed=1, budget_s=None, patience=10**6, models=models
         )
-        plugin = str(Path(__file__).parents[1] / "search" / "plugin")
-        arguments = [sys.executable, "-c", CHILD, settings.model_dump_json(), plugin]
-        scripted.child = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
+        scripted.child = child(settings, stdout=subprocess.PIPE, text=True)
         ended, _ = scripted.child.communicate()
     store = Store()
     (run,) = store.runs()

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-import subprocess
-import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
-from agent_scripts import COMMIT, LOOP, QUICK, calling, evaluate, run, said, settings, steps, write
+from agent_scripts import COMMIT, LOOP, calling, evaluate, run, said, settings, steps, write
 from kw_scripted import ScriptedJudge
+from llm_runs import QUICK, child
 from model_server import Disconnect, Fault, ModelServer, Request, Say, Stall
 
 from kernelwright.errors import StoreError
@@ -110,29 +108,15 @@ def test_a_run_that_ended_in_an_evaluation_goes_on_from_its_verdict(store: Store
     assert gains[:3] == pytest.approx([math.log(2), math.log(2), math.log(5 / 2)])
 
 
-CHILD = """
-import asyncio, sys
-sys.path[:0] = sys.argv[2:]
-from kw_scripted import ScriptedJudge, make_task
-from kernelwright.search import Settings, search
-from kernelwright.store import Store
-
-settings = Settings.model_validate_json(sys.argv[1])
-asyncio.run(search(make_task(), settings, Store(), judge_factory=ScriptedJudge))
-"""
-
-
-def test_a_killed_run_asks_nothing_twice(tmp_path: Path) -> None:
+def test_a_killed_run_asks_nothing_twice() -> None:
     """kill -9 while the fourth reply is on its way: the three that had arrived are not asked for again."""
-    plugin = str(Path(__file__).parents[1] / "search" / "plugin")
     with ModelServer(steps(*LOOP, Stall())) as server:
-        arguments = [sys.executable, "-c", CHILD, settings(server).model_dump_json(), plugin]
-        child = subprocess.Popen(arguments)
+        searching = child(settings(server))
         deadline = time.monotonic() + 60
         while len(server.requests) < 4 and time.monotonic() < deadline:
             time.sleep(0.02)
-        child.kill()
-        child.wait()
+        searching.kill()
+        searching.wait()
         assert [said(request) for request in server.requests] == [0, 1, 2, 3]
     store = Store()
     interrupted = store.runs()[0].id

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import math
 import os
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +13,7 @@ from typing import Any
 
 import pytest
 from kw_scripted import ScriptedJudge, ScriptedTarget, make_task
-from llm_runs import QUICK, run, whole
+from llm_runs import QUICK, child, run, whole
 from model_server import Fault, ModelServer, Request, Say
 
 from kernelwright.errors import StoreError
@@ -183,21 +181,9 @@ def test_a_sketch_that_was_paid_for_is_coded_when_the_run_goes_on(store: Store) 
     assert not store.call_log(interrupted).unused()
 
 
-CHILD = """
-import asyncio, sys
-sys.path[:0] = sys.argv[2:]
-from kw_scripted import ScriptedJudge, make_task
-from kernelwright.search import Settings, search
-from kernelwright.store import Store
-
-settings = Settings.model_validate_json(sys.argv[1])
-asyncio.run(search(make_task(), settings, Store(), judge_factory=ScriptedJudge))
-"""
-
-
 def test_calls_are_rewarded_for_what_the_judge_says_after_a_kill(tmp_path: Path) -> None:
     """kill -9 while candidates are with the judge: which calls they came of is known when the run goes on."""
-    plugin, log = str(Path(__file__).parents[1] / "search" / "plugin"), tmp_path / "log"
+    log = tmp_path / "log"
     with ModelServer(Cast()) as server:
         settings = Settings(
             target="scripted", proposers=("roles",), policy="best_of_n", seed=1, budget_s=100.0,
@@ -206,12 +192,12 @@ def test_calls_are_rewarded_for_what_the_judge_says_after_a_kill(tmp_path: Path)
             ),
         )  # fmt: skip
         environment = {**os.environ, "KW_SCRIPTED_DELAY": "90", "KW_SCRIPTED_LOG": str(log)}
-        child = subprocess.Popen([sys.executable, "-c", CHILD, settings.model_dump_json(), plugin], env=environment)
+        searching = child(settings, env=environment)
         deadline = time.monotonic() + 60
         while (len(server.requests) < 8 or not log.exists()) and time.monotonic() < deadline:
             time.sleep(0.02)
-        child.kill()
-        child.wait()
+        searching.kill()
+        searching.wait()
         store = Store()
         run = store.runs()[0].id
         before = store.calls(run)

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from kernelwright.targets.threads import spent
+
 
 @contextmanager
 def apart(pid: int) -> Iterator[tuple[list[int], set[int]]]:
@@ -76,9 +78,5 @@ def _affinity(thread: int, otherwise: set[int]) -> set[int]:
 
 def _busiest(pid: int) -> list[int]:
     """The first thread, then the others by the time that they have spent on a core."""
-    spent = {}
-    with suppress(OSError):
-        for folder in Path(f"/proc/{pid}/task").iterdir():
-            with suppress(OSError, ValueError, IndexError):
-                spent[int(folder.name)] = int((folder / "schedstat").read_text().split()[0])
-    return sorted(spent, key=lambda thread: (thread != pid, -spent[thread]))
+    busy = spent(pid)
+    return sorted(busy, key=lambda thread: (thread != pid, -busy[thread]))

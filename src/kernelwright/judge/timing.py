@@ -189,11 +189,12 @@ class Stopwatch:
     def _theirs(self, pool: Pool, batch: int, pairs: Pairs) -> float:
         """`own`, with how long its threads have waited for their cores; on a device they are not what is timed."""
         worker = self.pools.timer.worker
+        if worker.lane is not None:
+            return self.own(pool, batch)
         waited = threads.waited(worker.pid)
         seconds = self.own(pool, batch)
-        if worker.lane is None:
-            pairs.waited += max(0.0, threads.waited(worker.pid) - waited)
-            pairs.took += seconds * len(pool.batches[batch])
+        pairs.waited += max(0.0, threads.waited(worker.pid) - waited)
+        pairs.took += seconds * len(pool.batches[batch])
         return seconds
 
     def look_into(self, side: CandidateSide, pool: Pool, batch: int, seconds: float | None, pace: Pace | None) -> int:

@@ -210,21 +210,16 @@ def _largest(value: Expr, axes: tuple[Axis, ...]) -> Expr:
 def _all_least(node: Expr) -> Expr | None:
     """Everything is minus infinity if the maximum is, which is known anyway where a softmax asks."""
     match node:
-        case Reduce(op="min", operand=Apply(op="cast", operands=(Apply(op="eq", operands=(x, least)) as test,))):
-            pass
+        case Reduce(op="min", operand=Apply(op="cast", operands=(Apply(op="eq", operands=(x, bound)),))):
+            found = apply("eq", _largest(x, node.axes), bound)
         case Reduce(
             op="max",
-            operand=Apply(
-                op="cast", operands=(Apply(op="not", operands=(Apply(op="eq", operands=(x, least)),)) as test,)
-            ),
+            operand=Apply(op="cast", operands=(Apply(op="not", operands=(Apply(op="eq", operands=(x, bound)),)),)),
         ):
-            pass
+            found = apply("not", apply("eq", _largest(x, node.axes), bound))
         case _:
             return None
-    if not isinstance(least, Const) or least.value != -math.inf:
-        return None
-    is_least = apply("eq", _largest(x, node.axes), least)
-    return cast(is_least if test.op == "eq" else apply("not", is_least), node.dtype)
+    return cast(found, node.dtype) if isinstance(bound, Const) and bound.value == -math.inf else None
 
 
 _SAME_WAY = ((2**-10, 1), (1, 2**10))

@@ -43,8 +43,8 @@ def positions(axes: Axes, at: Expr, along: tuple[Axis, ...]) -> Expr:
     sizes = {n: const(n, "int64") if fixed else length(along)}
     long = (axis for axis in counted if axis.size not in sizes and (fixed or not _is_near(axis.size, 0, n)))
     sizes |= {axis.size: length((axis,)) for axis in long}
-    either = frozenset({n} if fixed and any(axis.size == n for axis in counted) else ())
-    return _Sized(axes, sizes, either).of(at)
+    twice = n if fixed and any(axis.size == n for axis in counted) else None
+    return _Sized(axes, sizes, twice).of(at)
 
 
 def _is_near(number: int, size: int, of: int = 0) -> bool:
@@ -57,11 +57,11 @@ class _Sized:
     Args:
         axes: told where a number leaves open what it is.
         sizes: what is known of each size.
-        either: sizes of two dimensions, of which only one may change.
+        twice: a size of two dimensions, of which only one may change; None where there is none.
     """
 
-    def __init__(self, axes: Axes, sizes: dict[int, Expr], either: frozenset[int]) -> None:
-        self._axes, self._sizes, self._either = axes, sizes, either
+    def __init__(self, axes: Axes, sizes: dict[int, Expr], twice: int | None) -> None:
+        self._axes, self._sizes, self._twice = axes, sizes, twice
 
     def of(self, node: Expr) -> Expr:
         """The expression with its numbers exchanged."""
@@ -80,5 +80,5 @@ class _Sized:
         if all(_is_near(number, 0, size) for size in self._sizes):
             return const(number, "int64")
         nearest = min(self._sizes, key=lambda size: abs(size - number))
-        self._axes.guessed |= nearest in self._either or not _is_near(number, nearest)
+        self._axes.guessed |= nearest == self._twice or not _is_near(number, nearest)
         return apply("add", self._sizes[nearest], const(number - nearest, "int64"))
