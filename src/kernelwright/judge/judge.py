@@ -198,6 +198,7 @@ class Judge:
     # --- start ---
 
     def _start(self) -> None:
+        self.target.ceilings()  # measured before anything of ours runs beside it
         devices = self.target.device_files
         self._zygote.start(devices, self._language.environment(on_gpu=bool(devices)))
         self._reference = ReferenceSide(self.task, self._fork_task, self._seeds)
