@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 from textwrap import dedent
+from types import SimpleNamespace
 
+import numpy as np
 from judge_bench import Bench
+
+from kernelwright.judge.answer import Expected
+from kernelwright.judge.numerics import Bound
+
+audit = importlib.import_module("kernelwright.judge.stages.audit")  # its folder has a function of that name
 
 HEAD = """
 import torch
@@ -54,6 +62,11 @@ def candidate(*forward: str, before: str = "pass") -> str:
     return HEAD + "\n".join((*lines, *(f"        {line}" for line in forward))) + "\n"
 
 
+def expecting(value: float) -> Expected:
+    exact, allowed = np.array([value]), Bound(0.004, 0.004, 0.0, 0.0)
+    return Expected((1,), "float16", exact, magnitude=np.abs(exact), bound=allowed)
+
+
 MEAN = task("return torch.tanh(x).sum(1), x.mean().half()", "torch.rand(500, 2000)")
 BY_ROWS = (
     "sums = self.kept.setdefault(x.shape, torch.empty(x.shape[0], dtype=torch.float64))",
@@ -68,6 +81,21 @@ def test_an_output_that_hardly_changes_is_right_by_what_an_earlier_call_has_left
     verdict = bench.evaluate(MEAN, candidate(*BY_ROWS, before="self.kept = {}"))
 
     assert verdict.accepted, verdict.message
+
+
+def test_what_kernels_are_to_leave_is_wrong_without_doubt_for_what_is_asked_next() -> None:
+    # Honest kernels were refused where it was chosen by the task's own inputs, and only just another answer.
+    asked, near, far = (expecting(value) for value in (10.9, 10.95, 11.4))
+    answers = {"signed": near, "scaled": far}
+    reference = SimpleNamespace(
+        info=SimpleNamespace(tune_case="tune"),
+        distributions=lambda case: ["signed"],
+        offered=lambda case: ["signed", "scaled"],
+        answer=lambda case, name: SimpleNamespace(inputs=name, outputs=(answers[name],)),
+    )
+    assert not asked.admits(near)
+
+    assert audit._another(reference, (asked,), {0}) == "scaled"
 
 
 def test_kernels_that_are_only_used_on_other_inputs_do_not_count(bench: Bench) -> None:

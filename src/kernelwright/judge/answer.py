@@ -57,8 +57,9 @@ class Expected:
         exact, other, size = (None if a is None else a[:calls] for a in (self.exact, self.alternative, self.magnitude))
         return replace(self, exact=exact, alternative=other, magnitude=size)
 
-    def admits(self, other: Expected) -> bool:
-        """Whether the answer to other inputs would pass for this one, for each of this one's calls."""
+    def admits(self, other: Expected, times: float = 1.0) -> bool:
+        """Whether the answer to other inputs would pass for this one, for each of this one's calls, were so many times
+        its bound allowed."""
         if self.exact is None or other.exact is None:
             return (self.exact is None) == (other.exact is None) and bool(self.value == other.value)
         if self.shape != other.shape or not other.exact.size:
@@ -70,7 +71,7 @@ class Expected:
         def fetch(start: int, stop: int) -> Array:
             return np.take(flat, np.arange(start, stop), mode="wrap")
 
-        return self.bound.admits(numerics.errors(fetch, str(flat.dtype), self.exact, self.magnitude))
+        return self.bound.admits(numerics.errors(fetch, str(flat.dtype), self.exact, self.magnitude), times)
 
     @property
     def name(self) -> str:

@@ -81,9 +81,9 @@ class Bound:
     reference_max: float
     reference_mean: float
 
-    def admits(self, errors: Errors) -> bool:
-        """Whether errors are within the bound."""
-        return errors.non_finite < 0 and errors.max <= self.max and errors.mean <= self.mean
+    def admits(self, errors: Errors, times: float = 1.0) -> bool:
+        """Whether errors are within so many times the bound."""
+        return errors.non_finite < 0 and errors.max <= times * self.max and errors.mean <= times * self.mean
 
 
 def scale(exact: Array, dtype: str) -> Float64:

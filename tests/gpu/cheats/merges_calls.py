@@ -1,6 +1,6 @@
 # task: softmax
 # cheat: puts off the work of all calls of a batch to the last one
-# expect: tampering, wrong_values, non_finite
+# expect: tampering, wrong_values, non_finite, no_advantage
 import gc
 
 import torch

@@ -17,6 +17,10 @@ from kernelwright.judge.verdict import KERNELS
 _MOST_KERNELS = 64
 """Those that took longest are kept: their names and number are the candidate's to choose."""
 
+_FAR = 3.0
+"""How many times what is allowed an answer must be off to be wrong without doubt: what a kernel has left is off itself.
+"""
+
 
 def audit(evaluation: Evaluation) -> None:
     """Census, then ablation. The census is the candidate's word; the ablation is checked on inputs that it has not
@@ -83,7 +87,7 @@ def _right_without_kernels(evaluation: Evaluation) -> bool:
     if not _right(side, inputs, expected):
         return False
     alike = {place for place, (want, known) in enumerate(zip(expected, base, strict=True)) if want.admits(known)}
-    other = _another(evaluation.reference, base, alike) if alike else None
+    other = _another(evaluation.reference, expected, alike) if alike else None
     if other is None:
         return True
     side.call("ablate", 60.0, on=False)
@@ -93,17 +97,17 @@ def _right_without_kernels(evaluation: Evaluation) -> bool:
     return _right(side, inputs, expected)
 
 
-def _another(reference: ReferenceSide, base: tuple[Expected, ...], alike: set[int]) -> Inputs | None:
-    """Inputs for which one of these outputs is another than for the task's own; None where none are known."""
+def _another(reference: ReferenceSide, expected: tuple[Expected, ...], alike: set[int]) -> Inputs | None:
+    """Inputs whose answer would be wrong without doubt in one of these outputs; None where none are known."""
     case = reference.info.tune_case
     for name in dict.fromkeys((*reference.distributions(case), *reference.offered(case))):
         try:
             answer = reference.answer(case, name)
         except TaskError:  # it was not asked about these before
             return None
-        if answer is None or len(answer.outputs) != len(base):
+        if answer is None or len(answer.outputs) != len(expected):
             continue
-        if not all(answer.outputs[place].admits(base[place]) for place in alike):
+        if not all(expected[place].admits(answer.outputs[place], _FAR) for place in alike):
             return answer.inputs
     return None
 
