@@ -85,7 +85,7 @@ def test_an_output_that_hardly_changes_is_right_by_what_an_earlier_call_has_left
 
 def test_what_kernels_are_to_leave_is_wrong_without_doubt_for_what_is_asked_next() -> None:
     # Honest kernels were refused where it was chosen by the task's own inputs, and only just another answer.
-    asked, near, far = (expecting(value) for value in (10.9, 10.95, 11.4))
+    asked, near, far = (expecting(value) for value in (10.9, 11.0, 11.4))
     answers = {"signed": near, "scaled": far}
     reference = SimpleNamespace(
         info=SimpleNamespace(tune_case="tune"),
