@@ -103,7 +103,13 @@ class Target(ABC):
         return nullcontext(lambda: Counts(missing=f"nothing is counted on {self.name}"))
 
     def floor_us(self, case: CaseInfo) -> float:
-        """The time in µs that no kernel for this case can beat: max(bytes / bandwidth, FLOPs / rate)."""
+        """See `roofline.floor_us`."""
         from kernelwright.targets.roofline import floor_us
 
         return floor_us(case, self.ceilings())
+
+    def traffic_us(self, case: CaseInfo) -> float:
+        """See `roofline.traffic_us`."""
+        from kernelwright.targets.roofline import traffic_us
+
+        return traffic_us(case, self.ceilings())

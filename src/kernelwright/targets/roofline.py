@@ -18,13 +18,19 @@ if TYPE_CHECKING:
 
 
 def floor_us(case: CaseInfo, ceilings: Ceilings) -> float:
-    """The time in µs that no kernel for this case can beat: max(bytes / bandwidth, FLOPs / rate)."""
-    traffic = case.bytes / bandwidth_of(case, ceilings)
-    return max(1e6 * traffic, arithmetic_us(case, ceilings))
+    """The time in µs that a kernel for this case takes at least if it does all the arithmetic of the reference:
+    max(bytes / bandwidth, FLOPs / rate)."""
+    return max(traffic_us(case, ceilings), arithmetic_us(case, ceilings))
+
+
+def traffic_us(case: CaseInfo, ceilings: Ceilings) -> float:
+    """The time in µs that no kernel for this case can beat: that of reading its inputs and writing its outputs."""
+    return 1e6 * case.bytes / bandwidth_of(case, ceilings)
 
 
 def arithmetic_us(case: CaseInfo, ceilings: Ceilings) -> float:
-    """The time in µs that the arithmetic takes at least; 0 where its rate has not been measured."""
+    """The time in µs that the reference's arithmetic takes at least; 0 where its rate has not been measured. A kernel
+    may do with less: it skips what a mask makes 0, or has another algorithm (Winograd's convolution)."""
     rate = _flop_rate(case, ceilings)
     return 1e6 * case.flops / rate if rate else 0.0
 

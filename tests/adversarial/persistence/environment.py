@@ -1,7 +1,7 @@
 # family: persistence
 # task: loss
 # cheat: keeps answers in the environment, and gives it back when it meets the same inputs again
-# expect: no_advantage, no_kernel
+# expect: no_advantage, no_kernel, wrong_values
 import json
 import os
 

@@ -12,7 +12,7 @@ hold."""
 
 
 def time(evaluation: Evaluation) -> None:
-    """Measures; a time below the floor is rejected as implausible.
+    """Measures; a time in which the data cannot have been moved is rejected as implausible.
 
     A candidate that is behind in one case is measured in the others, too: it may be ahead of the best one on the whole.
     """
@@ -33,17 +33,16 @@ def time(evaluation: Evaluation) -> None:
         evaluation.stopped_early |= duel.stopped
         if duel.counted is not None:
             evaluation.evidence[COUNTERS] = duel.counted
-        if timing.time_us < FLOOR_SLACK * floor:
+        if timing.time_us < FLOOR_SLACK * evaluation.target.traffic_us(case):
             with evaluation.alone():
                 evaluation.target.measure_again()
-            floor = evaluation.target.floor_us(case)
-            timing = timing.model_copy(update={"floor_us": floor})
+            timing = timing.model_copy(update={"floor_us": evaluation.target.floor_us(case)})
         evaluation.timings.append(timing)
-        if timing.time_us < FLOOR_SLACK * floor:
+        if timing.time_us < FLOOR_SLACK * (traffic := evaluation.target.traffic_us(case)):
             raise Rejection(
                 "implausible",
-                f"{timing.time_us:.2f} us is less than the {floor:.2f} us that moving the data takes",
+                f"{timing.time_us:.2f} us is less than the {traffic:.2f} us that moving the data takes",
                 case=case.name,
                 time_us=timing.time_us,
-                floor_us=floor,
+                floor_us=traffic,
             )
