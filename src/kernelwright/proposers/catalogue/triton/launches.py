@@ -38,7 +38,11 @@ def product(function: Function, lengths: Lengths, numbers: Mapping[str, str]) ->
     )
     grid = f"({m} * {n}, {lengths.of(found.batch) or 1})"
     constants = {name: numbers[name] for name in NUMBERS} | {"num_stages": numbers["STAGES"]}
-    return _call(function, function.nest.name, grid, lengths, constants, numbers)
+    matrices = [
+        f"tiles({each.buffer.name}, {lengths.of(each.lines)}, [{', '.join(numbers[block] for block in each.blocks)}])"
+        for each in function.matrices
+    ]
+    return _call(function, function.nest.name, grid, lengths, constants, numbers, matrices)
 
 
 def blocks(function: Function, lengths: Lengths, numbers: Mapping[str, str]) -> str:
@@ -81,9 +85,9 @@ def shared(
 
 def _call(
     function: Function, name: str, grid: str, lengths: Lengths, constants: Mapping[str, str],
-    numbers: Mapping[str, str], parts: Sequence[str] = (),
+    numbers: Mapping[str, str], others: Sequence[str] = (),
 ) -> str:  # fmt: skip
-    arguments = [*(buffer.name for buffer in function.arguments), *parts]
+    arguments = [*(buffer.name for buffer in function.arguments), *others]
     arguments += [f"{size}={lengths.of((axis,))}" for size, axis in function.sizes.items()]
     arguments += [f"{constant}={value}" for constant, value in constants.items()]
     arguments += [f"num_warps={numbers['WARPS']}"]

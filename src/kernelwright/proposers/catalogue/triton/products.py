@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from itertools import count
 
 from kernelwright.proposers.catalogue.build import apply, const
-from kernelwright.proposers.catalogue.ir import Axis, Expr, Load, walk
+from kernelwright.proposers.catalogue.ir import Axis, Buffer, Expr, Load, resolved, walk
 from kernelwright.proposers.catalogue.loops import Nest
 from kernelwright.proposers.catalogue.products import Product
 from kernelwright.proposers.catalogue.triton.expressions import Emitter
-from kernelwright.proposers.catalogue.triton.nests import TAKEN, Function, described, heading, other_axes
+from kernelwright.proposers.catalogue.triton.nests import TAKEN, Function, Matrix, described, heading, other_axes
 from kernelwright.proposers.catalogue.triton.space import Group, Space, is_wide, pointer
 
 NUMBERS = ("BLOCK_M", "BLOCK_N", "BLOCK_K", "GROUP")
@@ -48,6 +50,7 @@ class _Tiles:
             self.sizes.setdefault(axis, f"D{len(self.sizes)}")
         self.taken = {*TAKEN, *_NAMES, *self.sizes.values(), *map(pointer, self.arguments)}
         self.snippets: set[str] = set()
+        self.matrices: list[Matrix] = []
         self.batch = self._group(product.batch, "batch", "", "")
         self.rows = self._group(product.m, "row", "row < " + self._size(product.m), "[:, None]")
         self.columns = self._group(product.n, "column", "column < " + self._size(product.n), "[None, :]")
@@ -87,13 +90,15 @@ class _Tiles:
         body.known[product.total] = "total"
         self._write(body)
         constants = [*self.sizes.values(), *NUMBERS]
-        text = (
-            "\n".join([*heading(self.nest.name, [each.name for each in self.arguments], constants), *body.lines]) + "\n"
-        )
+        written = "\n".join(body.lines)
+        arguments = tuple(each for each in self.arguments if re.search(rf"\b{pointer(each)}\b", written))
+        tensors = [*map(pointer, arguments), *(matrix.name for matrix in self.matrices)]
+        text = "\n".join([*heading(self.nest.name, tensors, constants), *body.lines]) + "\n"
         sizes = {name: axis for axis, name in self.sizes.items()}
         return Function(
-            self.nest, text, tuple(self.arguments), sizes, product.m + product.n, product.k, frozenset(self.snippets)
-        )
+            self.nest, text, arguments, sizes, product.m + product.n, product.k, frozenset(self.snippets),
+            tuple(self.matrices),
+        )  # fmt: skip
 
     def _sum(self, body: Emitter) -> None:
         """Tiles of both sides, multiplied and added up in float32."""
@@ -108,8 +113,8 @@ class _Tiles:
         left, right = product.left, product.right
         if product.counts is not None:
             left = apply("where", product.counts, left, const(0, left.dtype))
-        self._side(body, "left", left, self.rows, across)
-        self._side(body, "right", right, self.columns, down)
+        self._side(body, "left", left, (self.rows, "tile_m", "BLOCK_M"), across)
+        self._side(body, "right", right, (self.columns, "tile_n", "BLOCK_N"), down)
         precision = "" if self._half() else ', input_precision="ieee"'
         body.put(f"    total = tl.dot(left, right, total{precision})")
 
@@ -120,12 +125,47 @@ class _Tiles:
         (kind, *others) = sorted(kinds)
         return "" if others or kind == "float32" else kind
 
-    def _side(self, body: Emitter, name: str, side: Expr, lines: Group, steps: Group) -> None:
+    def _side(self, body: Emitter, name: str, side: Expr, tile: tuple[Group, str, str], steps: Group) -> None:
         """A tile of one side; nothing counts beyond the last step."""
-        space = self._space(self.batch, lines, steps)
+        lines, at, block = tile
+        inner = Emitter(self._space(self.batch, lines, steps), {}, self.taken, self.snippets, body.depth + 1)
+        if (fetched := self._fetched(side, lines.axes, f"{at} * {block}", block)) is not None:
+            across, text = fetched
+            inner.put(f"{name} = {text}" + ("" if across == (name == "left") else ".T"))
+        else:
+            self._gathered(inner, name, side, steps)
+        body.lines += inner.lines
+
+    def _fetched(self, side: Expr, lines: tuple[Axis, ...], at: str, block: str) -> tuple[bool, str] | None:
+        """A tile of a matrix that lies in memory as it is, which the device copies by itself; whether steps lie along
+        its rows. None where it is none."""
+        if not (isinstance(side, Load) and side.otherwise is None and self._half() == side.buffer.dtype):
+            return None
+        if any(term.at is not None for term in side.terms):
+            return None
+        batch, k = self.product.batch, self.product.k
+        found = resolved(term.axis for term in side.terms)
+        if found == resolved((*batch, *lines, *k)):
+            first = f"batch * {self._size(lines)} + {at}" if batch else at
+            matrix = self._matrix(side.buffer, (*batch, *lines), (block, "BLOCK_K"))
+            return True, f"{matrix}.load([{first}, start])"
+        # With a batch, what lies beyond the last step is that of the next one, and no zero.
+        if not batch and found == resolved((*k, *lines)):
+            matrix = self._matrix(side.buffer, k, ("BLOCK_K", block))
+            return False, f"{matrix}.load([start, {at}])"
+        return None
+
+    def _matrix(self, buffer: Buffer, lines: tuple[Axis, ...], blocks: tuple[str, str]) -> str:
+        tries = (f"{buffer.name}_tiles{number or ''}" for number in count())
+        name = next(each for each in tries if each not in self.taken)
+        self.taken.add(name)
+        self.matrices.append(Matrix(name, buffer, lines, blocks))
+        return name
+
+    def _gathered(self, inner: Emitter, name: str, side: Expr, steps: Group) -> None:
+        """A tile that is computed, or read element by element."""
         # Rows and columns beyond the last are stored nowhere, so that they need not be masked where they are read.
-        inner = Emitter(space, {}, self.taken, self.snippets, body.depth + 1)
-        inner.put(f"{steps.flat} = start + tl.arange(0, BLOCK_K){steps.shape}", *space.positions(steps))
+        inner.put(f"{steps.flat} = start + tl.arange(0, BLOCK_K){steps.shape}", *inner.space.positions(steps))
         if isinstance(side, Load) and side.otherwise is None and self._half():
             inner.put(f"{name} = {inner.read(side)[:-1]}, other=0.0)")
         else:
@@ -135,7 +175,6 @@ class _Tiles:
                 f"{name} = tl.where({steps.mask[1:-1]}, {value}, 0.0)"
                 + (f".to(tl.{self._half()})" if self._half() else "")
             )
-        body.lines += inner.lines
 
     def _write(self, body: Emitter) -> None:
         body.count(store.expr for store in self.nest.stores)
