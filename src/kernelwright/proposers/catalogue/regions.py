@@ -106,8 +106,9 @@ class Partition:
                 return
             for part in new:
                 del self.home[part]
-        for dependency in inner:
-            self._cut(dependency)
+        if not self._cut_before(node, inner):
+            for dependency in inner:
+                self._cut(dependency)
         node_now = self._now(original)
         assert isinstance(node_now, Swept)
         over = frozenset(node_now.axes)
@@ -235,21 +236,37 @@ class Partition:
 
     def _cut(self, node: Swept) -> None:
         """Has the reduction's kernel write it to memory, and everybody else read it from there."""
-        kernel = self.home[node]
-        if node in self.exchanged:
-            return
-        axes = self._in_memory_order(node)
-        buffer = Buffer(f"part_{len(self.parts)}", node.dtype, tuple((axis,) for axis in axes))
+        if node not in self.exchanged:
+            self._write(node, self.home[node])
+
+    def _cut_before(self, node: Swept, inner: Sequence[Swept]) -> bool:
+        """Has the one kernel that computes all that is combined, a number a row, write that number rather than what it
+        is made of; whether that can be."""
+        value, homes = node.operand, {self.home[dep] for dep in inner}
+        if len(homes) != 1 or not value.dtype.startswith("float") or any(dep in self.exchanged for dep in inner):
+            return False
+        (kernel,) = homes
+        if kernel in self.products or value.free != kernel.kept or any(self._final(dep, kernel) for dep in inner):
+            return False
+        if not self._joins(value, kernel):
+            return False
+        self._write(value, kernel)
+        return True
+
+    def _write(self, value: Expr, kernel: Kernel) -> None:
+        """Has a kernel write a number a row to memory, and everybody else read it from there."""
+        axes = self._in_memory_order(value)
+        buffer = Buffer(f"part_{len(self.parts)}", value.dtype, tuple((axis,) for axis in axes))
         self.parts.append(buffer)
-        kernel.stores.append(Store(buffer, node))
+        kernel.stores.append(Store(buffer, value))
         self.makers[buffer.name] = kernel
-        self.exchanged[node] = cast(
-            Load(dtypes.compute(node.dtype), buffer, tuple(Term(axis) for axis in axes)), node.dtype
+        self.exchanged[value] = cast(
+            Load(dtypes.compute(value.dtype), buffer, tuple(Term(axis) for axis in axes)), value.dtype
         )
 
     @staticmethod
-    def _in_memory_order(node: Swept) -> tuple[Axis, ...]:
-        """The axes that a reduction keeps, in the order in which the buffers it reads have them."""
+    def _in_memory_order(node: Expr) -> tuple[Axis, ...]:
+        """The axes that a value goes along, in the order in which the buffers it reads have them."""
         order = [axis for buffer in buffers([node]) for axis in buffer.axes]
         order += [part.axis for part in walk([node]) if isinstance(part, Iota)]
         known = tuple(axis for axis in dict.fromkeys(order) if axis in node.free)

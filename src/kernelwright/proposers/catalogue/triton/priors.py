@@ -41,7 +41,9 @@ def choices(nest: Nest, innermost: int | None, multiprocessors: int) -> dict[str
         length = padded(combined_axes(nest))
         rows = max(1, min(1024 // length, kept // 264))
         rows = 1 << rows.bit_length() - 1
-        warps = max(1, min(16, rows * length // 1024))
+        # A program that has a multiprocessor for itself is as quick as its threads are many.
+        most, each = (32, 128) if kept < multiprocessors else (16, 1024)
+        warps = max(1, min(most, rows * length // each))
         return {"WARPS": _of(warps, max(1, warps // 4), min(32, warps * 4)), "ROWS": _rows(rows, length, kept)}
     if nest.kind == "rows":
         found = {"BLOCK": _of(2048, 512, 8192), "WARPS": _of(8, 2, 16), "ROWS": Choice(1, (1,))}
