@@ -8,7 +8,7 @@ memory; elementwise work before and after them is done again, which costs less t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from kernelwright.proposers.catalogue import dtypes
 from kernelwright.proposers.catalogue.build import cast
@@ -28,7 +28,7 @@ from kernelwright.proposers.catalogue.ir import (
 )
 from kernelwright.proposers.catalogue.loops import is_ordered
 from kernelwright.proposers.catalogue.lower import Lowering, references
-from kernelwright.proposers.catalogue.products import is_attention, is_product
+from kernelwright.proposers.catalogue.products import is_product
 from kernelwright.proposers.catalogue.resolve import Interner, buffers
 from kernelwright.proposers.catalogue.simplify import simplified
 
@@ -45,10 +45,10 @@ class Partition:
     Args:
         lowering: the stores.
         combines_rows: a kernel may combine the results of all its rows once all are done.
-        attentions: a product may be made of another's results while they are in the cache.
+        attends: whether a kernel can compute a product of what is made of another's results.
     """
 
-    def __init__(self, lowering: Lowering, *, combines_rows: bool, attentions: bool) -> None:
+    def __init__(self, lowering: Lowering, *, combines_rows: bool, attends: Callable[[Expr], bool]) -> None:
         self.interner = Interner()
         self._combines_rows = combines_rows
         self.calls = [step for step in lowering.steps if isinstance(step, Call)]
@@ -58,8 +58,7 @@ class Partition:
         self.kernels: list[Kernel] = []
         self.home: dict[Expr, Kernel] = {}
         self.products: set[Kernel] = set()
-        nodes = walk(store.expr for store in self.waiting) if attentions else ()
-        self.attentions = {node for node in nodes if is_attention(node)}
+        self.attentions = {node for node in walk(store.expr for store in self.waiting) if attends(node)}
         self.exchanged: dict[Expr, Expr] = {}
         self.parts: list[Buffer] = []
         self.reads: dict[Kernel, dict[str, Buffer]] = {}

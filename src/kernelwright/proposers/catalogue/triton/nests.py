@@ -31,7 +31,7 @@ from kernelwright.proposers.catalogue.triton.support import KNOWN
 WHOLE = 16384
 """Positions that one block may hold: a row that is no longer is read once, and kept in registers."""
 _WIDE = 110
-_LOWEST = "-3.4e38"
+LOWEST = "-3.4e38"
 """Below all finite numbers, and yet finite: the distance from it is no NaN."""
 
 
@@ -297,7 +297,7 @@ class KernelText:
         dtype = "int32" if node.operand.dtype == "bool" else node.operand.dtype
         identity, shape = self._identity(node.op, node.operand.dtype), self._shape()
         if node in sweep.online.values():
-            identity, shape = _LOWEST, self._shape(node)
+            identity, shape = LOWEST, self._shape(node)
         elif node in sweep.online:
             shape = self._shape(sweep.online[node])
         lines = [f"{name} = tl.full({shape}, {identity}, tl.{dtype})"]

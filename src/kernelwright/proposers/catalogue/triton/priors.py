@@ -29,6 +29,8 @@ def choices(nest: Nest, innermost: int | None, multiprocessors: int) -> dict[str
     Args:
         innermost: the length of the innermost loop, where it is the same in all cases.
     """
+    if nest.product is not None and nest.product.scores is not None:
+        return _attention(nest.product)
     if nest.product is not None:
         return _product(nest.product, multiprocessors)
     kept = prod(axis.size for axis in kept_axes(nest))
@@ -100,4 +102,16 @@ def _product(product: Product, multiprocessors: int) -> dict[str, Choice]:
         "STAGES": Choice(3 if large else 4, (2, 3, 4, 5)),
         "BLOCK_K": Choice(64, (32, 64, 128)),
         "GROUP": Choice(8, (1, 4, 8, 16)),
+    }
+
+
+def _attention(product: Product) -> dict[str, Choice]:
+    """Long blocks of queries, since keys are read once for each; short ones where a query takes many registers."""
+    _, m, n, k = product.sizes
+    long = 128 if m >= 128 and n <= 128 else 64
+    return {
+        "BLOCK_M": Choice(long, (64, 128)),
+        "BLOCK_N": Choice(64 if n > 64 or k < 128 else 128, (32, 64, 128)),
+        "WARPS": Choice(8 if long == 128 else 4, (4, 8)),
+        "STAGES": Choice(3, (1, 2, 3, 4)),
     }

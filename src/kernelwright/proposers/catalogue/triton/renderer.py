@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from kernelwright.proposers.catalogue import scans
-from kernelwright.proposers.catalogue.ir import Axis
+from kernelwright.proposers.catalogue.ir import Axis, Expr
 from kernelwright.proposers.catalogue.loops import Nest
 from kernelwright.proposers.catalogue.nesting import Loops
 from kernelwright.proposers.catalogue.program import Program
 from kernelwright.proposers.catalogue.renderer import Kernels, Renderer
 from kernelwright.proposers.catalogue.rewrites import IllegalRewriteError, Rewrite
 from kernelwright.proposers.catalogue.schedule import Schedule
-from kernelwright.proposers.catalogue.triton import launches, nests, products
+from kernelwright.proposers.catalogue.triton import attentions, launches, nests, products
 from kernelwright.proposers.catalogue.triton.launches import Lengths
 from kernelwright.proposers.catalogue.triton.nests import Function, is_whole
 from kernelwright.proposers.catalogue.triton.priors import choices
@@ -47,13 +47,16 @@ class Triton(Renderer):
 
     language = "triton"
     combines_rows = False
-    attentions = False
     on_devices = True
     rewrites = frozenset({"fuse", "interchange", "online_reduce"})
     calls = frozenset({
         *scans.RULES, "convolution", "erfc", "asin", "acos", "atan", "atan2", "asinh", "acosh",
         "atanh",
     })  # fmt: skip
+
+    def attends(self, node: Expr) -> bool:
+        """See `Renderer.attends`."""
+        return attentions.attends(node)
 
     def arranged(self, regions: Sequence[Loops], target: TargetInfo, traffic: int) -> list[Schedule]:  # noqa: ARG002
         """See `Renderer.arranged`."""
@@ -102,9 +105,10 @@ class TritonKernels(Kernels):
         lengths = Lengths(nest, size)
         innermost = fixed(nest.vector) if nest.vector and len(nest.leaves(nest.vector)) == 1 else None
         numbers = self._numbers(nest, innermost)
+        if nest.product is not None and nest.product.scores is not None:
+            return [launches.attention(self._add(attentions.render(nest)), lengths, numbers)]
         if nest.product is not None:
-            function = self._add(products.render(nest))
-            return [launches.product(function, lengths, numbers)]
+            return [launches.product(self._add(products.render(nest)), lengths, numbers)]
         if "SHARES" in numbers:
             kernels = [ShareText(nest, index) for index in range(len(nest.sweeps) + bool(nest.row_stores))]
             functions = [self._add(kernel.function()) for kernel in kernels]
