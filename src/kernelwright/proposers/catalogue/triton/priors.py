@@ -106,12 +106,11 @@ def _product(product: Product, multiprocessors: int) -> dict[str, Choice]:
 
 
 def _attention(product: Product) -> dict[str, Choice]:
-    """Long blocks of queries, since keys are read once for each; short ones where a query takes many registers."""
-    _, m, n, k = product.sizes
-    long = 128 if m >= 128 and n <= 128 else 64
+    """As many queries as one group of four warps multiplies at a time; several programs share a multiprocessor."""
+    short = 32 if product.sizes[2] > 128 else 64
     return {
-        "BLOCK_M": Choice(long, (64, 128)),
-        "BLOCK_N": Choice(64 if n > 64 or k < 128 else 128, (32, 64, 128)),
-        "WARPS": Choice(8 if long == 128 else 4, (4, 8)),
+        "BLOCK_M": Choice(64, (64, 128)),
+        "BLOCK_N": Choice(short, (32, 64, 128)),
+        "WARPS": Choice(4, (4, 8)),
         "STAGES": Choice(3, (1, 2, 3, 4)),
     }
