@@ -1,12 +1,12 @@
 """Kernels for one GPU with no model: what the catalogue writes for benchmarks/gpu_tasks, and what becomes of it.
 
-    python benchmarks/h100_suite.py --first                      only the first kernel of each task: some 15 s a task
+    python benchmarks/h100_suite.py --first                      only the first kernel of each task: some 30 s a task
     python benchmarks/h100_suite.py --budget 60s --json FILE     then searches, each ending side by side
     python benchmarks/h100_suite.py --only 'softmax*'            some of them
 
 With --json a suite that was interrupted goes on where it was, and sources are kept beside the file. Times of eager,
 torch.compile (max-autotune-no-cudagraphs) and the best kernel come from the side-by-side measurement at the end of a
-task's own run; the first kernel's is that of its verdict, over eager in the same run.
+task's own run; with --first the first kernel is in the place of the best.
 """
 
 from __future__ import annotations
@@ -26,12 +26,14 @@ from rich.console import Console
 import kernelwright
 from first_kernel import first_kernel, judging
 from kernelwright import format as fmt
-from suites import Row, filled, load_state, run_all, save_state, table
+from suites import Row, filled, load_state, run_all, save_state, table, timed
 
 TASKS = Path(__file__).resolve().parent / "gpu_tasks"
 HEADINGS = ("task", "eager", "torch.compile", "first", "best", "over eager", "over torch.compile", "first's share",
             "best's share", "judged", "outcome")  # fmt: skip
 LANGUAGE = "triton"
+COMPARE_S = 150.0
+"""Seconds for a first kernel's comparison, half of them for torch.compile to be ready."""
 app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
 
 
@@ -53,15 +55,13 @@ async def judged_first(path: Path) -> GpuRow:
         if made is None:
             return GpuRow(path.stem, "no_kernel", problem="the catalogue has none for it")
         verdict = await judge.evaluate(made)
-    row = GpuRow(path.stem, "accepted" if verdict.accepted else "rejected", first_source=made.source, evaluated=1)
-    row = replace(row, seconds=time.perf_counter() - begin)
-    if not (verdict.accepted and verdict.time_us and verdict.speedup):
-        return replace(row, problem=f"{verdict.reason}: {verdict.message}")
-    eager = verdict.time_us * verdict.speedup
-    share = verdict.floor_us / verdict.time_us if verdict.floor_us else None
+        row = GpuRow(path.stem, "accepted" if verdict.accepted else "rejected", first_source=made.source, evaluated=1)
+        if not verdict.accepted:
+            return replace(row, problem=f"{verdict.reason}: {verdict.message}")
+        row = timed(row, await judge.compare([made], limit=COMPARE_S), made.id)
     return replace(
-        row, eager_us=eager, first_us=verdict.time_us, first_share=share, speedup=verdict.speedup,
-        speedup_ci=verdict.speedup_ci,
+        row, first_us=row.best_us, first_share=row.floor_share, best_us=None, floor_share=None,
+        seconds=time.perf_counter() - begin,
     )  # fmt: skip
 
 

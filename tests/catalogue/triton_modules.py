@@ -45,6 +45,24 @@ def rotated_pairs(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torc
     return torch.stack((even * cos - odd * sin, even * sin + odd * cos), -1).flatten(-2)
 
 
+def causal(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+    """Attention to what comes before."""
+    return F.scaled_dot_product_attention(q, k, v, is_causal=True)
+
+
+def grouped(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+    """Causal attention of two heads to one of keys and values."""
+    return causal(q, k.repeat_interleave(2, 1), v.repeat_interleave(2, 1))
+
+
+def windowed(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+    """Attention to the 30 places before."""
+    at = torch.arange(q.shape[1])
+    apart = at[:, None] - at[None, :]
+    scores = torch.where((apart >= 0) & (apart < 30), q @ k.mT / 6, float("-inf"))
+    return scores.softmax(-1) @ v
+
+
 def _half(*shape: int) -> torch.Tensor:
     return _x(*shape, dtype=torch.float16)
 
@@ -67,9 +85,19 @@ MODULES: list[Module] = [
     ("cross_entropy", F.cross_entropy, (_half(5, 20000), _ints(20000, 5))),
     ("pooled", lambda x: F.max_pool2d(x, 3, 2, 1).softmax(1), (_x(2, 3, 8, 10),)),
     ("linear_gelu", lambda x, w, b: F.gelu(F.linear(x, w, b)), (_half(4, 18, 130), _half(100, 130), _half(100))),
+    ("turned", lambda x, y: x.T @ y, (_half(48, 70), _half(48, 100))),
+    ("half_batched", lambda x, y: x @ y.mT, (_half(3, 40, 50), _half(3, 60, 50))),
+    ("half_batched_down", lambda x, y: x @ y, (_half(3, 40, 50), _half(3, 50, 60))),
+    ("half_residual", lambda x, w: x @ w + x, (_half(40, 64), _half(64, 64))),
     ("batched", lambda x, y: torch.relu(x) @ y, (_x(3, 40, 50), _x(3, 50, 60))),
     ("gated", lambda x, w, v: F.silu(x @ w) * (x @ v), (_x(64, 64), _x(64, 96), _x(64, 96, seed=1))),
     ("attention", lambda q, k, v: (q @ k.mT / 5).softmax(-1) @ v, (_x(2, 48, 32), _x(2, 40, 32), _x(2, 40, 32))),
+    ("causal", causal, (_half(2, 3, 70, 32), _half(2, 3, 70, 32), _half(2, 3, 70, 32))),
+    ("causal_whole_blocks", causal, (_half(1, 2, 256, 16), _half(1, 2, 256, 16), _half(1, 2, 256, 16))),
+    ("grouped", grouped, (_half(2, 4, 48, 24), _half(2, 2, 48, 24), _half(2, 2, 48, 24))),
+    ("masked", F.scaled_dot_product_attention, (*(_half(2, 3, 48, 32),) * 3, _ints(2, 48, 48) > 0)),
+    ("windowed", windowed, (_half(2, 100, 32), _half(2, 100, 32), _half(2, 100, 20))),
+    ("half_attention", lambda q, k, v: (q @ k.mT / 5).softmax(-1) @ v + 1, (_half(6, 128, 32),) * 3),
     ("running", lambda x: x.cumsum(-1) + 1, (_x(5, 40),)),
 ]  # fmt: skip
 

@@ -125,8 +125,16 @@ def is_product(node: Expr) -> bool:
 
 
 def is_attention(node: Expr) -> bool:
-    """Whether a product's left side is made, row by row, of the results of another: weights of a softmax of scores."""
-    return isinstance(node, Reduce) and (sides := _sides(node)) is not None and _scores(node, sides) is not None
+    """Whether an expression is a product as `attention` has it."""
+    return attention(node) is not None
+
+
+def attention(node: Expr) -> tuple[Expr, Reduce] | None:
+    """The weights and the scores of a product whose one side is made, row by row, of another product's results: a
+    softmax, say. None where it is no such product."""
+    if not isinstance(node, Reduce) or (sides := _sides(node)) is None or (found := _scores(node, sides)) is None:
+        return None
+    return sides[found[0]].value, found[1]
 
 
 def _scores(node: Reduce, sides: Sequence[_Side]) -> tuple[int, Reduce] | None:

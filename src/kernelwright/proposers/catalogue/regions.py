@@ -8,7 +8,7 @@ memory; elementwise work before and after them is done again, which costs less t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from kernelwright.proposers.catalogue import dtypes
 from kernelwright.proposers.catalogue.build import cast
@@ -28,7 +28,7 @@ from kernelwright.proposers.catalogue.ir import (
 )
 from kernelwright.proposers.catalogue.loops import is_ordered
 from kernelwright.proposers.catalogue.lower import Lowering, references
-from kernelwright.proposers.catalogue.products import is_attention, is_product
+from kernelwright.proposers.catalogue.products import is_product
 from kernelwright.proposers.catalogue.resolve import Interner, buffers
 from kernelwright.proposers.catalogue.simplify import simplified
 
@@ -45,10 +45,10 @@ class Partition:
     Args:
         lowering: the stores.
         combines_rows: a kernel may combine the results of all its rows once all are done.
-        attentions: a product may be made of another's results while they are in the cache.
+        attends: whether a kernel can compute a product of what is made of another's results.
     """
 
-    def __init__(self, lowering: Lowering, *, combines_rows: bool, attentions: bool) -> None:
+    def __init__(self, lowering: Lowering, *, combines_rows: bool, attends: Callable[[Expr], bool]) -> None:
         self.interner = Interner()
         self._combines_rows = combines_rows
         self.calls = [step for step in lowering.steps if isinstance(step, Call)]
@@ -58,8 +58,7 @@ class Partition:
         self.kernels: list[Kernel] = []
         self.home: dict[Expr, Kernel] = {}
         self.products: set[Kernel] = set()
-        nodes = walk(store.expr for store in self.waiting) if attentions else ()
-        self.attentions = {node for node in nodes if is_attention(node)}
+        self.attentions = {node for node in walk(store.expr for store in self.waiting) if attends(node)}
         self.exchanged: dict[Expr, Expr] = {}
         self.parts: list[Buffer] = []
         self.reads: dict[Kernel, dict[str, Buffer]] = {}
@@ -106,8 +105,9 @@ class Partition:
                 return
             for part in new:
                 del self.home[part]
-        for dependency in inner:
-            self._cut(dependency)
+        if not self._cut_before(node, inner):
+            for dependency in inner:
+                self._cut(dependency)
         node_now = self._now(original)
         assert isinstance(node_now, Swept)
         over = frozenset(node_now.axes)
@@ -235,21 +235,37 @@ class Partition:
 
     def _cut(self, node: Swept) -> None:
         """Has the reduction's kernel write it to memory, and everybody else read it from there."""
-        kernel = self.home[node]
-        if node in self.exchanged:
-            return
-        axes = self._in_memory_order(node)
-        buffer = Buffer(f"part_{len(self.parts)}", node.dtype, tuple((axis,) for axis in axes))
+        if node not in self.exchanged:
+            self._write(node, self.home[node])
+
+    def _cut_before(self, node: Swept, inner: Sequence[Swept]) -> bool:
+        """Has the one kernel that computes all that is combined, a number a row, write that number rather than what it
+        is made of; whether that can be."""
+        value, homes = node.operand, {self.home[dep] for dep in inner}
+        if len(homes) != 1 or not value.dtype.startswith("float") or any(dep in self.exchanged for dep in inner):
+            return False
+        (kernel,) = homes
+        if kernel in self.products or value.free != kernel.kept or any(self._final(dep, kernel) for dep in inner):
+            return False
+        if not self._joins(value, kernel):
+            return False
+        self._write(value, kernel)
+        return True
+
+    def _write(self, value: Expr, kernel: Kernel) -> None:
+        """Has a kernel write a number a row to memory, and everybody else read it from there."""
+        axes = self._in_memory_order(value)
+        buffer = Buffer(f"part_{len(self.parts)}", value.dtype, tuple((axis,) for axis in axes))
         self.parts.append(buffer)
-        kernel.stores.append(Store(buffer, node))
+        kernel.stores.append(Store(buffer, value))
         self.makers[buffer.name] = kernel
-        self.exchanged[node] = cast(
-            Load(dtypes.compute(node.dtype), buffer, tuple(Term(axis) for axis in axes)), node.dtype
+        self.exchanged[value] = cast(
+            Load(dtypes.compute(value.dtype), buffer, tuple(Term(axis) for axis in axes)), value.dtype
         )
 
     @staticmethod
-    def _in_memory_order(node: Swept) -> tuple[Axis, ...]:
-        """The axes that a reduction keeps, in the order in which the buffers it reads have them."""
+    def _in_memory_order(node: Expr) -> tuple[Axis, ...]:
+        """The axes that a value goes along, in the order in which the buffers it reads have them."""
         order = [axis for buffer in buffers([node]) for axis in buffer.axes]
         order += [part.axis for part in walk([node]) if isinstance(part, Iota)]
         known = tuple(axis for axis in dict.fromkeys(order) if axis in node.free)

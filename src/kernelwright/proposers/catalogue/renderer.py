@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from kernelwright.proposers.catalogue.ir import Axis
+    from kernelwright.proposers.catalogue.ir import Axis, Expr
     from kernelwright.proposers.catalogue.loops import Nest
     from kernelwright.proposers.catalogue.nesting import Loops
     from kernelwright.proposers.catalogue.program import Program
@@ -55,14 +55,16 @@ class Renderer(ABC):
     combines_rows: bool
     """Whether one kernel can combine results of all its rows once all are done, which takes threads that wait for each
     other."""
-    attentions: bool
-    """Whether a product can be made of another's results while they are in the cache."""
     on_devices: bool
     """Whether tensors may lie on another device than the CPU."""
     rewrites: frozenset[str]
     """The rewrites of loops that it can write, by name."""
     calls: frozenset[str] = frozenset()
     """Operations that it leaves to the library."""
+
+    @abstractmethod
+    def attends(self, node: Expr) -> bool:
+        """Whether a kernel can compute this product of what is made of another product's results, row by row."""
 
     @abstractmethod
     def arranged(self, regions: Sequence[Loops], target: TargetInfo, traffic: int) -> list[Schedule]:

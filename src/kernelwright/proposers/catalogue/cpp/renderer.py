@@ -9,9 +9,10 @@ from kernelwright.proposers.catalogue.cpp.nests import Function, pattern, render
 from kernelwright.proposers.catalogue.cpp.params import Numbers, parameters
 from kernelwright.proposers.catalogue.cpp.priors import Machine, default
 from kernelwright.proposers.catalogue.cpp.support import support
-from kernelwright.proposers.catalogue.ir import Axis
+from kernelwright.proposers.catalogue.ir import Axis, Expr
 from kernelwright.proposers.catalogue.loops import Nest
 from kernelwright.proposers.catalogue.nesting import Loops
+from kernelwright.proposers.catalogue.products import is_attention
 from kernelwright.proposers.catalogue.program import Program
 from kernelwright.proposers.catalogue.renderer import Alternative, Kernels, Renderer
 from kernelwright.proposers.catalogue.rewrites import NAMES, IllegalRewriteError
@@ -53,9 +54,12 @@ class Cpp(Renderer):
 
     language = "cpp"
     combines_rows = True
-    attentions = True
     on_devices = False
     rewrites = frozenset(NAMES)
+
+    def attends(self, node: Expr) -> bool:
+        """See `Renderer.attends`."""
+        return is_attention(node)
 
     def arranged(self, regions: Sequence[Loops], target: TargetInfo, traffic: int) -> list[Schedule]:
         """See `Renderer.arranged`."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from kernelwright.proposers.catalogue.ir import Axis
 from kernelwright.proposers.catalogue.loops import Nest
+from kernelwright.proposers.catalogue.triton import attentions
 from kernelwright.proposers.catalogue.triton.nests import Function, is_whole
 from kernelwright.proposers.catalogue.triton.products import NUMBERS
 from kernelwright.proposers.catalogue.triton.shares import ShareText
@@ -38,7 +39,26 @@ def product(function: Function, lengths: Lengths, numbers: Mapping[str, str]) ->
     )
     grid = f"({m} * {n}, {lengths.of(found.batch) or 1})"
     constants = {name: numbers[name] for name in NUMBERS} | {"num_stages": numbers["STAGES"]}
-    return _call(function, function.nest.name, grid, lengths, constants, numbers)
+    return _call(function, function.nest.name, grid, lengths, constants, numbers, _matrices(function, lengths, numbers))
+
+
+def attention(function: Function, lengths: Lengths, numbers: Mapping[str, str]) -> str:
+    """A program a block of queries, a row of the grid for each of a batch."""
+    found = function.nest.product
+    assert found is not None and found.scores is not None  # the caller has checked
+    heads = {"HEAD_K": found.scores.k, "HEAD_N": found.n}
+    widths = {name: f"max(16, triton.next_power_of_2({lengths.of(axes)}))" for name, axes in heads.items()}
+    numbers = {**numbers, **widths}
+    grid = f"(triton.cdiv({lengths.of(found.m)}, {numbers['BLOCK_M']}), {lengths.of(found.batch) or 1})"
+    constants = {name: numbers[name] for name in attentions.NUMBERS} | {"num_stages": numbers["STAGES"]}
+    return _call(function, function.nest.name, grid, lengths, constants, numbers, _matrices(function, lengths, numbers))
+
+
+def _matrices(function: Function, lengths: Lengths, numbers: Mapping[str, str]) -> list[str]:
+    return [
+        f"tiles({each.buffer.name}, {lengths.of(each.lines)}, [{', '.join(numbers[block] for block in each.blocks)}])"
+        for each in function.matrices
+    ]
 
 
 def blocks(function: Function, lengths: Lengths, numbers: Mapping[str, str]) -> str:
@@ -81,9 +101,9 @@ def shared(
 
 def _call(
     function: Function, name: str, grid: str, lengths: Lengths, constants: Mapping[str, str],
-    numbers: Mapping[str, str], parts: Sequence[str] = (),
+    numbers: Mapping[str, str], others: Sequence[str] = (),
 ) -> str:  # fmt: skip
-    arguments = [*(buffer.name for buffer in function.arguments), *parts]
+    arguments = [*(buffer.name for buffer in function.arguments), *others]
     arguments += [f"{size}={lengths.of((axis,))}" for size, axis in function.sizes.items()]
     arguments += [f"{constant}={value}" for constant, value in constants.items()]
     arguments += [f"num_warps={numbers['WARPS']}"]

@@ -24,21 +24,33 @@ from kernelwright.proposers.catalogue.ir import (
 from kernelwright.proposers.catalogue.loops import Nest, Sweep
 from kernelwright.proposers.catalogue.spoken import spoken
 from kernelwright.proposers.catalogue.triton import pairs
-from kernelwright.proposers.catalogue.triton.expressions import Emitter, number
+from kernelwright.proposers.catalogue.triton.expressions import NARROW, Emitter, number
 from kernelwright.proposers.catalogue.triton.space import Group, Space, is_wide, pointer
 from kernelwright.proposers.catalogue.triton.support import KNOWN
 
 WHOLE = 16384
 """Positions that one block may hold: a row that is no longer is read once, and kept in registers."""
 _WIDE = 110
-_LOWEST = "-3.4e38"
+LOWEST = "-3.4e38"
 """Below all finite numbers, and yet finite: the distance from it is no NaN."""
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A tensor as rows of `lines`, of which the device copies tiles by itself: a parameter of a kernel, and the names
+    of the two numbers of its tiles."""
+
+    name: str
+    buffer: Buffer
+    lines: tuple[Axis, ...]
+    blocks: tuple[str, str]
 
 
 @dataclass(frozen=True)
 class Function:
     """A rendered kernel: its text, its tensors and the axes whose sizes it takes (by name, in order), and the support
-    code it uses. `kept` and `combined` are the axes that programs share out, and that each goes along."""
+    code it uses. `kept` and `combined` are the axes that programs share out, and that each goes along; `matrices` come
+    after the tensors."""
 
     nest: Nest
     text: str
@@ -47,6 +59,7 @@ class Function:
     kept: tuple[Axis, ...]
     combined: tuple[Axis, ...]
     snippets: frozenset[str]
+    matrices: tuple[Matrix, ...] = ()
 
 
 def is_whole(nest: Nest) -> bool:
@@ -100,7 +113,7 @@ def described(nest: Nest) -> list[str]:
 
 def heading(name: str, tensors: Iterable[str], constants: Iterable[str]) -> list[str]:
     """The lines that declare a kernel: its tensors first, then what is known when it is compiled."""
-    pointers = ", ".join(f"{tensor}_ptr" for tensor in tensors)
+    pointers = ", ".join(tensors)
     known = ", ".join(f"{constant}: tl.constexpr" for constant in constants)
     wrapped = [
         line for text in (pointers, known) if text for line in textwrap.wrap(f"{text},", _WIDE, break_long_words=False)
@@ -152,10 +165,7 @@ class KernelText:
         numbers += ["STAGES"] if self.combined and not is_whole(self.nest) else []
         used = {name: axis for axis, name in self.sizes.items()}
         text = (
-            "\n".join(
-                [*heading(self.nest.name, [each.name for each in self.arguments], (*used, *numbers)), *body.lines]
-            )
-            + "\n"
+            "\n".join([*heading(self.nest.name, map(pointer, self.arguments), (*used, *numbers)), *body.lines]) + "\n"
         )
         return Function(
             self.nest, text, tuple(self.arguments), used, self.kept, self.combined, frozenset(self.snippets)
@@ -276,15 +286,21 @@ class KernelText:
                 body.known[node] = self._ended(body, node, names[node])
         return names
 
-    def _shape(self) -> str:
-        return "(ROWS, BLOCK)" if self.dim == 1 else "(BLOCK, ROWS)"
+    def _shape(self, most: Reduce | None = None) -> str:
+        """Of what is kept for each place of a block, or for each few places that a maximum is first found of."""
+        if self.dim == 0:
+            return "(BLOCK, ROWS)"
+        return "(ROWS, BLOCK)" if most is None else f"(ROWS, BLOCK // {_together(most)})"
 
     def _begun(self, node: Reduce, name: str, sweep: Sweep) -> list[str]:
         """What a reduction begins with, for each place of a block."""
         dtype = "int32" if node.operand.dtype == "bool" else node.operand.dtype
-        identity = self._identity(node.op, node.operand.dtype)
-        identity = _LOWEST if node in sweep.online.values() else identity
-        lines = [f"{name} = tl.full({self._shape()}, {identity}, tl.{dtype})"]
+        identity, shape = self._identity(node.op, node.operand.dtype), self._shape()
+        if node in sweep.online.values():
+            identity, shape = LOWEST, self._shape(node)
+        elif node in sweep.online:
+            shape = self._shape(sweep.online[node])
+        lines = [f"{name} = tl.full({shape}, {identity}, tl.{dtype})"]
         if node.op.startswith("arg"):
             lines.append(f"{name}_at = tl.zeros({self._shape()}, tl.int32)")
         return lines
@@ -315,15 +331,19 @@ class KernelText:
         return name
 
     def _feed_online(self, loop: Emitter, most: Reduce, total: str, largest: str) -> None:
-        """A maximum and a sum of exponentials relative to it: one exponential a position, whichever is larger."""
-        value = loop.fresh_name("value")
+        """A maximum and a sum of exponentials relative to it. What a thread reads at once (neighbours in a row) has its
+        maximum found first, so that the sum so far shrinks once for all of them."""
+        value, above = loop.fresh_name("value"), loop.fresh_name("above")
+        loop.put(f"{value} = {self._counted(loop, most.operand, 'max')}")
+        highest, below, joined = value, above, "{}"
+        if self.dim == 1:
+            loop.put(f"{value} = tl.reshape({value}, {self._shape(most)[:-1]}, {_together(most)}))")
+            highest, below, joined = f"tl.max({value}, 2)", f"{above}[:, :, None]", "tl.sum({}, 2)"
         loop.put(
-            f"{value} = {self._counted(loop, most.operand, 'max')}",
             "# online_reduce(exponentials): the sum shrinks where a larger value comes",
-            f"apart = {value} - {largest}",
-            "weight = tl.exp(-tl.abs(apart))",
-            f"{total} = tl.where(apart > 0, {total} * weight + 1, {total} + weight)",
-            f"{largest} = tl.maximum({largest}, {value})",
+            f"{above} = tl.maximum({largest}, {highest})",
+            f"{total} = {total} * tl.exp({largest} - {above}) + " + joined.format(f"tl.exp({value} - {below})"),
+            f"{largest} = {above}",
         )
 
     def _end_online(self, body: Emitter, node: Reduce, most: Reduce, names: dict[Reduce, str]) -> None:
@@ -347,6 +367,12 @@ class KernelText:
             body.put(f"tl.store({at}, {value}" + (f", mask={mask})" if mask else ")"))
 
 
+def _together(most: Reduce) -> int:
+    """Elements that a thread reads at once: 16 bytes of what is no wider than 16 bits, else half as many."""
+    loads = (node.buffer.dtype for node in walk([most.operand]) if isinstance(node, Load))
+    return 8 if all(dtype in NARROW for dtype in loads) else 4
+
+
 TAKEN = frozenset(
     {
         "at",
@@ -357,8 +383,6 @@ TAKEN = frozenset(
         "counts",
         "start",
         "better",
-        "apart",
-        "weight",
         "tl",
         "ROWS",
         "BLOCK",

@@ -7,8 +7,10 @@ from math import prod
 
 from kernelwright.proposers.catalogue.loops import Nest
 from kernelwright.proposers.catalogue.products import Product
+from kernelwright.proposers.catalogue.triton import pairs
 from kernelwright.proposers.catalogue.triton.nests import combined_axes, is_whole, kept_axes, padded
 
+_NEARLY = 0.9
 _PROGRAMS = 8
 """Programs for each multiprocessor that keep it busy."""
 
@@ -21,21 +23,30 @@ class Choice:
     values: tuple[int, ...]
 
 
-def choices(nest: Nest, multiprocessors: int) -> dict[str, Choice]:
-    """The numbers of a kernel by name, those that matter most first."""
+def choices(nest: Nest, innermost: int | None, multiprocessors: int) -> dict[str, Choice]:
+    """The numbers of a kernel by name, those that matter most first.
+
+    Args:
+        innermost: the length of the innermost loop, where it is the same in all cases.
+    """
+    if nest.product is not None and nest.product.scores is not None:
+        return _attention(nest.product)
     if nest.product is not None:
-        return _product(nest.product)
+        return _product(nest.product, multiprocessors)
     kept = prod(axis.size for axis in kept_axes(nest))
     if not combined_axes(nest):
         if not kept_axes(nest):
             return {"WARPS": Choice(1, (1,))}
-        return {"BLOCK": _of(1024, 256, 8192), "WARPS": _of(4, 2, 8)}
+        block = 512 if pairs.pairs(nest, innermost) else 1024
+        return {"BLOCK": _of(block, 256, 8192), "WARPS": _of(4, 2, 8)}
     if is_whole(nest):
         length = padded(combined_axes(nest))
         rows = max(1, min(1024 // length, kept // 264))
         rows = 1 << rows.bit_length() - 1
-        warps = max(1, min(16, rows * length // 512))
-        return {"WARPS": _of(warps, max(1, warps // 4), min(32, warps * 2)), "ROWS": _rows(rows, length, kept)}
+        # A program that has a multiprocessor for itself is as quick as its threads are many.
+        most, each = (32, 128) if kept < multiprocessors else (16, 1024)
+        warps = max(1, min(most, rows * length // each))
+        return {"WARPS": _of(warps, max(1, warps // 4), min(32, warps * 4)), "ROWS": _rows(rows, length, kept)}
     if nest.kind == "rows":
         found = {"BLOCK": _of(2048, 512, 8192), "WARPS": _of(8, 2, 16), "ROWS": Choice(1, (1,))}
     else:
@@ -78,10 +89,11 @@ def _rows(rows: int, length: int, kept: int) -> Choice:
     return _of(rows, max(1, rows // 4), max(rows, most))
 
 
-def _product(product: Product) -> dict[str, Choice]:
-    """Large tiles where there are enough of them for all multiprocessors."""
+def _product(product: Product, multiprocessors: int) -> dict[str, Choice]:
+    """Large tiles where there are enough of them for nearly all multiprocessors."""
     batch, m, n, _ = product.sizes
-    large = batch * m * n >= 132 * 128 * 256 and min(m, n) >= 128
+    tiles = batch * (m // 128) * (n // 256)
+    large = tiles >= _NEARLY * multiprocessors
     small = min(m, n) < 64
     return {
         "BLOCK_N": Choice(256 if large else 32 if small else 128, (32, 64, 128, 256)),
@@ -90,4 +102,15 @@ def _product(product: Product) -> dict[str, Choice]:
         "STAGES": Choice(3 if large else 4, (2, 3, 4, 5)),
         "BLOCK_K": Choice(64, (32, 64, 128)),
         "GROUP": Choice(8, (1, 4, 8, 16)),
+    }
+
+
+def _attention(product: Product) -> dict[str, Choice]:
+    """As many queries as one group of four warps multiplies at a time; several programs share a multiprocessor."""
+    short = 32 if product.sizes[2] > 128 else 64
+    return {
+        "BLOCK_M": Choice(64, (64, 128)),
+        "BLOCK_N": Choice(short, (32, 64, 128)),
+        "WARPS": Choice(4, (4, 8)),
+        "STAGES": Choice(3, (1, 2, 3, 4)),
     }

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from kernelwright.proposers.catalogue import scans
-from kernelwright.proposers.catalogue.ir import Axis
+from kernelwright.proposers.catalogue.ir import Axis, Expr
 from kernelwright.proposers.catalogue.loops import Nest
 from kernelwright.proposers.catalogue.nesting import Loops
 from kernelwright.proposers.catalogue.program import Program
 from kernelwright.proposers.catalogue.renderer import Kernels, Renderer
 from kernelwright.proposers.catalogue.rewrites import IllegalRewriteError, Rewrite
 from kernelwright.proposers.catalogue.schedule import Schedule
-from kernelwright.proposers.catalogue.triton import launches, nests, products
+from kernelwright.proposers.catalogue.triton import attentions, launches, nests, products
 from kernelwright.proposers.catalogue.triton.launches import Lengths
 from kernelwright.proposers.catalogue.triton.nests import Function, is_whole
 from kernelwright.proposers.catalogue.triton.priors import choices
@@ -30,6 +30,16 @@ import triton
 import triton.language as tl
 from torch import nn
 """
+_TILES = '''
+
+def tiles(tensor: torch.Tensor, lines: int, block: list[int]) -> TensorDescriptor:
+    """A tensor as a matrix of which the device copies tiles by itself; there, rows begin at multiples of 16 bytes."""
+    matrix = tensor.view(lines, -1)
+    shape = list(matrix.shape)
+    if matrix.data_ptr() % 16 or shape[1] * matrix.itemsize % 16:
+        matrix = nn.functional.pad(matrix, (0, -shape[1] % 16))
+    return TensorDescriptor(matrix, shape, [matrix.stride(0), 1], block)
+'''
 
 
 class Triton(Renderer):
@@ -37,13 +47,16 @@ class Triton(Renderer):
 
     language = "triton"
     combines_rows = False
-    attentions = False
     on_devices = True
     rewrites = frozenset({"fuse", "interchange", "online_reduce"})
     calls = frozenset({
         *scans.RULES, "convolution", "erfc", "asin", "acos", "atan", "atan2", "asinh", "acosh",
         "atanh",
     })  # fmt: skip
+
+    def attends(self, node: Expr) -> bool:
+        """See `Renderer.attends`."""
+        return attentions.attends(node)
 
     def arranged(self, regions: Sequence[Loops], target: TargetInfo, traffic: int) -> list[Schedule]:  # noqa: ARG002
         """See `Renderer.arranged`."""
@@ -90,26 +103,27 @@ class TritonKernels(Kernels):
     def launch(self, nest: Nest, size: Callable[[Axis], str], fixed: Callable[[Axis], int | None]) -> list[str]:
         """See `Kernels.launch`."""
         lengths = Lengths(nest, size)
-        numbers = self._numbers(nest)
+        innermost = fixed(nest.vector) if nest.vector and len(nest.leaves(nest.vector)) == 1 else None
+        numbers = self._numbers(nest, innermost)
+        if nest.product is not None and nest.product.scores is not None:
+            return [launches.attention(self._add(attentions.render(nest)), lengths, numbers)]
         if nest.product is not None:
-            function = self._add(products.render(nest))
-            return [launches.product(function, lengths, numbers)]
+            return [launches.product(self._add(products.render(nest)), lengths, numbers)]
         if "SHARES" in numbers:
             kernels = [ShareText(nest, index) for index in range(len(nest.sweeps) + bool(nest.row_stores))]
             functions = [self._add(kernel.function()) for kernel in kernels]
             return launches.shared(kernels, functions, lengths, numbers)
-        innermost = fixed(nest.vector) if nest.vector and len(nest.leaves(nest.vector)) == 1 else None
         return [launches.blocks(self._add(nests.render(nest, innermost)), lengths, numbers)]
 
     def _add(self, function: Function) -> Function:
         self.functions.append(function)
         return function
 
-    def _numbers(self, nest: Nest) -> dict[str, str]:
+    def _numbers(self, nest: Nest, innermost: int | None) -> dict[str, str]:
         """Declares a kernel's numbers; returns what each is called in the module."""
         suffix = f"_{nest.name.rpartition('_')[2]}" if self._several else ""
         numbers = {}
-        for name, choice in choices(nest, self._multiprocessors).items():
+        for name, choice in choices(nest, innermost, self._multiprocessors).items():
             numbers[name] = f'PARAMS["{name}{suffix}"]'
             self.values[f"{name}{suffix}"] = choice.value
             if len(choice.values) > 1:
@@ -124,7 +138,11 @@ class TritonKernels(Kernels):
         """See `Kernels.source`."""
         declared = f"PARAMS = {self.values!r}\nSPACE = {self.space!r}\n"
         helpers = support({snippet for function in self.functions for snippet in function.snippets})
-        return _IMPORTS, "\n".join([declared, helpers, *(f"\n{function.text}" for function in self.functions)])
+        imports = _IMPORTS
+        if any(function.matrices for function in self.functions):
+            imports += "from triton.tools.tensor_descriptor import TensorDescriptor\n"
+            helpers = _TILES + helpers
+        return imports, "\n".join([declared, helpers, *(f"\n{function.text}" for function in self.functions)])
 
 
 def _spoken(nest: Nest) -> str:

@@ -12,6 +12,7 @@ from kernelwright.proposers.catalogue.ir import Reduce
 from kernelwright.proposers.catalogue.loops import Nest
 from kernelwright.proposers.catalogue.triton.expressions import Emitter
 from kernelwright.proposers.catalogue.triton.nests import Function, KernelText, described, heading
+from kernelwright.proposers.catalogue.triton.space import pointer
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,9 @@ class ShareText(KernelText):
         used = {name: axis for axis, name in self.sizes.items()}
         constants = (*used, "ROWS", "BLOCK", "STAGES", "SHARES")
         lines = heading(
-            f"{nest.name}_{self.index}", [b.name for b in self.arguments] + [p.name for p in self.memory], constants
+            f"{nest.name}_{self.index}",
+            [*map(pointer, self.arguments), *(f"{part.name}_ptr" for part in self.memory)],
+            constants,
         )
         text = "\n".join([*lines, *body.lines]) + "\n"
         return Function(nest, text, tuple(self.arguments), used, self.kept, self.combined, frozenset(self.snippets))

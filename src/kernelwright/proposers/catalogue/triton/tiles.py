@@ -1,0 +1,177 @@
+"""What kernels made of tiles share: where a tile lies, and how it is read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import count
+
+from kernelwright.proposers.catalogue.ir import Axis, Buffer, Expr, Load, resolved, walk
+from kernelwright.proposers.catalogue.loops import Nest
+from kernelwright.proposers.catalogue.products import Product
+from kernelwright.proposers.catalogue.triton.expressions import Emitter
+from kernelwright.proposers.catalogue.triton.nests import TAKEN, Function, Matrix, heading, other_axes
+from kernelwright.proposers.catalogue.triton.space import Group, Space, is_wide, pointer
+
+EXACT = ', input_precision="ieee"'
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two directions of a tile: its positions, the first of them, the name of how many there are, and
+    whether what lies beyond the last position must be 0."""
+
+    group: Group
+    at: str
+    block: str
+    summed: bool = False
+
+    @property
+    def placed(self) -> str:
+        """The statement that says which positions there are."""
+        first = "" if self.at == "0" else f"{self.at} + "
+        return f"{self.group.flat} = {first}tl.arange(0, {self.block}){self.group.shape}"
+
+
+class Tiles:
+    """The text of one kernel while it is written.
+
+    Args:
+        nest: what is computed.
+        product: the product in it.
+        names: the names that its text uses, beside those of sizes and tensors.
+    """
+
+    def __init__(self, nest: Nest, product: Product, names: Sequence[str]) -> None:
+        self.nest, self.product = nest, product
+        self.arguments = [*nest.reads, *{store.buffer.name: store.buffer for store in nest.stores}.values()]
+        inside = product.scores.k if product.scores else ()
+        letters = (("B", product.batch), ("M", product.m), ("N", product.n), ("K", product.k), ("H", inside))
+        self.sizes: dict[Axis, str] = {}
+        for letter, axes in letters:
+            for place, axis in enumerate(axes):
+                self.sizes[axis] = letter + (str(place) if len(axes) > 1 else "")
+        for axis in other_axes(nest):
+            self.sizes.setdefault(axis, f"D{len(self.sizes)}")
+        self.taken = {*TAKEN, *names, *self.sizes.values(), *map(pointer, self.arguments)}
+        self.snippets: set[str] = set()
+        self.matrices: list[Matrix] = []
+        self.batch = Group(product.batch, "batch", "")
+
+    @property
+    def half(self) -> str:
+        """The 16-bit dtype that both sides are multiplied in; empty where it is float32."""
+        loads = [node for node in walk([self.product.left, self.product.right]) if isinstance(node, Load)]
+        kinds = {load.buffer.dtype for load in loads if load.buffer.dtype.endswith(("float16", "float32"))}
+        (kind, *others) = sorted(kinds)
+        return "" if others or kind == "float32" else kind
+
+    def group(self, axes: tuple[Axis, ...], flat: str, shape: str) -> Group:
+        """Positions along some axes, by that name."""
+        return Group(axes, flat, f"({flat} < {self.size(axes)})", shape)
+
+    def size(self, axes: Sequence[Axis]) -> str:
+        """Text for the number of positions along some axes."""
+        text = " * ".join(self.sizes[axis] for axis in axes)
+        return f"({text})" if len(axes) > 1 else text or "1"
+
+    def space(self, *groups: Group) -> Space:
+        """Where something is computed that goes along these groups, within one of the batch."""
+        found = [group for group in (self.batch, *groups) if group.axes]
+        indices = {
+            axis: group.flat if len(group.axes) == 1 else f"{group.flat}_{place}"
+            for group in found
+            for place, axis in enumerate(group.axes)
+        }
+        return Space(found, self.sizes, indices, is_wide(self.arguments))
+
+    def emitter(self, *groups: Group, depth: int = 1) -> Emitter:
+        """A writer of statements there."""
+        return Emitter(self.space(*groups), {}, self.taken, self.snippets, depth)
+
+    def place_batch(self, body: Emitter) -> None:
+        """Which of the batch a program works on."""
+        if self.batch.axes:
+            wide = ".to(tl.int64)" if body.space.wide else ""
+            body.put("batch = tl.program_id(1)" + wide, *body.space.positions(self.batch))
+
+    def tile(self, body: Emitter, name: str, value: Expr, down: Side, across: Side) -> None:
+        """Reads or computes a tile."""
+        fetched = self._fetched(value, down, across)
+        inner = self.emitter(down.group, across.group, depth=body.depth)
+        if fetched is not None:
+            inner.put(f"{name} = {fetched}")
+        else:
+            self._gathered(inner, name, value, [side.group for side in (down, across) if side.summed])
+        body.lines += inner.lines
+
+    def _fetched(self, value: Expr, down: Side, across: Side) -> str | None:
+        """A tile of a matrix that lies in memory as it is, which the device copies by itself; None where it is none."""
+        if not (isinstance(value, Load) and value.otherwise is None and self.half == value.buffer.dtype):
+            return None
+        if any(term.at is not None for term in value.terms):
+            return None
+        axes, batch = resolved(term.axis for term in value.terms), self.product.batch
+        for lines, along in ((down, across), (across, down)):
+            # What lies beyond the last of the lines is the next one of the batch, and no zero.
+            if axes == resolved((*batch, *lines.group.axes, *along.group.axes)) and not (batch and lines.summed):
+                first = f"batch * {self.size(lines.group.axes)} + {lines.at}" if batch else lines.at
+                matrix = self._matrix(value.buffer, (*batch, *lines.group.axes), (lines.block, along.block))
+                return f"{matrix}.load([{first}, {along.at}])" + (".T" if lines is across else "")
+        return None
+
+    def _matrix(self, buffer: Buffer, lines: tuple[Axis, ...], blocks: tuple[str, str]) -> str:
+        """The parameter for tiles of a tensor."""
+        for known in self.matrices:
+            if (known.buffer, known.lines, known.blocks) == (buffer, lines, blocks):
+                return known.name
+        tries = (f"{buffer.name}_tiles{number or ''}" for number in count())
+        name = next(each for each in tries if each not in self.taken)
+        self.taken.add(name)
+        self.matrices.append(Matrix(name, buffer, lines, blocks))
+        return name
+
+    def _gathered(self, inner: Emitter, name: str, value: Expr, summed: Sequence[Group]) -> None:
+        """A tile that is computed, or read element by element."""
+        # Positions that are not summed up are stored nowhere if there are none, so that they need no other value.
+        if isinstance(value, Load) and value.otherwise is None and self.half:
+            text = inner.read(value)
+            inner.put(f"{name} = {text[:-1]}, other=0.0)" if "mask=" in text else f"{name} = {text}")
+            return
+        inner.count([value])
+        text = inner.value(value)
+        counts = " & ".join(group.mask for group in summed)
+        text = f"tl.where({counts[1:-1] if len(summed) == 1 else counts}, {text}, 0.0)" if summed else f"({text})"
+        inner.put(f"{name} = {text}" + (f".to(tl.{self.half})" if self.half else ""))
+
+    def placed(self, body: Emitter, block: Emitter, sides: Sequence[Side]) -> None:
+        """Adds a block of statements, and before them where its positions are, as far as it asks."""
+        words = set(re.findall(r"\w+", " ".join(block.lines)))
+        for side in sides:
+            start = self.emitter(side.group, depth=block.depth)
+            names = {side.group.flat, *(start.space.indices[axis] for axis in side.group.axes)}
+            if names & words:
+                start.put(side.placed, *start.space.positions(side.group))
+                body.lines += start.lines
+        body.lines += block.lines
+
+    def write(self, body: Emitter) -> None:
+        """Stores what is made of the product."""
+        body.count(store.expr for store in self.nest.stores)
+        for store in self.nest.stores:
+            value = body.value(store.expr)
+            offset = body.space.offset([(axis, body.space.indices[axis]) for axis in store.buffer.axes])
+            mask = body.space.mask(store.buffer.axes)
+            body.put(f"tl.store({pointer(store.buffer)} + {offset}, {value}, mask={mask})")
+
+    def finished(self, body: Emitter, numbers: Sequence[str]) -> Function:
+        """The kernel, once all is written."""
+        product, words = self.product, set(re.findall(r"\w+", " ".join(body.lines)))
+        arguments = tuple(each for each in self.arguments if pointer(each) in words)
+        tensors = [*map(pointer, arguments), *(matrix.name for matrix in self.matrices)]
+        text = "\n".join([*heading(self.nest.name, tensors, [*self.sizes.values(), *numbers]), *body.lines]) + "\n"
+        return Function(
+            self.nest, text, arguments, {name: axis for axis, name in self.sizes.items()}, product.m + product.n,
+            product.k, frozenset(self.snippets), tuple(self.matrices),
+        )  # fmt: skip
