@@ -12,6 +12,7 @@ from kernelwright import registry, toolchain
 from kernelwright.errors import MachineError, UsageError
 from kernelwright.judge.nursery import Zygote
 from kernelwright.judge.sandbox import Confinement, visible_folders
+from kernelwright.languages import ptxas
 from kernelwright.languages.cuda import Cuda
 from kernelwright.languages.loading import language_for
 
@@ -186,6 +187,50 @@ def test_what_only_the_assembler_finds_has_its_message(tmp_path):
     problem = Cuda().explain(source, in_worker(built, source, str(tmp_path))[1])
     assert "too much shared data" in problem.message
     assert "ptxas error" in problem.output
+
+
+SAID = """ninja exited with status 1
+stdout:
+[1/2] /usr/local/cuda/bin/nvcc  --generate-dependencies-with-compile -Xptxas -v -c /b/cuda.cu -o cuda_0.o
+FAILED: cuda_0.o
+/usr/local/cuda/bin/nvcc  --generate-dependencies-with-compile -Xptxas -v -c /b/cuda.cu -o cuda_0.o
+/b/cuda.cu(12): warning #177-D: variable "unused" was declared but never referenced
+/b/cuda.cu(14): error: identifier "FACTOR" is undefined
+    if (i < n) y[i] = tile[threadIdx.x ^ 1] * FACTOR;
+                                              ^
+
+1 error detected in the compilation of "/b/cuda.cu".
+ninja: build stopped: subcommand failed.
+"""
+
+
+def test_nvccs_errors_are_understood_where_there_is_none():
+    problem = Cuda().explain(CANDIDATE, SAID)
+    assert problem.message == 'identifier "FACTOR" is undefined'
+    assert CANDIDATE.splitlines()[problem.line - 1].strip() == problem.text
+    assert problem.output.startswith('cuda.cu(14): error: identifier "FACTOR"')
+    assert "nvcc" not in problem.output
+
+
+def test_what_ptxas_says_is_read():
+    said = """ptxas info    : 0 bytes gmem
+ptxas info    : Compiling entry function '_Z3onePf' for 'sm_90a'
+ptxas info    : Function properties for _Z3onePf
+    0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads
+ptxas info    : Used 12 registers, used 1 barriers, 1024 bytes smem
+ptxas info    : Compile time = 39.646 ms
+ptxas info    : Compiling entry function '_Z3twoPf' for 'sm_90a'
+ptxas info    : Function properties for _Z3twoPf
+    48 bytes stack frame, 40 bytes spill stores, 36 bytes spill loads
+ptxas info    : Function properties for _Z6helperPf
+    8 bytes stack frame, 8 bytes spill stores, 8 bytes spill loads
+ptxas info    : Used 255 registers, used 0 barriers
+"""
+    assert ptxas.read(said) == {
+        "_Z3onePf": {"registers": 12, "spilled_bytes": 0, "shared_bytes": 1024},
+        "_Z3twoPf": {"registers": 255, "spilled_bytes": 48, "shared_bytes": 0},
+    }
+    assert ptxas.read("ninja: no work to do.") == {}
 
 
 def test_an_architecture_that_nvcc_does_not_know_is_no_riddle():
