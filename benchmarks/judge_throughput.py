@@ -70,7 +70,7 @@ def candidates(target: str) -> dict[Path, list[str]]:
     if target == "cuda":
         import gpu_corpus
 
-        return {entry.task: [entry.source] * COPIES for entry in gpu_corpus.entries("honest")}
+        return {entry.task: [entry.source] * COPIES for entry in gpu_corpus.entries("honest", LANGUAGES[target])}
     import honest_corpus
 
     found: dict[Path, list[str]] = defaultdict(list)

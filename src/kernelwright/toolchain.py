@@ -1,4 +1,4 @@
-"""The C++ compiler and ninja: where everything finds the same ones."""
+"""The compilers and ninja: where everything finds the same ones."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ import sys
 from pathlib import Path
 
 from kernelwright.errors import MachineError
+
+USUAL = Path("/usr/local")
+"""Where NVIDIA's toolkit installs itself."""
 
 
 def compiler() -> list[str]:
@@ -43,3 +46,25 @@ def ninja() -> str:
     if found is None:
         raise MachineError("there is no ninja to run builds", remedy="pip install ninja")
     return found
+
+
+def cuda_home() -> Path:
+    """The folder of the CUDA toolkit that nvcc is in: `$CUDA_HOME`, `$CUDA_PATH`, that of the nvcc on PATH, or the
+    newest below `USUAL`. A script named nvcc that starts one elsewhere is none.
+
+    Raises:
+        MachineError: there is none.
+    """
+    named = [Path(os.environ[name]) for name in ("CUDA_HOME", "CUDA_PATH") if os.environ.get(name)]
+    found = shutil.which("nvcc")
+    on_path = [Path(found).resolve().parents[1]] if found else []
+    usual = [USUAL / "cuda", *sorted(USUAL.glob("cuda-*"), key=_release, reverse=True)]
+    for folder in (*named, *on_path, *usual):
+        if (folder / "bin" / "nvcc").exists() and (folder / "include" / "cuda_runtime.h").exists():
+            return folder
+    remedy = "install NVIDIA's CUDA toolkit, of the release that torch was built for, or set CUDA_HOME to its folder"
+    raise MachineError("there is no nvcc to build CUDA C++", remedy=remedy)
+
+
+def _release(folder: Path) -> tuple[int, ...]:
+    return tuple(int(part) for part in folder.name.removeprefix("cuda-").split(".") if part.isdigit())

@@ -19,6 +19,8 @@ from kernelwright.tasks import Task
 
 T = TypeVar("T")
 HERE = Path(__file__).parent
+DEFAULT = "triton"
+"""The language of a candidate whose header names none."""
 NO_ADVANTAGE = "no_advantage"
 PATIENCE = 5.0
 """Seconds a cheat's call may take: none needs longer, and those that hang are waited for."""
@@ -27,10 +29,11 @@ DEADLINE = 240.0
 
 @dataclass(frozen=True)
 class Entry:
-    """A candidate with what its header says: its task, and, of a cheat, what may come of it."""
+    """A candidate with what its header says: its task and language, and, of a cheat, what may come of it."""
 
     name: str
     task: Path
+    language: str
     source: str
     expect: tuple[str, ...]
 
@@ -40,42 +43,53 @@ class Entry:
         source = path.read_text()
         header = dict(re.findall(r"^# (\w+): (.*)$", source, re.MULTILINE))
         expect = tuple(header.get("expect", "accepted").split(", "))
-        return cls(path.stem, HERE / "tasks" / f"{header['task']}.py", source, expect)
+        task, language = HERE / "tasks" / f"{header['task']}.py", header.get("language", DEFAULT)
+        return cls(path.stem, task, language, source, expect)
+
+    @property
+    def counterpart(self) -> str:
+        """The source of the honest candidate for its task in its language."""
+        prefix = "" if self.language == DEFAULT else f"{self.language}_"
+        return (HERE / "honest" / f"{prefix}{self.task.name}").read_text()
 
 
-def entries(folder: str) -> list[Entry]:
-    """All of a folder, by task."""
-    return sorted(map(Entry.read, (HERE / folder).glob("*.py")), key=lambda entry: (entry.task, entry.name))
+def entries(folder: str, *languages: str) -> list[Entry]:
+    """All of a folder, or those in some languages, by language and task: each pair of them needs another judge."""
+    found = map(Entry.read, (HERE / folder).glob("*.py"))
+    wanted = (entry for entry in found if not languages or entry.language in languages)
+    return sorted(wanted, key=lambda entry: (entry.language, entry.task, entry.name))
 
 
 class Arena:
-    """Life cycle: `judge` candidates, in the order of their tasks; `close`."""
+    """Life cycle: `judge` candidates, in the order of their languages and tasks; `close`."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
         self.target = Cuda()
-        self._judge: tuple[Path, Judge] | None = None
-        self._honest: dict[Path, Verdict] = {}
+        self._judge: tuple[tuple[Path, str], Judge] | None = None
+        self._honest: dict[tuple[Path, str], Verdict] = {}
 
-    def judge(self, task: Path, source: str, *, language: str = "triton", brief: bool = False) -> Verdict:
+    def judge(self, task: Path, source: str, *, language: str = DEFAULT, brief: bool = False) -> Verdict:
         """The verdict on one candidate."""
-        return self._run(self._on(task).evaluate(Candidate(source=source, language=language), brief=brief))
+        judge = self._on(task, language)
+        return self._run(judge.evaluate(Candidate(source=source, language=language), brief=brief))
 
-    def honest(self, task: Path) -> Verdict:
-        """The verdict on the honest candidate of a task."""
-        if task not in self._honest:
-            self._honest[task] = self.judge(task, (HERE / "honest" / task.name).read_text())
-        return self._honest[task]
+    def honest(self, entry: Entry) -> Verdict:
+        """The verdict on the honest candidate for an entry's task in its language."""
+        key = entry.task, entry.language
+        if key not in self._honest:
+            self._honest[key] = self.judge(entry.task, entry.counterpart, language=entry.language)
+        return self._honest[key]
 
     def cheat(self, entry: Entry) -> str:
         """What comes of a cheat: the reason of its rejection, `no_advantage`, or `accepted`."""
-        honest = self.honest(entry.task)
+        honest = self.honest(entry)
         candidate: Any = sys.modules["kernelwright.judge.evaluation"]
         patient, candidate.CALL_TIMEOUT = candidate.CALL_TIMEOUT, PATIENCE
         try:
-            verdict = self.judge(entry.task, entry.source, brief=True)
+            verdict = self.judge(entry.task, entry.source, language=entry.language, brief=True)
         finally:
             candidate.CALL_TIMEOUT = patient
         self.last = verdict
@@ -92,14 +106,14 @@ class Arena:
         self._thread.join()
         self._loop.close()
 
-    def _on(self, task: Path) -> Judge:
-        if self._judge is None or self._judge[0] != task:
+    def _on(self, task: Path, language: str) -> Judge:
+        if self._judge is None or self._judge[0] != (task, language):
             if self._judge is not None:
                 self._run(self._judge[1].__aexit__())
-            judge = Judge(Task.load(task), self.target, language="triton")
+            judge = Judge(Task.load(task), self.target, language=language)
             self._judge = None
             self._run(judge.__aenter__())
-            self._judge = task, judge
+            self._judge = (task, language), judge
         return self._judge[1]
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from gpu_corpus import HERE, Arena, Entry, entries
+from gpu_corpus import Arena, Entry, entries
 
 pytestmark = [pytest.mark.gpu, pytest.mark.timeout(300)]
 HONEST, CHEATS = entries("honest"), entries("cheats")
@@ -11,7 +11,7 @@ HONEST, CHEATS = entries("honest"), entries("cheats")
 
 @pytest.mark.parametrize("entry", HONEST, ids=[entry.name for entry in HONEST])
 def test_an_honest_kernel_is_accepted_with_what_it_stands_on(arena: Arena, entry: Entry, record_property):
-    verdict = arena.judge(entry.task, entry.source)
+    verdict = arena.judge(entry.task, entry.source, language=entry.language)
     record_property("verdict", verdict.model_dump_json())
     assert verdict.accepted, verdict.message
     assert verdict.proof is not None and "odd" in verdict.proof.cases
@@ -28,5 +28,5 @@ def test_a_cheat_is_not_believed_and_leaves_the_device_well(arena: Arena, entry:
     outcome = arena.cheat(entry)
     record_property("verdict", arena.last.model_dump_json())
     assert outcome in entry.expect, (outcome, arena.last.message, arena.last.speedup)
-    verdict = arena.judge(entry.task, (HERE / "honest" / entry.task.name).read_text(), brief=True)
+    verdict = arena.judge(entry.task, entry.counterpart, language=entry.language, brief=True)
     assert verdict.accepted, verdict.message

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from kernelwright import toolchain
+from kernelwright.errors import MachineError
 from kernelwright.knowledge import open_library
+from kernelwright.languages import ptxas
 
 FIRST = ["cpp/vectors", "cpp/exp", "cpp/reductions"]
 """What the snippets of other documents build on."""
@@ -58,14 +60,14 @@ def test_documents_are_short() -> None:
 
 
 def test_what_every_prompt_holds_is_short() -> None:
-    for language, target in (("cpp", "cpu"), ("triton", "cuda")):
+    for language, target in (("cpp", "cpu"), ("triton", "cuda"), ("cuda", "cuda")):
         documents = open_library().always(language, target)
         assert {document.kind for document in documents} == {"constraint", "hardware"}
         assert sum(len(document.text) for document in documents) < 20_000
 
 
 def test_a_language_and_a_device_have_what_belongs_into_every_prompt() -> None:
-    for language, target in (("cpp", "cpu"), ("triton", "cuda")):
+    for language, target in (("cpp", "cpu"), ("triton", "cuda"), ("cuda", "cuda")):
         known = open_library().documents(language=language, target=target)
         always = {name for name, each in known.items() if each.kind in ("constraint", "hardware")}
         assert {f"{target}/machine", f"{target}/bottlenecks", f"{language}/rules", "general/accepted"} <= always
@@ -127,3 +129,47 @@ def test_questions_lead_to_the_section(query: str, heading: str) -> None:
 def test_questions_about_triton_lead_to_the_section(query: str, heading: str) -> None:
     found = open_library().search(query, language="triton", target="cuda", kinds=("guidance",), k=3)
     assert [passage for passage in found if passage.heading.startswith(heading)]
+
+
+@pytest.mark.parametrize(
+    ("query", "heading"),
+    [
+        ("aten._softmax.default", "Softmax of a row"),
+        ("reduction over a block", "Combining a value over a block"),
+        ("aten.sum.dim_IntList over columns", "Sums over columns"),
+    ],
+)
+def test_questions_about_cuda_lead_to_the_section(query: str, heading: str) -> None:
+    found = open_library().search(query, language="cuda", target="cuda", kinds=("guidance",), k=3)
+    assert [passage for passage in found if passage.heading.startswith(heading)]
+
+
+@pytest.mark.slow
+def test_cuda_snippets_compile_without_a_warning_and_spill_nothing(tmp_path: Path) -> None:
+    try:
+        nvcc = toolchain.cuda_home() / "bin" / "nvcc"
+    except MachineError as error:
+        pytest.skip(str(error))
+    uses = """
+template __global__ void softmax_rows<256, 4>(const float4*, float4*, int);
+template __global__ void column_shares<128>(const float*, float*, int64_t, int64_t);
+"""
+    source = tmp_path / "snippets.cu"
+    source.write_text("\n".join(["#include <cstdint>", *blocks("cuda"), uses]))
+    command = [
+        str(nvcc),
+        "-arch=sm_90a",
+        "-std=c++17",
+        "-cubin",
+        "-Xptxas",
+        "-v",
+        "-o",
+        str(tmp_path / "cubin"),
+        str(source),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "warning" not in done.stderr
+    kernels = ptxas.read(done.stderr)
+    assert len(kernels) == 2
+    assert all(facts["spilled_bytes"] == 0 for facts in kernels.values())

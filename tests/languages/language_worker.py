@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing
 from collections.abc import Callable
 from typing import Any
@@ -31,11 +32,10 @@ def _answer(sender: Any, function: Callable[..., Any], args: tuple[Any, ...]) ->
         sender.send((type(error).__name__, str(error)))
 
 
-def load(source: str, build_dir: str, readonly: bool, headers: str = "") -> dict[str, Any]:
+def load(source: str, build_dir: str, readonly: bool, headers: str = "", *, language: str = "cpp") -> dict[str, Any]:
     """Loads a candidate as a worker does; its namespace."""
-    from kernelwright.languages import cpp_worker
-
-    cpp_worker.install(build_dir, readonly, headers)
+    worker = importlib.import_module(f"kernelwright.languages.{language}_worker")
+    worker.install(build_dir, readonly, headers)
     namespace: dict[str, Any] = {"__name__": "candidate"}
     exec(compile(source, "candidate.py", "exec"), namespace)
     return namespace

@@ -14,8 +14,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from kernelwright import registry
-from kernelwright.errors import TaskError, UsageError
+from kernelwright.errors import TaskError
 from kernelwright.home import home
 from kernelwright.judge import builds, stages
 from kernelwright.judge.background import Background, in_thread
@@ -32,7 +31,7 @@ from kernelwright.judge.sandbox import Confinement, visible_folders
 from kernelwright.judge.timing import Stopwatch
 from kernelwright.judge.verdict import STAGES, Comparison, StageReport, Verdict
 from kernelwright.judge.warden import Allowance
-from kernelwright.languages.base import Language
+from kernelwright.languages.loading import language_for
 from kernelwright.targets.base import Target
 from kernelwright.tasks import Fairness, Graph, Task, TaskInfo
 
@@ -74,9 +73,7 @@ class Judge:
     def __init__(self, task: Task, target: Target, *, language: str = "cpp", seed: int | None = None) -> None:
         self.task, self.target = task, target
         self.info: TaskInfo
-        self._language: Language = registry.load("languages", language)()
-        if target.device_files and not self._language.on_gpus:
-            raise UsageError(f"candidates in {language} do not run on {target.name}", remedy="add --language triton")
+        self._language = language_for(language, "gpu" if target.device_files else "cpu", target.name)
         self._seeds = new_seeds(seed)
         self._zygote = Zygote()
         self._compile_cache = home() / "builds" / "torch-compile"
@@ -281,7 +278,8 @@ class Judge:
     # --- evaluation ---
 
     def _evaluation(self, candidate: Candidate, best: Verdict | None = None, *, brief: bool = False) -> Evaluation:
-        key = hashlib.sha256(f"{candidate.id} {self._compiler_key}".encode()).hexdigest()[:24]
+        facts = candidate.id, self._compiler_key, self.target.info().simd
+        key = hashlib.sha256(" ".join(facts).encode()).hexdigest()[:24]
         build_dir = home() / "builds" / key
         builds.use(build_dir)
         return Evaluation(

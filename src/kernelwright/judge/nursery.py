@@ -22,7 +22,7 @@ from kernelwright.judge.process import STOP_TIMEOUT, Worker
 from kernelwright.judge.warden import Allowance, Warden
 
 PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "CXX", "CC", "LD_LIBRARY_PATH",
-             "CUDA_VISIBLE_DEVICES")  # fmt: skip
+             "CUDA_VISIBLE_DEVICES", "CUDA_HOME", "CUDA_PATH", "NVCC_CCBIN")  # fmt: skip
 _START_TIMEOUT = 120.0
 
 

@@ -5,6 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
+
+Kind = Literal["cpu", "gpu"]
+"""A kind of device: what a kernel's tensors are on."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +54,8 @@ class Language(ABC):
     imports: tuple[str, ...] = ()
     """Modules that workers need beside torch, imported once for all of them; they must not touch a device, or no worker
     could use it any more."""
-    on_gpus: bool = False
-    """Whether its kernels take tensors that are on a GPU."""
+    runs_on: tuple[Kind, ...] = ("cpu",)
+    """The kinds of device whose tensors its kernels take."""
 
     def environment(self, *, on_gpu: bool) -> dict[str, str]:  # noqa: ARG002 - for those that differ
         """Variables that must be set for all workers before torch is imported."""

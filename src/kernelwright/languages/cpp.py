@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import platform
-import subprocess
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from kernelwright import toolchain
 from kernelwright.home import home
 from kernelwright.languages import diagnostics
 from kernelwright.languages.base import BuildProblem, Language, SourceReport
+from kernelwright.languages.fingerprint import fingerprint, said_version, version_of
 from kernelwright.languages.source import read_source
 
 
@@ -42,9 +40,8 @@ class Cpp(Language):
             MachineError: there is no C++ compiler or no ninja.
         """
         toolchain.ninja()
-        asked = subprocess.run([*toolchain.compiler(), "--version"], capture_output=True, text=True, check=False)
-        facts = (asked.stdout, _version("apache-tvm-ffi"), _version("torch"), platform.python_version(), _cpu_flags())
-        return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
+        packages = version_of("apache-tvm-ffi"), version_of("torch"), platform.python_version()
+        return fingerprint(said_version(toolchain.compiler()), *packages, _cpu_flags())
 
     def shared(self) -> Path:
         """See `Language.shared`. With its headers a tvm-ffi build takes 1 s instead of 3, an inductor kernel 2 instead
@@ -56,13 +53,6 @@ class Cpp(Language):
     def guide(self) -> str:
         """See `Language.guide`."""
         return Path(__file__).with_name("guides").joinpath("cpp.md").read_text()
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return ""
 
 
 def _cpu_flags() -> str:

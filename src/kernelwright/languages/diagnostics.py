@@ -1,4 +1,4 @@
-"""Turns what gcc or clang print about generated C++ into a line of the candidate's own Python file."""
+"""Turns what gcc, clang or nvcc print about generated C++ into a line of the candidate's own Python file."""
 
 from __future__ import annotations
 
@@ -10,13 +10,19 @@ from kernelwright import syntax
 from kernelwright.languages.base import BuildProblem
 from kernelwright.languages.source import inline_builds
 
-_PLACE = re.compile(r"^(?P<file>[^\s:][^:\n]*):(?P<line>\d+):(?:\d+:)?\s*(?P<what>.*)$")
-_SEVERE = re.compile(r"(?:fatal )?error:\s*(?P<message>.*)")
+_PLACE = re.compile(r"^(?P<file>[^\s:(][^:(\n]*)[:(](?P<line>\d+)(?:\):|:(?:\d+:)?)\s*(?P<what>.*)$")
+"""gcc's `main.cpp:7:12: error: ...`, nvcc's `cuda.cu(7): error: ...`."""
+_SEVERE = re.compile(r"(?:fatal |catastrophic )?error(?: #[\w-]+)?:\s*(?P<message>.*)")
 _QUOTED = re.compile(r"^\s*(?P<line>\d+) \| (?P<text>.*)$")
+_CARET = re.compile(r"^\s*\^")
 _LINKER = re.compile(r"(undefined (?:reference to|symbol:?) .*|cannot find -l.*|multiple definition of .*)$")
-_NOISE = re.compile(r"^(\[\d+/\d+\]|ninja|FAILED:|stdout:|stderr:|\S*(?:c\+\+|g\+\+|clang\+\+|gcc|ccache)\s)")
-_FOLDERS = re.compile(r"(?:/[^\s:/'\"]+)+/(?=[^\s:/'\"]+\.(?:cpp|h|hpp|so|o)\b)")
-_GENERATED = re.compile(r"main\.cpp$")
+_PLACELESS = re.compile(r"^(?:ptxas|nvlink|nvcc)\b.*?\b(?:error|fatal)\s*:\s*(.*)$")
+_NOISE = re.compile(
+    r"^(\[\d+/\d+\]|ninja|FAILED:|stdout:|stderr:|\S*(?:c\+\+|g\+\+|clang\+\+|gcc|ccache)\s"
+    r"|\S*nvcc\s+-|nvcc warning|ptxas info|\s+\d+ bytes stack frame)"
+)
+_FOLDERS = re.compile(r"(?:/[^\s:/'\"]+)+/(?=[^\s:/'\"]+\.(?:cpp|cuh?|h|hpp|so|o)\b)")
+_GENERATED = re.compile(r"(?:main\.cpp|cuda\.cu)$")
 _BUILT = re.compile(r"\bninja\b|CppCompileError|Error building extension")
 _KEPT_LINES = 40
 
@@ -40,7 +46,7 @@ def explain(source: str, output: str) -> BuildProblem:
             number, text = _candidate_line(source, generated) if generated else (0, "")
             return BuildProblem(severe["message"], number, text, _cut(kept, line), _notes(lines[index + 1 :]))
     for line in lines:
-        linker = _LINKER.search(line)
+        linker = _LINKER.search(line) or _PLACELESS.search(line)
         if linker:
             return BuildProblem(linker[1], output=_cut(kept, line))
     if not _BUILT.search(output):
@@ -63,10 +69,15 @@ def _generated_line(lines: list[str], error: int) -> _Line | None:
     for index in around:
         place = _PLACE.match(lines[index])
         if place and _GENERATED.search(place["file"]) and "In file included" not in lines[index]:
-            quoted = (_QUOTED.match(line) for line in lines[index + 1 : index + 4])
-            text = next((quote["text"] for quote in quoted if quote and int(quote["line"]) == int(place["line"])), "")
-            return _Line(int(place["line"]), text)
+            return _Line(int(place["line"]), _quoted(lines[index + 1 : index + 4], int(place["line"])))
     return None
+
+
+def _quoted(after: list[str], number: int) -> str:
+    """The line of this number that gcc quotes in the next lines, or the one that nvcc puts over a caret."""
+    quotes = (_QUOTED.match(line) for line in after)
+    found = next((quote["text"] for quote in quotes if quote and int(quote["line"]) == number), "")
+    return found or (after[0] if len(after) > 1 and _CARET.match(after[1]) else "")
 
 
 def _candidate_line(source: str, generated: _Line) -> tuple[int, str]:

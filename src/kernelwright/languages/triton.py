@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import hashlib
 import platform
 import re
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from kernelwright.errors import MachineError
 from kernelwright.languages.base import BuildProblem, Language, SourceReport
+from kernelwright.languages.fingerprint import fingerprint
 from kernelwright.languages.source import dotted, read_source
 
 _SHOWN = re.compile(r"\bat \d+:\d+:\n((?:.*\n)*?)\s*\^\n?(.*)")
@@ -28,7 +28,7 @@ class Triton(Language):
     name = "triton"
     worker_module = "kernelwright.languages.triton_worker"
     imports = ("triton", "kernelwright.languages.triton_ready")
-    on_gpus = True
+    runs_on = ("cpu", "gpu")
 
     def inspect(self, source: str) -> SourceReport:
         """See `Language.inspect`. Kernels are the functions that Triton's decorators make kernels of."""
@@ -68,7 +68,7 @@ class Triton(Language):
                 "Triton is not installed",
                 remedy="pip install --no-deps triton, in the version that this torch was made for (2.13: 3.7.1)",
             ) from error
-        return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
+        return fingerprint(*facts)
 
     def guide(self) -> str:
         """See `Language.guide`."""

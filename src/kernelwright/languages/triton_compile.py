@@ -12,9 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from kernelwright.languages import ptxas
+
 WARP = 32
-_REGISTERS = re.compile(r"Used (\d+) registers")
-_SPILLS = re.compile(r"(\d+) bytes spill stores")
 
 
 def compile_for(arch: int, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -64,5 +64,4 @@ def _asked(ptx: str) -> dict[str, int]:
         named = f"--gpu-name={arch[1] if arch else 'sm_90'}"
         command = [knobs.nvidia.ptxas.path, "-v", named, "kernel.ptx", "-o", "kernel"]
         said = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stderr
-    found = {"registers": _REGISTERS.search(said), "spilled_bytes": _SPILLS.search(said)}
-    return {name: int(match[1]) for name, match in found.items() if match is not None}
+    return next(iter(ptxas.read(said).values()), {})

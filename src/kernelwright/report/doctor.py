@@ -97,6 +97,16 @@ def _gpu() -> Iterator[Check]:
         yield _ceilings("GPU ceilings", target)
     except KernelwrightError as error:
         yield Check("GPU ceilings", "broken", str(error))
+    yield _nvcc()
+
+
+def _nvcc() -> Check:
+    """Weak where there is none: only CUDA C++ needs it."""
+    try:
+        home = toolchain.cuda_home()
+    except MachineError as error:
+        return Check("CUDA compiler", "weak", error.what, error.remedy)
+    return Check("CUDA compiler", "fine", f"nvcc in {home}")
 
 
 def _ceilings(name: str, target: Target) -> Check:

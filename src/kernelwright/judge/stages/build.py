@@ -43,7 +43,7 @@ def build(evaluation: Evaluation) -> None:
         side.construct(evaluation.reference.info.tune_case, TIMEOUT)
         if report.builds_late:
             _rehearse(evaluation, side)
-            evaluation.evidence |= _resources(side)
+        evaluation.evidence |= _resources(side)
     except Rejection as rejection:
         if rejection.reason == "over_limit":
             shutil.rmtree(evaluation.build.folder, ignore_errors=True)

@@ -26,7 +26,7 @@ _TRIED = 12
 _PASSAGES = 4
 _SOURCE_CHARACTERS, _DIFFERENCE_CHARACTERS = 60_000, 6_000
 _CUT_OFF = "length"
-_NAMES = {"cpp": "C++", "triton": "Triton"}
+_NAMES = {"cpp": "C++", "cuda": "CUDA C++", "triton": "Triton"}
 
 
 def build(role: Role, context: Context, work: Work, templates: Templates, earlier_sketch: str = "") -> Prompt:
