@@ -1,11 +1,10 @@
-"""Builds many candidates in a few builds, and compares what they compute with torch in float64."""
+"""Builds many candidates in one build, and compares what they compute with torch in float64."""
 
 from __future__ import annotations
 
 import copy
 import re
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -116,20 +115,11 @@ def written(model: nn.Module, inputs: Sequence[Any], info: TaskInfo, program: Pr
     return Made(model, tuple(inputs), info, program, write(program, info))
 
 
-def load_all(made: Sequence[Made], groups: int = 4) -> list[nn.Module]:
+def load_all(made: Sequence[Made]) -> list[nn.Module]:
     """Imports candidates whose kernels are compiled together: a build takes seconds however little there is to
     build."""
-    chunks = [list(made[start::groups]) for start in range(min(groups, len(made)))]
-    with ThreadPoolExecutor(groups) as pool:
-        built = list(pool.map(_built, chunks))
-    # Importing puts a stand-in where builds are started: only once all of them are done.
-    loaded = [
-        [_imported(one, each, i) for i, one in enumerate(chunk)] for each, chunk in zip(built, chunks, strict=True)
-    ]
-    models: list[nn.Module] = [nn.Module()] * len(made)
-    for start, chunk in enumerate(loaded):
-        models[start::groups] = chunk
-    return models
+    built = _built(made)
+    return [_imported(one, built, index) for index, one in enumerate(made)]
 
 
 def _built(made: Sequence[Made]) -> Any:
