@@ -1,22 +1,21 @@
-"""Builds many candidates in a few builds, and compares what they compute with torch in float64."""
+"""Builds many candidates in one build, and compares what they compute with torch in float64."""
 
 from __future__ import annotations
 
 import copy
-import functools
 import re
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
+import quick_export
 import torch
-import torch._export.utils
 import tvm_ffi.cpp
 from torch import nn
 
+from kernelwright.proposers.catalogue.cpp.nests import Function
 from kernelwright.proposers.catalogue.cpp.renderer import CFLAGS, Cpp, CppKernels
 from kernelwright.proposers.catalogue.cpp.support import support
 from kernelwright.proposers.catalogue.forward import ForwardText
@@ -38,14 +37,32 @@ TARGET = TargetInfo(
     memory_bytes=1 << 33,
     key="any",
 )
-# Every export asks the dispatcher for all its operators, twice, a tenth of a second each time. Here they stay the same.
-torch._export.utils._materialize_cpp_cia_ops = functools.cache(torch._export.utils._materialize_cpp_cia_ops)
+quick_export.install()
 _SMALL = {
     "STAGE_STORES": 1, "SPLIT": 64, "TILE": 64, "UNROLL": 2, "SPLIT_STEP": 24, "SPLIT_ROW": 32, "SPLIT_COLUMN": 64,
 }  # fmt: skip
 """Arguments of rewrites that small tensors need several of."""
 # Compiles a third faster than -O1; without any optimisation GCC 12 fails on AVX-512.
 _FLAGS = ["-Og", *(flag for flag in CFLAGS if flag != "-O3")]
+_CALLS = """
+#include <tvm/ffi/function.h>
+
+namespace calls {
+using Arguments = const tvm::ffi::AnyView*;
+
+__attribute__((noinline)) TensorView tensor(const tvm::ffi::AnyView& value) { return value.cast<TensorView>(); }
+__attribute__((noinline)) int64_t size(const tvm::ffi::AnyView& value) { return value.cast<int64_t>(); }
+
+int made(void (*kernel)(Arguments), int32_t takes, const TVMFFIAny* arguments, int32_t count) {
+  TVM_FFI_SAFE_CALL_BEGIN();
+  if (count != takes) TVM_FFI_THROW(TypeError) << "a kernel takes " << takes << " arguments and got " << count;
+  kernel(reinterpret_cast<Arguments>(arguments));
+  TVM_FFI_SAFE_CALL_END();
+}
+}  // namespace calls
+"""
+"""How Python calls the kernels. What tvm-ffi generates for it, a set of templates for each, takes four times as long to
+compile as the kernels themselves."""
 
 
 class Lambda(nn.Module):
@@ -98,20 +115,11 @@ def written(model: nn.Module, inputs: Sequence[Any], info: TaskInfo, program: Pr
     return Made(model, tuple(inputs), info, program, write(program, info))
 
 
-def load_all(made: Sequence[Made], groups: int = 4) -> list[nn.Module]:
+def load_all(made: Sequence[Made]) -> list[nn.Module]:
     """Imports candidates whose kernels are compiled together: a build takes seconds however little there is to
     build."""
-    chunks = [list(made[start::groups]) for start in range(min(groups, len(made)))]
-    with ThreadPoolExecutor(groups) as pool:
-        built = list(pool.map(_built, chunks))
-    # Importing puts a stand-in where builds are started: only once all of them are done.
-    loaded = [
-        [_imported(one, each, i) for i, one in enumerate(chunk)] for each, chunk in zip(built, chunks, strict=True)
-    ]
-    models: list[nn.Module] = [nn.Module()] * len(made)
-    for start, chunk in enumerate(loaded):
-        models[start::groups] = chunk
-    return models
+    built = _built(made)
+    return [_imported(one, built, index) for index, one in enumerate(made)]
 
 
 def _built(made: Sequence[Made]) -> Any:
@@ -123,14 +131,23 @@ def _built(made: Sequence[Made]) -> Any:
     values |= {name: _SMALL[plain] for name in values if (plain := re.sub(r"_\d+$", "", name)) in _SMALL}
     code = "".join(f"#define {name} {value}\n" for name, value in values.items())
     code += support({snippet for function in functions for snippet in function.snippets})
-    names: list[str] = []
+    code += _CALLS
     for index, text in enumerate(texts):
         for function in text.functions:
             code += re.sub(r"\bkernel_(\d+)\b", rf"m{index}_kernel_\1", function.text)
-            names.append(f"m{index}_{function.nest.name}")
+            code += _called(f"m{index}_{function.nest.name}", function)
     return tvm_ffi.cpp.load_inline(
-        name="catalogue_tests", cpp_sources=code, functions=names, extra_cflags=_FLAGS, extra_ldflags=["-fopenmp"]
+        name="catalogue_tests", cpp_sources=code, extra_cflags=_FLAGS, extra_ldflags=["-fopenmp"]
     )
+
+
+def _called(name: str, function: Function) -> str:
+    """What exports a kernel."""
+    kinds = ["tensor"] * len(function.arguments) + ["size"] * len(function.axes)
+    values = ", ".join(f"calls::{kind}(given[{place}])" for place, kind in enumerate(kinds))
+    exported = f"__tvm_ffi_{name}(void*, const TVMFFIAny* all, int32_t count, TVMFFIAny*)"
+    call = f"calls::made([](calls::Arguments given) {{ {name}({values}); }}, {len(kinds)}, all, count)"
+    return f'extern "C" TVM_FFI_DLL_EXPORT int {exported} {{ return {call}; }}\n'
 
 
 def _kernels(made: Made) -> CppKernels:

@@ -26,7 +26,7 @@ SPECIAL = torch.tensor([INFINITY, -INFINITY, NAN, 0.0, -0.0, 1.0, -1.0, 1e-45, -
 @pytest.fixture(scope="module")
 def functions() -> dict[str, torch.nn.Module]:
     made = [make(function, torch.ones(4)) for function, _, _ in FUNCTIONS.values()]
-    return dict(zip(FUNCTIONS, load_all(made, groups=2), strict=True))
+    return dict(zip(FUNCTIONS, load_all(made), strict=True))
 
 
 def arguments(low: float, high: float) -> torch.Tensor:

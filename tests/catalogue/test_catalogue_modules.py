@@ -68,7 +68,7 @@ def loaded() -> Loaded:
             lambda x, w: x + F.embedding(torch.arange(x.shape[1]), w), torch.randn(2, 9, 8), torch.randn(64, 8)
         ),
     }
-    return dict(zip(made, zip(made.values(), load_all(list(made.values()), groups=2), strict=True), strict=True))
+    return dict(zip(made, zip(made.values(), load_all(list(made.values())), strict=True), strict=True))
 
 
 @pytest.mark.slow
@@ -80,7 +80,7 @@ def test_all_modules(quarter: int) -> None:
     kinds = {nest.kind for one in made for nest in one.program.nests}
     assert kinds >= {"map", "rows", "whole", "tiles", "columns"}
     wrong = {}
-    for (name, _, _), one, candidate in zip(modules, made, load_all(made, groups=1), strict=True):
+    for (name, _, _), one, candidate in zip(modules, made, load_all(made), strict=True):
         try:
             check(one.model, candidate, one.inputs)
         except (AssertionError, ValueError, RuntimeError) as error:

@@ -31,7 +31,7 @@ def loaded() -> Loaded:
         "cell": make(nn.GRUCell(20, 32), torch.randn(24, 20), torch.randn(24, 32)),
         "convolution": make(nn.Sequential(nn.MaxPool2d(2), nn.Conv2d(4, 16, 3, padding=1)), torch.randn(2, 4, 34, 36)),
     }
-    return dict(zip(made, zip(made.values(), load_all(list(made.values()), groups=2), strict=True), strict=True))
+    return dict(zip(made, zip(made.values(), load_all(list(made.values())), strict=True), strict=True))
 
 
 def _called(made: Made) -> list[str]:
@@ -46,7 +46,7 @@ def test_all_products() -> None:
     made = [make(model, *inputs) for _, model, inputs in modules]
     assert {name for (name, _, _), one in zip(modules, made, strict=True) if _called(one)} == {"product_double_stays"}
     wrong = {}
-    for (name, _, _), one, candidate in zip(modules, made, load_all(made, groups=2), strict=True):
+    for (name, _, _), one, candidate in zip(modules, made, load_all(made), strict=True):
         try:
             check(one.model, candidate, one.inputs)
         except (AssertionError, ValueError, RuntimeError) as error:

@@ -1,11 +1,11 @@
-"""Fixtures of the command line's tests: a home of their own and two ways to run the program."""
+"""Fixtures of the command line's tests: a home of their own and three ways to run the program."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -29,11 +29,21 @@ def home(tmp_path, monkeypatch) -> Path:
 @pytest.fixture
 def invoke(home) -> Callable[..., Result]:
     """Runs a command in this process, in an empty folder and with an empty home."""
+    return _run
 
-    def run(*arguments: object) -> Result:
-        return CliRunner().invoke(app, list(map(str, arguments)))
 
-    return run
+@pytest.fixture
+def judging(shared_home, shared_zygote, tmp_path, monkeypatch) -> Iterator[Callable[..., Result]]:
+    """Runs a command in this process on the task, where judges need not start anew."""
+    monkeypatch.setenv("KERNELWRIGHT_HOME", str(shared_home))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "task.py").write_text(TASK)
+    with shared_zygote.lent():
+        yield _run
+
+
+def _run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, list(map(str, arguments)))
 
 
 @pytest.fixture

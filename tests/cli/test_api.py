@@ -83,12 +83,11 @@ def test_source_may_be_text_or_a_file(home, tmp_path):
         choices.read_source("binary.py")
 
 
-def test_an_evaluation_draws_no_diagnosis(shared_home, tmp_path, monkeypatch):
+def test_an_evaluation_draws_no_diagnosis(judging, tmp_path, monkeypatch):
     def diagnose(*_):
         raise AssertionError("nobody asked for it")
 
     monkeypatch.setattr(diagnosis, "diagnose", diagnose)
-    (tmp_path / "task.py").write_text(TASK)
     library = "import torch\n\n\nclass ModelNew(torch.nn.Module):\n    def forward(self, x):\n        return x\n"
     assert not api.evaluate(tmp_path / "task.py", library).accepted
     with pytest.raises(AssertionError, match="nobody asked"):

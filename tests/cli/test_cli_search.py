@@ -1,8 +1,7 @@
-"""The whole program on a small task, as a user runs it: outcomes, exit codes, files, interruption."""
+"""The whole program on a small task: outcomes, exit codes, files; and as a user runs it, interrupted."""
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -52,18 +51,18 @@ RESULT_FIELDS = {
 }  # fmt: skip
 
 
-def test_task_is_described_with_its_floor(program):
-    described = parsed(program("task", "show", "task.py", "--json"))
+def test_task_is_described_with_its_floor(judging):
+    described = parsed(judging("task", "show", "task.py", "--json"))
     assert described["fair"]
     assert described["cases"][0]["bytes"] == 2 * 4 * 512 * 1024
     assert described["cases"][0]["floor_us"] > 0
 
 
-def test_profile_says_what_bounds_a_kernel_and_who_says_so(program, tmp_path):
+def test_profile_says_what_bounds_a_kernel_and_who_says_so(judging, tmp_path):
     (tmp_path / "kernel.py").write_text(KERNEL % "1.0f")
-    done = program("profile", "task.py", "kernel.py", "--json")
+    done = judging("profile", "task.py", "kernel.py", "--json")
     found = parsed(done)
-    assert (done.returncode, set(found)) == (EXIT_OK, {"verdict", "diagnosis"})
+    assert (done.exit_code, set(found)) == (EXIT_OK, {"verdict", "diagnosis"})
     diagnosis = found["diagnosis"]
     assert diagnosis["bound"] in BOUNDS
     assert diagnosis["share"] == pytest.approx(diagnosis["floor_us"] / diagnosis["time_us"])
@@ -73,34 +72,32 @@ def test_profile_says_what_bounds_a_kernel_and_who_says_so(program, tmp_path):
     assert counted or any("counters are read" in each for each in diagnosis["missing"])
 
 
-def test_wrong_kernel_is_rejected_with_its_reason_and_has_no_profile(program, tmp_path):
+def test_wrong_kernel_is_rejected_with_its_reason_and_has_no_profile(judging, tmp_path):
     (tmp_path / "kernel.py").write_text(KERNEL % "1.001f")
-    done = program("profile", "task.py", "kernel.py")
-    assert done.returncode == EXIT_NEGATIVE
+    done = judging("profile", "task.py", "kernel.py")
+    assert done.exit_code == EXIT_NEGATIVE
     assert "wrong values" in done.stdout
     assert "there is no profile" in done.stdout
 
 
-def test_compiler_message_reaches_the_user(program, tmp_path):
+def test_compiler_message_reaches_the_user(judging, tmp_path):
     (tmp_path / "kernel.py").write_text(KERNEL.replace("int64_t n =", "int64_t n ==") % "1")
-    done = program("evaluate", "task.py", "kernel.py")
-    assert done.returncode == EXIT_NEGATIVE
+    done = judging("evaluate", "task.py", "kernel.py")
+    assert done.exit_code == EXIT_NEGATIVE
     assert "build failed" in done.stdout
     assert "expected initializer" in done.stdout
 
 
-def test_task_that_raises_is_one_line_with_its_place(program, tmp_path):
+def test_task_that_raises_is_one_line_with_its_place(judging, tmp_path):
     (tmp_path / "task.py").write_text(TASK.replace("return torch.relu(x) * 2 + 1", "return x.no_such_method()"))
-    done = program("task", "show", "task.py")
-    assert done.returncode == EXIT_USAGE
+    done = judging("task", "show", "task.py")
+    assert done.exit_code == EXIT_USAGE
     assert "task.py:7" in one_line(done.stderr)
 
 
-def test_interrupted_search_goes_on_and_ends_with_a_kernel_that_the_judge_accepts_again(program, shared_home, tmp_path):
+def test_interrupted_search_goes_on_and_ends_with_a_kernel_that_the_judge_accepts_again(program, judging, tmp_path):
     searching = subprocess.Popen(
-        [sys.executable, "-m", "kernelwright.cli", "optimize", "task.py", "--budget", "150s", "--evaluations", "4"],
-        cwd=tmp_path,
-        env={**os.environ, "KERNELWRIGHT_HOME": str(shared_home)},
+        [sys.executable, "-m", "kernelwright.cli", "optimize", "task.py", "--budget", "150s", "--evaluations", "2"],
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -113,7 +110,7 @@ def test_interrupted_search_goes_on_and_ends_with_a_kernel_that_the_judge_accept
     assert f"kernelwright resume {run}" in said
     assert "Traceback" not in said
 
-    before = parsed(program("show", run, "--json"))["candidates"]
+    before = parsed(judging("show", run, "--json"))["candidates"]
     assert before
     done = program("resume", run, "--json")
     found = parsed(done)
@@ -123,25 +120,24 @@ def test_interrupted_search_goes_on_and_ends_with_a_kernel_that_the_judge_accept
     assert found["evaluated"] >= len(before)
     assert found["best"]["outcome"] == "accepted"
     assert "<html" in (tmp_path / found["report_path"]).read_text()
-    after = [candidate["candidate"] for candidate in parsed(program("show", run, "--json"))["candidates"]]
+    after = [candidate["candidate"] for candidate in parsed(judging("show", run, "--json"))["candidates"]]
     assert after[: len(before)] == [candidate["candidate"] for candidate in before]
     assert len(set(after)) == len(after)
-    assert program("resume", run).returncode == EXIT_USAGE
+    assert judging("resume", run).exit_code == EXIT_USAGE
 
-    again = program("evaluate", "task.py", found["source_path"], "--json")
+    again = judging("evaluate", "task.py", found["source_path"], "--json")
     verdict = parsed(again)
     assert set(verdict) >= VERDICT_FIELDS
-    assert (again.returncode, verdict["outcome"], verdict["reason"]) == (EXIT_OK, "accepted", None)
-    listed = next(each for each in parsed(program("runs", "--json")) if each["run"] == run)
+    assert (again.exit_code, verdict["outcome"], verdict["reason"]) == (EXIT_OK, "accepted", None)
+    listed = next(each for each in parsed(judging("runs", "--json")) if each["run"] == run)
     assert listed["outcome"] == found["outcome"]
 
 
-def test_live_module_gets_a_kernel_with_its_own_weights(shared_home, monkeypatch, tmp_path):
+def test_live_module_gets_a_kernel_with_its_own_weights(judging, tmp_path):
     import torch
 
     import kernelwright
 
-    monkeypatch.setenv("KERNELWRIGHT_HOME", str(shared_home))
     torch.manual_seed(0)
     model = torch.nn.LayerNorm(1024)
     with torch.no_grad():

@@ -245,7 +245,7 @@ def test_only_with_a_token_and_under_its_own_name(server: Running) -> None:
 
 
 @pytest.mark.slow
-def test_an_honest_client_is_served_beside_a_hostile_one(tasks: Path, server: Running) -> None:
+def test_an_honest_client_is_served_beside_a_hostile_one(measured: Path, tasks: Path, server: Running) -> None:
     async def flood(client: Client) -> list[str]:
         """What calls too many are told."""
         calls = [client.call_tool("evaluate", {"task": "relu.py", "source": f"{n}"}) for n in range(4 * CALLS_A_CLIENT)]
