@@ -118,7 +118,9 @@ class ScriptedJudge:
     async def fairness(self) -> Fairness:
         return Fairness()
 
-    async def evaluate(self, candidate: Candidate, *, best: Verdict | None = None, brief: bool = False) -> Verdict:
+    async def evaluate(
+        self, candidate: Candidate, *, best: Verdict | None = None, brief: bool = False, rank: float | None = None
+    ) -> Verdict:
         self.evaluated.append(candidate.source)
         self.running += 1
         self.most_running = max(self.most_running, self.running)
