@@ -61,7 +61,7 @@ class Judge:
     Args:
         task: what candidates must compute.
         target: where they must be fast.
-        language: what they are written in.
+        language: what they are written in, by default the target's.
         seed: for runs that must be repeatable; by default inputs are unpredictable.
 
     Raises:
@@ -70,12 +70,13 @@ class Judge:
         MachineError: on entering, when the sandbox does not start.
     """
 
-    def __init__(self, task: Task, target: Target, *, language: str = "cpp", seed: int | None = None) -> None:
+    def __init__(self, task: Task, target: Target, *, language: str | None = None, seed: int | None = None) -> None:
         self.task, self.target = task, target
         self.info: TaskInfo
-        self._language: Language = registry.load("languages", language)()
+        self._language: Language = registry.load("languages", language or target.default_language)()
         if target.device_files and not self._language.on_gpus:
-            raise UsageError(f"candidates in {language} do not run on {target.name}", remedy="add --language triton")
+            name = self._language.name
+            raise UsageError(f"candidates in {name} do not run on {target.name}", remedy="leave out --language")
         self._seeds = new_seeds(seed)
         self._zygote = Zygote()
         self._compile_cache = home() / "builds" / "torch-compile"

@@ -55,6 +55,7 @@ def make_task(name: str = "Numbers", text: str = "reference") -> Task:
 
 class ScriptedTarget(Target):
     name = "scripted"
+    default_language = "cpp"
     shares_cores = True
 
     def info(self) -> TargetInfo:
