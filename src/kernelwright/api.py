@@ -22,6 +22,7 @@ from kernelwright.report.view import Node, RunView
 from kernelwright.result import Result
 from kernelwright.search import INTERRUPTED, Settings, search
 from kernelwright.store import RunRecord, Store
+from kernelwright.targets import default_language
 from kernelwright.tasks import Task, Tolerance
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def optimize(
     example_inputs: Any = None,
     *,
     target: str = "cpu",
-    language: str = "cpp",
+    language: str | None = None,
     budget: str | float = "60s",
     out: str | Path | None = DEFAULT_OUT,
     policy: str | None = None,
@@ -87,6 +88,7 @@ def optimize(
     Args:
         model_or_path: a live module, a file in KernelBench's format, `package.module:name`, or a `Task`.
         example_inputs: for a live module, the arguments of its forward: a tuple or list, or the only one.
+        language: what candidates are written in, by default what the target's are (C++ on the CPU, Triton on a GPU).
         budget: seconds, or a text such as `60s`, `5m`, `1h`.
         out: the folder that gets the kernel and the report; None writes neither.
         tolerance: how far from float64 an output may be; None for the judge's own bound.
@@ -136,13 +138,14 @@ def evaluate(
     source: str | Path,
     *,
     target: str = "cpu",
-    language: str = "cpp",
+    language: str | None = None,
     tolerance: Tolerance | None = None,
 ) -> Verdict:
     """Judges a candidate.
 
     Args:
         source: a path, or the source itself (a text of several lines).
+        language: as for `optimize`.
 
     Raises:
         UsageError: an argument is wrong or the file cannot be read.
@@ -159,7 +162,7 @@ def profile(
     source: str | Path,
     *,
     target: str = "cpu",
-    language: str = "cpp",
+    language: str | None = None,
     tolerance: Tolerance | None = None,
 ) -> Profile:
     """Judges a candidate and says what bounds it: memory, arithmetic, latency, or what is around its kernels. Arguments
@@ -237,9 +240,10 @@ def node(run: str, number: int) -> Node:
     return shown.nodes[number - 1]
 
 
-def guide(language: str = "cpp") -> str:
-    """How to write a candidate in a language, for people and models. Raises `UsageError` for an unknown language."""
-    text: str = registry.load("languages", language)().guide()
+def guide(language: str | None = None, *, target: str = "cpu") -> str:
+    """How to write a candidate in a language, by default the target's, for people and models. Raises `UsageError` where
+    there is no such language or target."""
+    text: str = registry.load("languages", language or default_language(target))().guide()
     return text
 
 
@@ -315,7 +319,7 @@ def _judged(
     task: Task | str | Path,
     source: str | Path,
     target: str,
-    language: str,
+    language: str | None,
     tolerance: Tolerance | None,
     how: Callable[[Judge, Candidate], Coroutine[Any, Any, _T]],
 ) -> _T:
@@ -323,6 +327,7 @@ def _judged(
     from kernelwright.judge.judge import Judge
 
     made, _ = _task(task, None, tolerance)
+    language = language or default_language(target)
     registry.load("languages", language)
     candidate = Candidate(source=choices.read_source(source), language=language)
 

@@ -28,6 +28,15 @@ def test_budgets_that_are_no_time(text):
         choices.parse_budget(text)
 
 
+def test_a_target_says_what_candidates_are_written_in():
+    assert choices.settings().language == "cpp"
+    assert choices.settings(target="cuda").language == "triton"
+    assert choices.settings(target="cuda", language="cpp").language == "cpp"
+    assert api.guide(target="cuda") == api.guide("triton") != api.guide() == api.guide("cpp")
+    with pytest.raises(kernelwright.UsageError, match="'tpu' among the targets"):
+        choices.settings(target="tpu")
+
+
 def test_live_module_needs_its_inputs(home):
     import torch
 

@@ -173,7 +173,7 @@ def test_interrupt_says_how_to_go_on(invoke, tmp_path, monkeypatch):
 def test_defaults_on_the_command_line_are_those_of_the_search(invoke):
     shown = invoke("optimize", "--help").stdout
     settings = Settings()
-    for default in (settings.target, settings.language, f"{settings.budget_s:g}s"):
+    for default in (settings.target, "(the target's)", f"{settings.budget_s:g}s"):
         assert f"[default: {default}]" in shown
 
 

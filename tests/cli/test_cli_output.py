@@ -7,8 +7,10 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import pytest
 from cli_helpers import make_view
 
+from kernelwright.cli.output import print_json
 from kernelwright.cli.progress import watch
 from kernelwright.search import Node, events
 
@@ -27,6 +29,16 @@ print_json({"time": "11.8 µs"})
     assert json.loads(done.stdout) == {"time": "11.8 µs"}
     for noise in ("a library prints", "so does C", "and a child"):
         assert noise in done.stderr
+
+
+@pytest.mark.parametrize("character", ["\x07", "\x7f", "\x9b", "\ud800"])
+def test_json_holds_nothing_that_a_terminal_obeys(character: str, capsys: pytest.CaptureFixture[str]) -> None:
+    value = {"note": f"11.8 µs {character}1m\n"}
+    print_json(value)
+    shown = capsys.readouterr().out
+    assert character not in shown
+    assert "µs" in shown
+    assert json.loads(shown) == value
 
 
 def play(listener) -> None:

@@ -112,7 +112,7 @@ def test_what_a_machine_lacks_is_said(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_what_nobody_waits_for_yet_comes_after_the_first_verdict(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cpu: Cpu
 ) -> None:
-    monkeypatch.setattr("kernelwright.judge.judge.HEAD_START", 120.0)
+    monkeypatch.setattr("kernelwright.judge.head_start.FOR_ITS_VERDICT", 120.0)
     path = tmp_path / "task.py"
     path.write_text(AFFINE)
 

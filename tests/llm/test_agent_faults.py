@@ -85,10 +85,10 @@ def test_a_conversation_that_is_too_long_loses_its_oldest_results(store: Store) 
 class Failing(ScriptedJudge):
     """The disk is full in the middle of an evaluation."""
 
-    async def evaluate(self, candidate: Candidate, *, best: Verdict | None = None, brief: bool = False) -> Verdict:
+    async def evaluate(self, candidate: Candidate, **how: Any) -> Verdict:
         if "SPEEDUP = 5" in candidate.source:
             raise StoreError("the disk is full")
-        return await super().evaluate(candidate, best=best, brief=brief)
+        return await super().evaluate(candidate, **how)
 
 
 def test_a_run_that_ended_in_an_evaluation_goes_on_from_its_verdict(store: Store) -> None:

@@ -3,7 +3,9 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from kw_scripted import GRAPH, INFO, ScriptedJudge, ScriptedTarget, source
@@ -12,6 +14,7 @@ from model_server import Fault, ModelServer, Request, Say
 from rich.console import Console
 
 from kernelwright.errors import StoreError
+from kernelwright.judge.ranked_lock import RankedLock
 from kernelwright.judge.verdict import Verdict
 from kernelwright.proposers.base import Candidate, Context
 from kernelwright.proposers.llm import outage
@@ -124,10 +127,10 @@ def test_a_reply_that_was_paid_for_is_used_when_the_run_goes_on(store: Store) ->
     """The process ends between a reply's arrival and its candidate."""
 
     class Failing(ScriptedJudge):
-        async def evaluate(self, candidate: Candidate, *, best: Verdict | None = None, brief: bool = False) -> Verdict:
+        async def evaluate(self, candidate: Candidate, **how: Any) -> Verdict:
             if candidate.source == source(5):
                 raise StoreError("the disk is full")
-            return await super().evaluate(candidate, best=best, brief=brief)
+            return await super().evaluate(candidate, **how)
 
     with ModelServer(lambda _: Fault(status=400)) as server:
         with pytest.raises(StoreError):
@@ -257,3 +260,41 @@ def test_of_what_waits_for_the_judge_the_most_surprising_comes_first() -> None:
         return [candidate.note for _ in range(4) async for candidate in operator.propose(context)]
 
     assert asyncio.run(notes()) == ["2 times", "4 times", "1 times", "3 times"]
+
+
+class InTurn(ScriptedJudge):
+    """Whose candidates share a device; the first one's checks take until all others wait for it."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.device = RankedLock()
+
+    async def evaluate(self, candidate: Candidate, *, rank: float | None = None, **how: Any) -> Verdict:
+        self.evaluated.append(candidate.source)
+        async with self.device.turn(rank) as step_aside:
+            while len(self.evaluated) < len(SURPRISALS):
+                await asyncio.sleep(0.01)
+            await step_aside()
+            return self.verdict(candidate)
+
+
+SURPRISALS = {1: 0.25, 2: 2.0, 3: None, 4: 1.0}
+"""Of the tokens of a reply, by the speedup that it writes."""
+
+
+def test_of_correct_candidates_the_most_surprising_is_timed_first(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KW_SCRIPTED_CORES", "4")
+    numbers = iter(SURPRISALS)
+
+    def answer(_: Request) -> Say:
+        number = next(numbers)
+        said = SURPRISALS[number]
+        return replace(whole(number), logprobs=None if said is None else [-said] * 3)
+
+    with ModelServer(answer) as server:
+        result = run(store, server, calls=4, policy="best_of_n", judge_factory=InTurn)
+    assert result.evaluated == 4
+    timed = [int(node.verdict.speedup or 0) for node in result.graph]
+    assert [number for number in timed if SURPRISALS[number] is not None] == [2, 4, 1]

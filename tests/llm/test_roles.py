@@ -164,7 +164,7 @@ def test_a_sketch_that_was_paid_for_is_coded_when_the_run_goes_on(store: Store) 
     """The process ends between the sketch's arrival and the coder's."""
 
     class Failing(ScriptedJudge):
-        async def evaluate(self, candidate: Candidate, *, best: Verdict | None = None, brief: bool = False) -> Verdict:
+        async def evaluate(self, candidate: Candidate, **how: Any) -> Verdict:
             raise StoreError("the disk is full")
 
     with pytest.raises(StoreError):

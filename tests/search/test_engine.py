@@ -287,10 +287,10 @@ def test_stops_near_the_floor(store: Store) -> None:
 
 def test_the_wall_time_ends_a_search_with_evaluations_in_flight(store: Store) -> None:
     class Stuck(ScriptedJudge):
-        async def evaluate(self, candidate: Candidate, *, best: Verdict | None = None, brief: bool = False) -> Verdict:
+        async def evaluate(self, candidate: Candidate, **how: Any) -> Verdict:
             if "2.0\n" not in candidate.source:
                 await asyncio.Event().wait()
-            return await super().evaluate(candidate, best=best, brief=brief)
+            return await super().evaluate(candidate, **how)
 
     result = run(store, settings(proposers=("endless",), evaluations=None, budget_s=2), judge_factory=Stuck)
     assert result.stopped == "2 s are over"
@@ -300,9 +300,9 @@ def test_the_wall_time_ends_a_search_with_evaluations_in_flight(store: Store) ->
 
 def test_the_comparisons_time_is_spent_on_a_first_kernel_where_there_is_none(store: Store) -> None:
     class Late(ScriptedJudge):
-        async def evaluate(self, candidate: Candidate, *, best: Verdict | None = None, brief: bool = False) -> Verdict:
+        async def evaluate(self, candidate: Candidate, **how: Any) -> Verdict:
             await asyncio.sleep(1.7)
-            return await super().evaluate(candidate, best=best, brief=brief)
+            return await super().evaluate(candidate, **how)
 
     result = run(store, settings(proposers=("endless",), evaluations=None, budget_s=3), judge_factory=Late)
     assert result.stopped == "3 s are over"
@@ -311,10 +311,10 @@ def test_the_comparisons_time_is_spent_on_a_first_kernel_where_there_is_none(sto
 
 def test_a_failing_judge_ends_the_search_with_its_error_and_the_run_can_be_resumed(store: Store) -> None:
     class Failing(ScriptedJudge):
-        async def evaluate(self, candidate: Candidate, *, best: Verdict | None = None, brief: bool = False) -> Verdict:
+        async def evaluate(self, candidate: Candidate, **how: Any) -> Verdict:
             if candidate.source == source(5):
                 raise StoreError("the disk is full")
-            return await super().evaluate(candidate, best=best, brief=brief)
+            return await super().evaluate(candidate, **how)
 
     with pytest.raises(StoreError, match="the disk is full"):
         run(store, settings(proposers=("numbers",)), judge_factory=Failing)
@@ -329,7 +329,7 @@ def test_only_an_unfinished_run_of_the_same_task_and_device_is_resumed(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Failing(ScriptedJudge):
-        async def evaluate(self, candidate: Candidate, *, best: Verdict | None = None, brief: bool = False) -> Verdict:
+        async def evaluate(self, candidate: Candidate, **how: Any) -> Verdict:
             raise StoreError("no")
 
     with pytest.raises(StoreError):

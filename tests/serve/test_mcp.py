@@ -74,9 +74,9 @@ def server(home: Path, tasks: Path) -> Iterator[Running]:
         yield Running(running, url, tokens)
 
 
-def stdio(tasks: Path) -> StdioServerParameters:
+def stdio(tasks: Path, *more: str) -> StdioServerParameters:
     environment = {name: os.environ[name] for name in ("KERNELWRIGHT_HOME", "PYTHONPATH") if name in os.environ}
-    arguments = ["-m", "kernelwright.cli", "mcp", "--root", str(tasks)]
+    arguments = ["-m", "kernelwright.cli", "mcp", "--root", str(tasks), *more]
     return StdioServerParameters(command=sys.executable, args=arguments, env=environment)
 
 
@@ -131,6 +131,20 @@ def test_stdio(home: Path, tasks: Path, mode: str) -> None:
         async with Client(stdio(tasks), mode=mode) as client:
             assert "floor" in client.instructions
             await tour(client, run)
+
+    asyncio.run(scene())
+
+
+def test_another_target_is_served_in_its_own_language(home: Path, tasks: Path) -> None:
+    async def scene() -> None:
+        async with Client(stdio(tasks, "--target", "cuda")) as client:
+            assert "triton.jit" in await said(client, "guide")
+            assert "tvm_ffi" in await said(client, "guide", language="cpp")
+            found = (await client.call_tool("documents", {})).structured_content["documents"]
+            assert {each["name"].partition("/")[0] for each in found} == {"cuda", "triton", "general"}
+            name = (await client.call_tool("note_lesson", {**LESSON, "task": "relu.py"})).structured_content["name"]
+            noted = (await client.call_tool("document", {"name": name})).structured_content
+            assert (noted["languages"], noted["targets"]) == (["triton"], ["cuda"])
 
     asyncio.run(scene())
 

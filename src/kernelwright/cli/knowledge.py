@@ -96,7 +96,7 @@ def note(
     ],
     task: Annotated[str, typer.Option("--task", metavar="TASK", help="The task that it is about.")] = "",
     run: Annotated[str, typer.Option("--run", metavar="RUN", help="Or the run that taught it.")] = "",
-    language: LanguageOption = "cpp",
+    language: LanguageOption = None,
     target: TargetOption = "cpu",
     json: JsonOption = False,
 ) -> None:

@@ -43,7 +43,12 @@ TargetOption = Annotated[
     str, typer.Option(help="The device it must be fast on.", autocompletion=_registered("targets"))
 ]
 LanguageOption = Annotated[
-    str, typer.Option(help="What candidates are written in.", autocompletion=_registered("languages"))
+    str | None,
+    typer.Option(
+        help="What candidates are written in.",
+        autocompletion=_registered("languages"),
+        show_default="the target's",
+    ),
 ]
 InputOption = Annotated[
     list[str] | None,
@@ -99,7 +104,7 @@ class JudgedTask:
 
     task: TaskArgument
     target: TargetOption = "cpu"
-    language: LanguageOption = "cpp"
+    language: LanguageOption = None
     inputs: InputOption = None
     allow_tf32: AllowTf32Option = False
     tolerance: ToleranceOption = None

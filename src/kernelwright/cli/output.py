@@ -57,8 +57,12 @@ def stdout_reserved() -> Iterator[None]:
 
 
 def print_json(value: Any) -> None:
-    """One JSON value on stdout. Infinite and undefined numbers do not exist in JSON: they are an error here."""
-    print(json_module.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+    """One JSON value on stdout, in which what a terminal would obey is escaped: JSON itself asks for that only below
+    U+0020. Infinite and undefined numbers do not exist in JSON: they are an error here."""
+    from kernelwright.knowledge.document import CONTROL
+
+    text = json_module.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    print(CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
 
 
 def plain(text: str) -> str:

@@ -21,10 +21,12 @@ from kernelwright.judge.background import Background, in_thread
 from kernelwright.judge.candidate import Build
 from kernelwright.judge.endings import WorkerTimeout
 from kernelwright.judge.evaluation import Clock, Evaluation
+from kernelwright.judge.head_start import HeadStart
 from kernelwright.judge.nursery import Zygote
 from kernelwright.judge.pools import Pools, Reference
 from kernelwright.judge.process import Worker
 from kernelwright.judge.race import COMPILED, Race
+from kernelwright.judge.ranked_lock import RankedLock
 from kernelwright.judge.reference import ReferenceSide, new_seeds
 from kernelwright.judge.rejection import Rejection, WorkerFailure
 from kernelwright.judge.sandbox import Confinement, visible_folders
@@ -41,9 +43,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 FAIRNESS_SECONDS = 10.0
 COMPILE_TIMEOUT = 300.0
-COMING, HEAD_START = 3.0, 10.0
-"""Seconds for which what is only wanted later waits for the first candidate, and then for its verdict, since it would
-take the cores from it."""
 NICENESS = 10
 """Builds and compilations give way to what somebody waits for."""
 READY = "ready"
@@ -61,7 +60,7 @@ class Judge:
     Args:
         task: what candidates must compute.
         target: where they must be fast.
-        language: what they are written in.
+        language: what they are written in, by default the target's.
         seed: for runs that must be repeatable; by default inputs are unpredictable.
 
     Raises:
@@ -70,15 +69,16 @@ class Judge:
         MachineError: on entering, when the sandbox does not start.
     """
 
-    def __init__(self, task: Task, target: Target, *, language: str = "cpp", seed: int | None = None) -> None:
+    def __init__(self, task: Task, target: Target, *, language: str | None = None, seed: int | None = None) -> None:
         self.task, self.target = task, target
         self.info: TaskInfo
-        self._language = language_for(language, "gpu" if target.device_files else "cpu", target.name)
+        self._language = language_for(
+            language or target.default_language, "gpu" if target.device_files else "cpu", target.name
+        )
         self._seeds = new_seeds(seed)
         self._zygote = Zygote()
         self._compile_cache = home() / "builds" / "torch-compile"
-        self._device = asyncio.Lock()
-        self._begun, self._judged = asyncio.Event(), asyncio.Event()
+        self._device, self._head_start = RankedLock(), HeadStart()
         self._builders = asyncio.Semaphore(max(1, target.info().cores))
         self._background = Background(shares_cores=target.shares_cores)
         self._warming: asyncio.Task[None] | None = None
@@ -134,25 +134,31 @@ class Judge:
         captured."""
         return (await self._compile())[0]
 
-    async def evaluate(self, candidate: Candidate, *, best: Verdict | None = None, brief: bool = False) -> Verdict:
+    async def evaluate(
+        self, candidate: Candidate, *, best: Verdict | None = None, brief: bool = False, rank: float | None = None
+    ) -> Verdict:
         """Everything the judge finds out about a candidate. `best` is the verdict to beat: clearly slower ones are not
-        timed to the end. `brief` is for those of which the good ones are compared later: timing takes less. Raises
-        `TaskError` where the reference itself fails, `MachineError` where the sandbox does.
+        timed to the end. `brief` is for those of which the good ones are compared later: timing takes less. Of those
+        that passed their checks, the one with the highest `rank` is timed first; one without is timed right after them.
+        Raises `TaskError` where the reference itself fails, `MachineError` where the sandbox does.
         """
-        self._begun.set()
+        self._head_start.begin()
         self._warm_up(more=brief)
         evaluation = self._evaluation(candidate, best, brief=brief)
         try:
             async with self._builders:
                 await in_thread(self._stage, evaluation, "build", abort=evaluation.abort)
-            async with self._device:
-                for name in STAGES[1:]:
+            async with self._device.turn(rank) as step_aside:
+                for name in STAGES[1:-1]:
                     await in_thread(self._stage, evaluation, name, abort=evaluation.abort)
+                await in_thread(evaluation.side_done, abort=evaluation.abort)  # who waits holds no memory
+                await step_aside()
+                await in_thread(self._stage, evaluation, "time", abort=evaluation.abort)
         except Rejection as rejection:
             return evaluation.verdict(candidate, self.sandbox, rejection)
         finally:
             evaluation.side_done()
-            self._judged.set()
+            self._head_start.end()
         return evaluation.verdict(candidate, self.sandbox)
 
     async def compare(self, candidates: Sequence[Candidate], *, limit: float | None = None) -> Comparison:
@@ -160,8 +166,7 @@ class Judge:
         row. With `limit`, it takes about that many seconds: half of it may pass until torch.compile is ready. Raises
         `TaskError` where the reference itself fails.
         """
-        self._begun.set()
-        self._judged.set()
+        self._head_start.end()
         end = None if limit is None else time.monotonic() + limit
         try:
             _, problem = await asyncio.wait_for(self._compile(), None if limit is None else limit / 2)
@@ -177,7 +182,7 @@ class Judge:
             for evaluation in contestants.values():
                 evaluation.abort()
 
-        async with self._device:
+        async with self._device.turn():
             left = None if end is None else max(1.0, end - time.monotonic())
             race = partial(self._compare, contestants, compiled, problem, left, abandoned)
             return await in_thread(race, abort=abandon)
@@ -258,12 +263,10 @@ class Judge:
 
     async def _after_the_first(self) -> None:
         if self._warming is not None:  # else there is none
-            with suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._begun.wait(), COMING)
-                await asyncio.wait_for(self._judged.wait(), HEAD_START)
+            await self._head_start.over()
 
     async def _prepare_answers(self) -> None:
-        async with self._device:
+        async with self._device.turn():
             with suppress(TaskError):  # whoever needs the answer meets the same error and reports it
                 await in_thread(self._answers, abort=self._reference.abort)
 

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 class Candidate(BaseModel):
     """One Python source file with a `ModelNew`, its language, its parents, and who proposed it. `note` says what it
-    tries; `replies` are the numbers of the run's calls of language models that it came of."""
+    tries; `replies` are the numbers of the run's calls of language models that it came of, `surprisal` is that of the
+    reply that it is in, where the endpoint says (see `Reply`): it is not stored, since it only decides what waits."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -36,6 +37,7 @@ class Candidate(BaseModel):
     parents: tuple[str, ...] = ()
     note: str = ""
     replies: tuple[int, ...] = ()
+    surprisal: float | None = None
 
     @property
     def id(self) -> str:

@@ -350,7 +350,9 @@ class _Engine:
             known = sitting.known(candidate)
             if known is None:
                 sitting.emit(events.Building, candidate=candidate)
-            verdict = known or await self.judge.evaluate(candidate, best=best.verdict if best else None, brief=True)
+            verdict = known or await self.judge.evaluate(
+                candidate, best=best.verdict if best else None, brief=True, rank=candidate.surprisal
+            )
         finally:
             del sitting.trying[number]
         sitting.evaluated(number, candidate, verdict, reused=known is not None)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict, Field
 
 from kernelwright.proposers.llm.config import Configuration
+from kernelwright.targets import default_language
 
 
 class Settings(BaseModel):
-    """The settings of a search. They are stored with the run, so that it can be resumed.
+    """The settings of a search. They are stored with the run, so that it can be resumed. Without a `language` it is the
+    target's, which has to be registered (`UsageError`).
 
     `budget_s` bounds the wall time of search and final comparison together (None: no bound), `evaluations` the number
     of candidates, `patience` the verdicts in a row without a new best. `proposers` start in this order; those that are
@@ -20,7 +22,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     target: str = "cpu"
-    language: str = "cpp"
+    language: str = Field(default_factory=lambda chosen: default_language(chosen["target"]))
     proposers: tuple[str, ...] = ("catalogue", "compiler", "tuner")
     models: Configuration | None = None
     replay: str | None = None

@@ -41,6 +41,11 @@ class Bench:
         for key in list(self._judges):
             await self._end(key)
 
+    @property
+    def language(self) -> str:
+        """What candidates for the target are written in where nobody says."""
+        return self._target.default_language
+
     async def describe(self, task: Task, language: str) -> Description:
         """What a proposer may know about the task: without its held-out cases.
 

@@ -8,6 +8,7 @@ from kernelwright import api, registry
 from kernelwright.errors import UsageError
 from kernelwright.knowledge import lesson, open_library
 from kernelwright.knowledge.learning import name_of
+from kernelwright.targets import default_language
 from kernelwright.tasks import Task
 
 LESSONS_KEPT = 20
@@ -21,10 +22,11 @@ def note(
     noted_by: str,
     task: Task | None = None,
     run: str = "",
-    language: str = "cpp",
+    language: str | None = None,
     target: str = "cpu",
 ) -> dict[str, Any]:
-    """Keeps a lesson about a task or about a run for later work; its name, and whether it is `new`.
+    """Keeps a lesson about a task or about a run for later work; its name, and whether it is `new`. A run has a target
+    of its own, and the language is by default the target's.
 
     Raises:
         UsageError: not one of task and run is named, there is no such run or language, there is no title or no text, or
@@ -33,8 +35,10 @@ def note(
     """
     if (task is None) == (not run):
         raise UsageError("a lesson is about a task or about a run", remedy="name one of them")
-    registry.load("languages", language)
     library, about = open_library(), api.view(run) if run else None
+    target = about.target.name if about else target
+    language = language or default_language(target)
+    registry.load("languages", language)
     lessons = [each.source for each in library.documents(kind="lesson").values()]
     if sum(source is not None and source.noted_by == noted_by for source in lessons) >= LESSONS_KEPT:
         raise UsageError(
@@ -46,7 +50,7 @@ def note(
         noted_by=noted_by,
         task=about.task.name if about else task.name if task else "",
         language=language,
-        target=about.target.name if about else target,
+        target=target,
         run=about.run if about else "",
     )
     return {"name": name_of(noted), "new": library.learn(noted)}

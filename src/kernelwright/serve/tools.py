@@ -30,7 +30,9 @@ _LONGEST_MESSAGE = 300
 TaskName = Annotated[str, Field(description="A task file's path relative to the folder that is served, e.g. relu.py.")]
 RunName = Annotated[str, Field(description="A run's name as `runs` lists it, or the beginning of it.")]
 Source = Annotated[str, Field(description="The whole text of a Python module that defines ModelNew.")]
-Language = Annotated[str, Field(description="What candidates are written in.")]
+Language = Annotated[
+    str | None, Field(description="What candidates are written in; by default what is usual for the device.")
+]
 
 
 class Tools:
@@ -61,21 +63,21 @@ class Tools:
             self.note_lesson,
         )
 
-    async def task(self, task: TaskName, language: Language = "cpp") -> dict[str, Any]:
+    async def task(self, task: TaskName, language: Language = None) -> dict[str, Any]:
         """Read a task: the reference's source, its cases (shapes, dtypes, FLOPs, bytes), the floor of each case in µs
         (the time that no kernel can beat on this machine), and whether it is a fair test. There may be
         held-out cases, which are not shown."""
         made = self._load(task)
         async with self._turns.of(_client()):
-            description = await self._bench.describe(made, language)
+            description = await self._bench.describe(made, self._of(language))
         return {"reference": made.reference, **description.to_json()}
 
-    def guide(self, language: Language = "cpp") -> str:
+    def guide(self, language: Language = None) -> str:
         """Read how to write a candidate: its contract, a complete example, the tensor API, what makes kernels fast,
         pitfalls. Read it before you write the first candidate."""
-        return api.guide(language)
+        return api.guide(self._of(language))
 
-    async def evaluate(self, task: TaskName, source: Source, language: Language = "cpp") -> dict[str, Any]:
+    async def evaluate(self, task: TaskName, source: Source, language: Language = None) -> dict[str, Any]:
         """Judge a candidate: is it right, is it its own work, how fast is it. The first call for a task takes some ten
         seconds, later ones less. In the verdict: `outcome` (accepted or rejected), `reason`, `message` and `evidence`
         of a rejection, `speedup` over eager PyTorch with its 95 % interval `speedup_ci`, `time_us`, `floor_us`."""
@@ -83,7 +85,7 @@ class Tools:
         evaluated: dict[str, Any] = as_json(verdict.shown)
         return evaluated
 
-    async def profile(self, task: TaskName, source: Source, language: Language = "cpp") -> dict[str, Any]:
+    async def profile(self, task: TaskName, source: Source, language: Language = None) -> dict[str, Any]:
         """Judge a candidate, as `evaluate` does, and read why it takes as long as it does. In `diagnosis` (null where
         it is rejected): `bound`, which is memory, compute, latency, launch (what is around its kernels) or library;
         `why`, and in `doubt` what could not be told apart; `share`, 1 being as fast as the hardware allows; `facts`
@@ -93,14 +95,14 @@ class Tools:
         return {"verdict": as_json(found.verdict.shown), "diagnosis": as_json(found.diagnosis)}
 
     async def _judged(
-        self, task: str, source: str, language: str, how: Callable[[Task, Candidate], Awaitable[_T]]
+        self, task: str, source: str, language: str | None, how: Callable[[Task, Candidate], Awaitable[_T]]
     ) -> _T:
         if len(source.encode()) > LARGEST_SOURCE:
             raise UsageError(
                 f"the source is larger than {LARGEST_SOURCE} bytes", remedy="send one self-contained module"
             )
         made = self._load(task)
-        candidate = Candidate(source=source, language=language, proposer="agent")
+        candidate = Candidate(source=source, language=self._of(language), proposer="agent")
         async with self._turns.of(_client()):
             return await how(made, candidate)
 
@@ -137,16 +139,16 @@ class Tools:
         self,
         query: Annotated[str, Field(max_length=1000, description="Words; names of operations help, e.g. softmax.")],
         count: Annotated[int, Field(ge=1, le=20, description="How many sections at most.")] = 5,
-        language: Language = "cpp",
+        language: Language = None,
     ) -> dict[str, Any]:
         """Search what is known about writing kernels: constraints, guidance, hardware, and what past runs found to
         work. The sections that fit the words best, best first."""
-        found = self._library.search(query, language=language, target=self._bench.target, k=count)
+        found = self._library.search(query, language=self._of(language), target=self._bench.target, k=count)
         return {"sections": [passage.to_json() for passage in found]}
 
-    def documents(self, language: Language = "cpp") -> dict[str, Any]:
+    def documents(self, language: Language = None) -> dict[str, Any]:
         """List all documents of what is known: name, kind, title, and the operations that each is about."""
-        found = self._library.documents(language=language, target=self._bench.target)
+        found = self._library.documents(language=self._of(language), target=self._bench.target)
         return {"documents": [{"name": name, **document.to_json()} for name, document in found.items()]}
 
     def document(
@@ -162,7 +164,7 @@ class Tools:
         text: Annotated[str, Field(min_length=1, max_length=LONGEST_LESSON, description="What, why, with numbers.")],
         task: Annotated[str, Field(description="The task file that it is about; or name a run.")] = "",
         run: Annotated[str, Field(description="The run that it is about; or name a task.")] = "",
-        language: Language = "cpp",
+        language: Language = None,
     ) -> dict[str, Any]:
         """Keep one thing that you found out, for later work on like tasks: what helped or did not, by how much, and
         why. Name the task or the run that taught it. Others are told whose note it is and that nobody has checked it.
@@ -177,6 +179,9 @@ class Tools:
             language=language,
             target=self._bench.target,
         )
+
+    def _of(self, language: str | None) -> str:
+        return language or self._bench.language
 
     def _load(self, name: str) -> Task:
         return api.load_task(self._folder.file(name))

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from kernelwright import registry
+
 if TYPE_CHECKING:
     from kernelwright.tasks import CaseInfo
 
@@ -70,6 +72,8 @@ class Target(ABC):
     then cached under `home()`), then asked for floors; asked to measure `again` where a floor does not hold."""
 
     name: str
+    default_language: str
+    """What candidates for it are written in where nobody says; see `default_language`."""
     shares_cores: bool
     """Whether builds run on the device itself, so that they must be paused while something is timed."""
 
@@ -113,3 +117,13 @@ class Target(ABC):
         from kernelwright.targets.roofline import traffic_us
 
         return traffic_us(case, self.ceilings())
+
+
+def default_language(target: str) -> str:
+    """What candidates for the target of this name are written in where nobody says: the one place of that default.
+
+    Raises:
+        UsageError: there is no such target.
+    """
+    language: str = registry.load("targets", target).default_language
+    return language

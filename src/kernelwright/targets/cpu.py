@@ -24,6 +24,7 @@ class Cpu(MeasuredTarget):
     """The machine's own processor. Builds run on the cores that kernels are timed on."""
 
     name = "cpu"
+    default_language = "cpp"
     shares_cores = True
 
     def info(self) -> TargetInfo:

@@ -26,6 +26,7 @@ class Cuda(MeasuredTarget):
     """An NVIDIA GPU. Its settings (clocks, power, modes) are read and never changed."""
 
     name = "cuda"
+    default_language = "triton"
     shares_cores = True
 
     @property

@@ -55,6 +55,7 @@ def make_task(name: str = "Numbers", text: str = "reference") -> Task:
 
 class ScriptedTarget(Target):
     name = "scripted"
+    default_language = "cpp"
     shares_cores = True
 
     def info(self) -> TargetInfo:
@@ -118,7 +119,9 @@ class ScriptedJudge:
     async def fairness(self) -> Fairness:
         return Fairness()
 
-    async def evaluate(self, candidate: Candidate, *, best: Verdict | None = None, brief: bool = False) -> Verdict:
+    async def evaluate(
+        self, candidate: Candidate, *, best: Verdict | None = None, brief: bool = False, rank: float | None = None
+    ) -> Verdict:
         self.evaluated.append(candidate.source)
         self.running += 1
         self.most_running = max(self.most_running, self.running)

@@ -55,10 +55,15 @@ class _Step:
         return bool(self.usable) and self.usable[-1] is self.reply and not self.work.notes.source
 
     @property
-    def surprise(self) -> float:
-        """The surprisal of the reply that its candidate is in, 0 where that is not known. A step that ended without a
-        candidate waits for no other."""
-        return (self.usable[-1].surprisal or 0.0) if self.work.notes.source else math.inf
+    def surprisal(self) -> float | None:
+        """That of the reply that its candidate is in; None where it is not known, or there is no candidate."""
+        return self.usable[-1].surprisal if self.work.notes.source else None
+
+    @property
+    def precedence(self) -> float:
+        """The most surprising candidate is offered first, those of which it is not known last. A step that ended
+        without a candidate waits for no other."""
+        return (self.surprisal or 0.0) if self.work.notes.source else math.inf
 
 
 class Scaffold(Proposer):
@@ -66,7 +71,7 @@ class Scaffold(Proposer):
     one call of `propose` to the next, so that each begins with what the judge said of those before it; yields the
     candidate of each as it comes, until the limits on calls, tokens or money are reached. First of all come the replies
     that an earlier sitting paid for and did not use. Where several wait for the judge, the one that surprised its model
-    most is first (arXiv 2602.07670).
+    most is first, and among correct ones first to be timed (arXiv 2602.07670).
 
     A reply counts as used when the next reply of its step has arrived or its candidate has been taken, so that none is
     paid twice when a run is resumed. Where calls fail for reasons that pass, a step at a time is tried now and then.
@@ -241,7 +246,7 @@ class Scaffold(Proposer):
         ended = [step for step in self._steps if step.task.done()]
         if not ended:
             return None
-        step = max(ended, key=lambda step: step.surprise)
+        step = max(ended, key=lambda step: step.precedence)
         self._steps.remove(step)
         step.task.result()
         return step
@@ -256,6 +261,7 @@ class Scaffold(Proposer):
             parents=work.memory.base,
             note=notes.idea,
             replies=tuple(reply.call for reply in step.usable),
+            surprisal=step.surprisal,
         )
         if not notes.source or self._context.history.find(candidate.id) or candidate.id in self._waiting:
             return None
