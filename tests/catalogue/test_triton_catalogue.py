@@ -68,7 +68,9 @@ def test_interpreted_kernels_compute_what_torch_does(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["softmax_4096", "rotary_2048", "cross_entropy_4096", "matmul_2048"])
+@pytest.mark.parametrize(
+    "name", ["softmax_4096", "rotary_2048", "cross_entropy_4096", "matmul_2048", "attention_causal_4096"]
+)
 def test_compiled_kernels_spill_nothing_and_move_16_bytes_at_a_time(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -78,7 +80,7 @@ def test_compiled_kernels_spill_nothing_and_move_16_bytes_at_a_time(
     for kernel in kernels:
         assert triton_compile.resources(kernel)["spilled_bytes"] == 0
         assert triton_compile.resources(kernel)["shared_bytes"] <= triton_modules.H100.l1_bytes
-    assert ".v4.b32" in kernels[0].asm["ptx"]
+    assert any(copy in kernels[0].asm["ptx"] for copy in (".v4.b32", "cp.async.bulk"))
 
 
 def test_a_row_that_fits_is_read_once_and_a_long_one_in_one_sweep() -> None:
@@ -98,6 +100,31 @@ def test_products_are_exact_and_keep_what_follows_in_their_kernel() -> None:
     gelu = text("linear_gelu")
     assert gelu.count("@triton.jit") == 1 and "tl.dot(left, right, total)" in gelu and "tl.erf(" in gelu
     assert 'input_precision="ieee"' in text("batched")
+
+
+def test_tiles_that_lie_in_memory_as_they_are_are_copied_by_the_device() -> None:
+    assert "TensorDescriptor" not in text("batched"), "its products are in float32"
+    gelu = text("linear_gelu")
+    assert "left = inputs_0_tiles.load([tile_m * BLOCK_M, start])" in gelu
+    assert "right = inputs_1_tiles.load([tile_n * BLOCK_N, start]).T" in gelu
+    # Beyond the last step of one of a batch lies the next one, so that there are no zeros.
+    assert "right = tl.load(" in text("half_batched_down") and "left = inputs_0_tiles.load(" in text(
+        "half_batched_down"
+    )
+
+
+def test_attention_is_one_kernel_that_reads_no_key_that_is_masked_for_all_of_its_queries() -> None:
+    for name in ("causal", "grouped", "masked", "windowed", "half_attention"):
+        assert text(name).count("@triton.jit") == 1, name
+    causal = text("causal")
+    assert "for start in tl.range(0, whole, BLOCK_N):" in causal and "for start in tl.range(whole, last" in causal
+    assert causal.count("<= 0, 0.0, ") == 1, "the mask is looked at where it may matter"
+    assert "tl.range(0, K, BLOCK_N)" in text("windowed")
+
+
+def test_a_number_a_row_goes_to_memory_rather_than_what_it_is_made_of() -> None:
+    loss = text("cross_entropy")
+    assert "part_0" in loss and "part_1" not in loss
 
 
 def test_what_it_has_no_kernel_for_stays_a_library_call() -> None:
