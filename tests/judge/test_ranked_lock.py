@@ -54,6 +54,10 @@ class House:
             await step_aside()
             await self._part(number, "second", guest.second)
 
+    async def _pass_through(self) -> None:
+        async with self.lock.turn(0.0) as step_aside:
+            await step_aside()
+
     async def _cancel(self, task: asyncio.Task[None], after: int) -> None:
         for _ in range(after):
             await asyncio.sleep(0)
@@ -68,8 +72,7 @@ class House:
             if guest.cancelled is not None
         ]
         await asyncio.wait_for(asyncio.gather(*ends, *tasks, return_exceptions=True), 60)
-        async with self.lock.turn(0.0) as step_aside:  # neither waits, or this would not end
-            await step_aside()
+        await asyncio.wait_for(self._pass_through(), 60)
         assert not self.lock._line
 
     def parts(self, part: str) -> list[int]:

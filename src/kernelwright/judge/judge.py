@@ -75,8 +75,7 @@ class Judge:
         self.info: TaskInfo
         self._language: Language = registry.load("languages", language or target.default_language)()
         if target.device_files and not self._language.on_gpus:
-            name = self._language.name
-            raise UsageError(f"candidates in {name} do not run on {target.name}", remedy="leave out --language")
+            raise UsageError(f"{self._language.name} does not run on {target.name}", remedy="leave out --language")
         self._seeds = new_seeds(seed)
         self._zygote = Zygote()
         self._compile_cache = home() / "builds" / "torch-compile"
