@@ -139,12 +139,15 @@ def test_first_guesses_keep_the_meaning(name: str) -> None:
 
 @pytest.mark.parametrize("name", MODULES)
 def test_guesses_with_one_decision_turned_keep_the_meaning(name: str) -> None:
-    made = program(name)
-    machine = Machine.of(made.target, made.traffic, [guess.region for guess in made.schedules])
-    for guess, (_, memory, expected) in zip(made.schedules, known(name), strict=True):
+    first = program(name)
+    machine = Machine.of(first.target, first.traffic, [guess.region for guess in first.schedules])
+    for guess, (_, memory, expected) in zip(first.schedules, known(name), strict=True):
         plain = [str(each) for each in Schedule.of(guess.region).choices() if each.name == "interchange"]
-        for turned in (*DECISIONS, *plain):
-            agree(default(guess.region, machine, turned), memory, expected, 0)
+        # Most decisions do not come up in a kernel, and change nothing.
+        others = {(made := default(guess.region, machine, turned)).rewrites: made for turned in (*DECISIONS, *plain)}
+        for rewrites, other in others.items():
+            if rewrites != guess.rewrites:
+                agree(other, memory, expected, 0)
 
 
 def test_every_rewrite_is_legal_somewhere() -> None:
