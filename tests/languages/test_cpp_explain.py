@@ -103,3 +103,14 @@ def test_output_without_an_error_still_says_something():
 
 def test_what_is_no_compilers_output_is_not_explained():
     assert not Cpp().explain("", "ValueError: no").message
+
+
+def test_a_folder_may_have_a_bracket_in_its_name():
+    found = Cpp().explain("x = 1", "/home/a (1)/b/main.cpp:8:18: error: 'y' was not declared in this scope")
+    assert found.message == "'y' was not declared in this scope"
+    assert found.output.startswith("/home/a (1)/b/main.cpp:8:18:") or found.output.startswith("/home/a (1)main.cpp")
+
+
+def test_what_a_candidate_says_about_paths_is_read_in_one_go():
+    # Time quadratic in its length would be hours.
+    assert Cpp().explain("x = 1", "ninja\n" + "/a" * 1_000_000).message

@@ -27,7 +27,9 @@ def make_verdict(candidate: Candidate, speedup: float | None, floor_share: float
     facts = {"candidate": candidate.id, "task": "t", "target": "k", "language": "cpp"}
     if speedup is None:
         return Verdict(**facts, outcome="rejected", reason="wrong_values")
-    return Verdict(**facts, outcome="accepted", speedup=speedup, time_us=100.0, floor_us=100 * floor_share)
+    floor_us = 100 * floor_share
+    times = {"time_us": 100.0, "floor_us": floor_us, "traffic_us": floor_us, "speedup_ci": (speedup, speedup)}
+    return Verdict(**facts, outcome="accepted", speedup=speedup, **times)
 
 
 def grown(specs: list[Spec]) -> SearchGraph:

@@ -172,6 +172,7 @@ class Evaluation:
             "stages": (*self.stages, *skipped),
             "sandbox": sandbox,
             "floor_us": self.target.floor_us(info.tune_case),
+            "traffic_us": self.target.traffic_us(info.tune_case),
             "stopped_early": self.stopped_early,
         }
         if rejection is not None:

@@ -48,7 +48,7 @@ def rejection(error: Exception, output: str, *, loading: bool, silent: bool = Fa
     """
     if silent:
         return _silent(error, loading=loading)
-    output = _plain(output)
+    output = plain(output)
     if isinstance(error, WorkerTimeout):
         return Rejection("timed_out", f"it gave {error}", output=output)
     if isinstance(error, WorkerBroken):
@@ -56,7 +56,7 @@ def rejection(error: Exception, output: str, *, loading: bool, silent: bool = Fa
             "tampering", f"it broke the protocol between the judge and its process: {error}", output=output
         )
     if isinstance(error, WorkerGone):
-        output = _plain(error.output)
+        output = plain(error.output)
         if error.why:
             return Rejection("over_limit", error.why, output=output)
         how = error.signal_name or f"exit status {error.status}"
@@ -64,18 +64,18 @@ def rejection(error: Exception, output: str, *, loading: bool, silent: bool = Fa
         return Rejection(reason, f"its process ended ({how})", output=output)
     assert isinstance(error, WorkerRefused)
     details = error.details
-    text = _plain(f"{details.get('type', '')}: {details.get('message', '')}".strip(": ")[:_WORDS])
+    text = plain(f"{details.get('type', '')}: {details.get('message', '')}".strip(": ")[:_WORDS])
     line = details.get("line")
     evidence: dict[str, Any] = {"line": line} if isinstance(line, int) and 0 < line < 1 << 31 else {}
     if details.get("trace"):
-        evidence["trace"] = _plain(str(details["trace"])[-_WORDS:])
+        evidence["trace"] = plain(str(details["trace"])[-_WORDS:])
     first = text.splitlines()[0] if text else "it raised"
     if details.get("kind") == "memory":
         return Rejection("over_limit", f"it asked for more memory than it may have: {first}", output=output, **evidence)
     return Rejection("does_not_load" if loading else "crashed", first, output=output, **evidence)
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Without control characters: a terminal would obey them, and a database refuses some."""
     return "".join(char if char.isprintable() or char in "\n\t" else "?" for char in text)
 

@@ -37,6 +37,8 @@ WRONG_MAP = "map"
 KERNELS = "kernels"
 """Where the evidence has the candidate's own kernels by name: `calls` and `seconds` in one forward, as its own process
 counts them."""
+MOST_KERNELS = 64
+"""Of a candidate's kernels so many are kept in its evidence: their names and number are its own to choose."""
 COUNTERS = "counters"
 """Where the evidence has what the system counted in one batch of timed calls of the first timed case (`Counts`): its
 values, `missing`, how many `calls` they are of, and the judge's `seconds`."""
@@ -119,6 +121,8 @@ class Verdict(BaseModel):
     time_us: float | None = None
     reference_us: float | None = None
     floor_us: float | None = None
+    traffic_us: float | None = None
+    """The part of the floor that nothing can beat: that of moving the data."""
     coverage: float | None = None
     library_calls: tuple[str, ...] = ()
     error: ErrorReport | None = None
@@ -150,7 +154,8 @@ class Verdict(BaseModel):
 
     @property
     def floor_share(self) -> float | None:
-        """The floor's time over the candidate's: 1 means as fast as the hardware allows."""
+        """The floor's time over the candidate's: 1 means as fast as the hardware allows, more that it does with less
+        arithmetic than the reference."""
         return self.floor_us / self.time_us if self.floor_us and self.time_us else None
 
 

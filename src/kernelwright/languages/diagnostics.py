@@ -10,7 +10,7 @@ from kernelwright import syntax
 from kernelwright.languages.base import BuildProblem
 from kernelwright.languages.source import inline_builds
 
-_PLACE = re.compile(r"^(?P<file>[^\s:(][^:(\n]*)[:(](?P<line>\d+)(?:\):|:(?:\d+:)?)\s*(?P<what>.*)$")
+_PLACE = re.compile(r"^(?P<file>[^\s:][^:\n]*?)[:(](?P<line>\d+)(?:\):|:(?:\d+:)?)\s*(?P<what>.*)$")
 """gcc's `main.cpp:7:12: error: ...`, nvcc's `cuda.cu(7): error: ...`."""
 _SEVERE = re.compile(r"(?:fatal |catastrophic )?error(?: #[\w-]+)?:\s*(?P<message>.*)")
 _QUOTED = re.compile(r"^\s*(?P<line>\d+) \| (?P<text>.*)$")
@@ -21,7 +21,8 @@ _NOISE = re.compile(
     r"^(\[\d+/\d+\]|ninja|FAILED:|stdout:|stderr:|\S*(?:c\+\+|g\+\+|clang\+\+|gcc|ccache)\s"
     r"|\S*nvcc\s+-|nvcc warning|ptxas info|\s+\d+ bytes stack frame)"
 )
-_FOLDERS = re.compile(r"(?:/[^\s:/'\"]+)+/(?=[^\s:/'\"]+\.(?:cpp|cuh?|h|hpp|so|o)\b)")
+_PATH = re.compile(r"/[^\s:'\"]+")
+_KNOWN_FILE = re.compile(r"^[^/]+\.(?:cpp|cuh?|h|hpp|so|o)\b")
 _GENERATED = re.compile(r"(?:main\.cpp|cuda\.cu)$")
 _BUILT = re.compile(r"\bninja\b|CppCompileError|Error building extension")
 _KEPT_LINES = 40
@@ -37,7 +38,7 @@ def explain(source: str, output: str) -> BuildProblem:
         output: what the build printed, or the message of the exception it raised.
     """
     lines = [line.rstrip() for line in output.splitlines() if not _NOISE.match(line)]
-    kept = _FOLDERS.sub("", "\n".join(lines))
+    kept = _without_folders("\n".join(lines))
     for index, line in enumerate(lines):
         place = _PLACE.match(line)
         severe = _SEVERE.match(place["what"]) if place else None
@@ -52,7 +53,17 @@ def explain(source: str, output: str) -> BuildProblem:
     if not _BUILT.search(output):
         return BuildProblem("")
     first = next((line for line in lines if line.strip()), "the build failed and said nothing")
-    return BuildProblem(_FOLDERS.sub("", first).strip(), output=_cut(kept, first))
+    return BuildProblem(_without_folders(first).strip(), output=_cut(kept, first))
+
+
+def _without_folders(text: str) -> str:
+    """Text in which sources and libraries go by their names alone."""
+
+    def short(path: re.Match[str]) -> str:
+        name = path[0].rpartition("/")[2]
+        return name if _KNOWN_FILE.match(name) else path[0]
+
+    return _PATH.sub(short, text)
 
 
 @dataclass(frozen=True)
@@ -131,13 +142,13 @@ def _notes(lines: list[str]) -> tuple[str, ...]:
         if place and _SEVERE.match(place["what"]):
             break
         if place and place["what"].startswith("note: "):
-            notes.append(_FOLDERS.sub("", place["what"].removeprefix("note: ")))
+            notes.append(_without_folders(place["what"].removeprefix("note: ")))
     return tuple(notes[:5])
 
 
 def _cut(output: str, first: str) -> str:
     """The output from the first error on, at most so many lines."""
     lines = output.splitlines()
-    anchor = _FOLDERS.sub("", first)
+    anchor = _without_folders(first)
     start = lines.index(anchor) if anchor in lines else 0
     return "\n".join(lines[start : start + _KEPT_LINES])

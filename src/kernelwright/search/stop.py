@@ -114,16 +114,17 @@ class NoProgress(Stop):
 
 
 class NearFloor(Stop):
-    """When the best kernel is surely within 3 % of what the hardware allows: at the slow end of its confidence
-    interval."""
+    """When the best kernel is surely within 3 % of the time that moving the data takes: at the slow end of its
+    confidence interval. Of the arithmetic there may be a way to do with less."""
 
     def reason(self, graph: SearchGraph, budget: Budget) -> str:  # noqa: ARG002 - Stop's interface
         """See `Stop`."""
         best = graph.best()
-        share = best.verdict.floor_share if best else None
-        if best is not None and share is not None and best.verdict.speedup_ci and best.verdict.speedup:
-            share *= best.verdict.speedup_ci[0] / best.verdict.speedup
-        return f"{share:.0%} of the floor's speed reached" if share is not None and share >= NEAR_FLOOR else ""
+        verdict = best.verdict if best else None
+        if verdict is None or not (verdict.traffic_us and verdict.time_us and verdict.speedup_ci and verdict.speedup):
+            return ""
+        share = verdict.traffic_us / verdict.time_us * verdict.speedup_ci[0] / verdict.speedup
+        return f"{share:.0%} of the floor's speed reached" if share >= NEAR_FLOOR else ""
 
 
 class AnyOf(Stop):

@@ -65,8 +65,8 @@ class Tools:
 
     async def task(self, task: TaskName, language: Language = None) -> dict[str, Any]:
         """Read a task: the reference's source, its cases (shapes, dtypes, FLOPs, bytes), the floor of each case in µs
-        (the time that no kernel can beat on this machine), and whether it is a fair test. There may be
-        held-out cases, which are not shown."""
+        (the time that its data and the reference's arithmetic take on this machine), and whether it is a fair test.
+        There may be held-out cases, which are not shown."""
         made = self._load(task)
         async with self._turns.of(_client()):
             description = await self._bench.describe(made, self._of(language))
@@ -176,7 +176,7 @@ class Tools:
             noted_by=_client() or "stdio",
             task=self._load(task) if task else None,
             run=run,
-            language=language,
+            language=language or (None if run else self._bench.language),
             target=self._bench.target,
         )
 

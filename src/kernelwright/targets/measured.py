@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 from abc import abstractmethod
 from pathlib import Path
@@ -23,6 +24,7 @@ class MeasuredTarget(Target):
     def __init__(self) -> None:
         self._ceilings: Ceilings | None = None
         self._measured_at = -math.inf
+        self._turn = threading.RLock()  # two judges that start at once would disturb each other's measurement
 
     @abstractmethod
     def _measured(self) -> tuple[Ceilings, bool]:
@@ -41,21 +43,23 @@ class MeasuredTarget(Target):
         Raises:
             MachineError: they cannot be measured, or the cache cannot be written.
         """
-        if self._ceilings is None:
-            self._ceilings = _read(self._kept)
-        if self._ceilings is None:
-            self._ceilings, calm = self._measure()
-            if calm:
-                _keep(self._kept, self._ceilings)
-        return self._ceilings
+        with self._turn:
+            if self._ceilings is None:
+                self._ceilings = _read(self._kept)
+            if self._ceilings is None:
+                self._ceilings, calm = self._measure()
+                if calm:
+                    _keep(self._kept, self._ceilings)
+            return self._ceilings
 
     def measure_again(self) -> None:
         """As described in `Target`; raises what `ceilings` raises."""
-        if time.monotonic() - self._measured_at > _FRESH_S:
-            known = self.ceilings()
-            self._ceilings = self._highest(known, self._measure()[0])
-            if self._ceilings != known:
-                _keep(self._kept, self._ceilings)
+        with self._turn:
+            if time.monotonic() - self._measured_at > _FRESH_S:
+                known = self.ceilings()
+                self._ceilings = self._highest(known, self._measure()[0])
+                if self._ceilings != known:
+                    _keep(self._kept, self._ceilings)
 
     @property
     def _kept(self) -> Path:

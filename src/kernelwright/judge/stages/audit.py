@@ -12,10 +12,7 @@ from kernelwright.judge.candidate import CandidateSide
 from kernelwright.judge.evaluation import Evaluation
 from kernelwright.judge.reference import ReferenceSide
 from kernelwright.judge.rejection import Rejection
-from kernelwright.judge.verdict import KERNELS
-
-_MOST_KERNELS = 64
-"""Those that took longest are kept: their names and number are the candidate's to choose."""
+from kernelwright.judge.verdict import KERNELS, MOST_KERNELS
 
 _FAR = 3.0
 """How many times what is allowed an answer must be off to be wrong without doubt: what a kernel has left is off itself.
@@ -41,7 +38,7 @@ def audit(evaluation: Evaluation) -> None:
     # On a device neither begins nor ends with the request: the share of the device's time is the worker's word.
     seconds = seconds if side.worker.lane is None else _in_all(reply)
     evaluation.coverage = round(min(1.0, sum(spent for _, spent in kernels.values()) / max(seconds, 1e-9)), 4)
-    longest = sorted(kernels.items(), key=lambda item: item[1][1], reverse=True)[:_MOST_KERNELS]
+    longest = sorted(kernels.items(), key=lambda item: item[1][1], reverse=True)[:MOST_KERNELS]
     evaluation.evidence[KERNELS] = {name: {"calls": count, "seconds": spent} for name, (count, spent) in longest}
     if _right_without_kernels(evaluation):
         raise Rejection(

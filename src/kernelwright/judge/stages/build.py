@@ -12,11 +12,13 @@ import numpy as np
 from kernelwright.judge.answer import Inputs
 from kernelwright.judge.candidate import CandidateSide
 from kernelwright.judge.evaluation import Evaluation
-from kernelwright.judge.rejection import Rejection
+from kernelwright.judge.rejection import Rejection, plain
 from kernelwright.judge.tensors import Claim
+from kernelwright.judge.verdict import MOST_KERNELS
 from kernelwright.tasks import CaseInfo
 
 TIMEOUT = 180.0
+_FACTS = ("registers", "spilled_bytes", "shared_bytes", "warps")
 DONE = ".json"
 """Ending of the file that says that a build is complete. It lies beside the build folder, not in it: there a candidate
 could have put a link or a pipe in its place."""
@@ -81,8 +83,10 @@ def _resources(side: CandidateSide) -> dict[str, Any]:
     try:
         said = side.call("resources", TIMEOUT)["resources"]
         kernels = {
-            str(name)[:200]: {str(what)[:40]: int(number) for what, number in facts.items()}
-            for name, facts in said.items()
+            plain(str(name)[:200]): {
+                what: int(facts[what]) for what in _FACTS if 0 <= int(facts.get(what, -1)) < 1 << 63
+            }
+            for name, facts in list(said.items())[:MOST_KERNELS]
         }
     except (Rejection, AttributeError, KeyError, TypeError, ValueError, OverflowError):
         return {}
