@@ -60,7 +60,6 @@ def new(server: ModelServer, *more: str) -> Result:
         ("```python\nclass Model:\n", "the last block of code does not end"),
         (block(TASK.replace("x * 2", "x * * 2")).text, "syntax error"),
         (f"{'flood ' * 100_000}.", "the reply has 600,001 characters"),
-        (block(f"raise RuntimeError('so it is ' * 10_000)\n{TASK}").text, "so it is"),
         (block(TASK.replace("get_inputs", "get")).text, "it defines no get_inputs()"),
         (block(TASK.replace("(4 MB)", "(4 MB)\u202e")).text, "line 1 holds the character U+202E"),
     ],
@@ -82,6 +81,18 @@ def test_what_cannot_be_used_goes_back_and_then_nothing_is_written(serve: Serve,
     kept = json.loads(CliRunner().invoke(app, ["calls", record, "--json"]).stdout)
     assert [call["purpose"] for call in (call["prompt"] for call in kept["calls"])] == ["draft"] * 4
     assert sum(call["usage"]["input_tokens"] for call in kept["calls"]) == server.input_tokens
+
+
+@pytest.mark.slow
+def test_what_a_draft_raises_goes_back_in_few_words(serve: Serve) -> None:
+    server = serve([block(f"raise RuntimeError('so it is ' * 10_000)\n{TASK}")])
+    done = new(server, "--yes", "--json", "--max-calls", "2", "--target", "scripted")
+    assert (done.exit_code, done.stdout) == (EXIT_USAGE, "")
+    assert "so it is" in server.requests[1].turns[2]
+    assert len(server.requests[1].turns[2]) < 20_000
+    assert "so it is" in done.stderr.splitlines()[-1]
+    assert len(done.stderr) < 20_000
+    assert not list(Path().iterdir())
 
 
 def test_the_line_at_fault_is_quoted_to_the_model(serve: Serve) -> None:
@@ -130,10 +141,11 @@ def test_a_fair_draft_is_shown_and_written_when_the_user_agrees(serve: Serve) ->
     server = serve([block(TASK)])
     master, slave = os.openpty()
     os.write(master, b"y\n")
+    paths = os.pathsep.join(filter(None, [str(PLUGIN), os.environ.get("PYTHONPATH", "")]))
     done = subprocess.run(
         [sys.executable, "-m", "kernelwright.cli", "task", "new", "double and add one", "--model", "openai:scripted",
          "--base-url", server.url, "-o", "task.py", "--target", "scripted"],
-        env={**os.environ, "PYTHONPATH": str(PLUGIN)}, stdin=slave, capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONPATH": paths}, stdin=slave, capture_output=True, text=True, check=False,
         timeout=240,
     )  # fmt: skip
     os.close(master)

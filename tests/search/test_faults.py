@@ -26,9 +26,10 @@ class Searching:
 
     def __init__(self, tmp_path: Path, *arguments: str, delay: float = 0.02, wrap: tuple[str, ...] = ()):
         self.log = tmp_path / "evaluations.log"
+        paths = [str(HERE / "plugin"), os.environ.get("PYTHONPATH", "")]
         environment = {
             **os.environ,
-            "PYTHONPATH": str(HERE / "plugin"),
+            "PYTHONPATH": os.pathsep.join(filter(None, paths)),
             "KW_SCRIPTED_LOG": str(self.log),
             "KW_SCRIPTED_DELAY": str(delay),
         }
