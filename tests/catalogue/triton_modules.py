@@ -63,6 +63,23 @@ def windowed(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
     return scores.softmax(-1) @ v
 
 
+def plain_attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+    """Attention."""
+    return (q @ k.mT / 5).softmax(-1) @ v
+
+
+def shifted(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+    """Weights that are no softmax: what is taken off the scores does not cancel out."""
+    weights = (q @ k.mT / 5 - 3).exp()
+    return (weights / (1 + weights.sum(-1, keepdim=True))) @ v
+
+
+def very_low(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """A mask of the lowest number; one row has nothing but it."""
+    mask = mask | (torch.arange(48)[:, None] == 5)
+    return (q @ k.mT / 5).masked_fill(mask, torch.finfo(torch.float32).min).softmax(-1) @ v
+
+
 def _half(*shape: int) -> torch.Tensor:
     return _x(*shape, dtype=torch.float16)
 
@@ -98,6 +115,13 @@ MODULES: list[Module] = [
     ("masked", F.scaled_dot_product_attention, (*(_half(2, 3, 48, 32),) * 3, _ints(2, 48, 48) > 0)),
     ("windowed", windowed, (_half(2, 100, 32), _half(2, 100, 32), _half(2, 100, 20))),
     ("half_attention", lambda q, k, v: (q @ k.mT / 5).softmax(-1) @ v + 1, (_half(6, 128, 32),) * 3),
+    ("no_softmax", shifted, (_half(3, 48, 32),) * 3),
+    ("very_low", very_low, (*(_x(2, 48, 32),) * 3, _ints(2, 48, 48) > 0)),
+    ("heads_of_keys", plain_attention, (_half(2, 3, 48, 32), _half(2, 3, 40, 32), _half(2, 1, 40, 24))),
+    ("wide_results", lambda x, w: torch.sigmoid(x.float()) @ w.float(), (_half(64, 48), _half(48, 64))),
+    ("whole_numbers", lambda x, w: x.float() @ w.float(), (_ints(9, 64, 48), _ints(9, 48, 64))),
+    ("names", lambda row, w: torch.relu(row.permute(1, 0, 2)) @ w, (_x(12, 10, 48), _x(48, 64))),
+    ("lowest_rows", lambda x: x.log_softmax(-1), (torch.full((2, 20000), torch.finfo(torch.float32).min),)),
     ("running", lambda x: x.cumsum(-1) + 1, (_x(5, 40),)),
 ]  # fmt: skip
 

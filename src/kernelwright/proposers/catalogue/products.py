@@ -152,9 +152,16 @@ def _scores(node: Reduce, sides: Sequence[_Side]) -> tuple[int, Reduce] | None:
         other = sides[1 - index].value
         plain = not any(isinstance(part, (Reduce, Scan)) for part in walk([other]))
         plain &= not any(isinstance(part, Scan) for part in walk([node.operand]))
-        if rows and in_rows and plain and scores[0].free == side.axes | over:
+        batch = side.axes & sides[1 - index].axes
+        if rows and in_rows and plain and scores[0].free == side.axes | over and _one_a_key(scores[0], over, batch):
             return index, scores[0]
     return None
+
+
+def _one_a_key(scores: Reduce, keys: frozenset[Axis], batch: frozenset[Axis]) -> bool:
+    """Whether the side of scores that goes along the keys is the same for all rows of one of the batch."""
+    sides = _sides(scores)
+    return sides is not None and all(side.axes <= keys | batch for side in sides if side.axes & keys)
 
 
 def product(stores: Sequence[Store]) -> Product | None:

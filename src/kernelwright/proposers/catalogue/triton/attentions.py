@@ -14,7 +14,7 @@ from kernelwright.proposers.catalogue.ir import Apply, Const, Expr, Reduce
 from kernelwright.proposers.catalogue.loops import Nest
 from kernelwright.proposers.catalogue.products import Product, attention
 from kernelwright.proposers.catalogue.triton.expressions import Emitter, literal
-from kernelwright.proposers.catalogue.triton.nests import LOWEST, Function, described
+from kernelwright.proposers.catalogue.triton.nests import Function, described
 from kernelwright.proposers.catalogue.triton.softmaxes import Softmax, in_twos, reach, softmax, unmasked
 from kernelwright.proposers.catalogue.triton.tiles import EXACT, Side, Tiles
 
@@ -22,7 +22,7 @@ NUMBERS = ("BLOCK_M", "BLOCK_N", "HEAD_K", "HEAD_N")
 """Blocks of queries and of keys; the numbers of a query and of a value, rounded up to a power of two."""
 _NAMES = (
     "tile_m", "batch", "row", "column", "query", "keys", "values", "score", "largest", "total", "result", "whole",
-    "last", "key", "key_down", "step", "step_down", "value", "above", "weight", "shrink", *NUMBERS,
+    "last", "key", "key_down", "step", "step_down", "value", "above", "weight", "shrink", "taken", *NUMBERS,
 )  # fmt: skip
 _WIDEST = 256
 """Numbers of a query or a value that a block can be wide."""
@@ -42,7 +42,7 @@ class _Attention(Tiles):
 
     def __init__(self, nest: Nest, product: Product, scores: Product, weights: Softmax) -> None:
         super().__init__(nest, product, _NAMES)
-        self.scores, self.weights = scores, weights
+        self.scores, self.weights, self.exponents = scores, weights, in_twos(weights.value)
         self.rows = Side(self.group(product.m, "row", "[:, None]"), "tile_m * BLOCK_M", "BLOCK_M")
         self.columns = Side(self.group(product.n, "column", "[None, :]"), "0", "HEAD_N")
         self.keys = Side(self.group(product.k, "key", "[None, :]"), "start", "BLOCK_N")
@@ -67,13 +67,15 @@ class _Attention(Tiles):
         self.tile(query, "query", self.scores.left, self.rows, self.steps)
         self.placed(body, query, (self.steps,))
         body.put(
-            f"largest = tl.full((BLOCK_M, 1), {LOWEST}, tl.float32)",
+            'largest = tl.full((BLOCK_M, 1), float("-inf"), tl.float32)',
             "total = tl.zeros((BLOCK_M, 1), tl.float32)",
             "result = tl.zeros((BLOCK_M, HEAD_N), tl.float32)",
         )
         self._sweeps(body)
-        body.put(f'largest = tl.where(largest == {LOWEST}, float("-inf"), largest)')
-        body.known |= {self.weights.most: f"(largest * {math.log(2)})", self.weights.total: "total"}
+        body.known |= {
+            self.weights.most: "largest" if self.exponents is None else f"(largest * {math.log(2)})",
+            self.weights.total: "total",
+        }
         body.count([self.weights.share])
         body.put(f"result = result * {body.text(self.weights.share)}")
         body.known[product.total] = "result"
@@ -82,7 +84,7 @@ class _Attention(Tiles):
 
     def _sweeps(self, body: Emitter) -> None:
         """Along keys that all count, then along those at the edge."""
-        keys, counts, value = self.size(self.product.k), self.scores.counts, in_twos(self.weights.value)
+        keys, counts, value = self.size(self.product.k), self.scores.counts, self.exponents or self.weights.value
         if counts is None:
             body.put(f"whole = {keys} // BLOCK_N * BLOCK_N")
             self._sweep(body, "0, whole", value, edge=False)
@@ -104,17 +106,19 @@ class _Attention(Tiles):
 
     def _sweep(self, body: Emitter, bounds: str, value: Expr, *, edge: bool) -> None:
         """Blocks of keys one after the other; those at the edge may have keys that do not count, or are none. `value`
-        is the power of 2 that a weight is."""
+        is the power that a weight is."""
         body.put(f"for start in tl.range({bounds}, BLOCK_N):")
         loop = self.emitter(self.rows.group, self.keys.group, depth=body.depth + 1)
         self.tile(loop, "keys", self.scores.right, self.steps_down, self.keys)
         loop.put(f"score = tl.dot(query, keys{'' if self.half else EXACT})")
         loop.known[self.scores.total] = "score"
         highest, exponent = self._exponent(loop, value, edge=edge)
+        power = "tl.exp" if self.exponents is None else "tl.exp2"
         loop.put(
             f"above = tl.maximum(largest, {highest})",
-            f"weight = tl.exp2({exponent} - above)",
-            "shrink = tl.exp2(largest - above)",
+            'taken = tl.where(above == float("-inf"), 0.0, above)',
+            f"weight = {power}({exponent} - taken)",
+            f"shrink = {power}(largest - taken)",
             "total = total * shrink + tl.sum(weight, 1, keep_dims=True)",
             "largest = above",
         )

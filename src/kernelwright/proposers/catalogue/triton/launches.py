@@ -56,7 +56,7 @@ def attention(function: Function, lengths: Lengths, numbers: Mapping[str, str]) 
 
 def _matrices(function: Function, lengths: Lengths, numbers: Mapping[str, str]) -> list[str]:
     return [
-        f"tiles({each.buffer.name}, {lengths.of(each.lines)}, [{', '.join(numbers[block] for block in each.blocks)}])"
+        f"_tiles({each.buffer.name}, {lengths.of(each.lines)}, [{', '.join(numbers[block] for block in each.blocks)}])"
         for each in function.matrices
     ]
 

@@ -31,8 +31,8 @@ from kernelwright.proposers.catalogue.triton.support import KNOWN
 WHOLE = 16384
 """Positions that one block may hold: a row that is no longer is read once, and kept in registers."""
 _WIDE = 110
-LOWEST = "-3.4e38"
-"""Below all finite numbers, and yet finite: the distance from it is no NaN."""
+LOWEST = "-3.4028234663852886e38"
+"""The lowest number that is finite: the distance from it is no NaN."""
 
 
 @dataclass(frozen=True)

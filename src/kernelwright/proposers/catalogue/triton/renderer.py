@@ -32,9 +32,9 @@ from torch import nn
 """
 _TILES = '''
 
-def tiles(tensor: torch.Tensor, lines: int, block: list[int]) -> TensorDescriptor:
+def _tiles(tensor: torch.Tensor, lines: int, block: list[int]) -> TensorDescriptor:
     """A tensor as a matrix of which the device copies tiles by itself; there, rows begin at multiples of 16 bytes."""
-    matrix = tensor.view(lines, -1)
+    matrix = tensor.view(lines, -1) if tensor.numel() else tensor.new_zeros(1, 16)  # which is never read
     shape = list(matrix.shape)
     if matrix.data_ptr() % 16 or shape[1] * matrix.itemsize % 16:
         matrix = nn.functional.pad(matrix, (0, -shape[1] % 16))

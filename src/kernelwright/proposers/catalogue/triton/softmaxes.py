@@ -15,8 +15,8 @@ _LOG2_E = 1 / math.log(2)
 
 @dataclass(frozen=True)
 class Softmax:
-    """weight = exp(value - most) * share, where `most` and `share` are the same for a whole row of scores, `most` is
-    any number that keeps the exponential small, and `total` is the sum of the exponentials."""
+    """weight = exp(value - most) * share, where `most` is the largest value of a whole row, `share` is the same for all
+    of it, and `total` is the sum of the exponentials."""
 
     value: Expr
     most: Expr
@@ -27,8 +27,7 @@ class Softmax:
 def softmax(weights: Expr, axes: Sequence[Axis]) -> Softmax | None:
     """What weights along these axes are made of; None where they are no softmax.
 
-    Online softmax (Milakov and Gimelshein, 2018) as in FlashAttention (Dao et al., 2022): whatever is taken off all
-    scores of a row cancels out, so the largest so far will do.
+    Online softmax (Milakov and Gimelshein, 2018) as in FlashAttention (Dao et al., 2022).
     """
     along = frozenset(axes)
     found = _shared(weights, along)
@@ -40,7 +39,7 @@ def softmax(weights: Expr, axes: Sequence[Axis]) -> Softmax | None:
             pass
         case _:
             return None
-    if most.free & along or not value.free & along or any(_over(node, along) for node in walk([value])):
+    if not _is_largest(most, value, along) or any(_over(node, along) for node in walk([value])):
         return None
     totals = [node for node in walk([share]) if _over(node, along) and isinstance(node, Reduce) and node.op == "sum"]
     if len(totals) != 1 or totals[0].operand is not exponential:
@@ -69,16 +68,31 @@ def reach(counts: Expr, product: Product) -> int | None:
     return beyond - (op == "lt") if (a.axis, b.axis) == (*product.k, *product.m) else None
 
 
-def in_twos(value: Expr) -> Expr:
-    """The exponent of 2 instead of e: powers of 2 are what the device has."""
+def _is_largest(most: Expr, value: Expr, along: frozenset[Axis]) -> bool:
+    """Whether a number is the maximum of a value along a row, or a maximum that is scaled as the value is."""
+    match most, value:
+        case Reduce(op="max", operand=operand, axes=axes), _ if operand is value:
+            return frozenset(axes) == along
+        case Apply("float32", "mul", (largest, Const(value=a))), Apply("float32", "mul", (scores, Const(value=b))):
+            return a == b and a > 0 and _is_largest(largest, scores, along)
+    return False
+
+
+def in_twos(value: Expr) -> Expr | None:
+    """The exponent of 2 instead of e, since powers of 2 are what the device has; None where it could overflow, as a
+    mask of very low numbers would."""
     match value:
-        case Apply(op="mul", operands=(factor, Const(value=scale))):
-            return apply("mul", factor, const(scale * _LOG2_E, "float32"))
+        case Apply(op="mul", operands=(Reduce() as scores, Const(value=scale))):
+            return apply("mul", scores, const(scale * _LOG2_E, "float32"))
         case Apply(op="add", operands=(scores, mask)) if _is_mask(mask):
-            return apply("add", in_twos(scores), mask)
+            inner = in_twos(scores)
+            return None if inner is None else apply("add", inner, mask)
         case Apply(op="where", operands=(condition, scores, Const(value=fill) as least)) if fill == -math.inf:
-            return apply("where", condition, in_twos(scores), least)
-    return apply("mul", value, const(_LOG2_E, "float32"))
+            inner = in_twos(scores)
+            return None if inner is None else apply("where", condition, inner, least)
+        case Reduce():
+            return apply("mul", value, const(_LOG2_E, "float32"))
+    return None
 
 
 def unmasked(value: Expr, counts: Expr) -> Expr | None:

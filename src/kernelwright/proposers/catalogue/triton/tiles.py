@@ -15,6 +15,7 @@ from kernelwright.proposers.catalogue.triton.nests import TAKEN, Function, Matri
 from kernelwright.proposers.catalogue.triton.space import Group, Space, is_wide, pointer
 
 EXACT = ', input_precision="ieee"'
+_MOST_AXES = 8
 
 
 @dataclass(frozen=True)
@@ -54,18 +55,25 @@ class Tiles:
                 self.sizes[axis] = letter + (str(place) if len(axes) > 1 else "")
         for axis in other_axes(nest):
             self.sizes.setdefault(axis, f"D{len(self.sizes)}")
-        self.taken = {*TAKEN, *names, *self.sizes.values(), *map(pointer, self.arguments)}
+        parts = (f"{name}_{place}" for name in names for place in range(_MOST_AXES))
+        self.taken = {*TAKEN, *names, *parts, *self.sizes.values(), *map(pointer, self.arguments)}
         self.snippets: set[str] = set()
         self.matrices: list[Matrix] = []
         self.batch = Group(product.batch, "batch", "")
 
     @property
     def half(self) -> str:
-        """The 16-bit dtype that both sides are multiplied in; empty where it is float32."""
-        loads = [node for node in walk([self.product.left, self.product.right]) if isinstance(node, Load)]
-        kinds = {load.buffer.dtype for load in loads if load.buffer.dtype.endswith(("float16", "float32"))}
-        (kind, *others) = sorted(kinds)
-        return "" if others or kind == "float32" else kind
+        """The 16-bit dtype that both sides are multiplied in; empty where that is float32: as it is for what is
+        computed from 16 bits where results have 32."""
+        scores = self.product.scores
+        sides = [self.product.left, self.product.right]
+        if scores is not None:
+            sides = [scores.left, scores.right, self.product.right]
+        dtypes = {node.buffer.dtype for node in walk(sides) if isinstance(node, Load)}
+        kinds = {dtype for dtype in dtypes if dtype.endswith(("float16", "float32"))}
+        as_read = scores is None and all(isinstance(side, Load) for side in sides)
+        short = as_read or all(store.buffer.dtype in kinds for store in self.nest.stores)
+        return next(iter(kinds)) if len(kinds) == 1 and kinds != {"float32"} and short else ""
 
     def group(self, axes: tuple[Axis, ...], flat: str, shape: str) -> Group:
         """Positions along some axes, by that name."""
@@ -117,6 +125,8 @@ class Tiles:
             # What lies beyond the last of the lines is the next one of the batch, and no zero.
             if axes == resolved((*batch, *lines.group.axes, *along.group.axes)) and not (batch and lines.summed):
                 first = f"batch * {self.size(lines.group.axes)} + {lines.at}" if batch else lines.at
+                if batch and is_wide(self.arguments):
+                    first = f"({first}).to(tl.int32)"
                 matrix = self._matrix(value.buffer, (*batch, *lines.group.axes), (lines.block, along.block))
                 return f"{matrix}.load([{first}, {along.at}])" + (".T" if lines is across else "")
         return None
