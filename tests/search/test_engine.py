@@ -275,7 +275,7 @@ def test_a_full_store_is_not_a_proposers_fault(store: Store, monkeypatch: pytest
 def test_stops_near_the_floor(store: Store) -> None:
     class HighFloor(ScriptedJudge):
         def verdict(self, candidate: Candidate) -> Verdict:
-            return super().verdict(candidate).model_copy(update={"floor_us": 400.0})
+            return super().verdict(candidate).model_copy(update={"floor_us": 400.0, "traffic_us": 400.0})
 
     result = run(store, settings(proposers=("endless",), evaluations=None, budget_s=None), judge_factory=HighFloor)
     assert "floor" in result.stopped

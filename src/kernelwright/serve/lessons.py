@@ -37,7 +37,7 @@ def note(
         raise UsageError("a lesson is about a task or about a run", remedy="name one of them")
     library, about = open_library(), api.view(run) if run else None
     target = about.target.name if about else target
-    language = language or (about.settings["language"] if about else default_language(target))
+    language = language or (about and about.settings.get("language")) or default_language(target)
     registry.load("languages", language)
     lessons = [each.source for each in library.documents(kind="lesson").values()]
     if sum(source is not None and source.noted_by == noted_by for source in lessons) >= LESSONS_KEPT:

@@ -140,7 +140,7 @@ class ScriptedJudge:
             return Verdict(**facts, language="cpp", outcome="rejected", reason="wrong_values", message="not the same")
         return Verdict(
             **facts, language="cpp", outcome="accepted", speedup=gain, speedup_ci=(gain * 0.99, gain * 1.01),
-            time_us=REFERENCE_US / gain, reference_us=REFERENCE_US, floor_us=FLOOR_US,
+            time_us=REFERENCE_US / gain, reference_us=REFERENCE_US, floor_us=FLOOR_US, traffic_us=FLOOR_US,
         )  # fmt: skip
 
     async def compare(self, candidates: Sequence[Candidate], *, limit: float | None = None) -> Comparison:
