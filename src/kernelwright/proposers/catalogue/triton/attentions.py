@@ -60,7 +60,7 @@ class _Attention(Tiles):
             f"tile_m = tl.cdiv({self.size(product.m)}, BLOCK_M) - 1 - tl.program_id(0)",
         )
         self.place_batch(body)
-        wide = ".to(tl.int64)" if body.space.wide else ""
+        wide = ".to(tl.int64)" if self.wide else ""
         for side in (replace(self.rows, at=f"tile_m{wide} * BLOCK_M"), self.columns):
             body.put(side.placed, *body.space.positions(side.group))
         query = self.emitter(self.rows.group, self.steps.group)

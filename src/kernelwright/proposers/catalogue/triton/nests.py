@@ -31,7 +31,7 @@ from kernelwright.proposers.catalogue.triton.support import KNOWN
 WHOLE = 16384
 """Positions that one block may hold: a row that is no longer is read once, and kept in registers."""
 _WIDE = 110
-LOWEST = "-3.4028234663852886e38"
+_LOWEST = "-3.4028234663852886e38"
 """The lowest number that is finite: the distance from it is no NaN."""
 
 
@@ -84,13 +84,9 @@ def padded(axes: Sequence[Axis]) -> int:
     return 1 << max(0, prod(axis.size for axis in axes) - 1).bit_length()
 
 
-def render(nest: Nest, innermost: int | None) -> Function:
-    """One nest as a kernel that takes tensors, sizes and the numbers of its blocks.
-
-    Args:
-        innermost: the length of the innermost loop, where it is the same in all cases.
-    """
-    return KernelText(nest, pairs.pairs(nest, innermost)).function()
+def render(nest: Nest, halves: pairs.Pairs | None) -> Function:
+    """One nest as a kernel that takes tensors, sizes and the numbers of its blocks; `halves` where it makes pairs."""
+    return KernelText(nest, halves).function()
 
 
 def other_axes(nest: Nest) -> list[Axis]:
@@ -297,7 +293,7 @@ class KernelText:
         dtype = "int32" if node.operand.dtype == "bool" else node.operand.dtype
         identity, shape = self._identity(node.op, node.operand.dtype), self._shape()
         if node in sweep.online.values():
-            identity, shape = LOWEST, self._shape(node)
+            identity, shape = _LOWEST, self._shape(node)
         elif node in sweep.online:
             shape = self._shape(sweep.online[node])
         lines = [f"{name} = tl.full({shape}, {identity}, tl.{dtype})"]

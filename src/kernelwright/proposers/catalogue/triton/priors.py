@@ -7,7 +7,6 @@ from math import prod
 
 from kernelwright.proposers.catalogue.loops import Nest
 from kernelwright.proposers.catalogue.products import Product
-from kernelwright.proposers.catalogue.triton import pairs
 from kernelwright.proposers.catalogue.triton.nests import combined_axes, is_whole, kept_axes, padded
 
 _NEARLY = 0.9
@@ -23,12 +22,8 @@ class Choice:
     values: tuple[int, ...]
 
 
-def choices(nest: Nest, innermost: int | None, multiprocessors: int) -> dict[str, Choice]:
-    """The numbers of a kernel by name, those that matter most first.
-
-    Args:
-        innermost: the length of the innermost loop, where it is the same in all cases.
-    """
+def choices(nest: Nest, multiprocessors: int, *, in_pairs: bool) -> dict[str, Choice]:
+    """The numbers of a kernel by name, those that matter most first; `in_pairs` where it makes two results at once."""
     if nest.product is not None and nest.product.scores is not None:
         return _attention(nest.product)
     if nest.product is not None:
@@ -37,7 +32,7 @@ def choices(nest: Nest, innermost: int | None, multiprocessors: int) -> dict[str
     if not combined_axes(nest):
         if not kept_axes(nest):
             return {"WARPS": Choice(1, (1,))}
-        block = 512 if pairs.pairs(nest, innermost) else 1024
+        block = 512 if in_pairs else 1024
         return {"BLOCK": _of(block, 256, 8192), "WARPS": _of(4, 2, 8)}
     if is_whole(nest):
         length = padded(combined_axes(nest))

@@ -45,7 +45,7 @@ class _Products(Tiles):
         body.put(*described(self.nest))
         body.put(*_GROUPED.format(m=self.size(product.m), n=self.size(product.n)).splitlines())
         self.place_batch(body)
-        wide = ".to(tl.int64)" if body.space.wide else ""
+        wide = ".to(tl.int64)" if self.wide else ""
         body.put(
             Side(self.rows, f"tile_m{wide} * BLOCK_M", "BLOCK_M").placed,
             *body.space.positions(self.rows),

@@ -12,7 +12,7 @@ from kernelwright.proposers.catalogue.program import Program
 from kernelwright.proposers.catalogue.renderer import Kernels, Renderer
 from kernelwright.proposers.catalogue.rewrites import IllegalRewriteError, Rewrite
 from kernelwright.proposers.catalogue.schedule import Schedule
-from kernelwright.proposers.catalogue.triton import attentions, launches, nests, products
+from kernelwright.proposers.catalogue.triton import attentions, launches, nests, pairs, products
 from kernelwright.proposers.catalogue.triton.launches import Lengths
 from kernelwright.proposers.catalogue.triton.nests import Function, is_whole
 from kernelwright.proposers.catalogue.triton.priors import choices
@@ -104,7 +104,8 @@ class TritonKernels(Kernels):
         """See `Kernels.launch`."""
         lengths = Lengths(nest, size)
         innermost = fixed(nest.vector) if nest.vector and len(nest.leaves(nest.vector)) == 1 else None
-        numbers = self._numbers(nest, innermost)
+        halves = pairs.pairs(nest, innermost)
+        numbers = self._numbers(nest, in_pairs=halves is not None)
         if nest.product is not None and nest.product.scores is not None:
             return [launches.attention(self._add(attentions.render(nest)), lengths, numbers)]
         if nest.product is not None:
@@ -113,17 +114,17 @@ class TritonKernels(Kernels):
             kernels = [ShareText(nest, index) for index in range(len(nest.sweeps) + bool(nest.row_stores))]
             functions = [self._add(kernel.function()) for kernel in kernels]
             return launches.shared(kernels, functions, lengths, numbers)
-        return [launches.blocks(self._add(nests.render(nest, innermost)), lengths, numbers)]
+        return [launches.blocks(self._add(nests.render(nest, halves)), lengths, numbers)]
 
     def _add(self, function: Function) -> Function:
         self.functions.append(function)
         return function
 
-    def _numbers(self, nest: Nest, innermost: int | None) -> dict[str, str]:
+    def _numbers(self, nest: Nest, *, in_pairs: bool) -> dict[str, str]:
         """Declares a kernel's numbers; returns what each is called in the module."""
         suffix = f"_{nest.name.rpartition('_')[2]}" if self._several else ""
         numbers = {}
-        for name, choice in choices(nest, innermost, self._multiprocessors).items():
+        for name, choice in choices(nest, self._multiprocessors, in_pairs=in_pairs).items():
             numbers[name] = f'PARAMS["{name}{suffix}"]'
             self.values[f"{name}{suffix}"] = choice.value
             if len(choice.values) > 1:

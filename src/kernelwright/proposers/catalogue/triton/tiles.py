@@ -57,6 +57,7 @@ class Tiles:
             self.sizes.setdefault(axis, f"D{len(self.sizes)}")
         parts = (f"{name}_{place}" for name in names for place in range(_MOST_AXES))
         self.taken = {*TAKEN, *names, *parts, *self.sizes.values(), *map(pointer, self.arguments)}
+        self.wide = is_wide(self.arguments)
         self.snippets: set[str] = set()
         self.matrices: list[Matrix] = []
         self.batch = Group(product.batch, "batch", "")
@@ -92,7 +93,7 @@ class Tiles:
             for group in found
             for place, axis in enumerate(group.axes)
         }
-        return Space(found, self.sizes, indices, is_wide(self.arguments))
+        return Space(found, self.sizes, indices, self.wide)
 
     def emitter(self, *groups: Group, depth: int = 1) -> Emitter:
         """A writer of statements there."""
@@ -101,7 +102,7 @@ class Tiles:
     def place_batch(self, body: Emitter) -> None:
         """Which of the batch a program works on."""
         if self.batch.axes:
-            wide = ".to(tl.int64)" if body.space.wide else ""
+            wide = ".to(tl.int64)" if self.wide else ""
             body.put("batch = tl.program_id(1)" + wide, *body.space.positions(self.batch))
 
     def tile(self, body: Emitter, name: str, value: Expr, down: Side, across: Side) -> None:
@@ -125,7 +126,7 @@ class Tiles:
             # What lies beyond the last of the lines is the next one of the batch, and no zero.
             if axes == resolved((*batch, *lines.group.axes, *along.group.axes)) and not (batch and lines.summed):
                 first = f"batch * {self.size(lines.group.axes)} + {lines.at}" if batch else lines.at
-                if batch and is_wide(self.arguments):
+                if batch and self.wide:
                     first = f"({first}).to(tl.int32)"
                 matrix = self._matrix(value.buffer, (*batch, *lines.group.axes), (lines.block, along.block))
                 return f"{matrix}.load([{first}, {along.at}])" + (".T" if lines is across else "")
