@@ -90,6 +90,7 @@ MODULES: list[Module] = [
     ("pairs", rotated_pairs, (_half(2, 3, 20, 16), _half(20, 8), _half(20, 8))),
     ("pairs_of_odd_rows", rotated_pairs, (_x(3, 5, 6), _x(5, 3), _x(5, 3))),
     ("functions", lambda x: (x.tanh(), x.expm1(), x.log1p(), x.round(), torch.fmod(x, 0.7)), (_positive(40),)),
+    ("gelu", F.gelu, (_x(40),)),
     ("softmax", lambda x: x.softmax(-1), (_half(6, 100),)),
     ("layer_norm", _module(nn.LayerNorm(60)), (_x(6, 60),)),
     ("nan", lambda x: (x.amax(-1), x.clamp(min=0)), (torch.tensor([[1.0, float("nan")], [2.0, 3.0]]),)),
@@ -97,11 +98,14 @@ MODULES: list[Module] = [
     ("few_columns", lambda x: (x.mean(0), x.var(0)), (_x(9000, 4),)),
     ("batch_norm", nn.BatchNorm2d(3), (_x(4, 3, 20, 20),)),
     ("long_rows", lambda x: (x.log_softmax(-1), x.argmin(-1)), (_half(2, 20000),)),
+    ("long_rows_of_whole_blocks", lambda x: x.log_softmax(-1), (_half(2, 20480),)),
     ("one_sum", F.mse_loss, (_x(40, 600), _x(40, 600, seed=1))),
     ("one_logarithm", lambda x: x.logsumexp(-1), (_x(1, 40000),)),
+    ("one_logarithm_of_halves", lambda x: x.logsumexp(-1), (_half(1, 40000) * 100,)),
     ("cross_entropy", F.cross_entropy, (_half(5, 20000), _ints(20000, 5))),
     ("pooled", lambda x: F.max_pool2d(x, 3, 2, 1).softmax(1), (_x(2, 3, 8, 10),)),
     ("linear_gelu", lambda x, w, b: F.gelu(F.linear(x, w, b)), (_half(4, 18, 130), _half(100, 130), _half(100))),
+    ("many_tiles", lambda x, y: F.gelu(x @ y), (_half(300, 40) * 3, _half(40, 600))),
     ("turned", lambda x, y: x.T @ y, (_half(48, 70), _half(48, 100))),
     ("half_batched", lambda x, y: x @ y.mT, (_half(3, 40, 50), _half(3, 60, 50))),
     ("half_batched_down", lambda x, y: x @ y, (_half(3, 40, 50), _half(3, 50, 60))),
@@ -154,7 +158,11 @@ def main(folder: Path) -> None:
     wrong = {}
     for name, function, inputs in MODULES:
         model, info, program = programmed(function, inputs)
-        candidate = loaded(write(program, info), folder, f"candidate_{name}").ModelNew()
+        module = loaded(write(program, info), folder, f"candidate_{name}")
+        for number in module.PARAMS:
+            if number.startswith("PROGRAMS"):
+                module.PARAMS[number] = 2  # so that a program has several tiles
+        candidate = module.ModelNew()
         candidate.load_state_dict(model.state_dict())
         try:
             check(model, candidate.train(model.training), inputs)

@@ -14,7 +14,7 @@ from kernelwright.proposers.catalogue.ir import Apply, Const, Expr, Reduce
 from kernelwright.proposers.catalogue.loops import Nest
 from kernelwright.proposers.catalogue.products import Product, attention
 from kernelwright.proposers.catalogue.triton.expressions import Emitter, literal
-from kernelwright.proposers.catalogue.triton.nests import Function, described
+from kernelwright.proposers.catalogue.triton.functions import Function, described
 from kernelwright.proposers.catalogue.triton.softmaxes import Softmax, in_twos, reach, softmax, unmasked
 from kernelwright.proposers.catalogue.triton.tiles import EXACT, Side, Tiles
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import count
 
 from kernelwright.proposers.catalogue.ir import (
@@ -21,7 +22,7 @@ from kernelwright.proposers.catalogue.ir import (
     Window,
     walk,
 )
-from kernelwright.proposers.catalogue.loops import window_axes
+from kernelwright.proposers.catalogue.loops import Nest, window_axes
 from kernelwright.proposers.catalogue.triton.space import Space, pointer
 from kernelwright.proposers.catalogue.triton.support import KNOWN
 
@@ -32,8 +33,24 @@ _OWN = {
     "rsqrt": "tl.rsqrt", "sin": "tl.sin", "cos": "tl.cos", "erf": "tl.erf", "floor": "tl.floor", "ceil": "tl.ceil",
     "abs": "tl.abs", "sigmoid": "tl.sigmoid",
 }  # fmt: skip
+_SHORT = ("float16", "bfloat16")
 NARROW = {"float16": "float32", "bfloat16": "float32", "int8": "int32", "int16": "int32", "uint8": "int32"}
 _LONGEST = 90
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What all emitters of a kernel share: the names and the support code in use, and whether all of its results have
+    16 bits."""
+
+    names: set[str]
+    snippets: set[str]
+    short: bool
+
+    @classmethod
+    def of(cls, nest: Nest, names: Iterable[str]) -> Scope:
+        """The scope of a nest's kernel, in which these names are in use."""
+        return cls(set(names), set(), all(store.buffer.dtype in _SHORT for store in nest.stores))
 
 
 class Emitter:
@@ -42,15 +59,12 @@ class Emitter:
     Args:
         space: the positions that surround them.
         known: expressions that have a name already.
-        names: the names in use, shared by all emitters of a kernel.
-        snippets: the support code in use, shared too.
+        scope: what the whole kernel shares.
         depth: how far statements are indented.
     """
 
-    def __init__(
-        self, space: Space, known: Mapping[Expr, str], names: set[str], snippets: set[str], depth: int = 1
-    ) -> None:
-        self.space, self.names, self.snippets, self.depth = space, names, snippets, depth
+    def __init__(self, space: Space, known: Mapping[Expr, str], scope: Scope, depth: int = 1) -> None:
+        self.space, self.scope, self.depth = space, scope, depth
         self.known: dict[Expr, str] = dict(known)
         self.lines: list[str] = []
         self._uses: Counter[Expr] = Counter()
@@ -59,9 +73,9 @@ class Emitter:
         """Adds statements."""
         self.lines += ["    " * self.depth + line for line in lines]
 
-    def inner(self) -> Emitter:
-        """An emitter of the statements of a block that begins here."""
-        return Emitter(self.space, self.known, self.names, self.snippets, self.depth + 1)
+    def inner(self, space: Space | None = None) -> Emitter:
+        """An emitter of the statements of a block that begins here, with positions of its own where they are given."""
+        return Emitter(space or self.space, self.known, self.scope, self.depth + 1)
 
     def count(self, roots: Iterable[Expr]) -> None:
         """Announces what will be asked for, so that values used more than once get a name."""
@@ -93,10 +107,9 @@ class Emitter:
     def fresh_name(self, name: str) -> str:
         """A name that is not in use: `x`, `x_1`, …; single letters are always numbered."""
         tries = (f"{name}{number}" if len(name) == 1 else f"{name}_{number}" for number in count())
-        found = (
-            name if len(name) > 1 and name not in self.names else next(each for each in tries if each not in self.names)
-        )
-        self.names.add(found)
+        names = self.scope.names
+        found = name if len(name) > 1 and name not in names else next(each for each in tries if each not in names)
+        names.add(found)
         return found
 
     def hoist(self, roots: Iterable[Expr], inside: frozenset[Axis]) -> None:
@@ -190,7 +203,7 @@ class Emitter:
     def _extreme(self, op: str, left: str, right: str, dtype: str) -> str:
         if dtype.startswith("float"):  # a maximum with NaN is NaN
             name = {"max": "larger", "min": "smaller"}[op]
-            self.snippets.add(name)
+            self.scope.snippets.add(name)
             return f"{name}({left}, {right})"
         return f"tl.{op}imum({left}, {right})"
 
@@ -202,10 +215,13 @@ class Emitter:
 
     def _apply(self, op: str, operands: Sequence[Expr]) -> str:
         kind = operands[-1].dtype
+        match op, operands:
+            case "add", (Apply(op="erf", operands=(inner,)), Const(value=1)) if self.scope.short:
+                op, operands = "erf_and_1", (inner,)
         if op in _OWN or op in KNOWN:
             values = [self._block(operand) for operand in operands]
             if op not in _OWN:
-                self.snippets.add(op)
+                self.scope.snippets.add(op)
             return f"{_OWN.get(op, op)}({', '.join(map(bare, values))})"
         texts = [self.text(operand) for operand in operands]
         if op == "div":

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from kernelwright.proposers.catalogue.ir import Axis
 from kernelwright.proposers.catalogue.loops import Nest
 from kernelwright.proposers.catalogue.triton import attentions
-from kernelwright.proposers.catalogue.triton.nests import Function, is_whole
+from kernelwright.proposers.catalogue.triton.functions import Function, is_whole
 from kernelwright.proposers.catalogue.triton.products import NUMBERS
 from kernelwright.proposers.catalogue.triton.shares import ShareText
 
@@ -30,14 +30,14 @@ class Lengths:
 
 
 def product(function: Function, lengths: Lengths, numbers: Mapping[str, str]) -> str:
-    """A program a tile, a row of the grid for each of a batch."""
+    """As many programs as there are tiles, but for a most; a row of the grid for each of a batch."""
     found = function.nest.product
     assert found is not None  # the caller has checked
     m, n = (
         f"triton.cdiv({lengths.of(axes)}, {numbers[block]})"
         for axes, block in ((found.m, "BLOCK_M"), (found.n, "BLOCK_N"))
     )
-    grid = f"({m} * {n}, {lengths.of(found.batch) or 1})"
+    grid = f"(min({m} * {n}, {numbers['PROGRAMS']}), {lengths.of(found.batch) or 1})"
     constants = {name: numbers[name] for name in NUMBERS} | {"num_stages": numbers["STAGES"]}
     return _call(function, function.nest.name, grid, lengths, constants, numbers, _matrices(function, lengths, numbers))
 

@@ -2,119 +2,33 @@
 
 from __future__ import annotations
 
-import keyword
-import textwrap
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from math import prod
+import math
+from collections.abc import Sequence
+from dataclasses import replace
 
-from kernelwright.proposers.catalogue.ir import (
-    IDENTITY,
-    Apply,
-    Axis,
-    Buffer,
-    Expr,
-    Load,
-    Reduce,
-    Size,
-    Store,
-    Window,
-    walk,
-)
+from kernelwright.proposers.catalogue.ir import IDENTITY, Apply, Expr, Load, Reduce, Store, walk
 from kernelwright.proposers.catalogue.loops import Nest, Sweep
-from kernelwright.proposers.catalogue.spoken import spoken
 from kernelwright.proposers.catalogue.triton import pairs
-from kernelwright.proposers.catalogue.triton.expressions import NARROW, Emitter, number
-from kernelwright.proposers.catalogue.triton.space import Group, Space, is_wide, pointer
-from kernelwright.proposers.catalogue.triton.support import KNOWN
+from kernelwright.proposers.catalogue.triton.expressions import NARROW, Emitter, Scope, number
+from kernelwright.proposers.catalogue.triton.functions import (
+    TAKEN,
+    Function,
+    combined_axes,
+    described,
+    heading,
+    is_whole,
+    kept_axes,
+    other_axes,
+)
+from kernelwright.proposers.catalogue.triton.space import Group, Space, bracketed, is_wide, pointer
 
-WHOLE = 16384
-"""Positions that one block may hold: a row that is no longer is read once, and kept in registers."""
-_WIDE = 110
 _LOWEST = "-3.4028234663852886e38"
 """The lowest number that is finite: the distance from it is no NaN."""
-
-
-@dataclass(frozen=True)
-class Matrix:
-    """A tensor as rows of `lines`, of which the device copies tiles by itself: a parameter of a kernel, and the names
-    of the two numbers of its tiles."""
-
-    name: str
-    buffer: Buffer
-    lines: tuple[Axis, ...]
-    blocks: tuple[str, str]
-
-
-@dataclass(frozen=True)
-class Function:
-    """A rendered kernel: its text, its tensors and the axes whose sizes it takes (by name, in order), and the support
-    code it uses. `kept` and `combined` are the axes that programs share out, and that each goes along; `matrices` come
-    after the tensors."""
-
-    nest: Nest
-    text: str
-    arguments: tuple[Buffer, ...]
-    sizes: dict[str, Axis]
-    kept: tuple[Axis, ...]
-    combined: tuple[Axis, ...]
-    snippets: frozenset[str]
-    matrices: tuple[Matrix, ...] = ()
-
-
-def is_whole(nest: Nest) -> bool:
-    """Whether a block holds all positions that are combined."""
-    return nest.kind == "rows" and padded(combined_axes(nest)) <= WHOLE
-
-
-def kept_axes(nest: Nest) -> tuple[Axis, ...]:
-    """The axes that programs share out, outermost first."""
-    vector = () if nest.vector is None or nest.kind == "rows" else (nest.vector,)
-    return (*nest.parallel, *vector)
-
-
-def combined_axes(nest: Nest) -> tuple[Axis, ...]:
-    """The axes that are combined, outermost first."""
-    vector = () if nest.vector is None or nest.kind != "rows" else (nest.vector,)
-    return (*nest.inner, *vector)
-
-
-def padded(axes: Sequence[Axis]) -> int:
-    """The power of two that is no less than the number of positions along some axes."""
-    return 1 << max(0, prod(axis.size for axis in axes) - 1).bit_length()
 
 
 def render(nest: Nest, halves: pairs.Pairs | None) -> Function:
     """One nest as a kernel that takes tensors, sizes and the numbers of its blocks; `halves` where it makes pairs."""
     return KernelText(nest, halves).function()
-
-
-def other_axes(nest: Nest) -> list[Axis]:
-    """Axes whose sizes may be needed beside the loops': of tensors' dimensions, windows and counts."""
-    axes: list[Axis] = []
-    for node in walk(store.expr for store in nest.stores):
-        if isinstance(node, (Size, Reduce, Window)):
-            axes += node.axes
-        elif isinstance(node, Load):
-            axes += [term.axis for term in node.terms]
-    return [*axes, *(axis for store in nest.stores for axis in store.buffer.axes)]
-
-
-def described(nest: Nest) -> list[str]:
-    """Comments: what it computes, and the rewrites that its loops come from."""
-    lines = [f"{store.buffer.name} = {spoken(store.expr)}" for store in nest.stores]
-    made = textwrap.wrap("; ".join(map(str, nest.rewrites)), _WIDE)
-    return [f"# {line if len(line) <= _WIDE else line[: _WIDE - 1] + '…'}" for line in [*lines, *made]]
-
-
-def heading(name: str, tensors: Iterable[str], constants: Iterable[str]) -> list[str]:
-    """The lines that declare a kernel: its tensors first, then what is known when it is compiled."""
-    pointers = ", ".join(tensors)
-    known = ", ".join(f"{constant}: tl.constexpr" for constant in constants)
-    wrapped = [
-        line for text in (pointers, known) if text for line in textwrap.wrap(f"{text},", _WIDE, break_long_words=False)
-    ]
-    return ["@triton.jit", f"def {name}(", *(f"    {line}" for line in wrapped), "):"]
 
 
 class KernelText:
@@ -141,12 +55,12 @@ class KernelText:
         self.arguments = [*nest.reads, *{store.buffer.name: store.buffer for store in nest.stores}.values()]
         groups = [group for group in (self.outer, self.inner) if group.axes]
         self.space = Space(groups, self.sizes, dict(names), is_wide(self.arguments))
-        self.names = {*TAKEN, *names.values(), *self.sizes.values(), *map(pointer, self.arguments)}
-        self.snippets: set[str] = set()
+        taken = {*TAKEN, *names.values(), *self.sizes.values(), *map(pointer, self.arguments)}
+        self.scope = Scope.of(nest, taken)
 
     def function(self) -> Function:
         """The finished kernel."""
-        body = Emitter(self.space, {}, self.names, self.snippets)
+        body = Emitter(self.space, {}, self.scope)
         body.put(*described(self.nest))
         if self.kept or self.combined:
             self._place(body)
@@ -164,7 +78,7 @@ class KernelText:
             "\n".join([*heading(self.nest.name, map(pointer, self.arguments), (*used, *numbers)), *body.lines]) + "\n"
         )
         return Function(
-            self.nest, text, tuple(self.arguments), used, self.kept, self.combined, frozenset(self.snippets)
+            self.nest, text, tuple(self.arguments), used, self.kept, self.combined, frozenset(self.scope.snippets)
         )
 
     def _place(self, body: Emitter) -> None:
@@ -198,7 +112,9 @@ class KernelText:
         """The positions of a block along what is combined."""
         group = self.inner
         body.put(f"{group.flat} = {start}tl.arange(0, BLOCK){group.shape}")
-        body.put(f"counts = {group.flat} < {self.space.size(group.axes)}", *self.space.positions(group))
+        if group in body.space.groups:
+            body.put(f"{group.mask} = {group.flat} < {self.space.size(group.axes)}")
+        body.put(*self.space.positions(group))
 
     def _combine(self, body: Emitter, node: Reduce) -> None:
         """A reduction of one block."""
@@ -213,7 +129,9 @@ class KernelText:
             value = body.named(operand, value) if operand not in body.known else value
             beyond = self._identity("min" if op == "argmax" else "max", operand.dtype)
             value = f"tl.where({value} != {value}, {beyond}, {value})"
-        return f"tl.where(counts, {value}, {self._identity(op, operand.dtype)})"
+        if self.inner not in body.space.groups:
+            return value
+        return f"tl.where({self.inner.mask}, {value}, {self._identity(op, operand.dtype)})"
 
     def _identity(self, op: str, dtype: str) -> str:
         op = {"argmax": "max", "argmin": "min"}.get(op, op)
@@ -232,11 +150,11 @@ class KernelText:
         elif node.op == "sum":
             text = f"tl.sum({value}, {self.dim}, keep_dims=True)"
         elif node.op == "prod":
-            self.snippets.add("times")
+            self.scope.snippets.add("times")
             text = f"tl.reduce({value}, {self.dim}, times, keep_dims=True)"
         elif dtype.startswith("float") and not self._is_shift(node):
             joined = {"max": "larger", "min": "smaller"}[node.op]
-            self.snippets.add(joined)
+            self.scope.snippets.add(joined)
             text = f"tl.reduce({value}, {self.dim}, {joined}, keep_dims=True)"
         else:
             text = f"tl.{node.op}({value}, {self.dim}, keep_dims=True)"
@@ -255,32 +173,42 @@ class KernelText:
         """What a reduction's result is called, with a number where there are several."""
         return _NAMES[node.op]
 
-    def _sweep(self, body: Emitter, sweep: Sweep, bounds: str = "") -> dict[Reduce, str]:
-        """Blocks of positions one after the other, all or those between two bounds; returns the results' names."""
+    def _sweep(self, body: Emitter, sweep: Sweep, first: str = "0", last: str = "") -> dict[Reduce, str]:
+        """Blocks of positions one after the other, all or those between two bounds: whole blocks, then what is left of
+        one. Returns the results' names."""
         body.hoist(sweep.roots, frozenset(self.combined))
         names: dict[Reduce, str] = {}
         for node in sweep.reductions:
             names[node] = body.fresh_name(_NAMES[node.op])
             body.put(*self._begun(node, names[node], sweep))
-        bounds = bounds or f"0, {self.space.size(self.combined)}"
-        body.put(f"for start in tl.range({bounds}, BLOCK, num_stages=STAGES):")
-        loop = body.inner()
+        last = last or self.space.size(self.combined)
+        count = bracketed(last) if first == "0" else f"({last} - {first})"
+        body.put(f"whole = {'' if first == '0' else f'{first} + '}{count} // BLOCK * BLOCK")
+        body.put(f"for start in tl.range({first}, whole, BLOCK, num_stages=STAGES):")
+        everywhere = [replace(group, mask="") if group is self.inner else group for group in self.space.groups]
+        self._block(body, sweep, names, replace(self.space, groups=everywhere))
+        body.put(f"for start in tl.range(whole, {last}, BLOCK):")
+        self._block(body, sweep, names, self.space)
+        for node, most in sweep.online.items():
+            self._end_online(body, names[node], names[most], *_power(most))
+            body.known |= {most: f"{names[most]}_of_all", node: names[node]}
+        for node in sweep.reductions:
+            if node not in sweep.online and node not in sweep.online.values():
+                body.known[node] = self._ended(body, node, names[node])
+        return names
+
+    def _block(self, body: Emitter, sweep: Sweep, names: dict[Reduce, str], space: Space) -> None:
+        """What is done with the positions of a block, all of which count where `space` has no mask for them."""
+        loop = body.inner(space)
         self._along(loop, "start + ")
         loop.count(sweep.roots)
-        shifted = set(sweep.online.values())
         for node in sweep.reductions:
-            if node not in sweep.online and node not in shifted:
+            if node not in sweep.online and node not in sweep.online.values():
                 self._feed(loop, node, names[node])
         for node, most in sweep.online.items():
             self._feed_online(loop, most, names[node], names[most])
         self._write(loop, sweep.stores)
         body.lines += loop.lines
-        for node, most in sweep.online.items():
-            self._end_online(body, node, most, names)
-        for node in sweep.reductions:
-            if node not in sweep.online and node not in shifted:
-                body.known[node] = self._ended(body, node, names[node])
-        return names
 
     def _shape(self, most: Reduce | None = None) -> str:
         """Of what is kept for each place of a block, or for each few places that a maximum is first found of."""
@@ -330,25 +258,29 @@ class KernelText:
         """A maximum and a sum of exponentials relative to it. What a thread reads at once (neighbours in a row) has its
         maximum found first, so that the sum so far shrinks once for all of them."""
         value, above = loop.fresh_name("value"), loop.fresh_name("above")
-        loop.put(f"{value} = {self._counted(loop, most.operand, 'max')}")
+        counted = self._counted(loop, most.operand, "max")
         highest, below, joined = value, above, "{}"
         if self.dim == 1:
-            loop.put(f"{value} = tl.reshape({value}, {self._shape(most)[:-1]}, {_together(most)}))")
+            counted = f"tl.reshape({counted}, {self._shape(most)[:-1]}, {_together(most)}))"
             highest, below, joined = f"tl.max({value}, 2)", f"{above}[:, :, None]", "tl.sum({}, 2)"
+        power, scale = _power(most)
         loop.put(
+            f"{value} = {counted}",
             "# online_reduce(exponentials): the sum shrinks where a larger value comes",
-            f"{above} = tl.maximum({largest}, {highest})",
-            f"{total} = {total} * tl.exp({largest} - {above}) + " + joined.format(f"tl.exp({value} - {below})"),
+            f"{above} = tl.maximum({largest}, {highest}{scale})",
+            f"{total} = {total} * {power}({largest} - {above}) + "
+            + joined.format(f"{power}({value}{scale} - {below})"),
             f"{largest} = {above}",
         )
 
-    def _end_online(self, body: Emitter, node: Reduce, most: Reduce, names: dict[Reduce, str]) -> None:
-        largest, total = names[most], names[node]
+    def _end_online(self, body: Emitter, total: str, largest: str, power: str = "tl.exp", scale: str = "") -> None:
+        """Combines pairs of a maximum, times a scale, and the sum of exponentials relative to it."""
         body.put(
             f"{largest}_of_all = tl.max({largest}, {self.dim}, keep_dims=True)",
-            f"{total} = tl.sum({total} * tl.exp({largest} - {largest}_of_all), {self.dim}, keep_dims=True)",
+            f"{total} = tl.sum({total} * {power}({largest} - {largest}_of_all), {self.dim}, keep_dims=True)",
         )
-        body.known[most], body.known[node] = f"{largest}_of_all", total
+        if scale:
+            body.put(f"{largest}_of_all *= {math.log(2)}")
 
     def _write(self, body: Emitter, stores: Sequence[Store], *, scalars: bool = False) -> None:
         """Stores results."""
@@ -358,9 +290,17 @@ class KernelText:
             offset = self.space.offset([(axis, self.space.indices[axis]) for axis in store.buffer.axes])
             if scalars and not offset:
                 offset = "at"
-            mask = self.space.mask(store.buffer.axes)
+            mask = body.space.mask(store.buffer.axes)
             at = f"{pointer(store.buffer)} + {offset}" if offset else pointer(store.buffer)
             body.put(f"tl.store({at}, {value}" + (f", mask={mask})" if mask else ")"))
+
+
+def _power(most: Reduce) -> tuple[str, str]:
+    """The exponential that a sum relative to a maximum is made of, and what its exponents are multiplied by first: with
+    powers of 2 that is one instruction with the subtraction. Only what is read as it is cannot overflow by it, in a
+    dtype that ends long before float32."""
+    halves = isinstance(most.operand, Load) and most.operand.buffer.dtype == "float16"
+    return ("tl.exp2", f" * {1 / math.log(2)}") if halves else ("tl.exp", "")
 
 
 def _together(most: Reduce) -> int:
@@ -369,22 +309,4 @@ def _together(most: Reduce) -> int:
     return 8 if all(dtype in NARROW for dtype in loads) else 4
 
 
-TAKEN = frozenset(
-    {
-        "at",
-        "both",
-        "exist",
-        "r",
-        "inside",
-        "counts",
-        "start",
-        "better",
-        "tl",
-        "ROWS",
-        "BLOCK",
-        "range",
-        "float",
-    }
-    | {"triton", *KNOWN, *keyword.kwlist}
-)
 _NAMES = {"sum": "total", "prod": "product", "max": "largest", "min": "smallest", "argmax": "place", "argmin": "place"}

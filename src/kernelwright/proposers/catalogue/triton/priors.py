@@ -7,7 +7,7 @@ from math import prod
 
 from kernelwright.proposers.catalogue.loops import Nest
 from kernelwright.proposers.catalogue.products import Product
-from kernelwright.proposers.catalogue.triton.nests import combined_axes, is_whole, kept_axes, padded
+from kernelwright.proposers.catalogue.triton.functions import combined_axes, is_whole, kept_axes, padded
 
 _NEARLY = 0.9
 _PROGRAMS = 8
@@ -40,7 +40,8 @@ def choices(nest: Nest, multiprocessors: int, *, in_pairs: bool) -> dict[str, Ch
         rows = 1 << rows.bit_length() - 1
         # A program that has a multiprocessor for itself is as quick as its threads are many.
         most, each = (32, 128) if kept < multiprocessors else (16, 1024)
-        warps = max(1, min(most, rows * length // each))
+        warps = min(most, rows * prod(axis.size for axis in combined_axes(nest)) // each)
+        warps = 1 << max(1, warps).bit_length() - 1
         return {"WARPS": _of(warps, max(1, warps // 4), min(32, warps * 4)), "ROWS": _rows(rows, length, kept)}
     if nest.kind == "rows":
         found = {"BLOCK": _of(2048, 512, 8192), "WARPS": _of(8, 2, 16), "ROWS": Choice(1, (1,))}
@@ -97,6 +98,8 @@ def _product(product: Product, multiprocessors: int) -> dict[str, Choice]:
         "STAGES": Choice(3 if large else 4, (2, 3, 4, 5)),
         "BLOCK_K": Choice(64, (32, 64, 128)),
         "GROUP": Choice(8, (1, 4, 8, 16)),
+        # A tile that is large fills a multiprocessor.
+        "PROGRAMS": Choice(multiprocessors * (1 if large else 2), (multiprocessors, multiprocessors * 2)),
     }
 
 

@@ -6,22 +6,24 @@ from kernelwright.proposers.catalogue.build import apply, const
 from kernelwright.proposers.catalogue.loops import Nest
 from kernelwright.proposers.catalogue.products import Product
 from kernelwright.proposers.catalogue.triton.expressions import Emitter
-from kernelwright.proposers.catalogue.triton.nests import Function, described
+from kernelwright.proposers.catalogue.triton.functions import Function, described
 from kernelwright.proposers.catalogue.triton.tiles import EXACT, Side, Tiles
 
 NUMBERS = ("BLOCK_M", "BLOCK_N", "BLOCK_K", "GROUP")
 _NAMES = (
-    "program", "columns", "rows", "first", "height", "tile_m", "tile_n", "total", "left", "right", "batch", "row",
+    "tile", "columns", "rows", "first", "height", "tile_m", "tile_n", "total", "left", "right", "batch", "row",
     "column", "step", "step_down", *NUMBERS,
 )  # fmt: skip
-_GROUPED = """\
-# Programs that follow each other work on GROUP rows of tiles: what they read twice is in the L2 cache.
-program = tl.program_id(0)
+_TILES = """\
+# A program works on one tile after the other{ahead}.
 rows, columns = tl.cdiv({m}, BLOCK_M), tl.cdiv({n}, BLOCK_N)
-first = program // (GROUP * columns) * GROUP
+for tile in tl.range(tl.program_id(0), rows * columns, tl.num_programs(0){flatten}):"""
+_GROUPED = """\
+# Tiles that follow each other are in GROUP rows: what is read twice is in the L2 cache.
+first = tile // (GROUP * columns) * GROUP
 height = min(rows - first, GROUP)
-tile_m = first + program % (GROUP * columns) % height
-tile_n = program % (GROUP * columns) // height"""
+tile_m = first + tile % (GROUP * columns) % height
+tile_n = tile % (GROUP * columns) // height"""
 
 
 def render(nest: Nest) -> Function:
@@ -41,10 +43,16 @@ class _Products(Tiles):
     def function(self) -> Function:
         """The finished kernel."""
         product = self.product
-        body = self.emitter(self.rows, self.columns)
-        body.put(*described(self.nest))
-        body.put(*_GROUPED.format(m=self.size(product.m), n=self.size(product.n)).splitlines())
-        self.place_batch(body)
+        head = self.emitter()
+        head.put(*described(self.nest))
+        self.place_batch(head)
+        # Reading ahead needs room beside that for results, which is too little where these have 32 bits.
+        ahead = (", and reads for the next one while it finishes the last", ", flatten=True")
+        text, flatten = ahead if self.scope.short else ("", "")
+        m, n = self.size(product.m), self.size(product.n)
+        head.put(*_TILES.format(m=m, n=n, ahead=text, flatten=flatten).splitlines())
+        body = self.emitter(self.rows, self.columns, depth=2)
+        body.put(*_GROUPED.splitlines())
         wide = ".to(tl.int64)" if self.wide else ""
         body.put(
             Side(self.rows, f"tile_m{wide} * BLOCK_M", "BLOCK_M").placed,
@@ -55,7 +63,8 @@ class _Products(Tiles):
         self._sum(body)
         body.known[product.total] = "total"
         self.write(body)
-        return self.finished(body, NUMBERS)
+        head.lines += body.lines
+        return self.finished(head, NUMBERS)
 
     def _sum(self, body: Emitter) -> None:
         """Tiles of both sides, multiplied and added up in float32."""

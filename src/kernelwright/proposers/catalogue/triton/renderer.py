@@ -13,8 +13,8 @@ from kernelwright.proposers.catalogue.renderer import Kernels, Renderer
 from kernelwright.proposers.catalogue.rewrites import IllegalRewriteError, Rewrite
 from kernelwright.proposers.catalogue.schedule import Schedule
 from kernelwright.proposers.catalogue.triton import attentions, launches, nests, pairs, products
+from kernelwright.proposers.catalogue.triton.functions import Function, is_whole
 from kernelwright.proposers.catalogue.triton.launches import Lengths
-from kernelwright.proposers.catalogue.triton.nests import Function, is_whole
 from kernelwright.proposers.catalogue.triton.priors import choices
 from kernelwright.proposers.catalogue.triton.shares import ShareText
 from kernelwright.proposers.catalogue.triton.support import support
@@ -142,7 +142,7 @@ class TritonKernels(Kernels):
         imports = _IMPORTS
         if any(function.matrices for function in self.functions):
             imports += "from triton.tools.tensor_descriptor import TensorDescriptor\n"
-            helpers = _TILES + helpers
+            helpers = f"{_TILES}\n{helpers}"
         return imports, "\n".join([declared, helpers, *(f"\n{function.text}" for function in self.functions)])
 
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from kernelwright.proposers.catalogue.ir import Reduce
 from kernelwright.proposers.catalogue.loops import Nest
 from kernelwright.proposers.catalogue.triton.expressions import Emitter
-from kernelwright.proposers.catalogue.triton.nests import Function, KernelText, described, heading
+from kernelwright.proposers.catalogue.triton.functions import Function, described, heading
+from kernelwright.proposers.catalogue.triton.nests import KernelText
 from kernelwright.proposers.catalogue.triton.space import pointer
 
 
@@ -36,7 +37,9 @@ class ShareText(KernelText):
         self.index = index
         done = [node for sweep in nest.sweeps[: index + 1] for node in sweep.reductions]
         self.parts = {node: f"parts_{place}" for place, node in enumerate(done)}
-        self.names |= {"share", "shares", "span", *(f"{name}_ptr" for name in self.parts.values())}
+        self.scope.names.update(
+            {"share", "shares", "span", "begin", "end", *(f"{name}_ptr" for name in self.parts.values())}
+        )
 
     @property
     def memory(self) -> list[Part]:
@@ -52,7 +55,7 @@ class ShareText(KernelText):
     def function(self) -> Function:
         """The finished kernel."""
         nest = self.nest
-        body = Emitter(self.space, {}, self.names, self.snippets)
+        body = Emitter(self.space, {}, self.scope)
         if self.index == 0:
             body.put(*described(nest))
         self._place(body)
@@ -73,7 +76,9 @@ class ShareText(KernelText):
             constants,
         )
         text = "\n".join([*lines, *body.lines]) + "\n"
-        return Function(nest, text, tuple(self.arguments), used, self.kept, self.combined, frozenset(self.snippets))
+        return Function(
+            nest, text, tuple(self.arguments), used, self.kept, self.combined, frozenset(self.scope.snippets)
+        )
 
     def _own_share(self, body: Emitter) -> None:
         """The sweep along this program's share, and what it leaves."""
@@ -83,8 +88,10 @@ class ShareText(KernelText):
             "# This program's share, in whole blocks.",
             "share = tl.program_id(1)",
             f"span = tl.cdiv(tl.cdiv({count}, SHARES), BLOCK) * BLOCK",
+            "begin = share * span",
+            f"end = max(begin, min(begin + span, {count}))",
         )
-        names = self._sweep(body, sweep, f"share * span, min((share + 1) * span, {count})")
+        names = self._sweep(body, sweep, "begin", "end")
         at = self._result_place()
         mask = ", mask=inside" if self.kept else ""
         for node in sweep.reductions:
@@ -113,7 +120,8 @@ class ShareText(KernelText):
             if node.op.startswith("arg"):
                 body.put(f"{names[node]}_at = tl.load({self.parts[node]}_at_ptr + {at}{mask})")
         for node, most in online.items():
-            self._end_online(body, node, most, names)
+            self._end_online(body, names[node], names[most])
+            body.known |= {most: f"{names[most]}_of_all", node: names[node]}
         for node in reductions:
             if node not in online and node not in shifted:
                 body.known[node] = self._ended(body, node, names[node])

@@ -10,8 +10,8 @@ from itertools import count
 from kernelwright.proposers.catalogue.ir import Axis, Buffer, Expr, Load, resolved, walk
 from kernelwright.proposers.catalogue.loops import Nest
 from kernelwright.proposers.catalogue.products import Product
-from kernelwright.proposers.catalogue.triton.expressions import Emitter
-from kernelwright.proposers.catalogue.triton.nests import TAKEN, Function, Matrix, heading, other_axes
+from kernelwright.proposers.catalogue.triton.expressions import Emitter, Scope
+from kernelwright.proposers.catalogue.triton.functions import TAKEN, Function, Matrix, heading, other_axes
 from kernelwright.proposers.catalogue.triton.space import Group, Space, is_wide, pointer
 
 EXACT = ', input_precision="ieee"'
@@ -56,9 +56,9 @@ class Tiles:
         for axis in other_axes(nest):
             self.sizes.setdefault(axis, f"D{len(self.sizes)}")
         parts = (f"{name}_{place}" for name in names for place in range(_MOST_AXES))
-        self.taken = {*TAKEN, *names, *parts, *self.sizes.values(), *map(pointer, self.arguments)}
+        taken = {*TAKEN, *names, *parts, *self.sizes.values(), *map(pointer, self.arguments)}
+        self.scope = Scope.of(nest, taken)
         self.wide = is_wide(self.arguments)
-        self.snippets: set[str] = set()
         self.matrices: list[Matrix] = []
         self.batch = Group(product.batch, "batch", "")
 
@@ -97,7 +97,7 @@ class Tiles:
 
     def emitter(self, *groups: Group, depth: int = 1) -> Emitter:
         """A writer of statements there."""
-        return Emitter(self.space(*groups), {}, self.taken, self.snippets, depth)
+        return Emitter(self.space(*groups), {}, self.scope, depth)
 
     def place_batch(self, body: Emitter) -> None:
         """Which of the batch a program works on."""
@@ -138,8 +138,8 @@ class Tiles:
             if (known.buffer, known.lines, known.blocks) == (buffer, lines, blocks):
                 return known.name
         tries = (f"{buffer.name}_tiles{number or ''}" for number in count())
-        name = next(each for each in tries if each not in self.taken)
-        self.taken.add(name)
+        name = next(each for each in tries if each not in self.scope.names)
+        self.scope.names.add(name)
         self.matrices.append(Matrix(name, buffer, lines, blocks))
         return name
 
@@ -184,5 +184,5 @@ class Tiles:
         text = "\n".join([*heading(self.nest.name, tensors, [*self.sizes.values(), *numbers]), *body.lines]) + "\n"
         return Function(
             self.nest, text, arguments, {name: axis for axis, name in self.sizes.items()}, product.m + product.n,
-            product.k, frozenset(self.snippets), tuple(self.matrices),
+            product.k, frozenset(self.scope.snippets), tuple(self.matrices),
         )  # fmt: skip

@@ -1,0 +1,114 @@
+"""What a kernel of Triton's is once it is written, and what all of them begin with."""
+
+from __future__ import annotations
+
+import keyword
+import textwrap
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from math import prod
+
+from kernelwright.proposers.catalogue.ir import Axis, Buffer, Load, Reduce, Size, Window, walk
+from kernelwright.proposers.catalogue.loops import Nest
+from kernelwright.proposers.catalogue.spoken import spoken
+from kernelwright.proposers.catalogue.triton.support import KNOWN
+
+WHOLE = 16384
+"""Positions that one block may hold: a row that is no longer is read once, and kept in registers."""
+_WIDE = 110
+TAKEN = frozenset(
+    {
+        "at",
+        "both",
+        "exist",
+        "r",
+        "inside",
+        "counts",
+        "start",
+        "whole",
+        "better",
+        "tl",
+        "ROWS",
+        "BLOCK",
+        "range",
+        "float",
+    }
+    | {"triton", *KNOWN, *keyword.kwlist}
+)
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A tensor as rows of `lines`, of which the device copies tiles by itself: a parameter of a kernel, and the names
+    of the two numbers of its tiles."""
+
+    name: str
+    buffer: Buffer
+    lines: tuple[Axis, ...]
+    blocks: tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Function:
+    """A rendered kernel: its text, its tensors and the axes whose sizes it takes (by name, in order), and the support
+    code it uses. `kept` and `combined` are the axes that programs share out, and that each goes along; `matrices` come
+    after the tensors."""
+
+    nest: Nest
+    text: str
+    arguments: tuple[Buffer, ...]
+    sizes: dict[str, Axis]
+    kept: tuple[Axis, ...]
+    combined: tuple[Axis, ...]
+    snippets: frozenset[str]
+    matrices: tuple[Matrix, ...] = ()
+
+
+def is_whole(nest: Nest) -> bool:
+    """Whether a block holds all positions that are combined."""
+    return nest.kind == "rows" and padded(combined_axes(nest)) <= WHOLE
+
+
+def kept_axes(nest: Nest) -> tuple[Axis, ...]:
+    """The axes that programs share out, outermost first."""
+    vector = () if nest.vector is None or nest.kind == "rows" else (nest.vector,)
+    return (*nest.parallel, *vector)
+
+
+def combined_axes(nest: Nest) -> tuple[Axis, ...]:
+    """The axes that are combined, outermost first."""
+    vector = () if nest.vector is None or nest.kind != "rows" else (nest.vector,)
+    return (*nest.inner, *vector)
+
+
+def padded(axes: Sequence[Axis]) -> int:
+    """The power of two that is no less than the number of positions along some axes."""
+    return 1 << max(0, prod(axis.size for axis in axes) - 1).bit_length()
+
+
+def other_axes(nest: Nest) -> list[Axis]:
+    """Axes whose sizes may be needed beside the loops': of tensors' dimensions, windows and counts."""
+    axes: list[Axis] = []
+    for node in walk(store.expr for store in nest.stores):
+        if isinstance(node, (Size, Reduce, Window)):
+            axes += node.axes
+        elif isinstance(node, Load):
+            axes += [term.axis for term in node.terms]
+    return [*axes, *(axis for store in nest.stores for axis in store.buffer.axes)]
+
+
+def described(nest: Nest) -> list[str]:
+    """Comments: what it computes, and the rewrites that its loops come from."""
+    lines = [f"{store.buffer.name} = {spoken(store.expr)}" for store in nest.stores]
+    made = textwrap.wrap("; ".join(map(str, nest.rewrites)), _WIDE)
+    return [f"# {line if len(line) <= _WIDE else line[: _WIDE - 1] + '…'}" for line in [*lines, *made]]
+
+
+def heading(name: str, tensors: Iterable[str], constants: Iterable[str]) -> list[str]:
+    """The lines that declare a kernel: its tensors first, then what is known when it is compiled."""
+    pointers = ", ".join(tensors)
+    known = ", ".join(f"{constant}: tl.constexpr" for constant in constants)
+    wrapped = [
+        line for text in (pointers, known) if text for line in textwrap.wrap(f"{text},", _WIDE, break_long_words=False)
+    ]
+    return ["@triton.jit", f"def {name}(", *(f"    {line}" for line in wrapped), "):"]
