@@ -116,6 +116,13 @@ def test_products_are_exact_and_keep_what_follows_in_their_kernel() -> None:
     assert 'input_precision="ieee"' in text("batched")
 
 
+def test_products_of_the_same_left_side_that_meet_are_one_kernel() -> None:
+    gated = text("gated_halves")
+    assert gated.count("def kernel_") == 1 and gated.count("tl.dot(left, right, ") == 2
+    assert gated.count("left = inputs_0_tiles.load(") == 1, "the left side is read once for both"
+    assert text("gate_of_others").count("def kernel_") == 2
+
+
 def test_tiles_that_lie_in_memory_as_they_are_are_copied_by_the_device() -> None:
     assert "TensorDescriptor" not in text("batched"), "its products are in float32"
     gelu = text("linear_gelu")

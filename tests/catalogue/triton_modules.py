@@ -84,6 +84,12 @@ def _half(*shape: int) -> torch.Tensor:
     return _x(*shape, dtype=torch.float16)
 
 
+def gate_that_is_kept(x: torch.Tensor, w: torch.Tensor, v: torch.Tensor, scale: torch.Tensor) -> Any:
+    """A gate that is a result as well, and a batch."""
+    gate = F.linear(x, w)
+    return gate, F.silu(gate) * F.linear(x, v) * scale
+
+
 MODULES: list[Module] = [
     ("broadcast", lambda x, y: torch.where(x > 0, x * y, x.exp()), (_x(5, 7, 9), _x(7, 1))),
     ("transposed", lambda x, y: x.T + y, (_x(9, 33), _x(33, 9))),
@@ -112,6 +118,10 @@ MODULES: list[Module] = [
     ("half_residual", lambda x, w: x @ w + x, (_half(40, 64), _half(64, 64))),
     ("batched", lambda x, y: torch.relu(x) @ y, (_x(3, 40, 50), _x(3, 50, 60))),
     ("gated", lambda x, w, v: F.silu(x @ w) * (x @ v), (_x(64, 64), _x(64, 96), _x(64, 96, seed=1))),
+    ("gated_halves", lambda x, w, v: F.silu(x @ w.T) * (x @ v.T), (_half(200, 40), _half(300, 40), _half(300, 40))),
+    ("gates_and_bias", lambda x, a, b, c: F.gelu(x @ a + c) * (x @ b) + x @ b.T, (*[_half(64, 64)] * 3, _half(64))),
+    ("gate_of_others", lambda x, y, w: F.silu(x @ w) * (y @ w), (_half(48, 64), _half(48, 64), _half(64, 80))),
+    ("gate_that_is_kept", gate_that_is_kept, (_half(3, 40, 64), _half(80, 64), _half(80, 64), _half(3, 40, 1))),
     ("attention", lambda q, k, v: (q @ k.mT / 5).softmax(-1) @ v, (_x(2, 48, 32), _x(2, 40, 32), _x(2, 40, 32))),
     ("causal", causal, (_half(2, 3, 70, 32), _half(2, 3, 70, 32), _half(2, 3, 70, 32))),
     ("causal_whole_blocks", causal, (_half(1, 2, 256, 16), _half(1, 2, 256, 16), _half(1, 2, 256, 16))),

@@ -47,6 +47,8 @@ class Product:
     """Which steps of a batch count, where not all of them do; of scores, which may have a weight."""
     scores: Product | None = None
     """In an attention, the product that the left side is made of: its columns are k."""
+    beside: tuple[Product, ...] = ()
+    """Products of the same left side with others, over the same axes, that are made with it."""
 
     @property
     def sizes(self) -> tuple[int, int, int, int]:
@@ -165,13 +167,29 @@ def _one_a_key(scores: Reduce, keys: frozenset[Axis], batch: frozenset[Axis]) ->
 
 
 def product(stores: Sequence[Store]) -> Product | None:
-    """The product that all stores of a kernel depend on."""
+    """The product that all stores of a kernel depend on, with those beside it."""
     attentions = {node for node in walk(store.expr for store in stores) if is_attention(node)}
     totals = [node for node in walk((store.expr for store in stores), attentions) if isinstance(node, Reduce)]
-    if len(totals) != 1 or (sides := _sides(totals[0])) is None:
-        return None
-    (total,) = totals
     order = max((store.buffer.axes for store in stores), key=len)
+    found = [made for total in totals if (made := _product(total, order)) is not None]
+    if not found or len(found) < len(totals):
+        return None
+    first, *others = found
+    return replace(first, beside=tuple(others)) if all(_same_left(first, other) for other in others) else None
+
+
+def _same_left(one: Product, other: Product) -> bool:
+    """Whether two products are of the same left side with others, over the same axes."""
+    plain = not (one.scores or other.scores or one.counts or other.counts)
+    return plain and one.left is other.left and (one.batch, one.m, one.n, one.k) == (
+        other.batch, other.m, other.n, other.k
+    )  # fmt: skip
+
+
+def _product(total: Reduce, order: Sequence[Axis]) -> Product | None:
+    """One product, its axes in the order of a result's."""
+    if (sides := _sides(total)) is None:
+        return None
     scores = _scores(total, sides)
     left, right = sides if scores is None else (sides[scores[0]], sides[1 - scores[0]])
     if scores is None and _last(order, left) > _last(order, right):

@@ -91,7 +91,12 @@ def plan(graph: Graph, target: TargetInfo, renderer: Renderer) -> Program:
         renderer: the language that kernels are written in.
     """
     lowering = lower(graph, renderer.calls)
-    partition = Partition(lowering, combines_rows=renderer.combines_rows, attends=renderer.attends).run()
+    partition = Partition(
+        lowering,
+        combines_rows=renderer.combines_rows,
+        shares_left=renderer.shares_left,
+        attends=renderer.attends,
+    ).run()
     regions = [begin(step, partition.interner) for step in partition.order if isinstance(step, Kernel)]
     schedules = iter(renderer.arranged(regions, target, _traffic(graph)))
     order = tuple(step if isinstance(step, Call) else next(schedules) for step in partition.order)

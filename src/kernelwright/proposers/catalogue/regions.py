@@ -28,7 +28,7 @@ from kernelwright.proposers.catalogue.ir import (
 )
 from kernelwright.proposers.catalogue.loops import is_ordered
 from kernelwright.proposers.catalogue.lower import Lowering, references
-from kernelwright.proposers.catalogue.products import is_product
+from kernelwright.proposers.catalogue.products import is_product, product
 from kernelwright.proposers.catalogue.resolve import Interner, buffers
 from kernelwright.proposers.catalogue.simplify import simplified
 
@@ -45,12 +45,15 @@ class Partition:
     Args:
         lowering: the stores.
         combines_rows: a kernel may combine the results of all its rows once all are done.
+        shares_left: a kernel may make several products of the same left side.
         attends: whether a kernel can compute a product of what is made of another's results.
     """
 
-    def __init__(self, lowering: Lowering, *, combines_rows: bool, attends: Callable[[Expr], bool]) -> None:
+    def __init__(
+        self, lowering: Lowering, *, combines_rows: bool, shares_left: bool, attends: Callable[[Expr], bool]
+    ) -> None:
         self.interner = Interner()
-        self._combines_rows = combines_rows
+        self._combines_rows, self._shares_left = combines_rows, shares_left
         self.calls = [step for step in lowering.steps if isinstance(step, Call)]
         stores = [step for step in lowering.steps if isinstance(step, Store)]
         exprs = simplified(self.interner.intern(store.expr for store in stores), self.interner)
@@ -124,6 +127,10 @@ class Partition:
             return
         if any(is_ordered(dep) for dep in inner) or len(self._directions(homes)) > 1 or self.products & set(homes):
             return
+        self._merge(homes)
+
+    def _merge(self, homes: Sequence[Kernel]) -> None:
+        """Makes one kernel of several, unless it would then wait for itself."""
         first, *others = homes
         before = self.kernels, self.home, self.makers, self.reads[first]
         self.kernels = [kernel for kernel in self.kernels if kernel not in others]
@@ -196,8 +203,13 @@ class Partition:
 
     def _cut_all_but_last_product(self, store: Store) -> None:
         """A product's kernel computes nothing else but what is elementwise in its results, so that the rest of what a
-        store needs must come from memory."""
-        inner = self._reductions(self._now(store.expr))
+        store needs must come from memory: but for products of the same left side."""
+        expr = self._now(store.expr)
+        inner = self._reductions(expr)
+        homes = {self.home[dep] for dep in inner}
+        alike = self._shares_left and {kernel.kept for kernel in homes} == {frozenset(store.buffer.axes)}
+        if alike and len(homes) > 1 and product([Store(store.buffer, expr)]) is not None:
+            self._merge([kernel for kernel in self.kernels if kernel in homes])
         products = [kernel for kernel in self.kernels if kernel in self.products & {self.home[dep] for dep in inner}]
         for dependency in inner if products else ():
             if self.home[dependency] is not products[-1]:

@@ -55,6 +55,8 @@ class Renderer(ABC):
     combines_rows: bool
     """Whether one kernel can combine results of all its rows once all are done, which takes threads that wait for each
     other."""
+    shares_left: bool
+    """Whether one kernel can make several products of the same left side."""
     on_devices: bool
     """Whether tensors may lie on another device than the CPU."""
     rewrites: frozenset[str]

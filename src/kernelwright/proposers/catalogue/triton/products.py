@@ -11,7 +11,7 @@ from kernelwright.proposers.catalogue.triton.tiles import EXACT, Side, Tiles
 
 NUMBERS = ("BLOCK_M", "BLOCK_N", "BLOCK_K", "GROUP")
 _NAMES = (
-    "tile", "columns", "rows", "first", "height", "tile_m", "tile_n", "total", "left", "right", "batch", "row",
+    "tile", "columns", "rows", "first", "height", "tile_m", "tile_n", "left", "right", "batch", "row",
     "column", "step", "step_down", *NUMBERS,
 )  # fmt: skip
 _TILES = """\
@@ -60,19 +60,20 @@ class _Products(Tiles):
             Side(self.columns, f"tile_n{wide} * BLOCK_N", "BLOCK_N").placed,
             *body.space.positions(self.columns),
         )
-        self._sum(body)
-        body.known[product.total] = "total"
+        totals = {each: body.fresh_name("total") for each in (product, *product.beside)}
+        self._sum(body, totals)
+        body.known |= {each.total: name for each, name in totals.items()}
         self.write(body)
         head.lines += body.lines
         return self.finished(head, NUMBERS)
 
-    def _sum(self, body: Emitter) -> None:
+    def _sum(self, body: Emitter, totals: dict[Product, str]) -> None:
         """Tiles of both sides, multiplied and added up in float32."""
         product = self.product
         across = Side(self.group(product.k, "step", "[None, :]"), "start", "BLOCK_K", summed=True)
         down = Side(self.group(product.k, "step_down", "[:, None]"), "start", "BLOCK_K", summed=True)
         body.put(
-            "total = tl.zeros((BLOCK_M, BLOCK_N), tl.float32)",
+            *(f"{total} = tl.zeros((BLOCK_M, BLOCK_N), tl.float32)" for total in totals.values()),
             f"for start in range(0, {self.size(product.k)}, BLOCK_K):",
         )
         left = product.left
@@ -80,6 +81,7 @@ class _Products(Tiles):
             left = apply("where", product.counts, left, const(0, left.dtype))
         loop = self.emitter(across.group, down.group, depth=body.depth + 1)
         self.tile(loop, "left", left, Side(self.rows, "tile_m * BLOCK_M", "BLOCK_M"), across)
-        self.tile(loop, "right", product.right, down, Side(self.columns, "tile_n * BLOCK_N", "BLOCK_N"))
-        loop.put(f"total = tl.dot(left, right, total{'' if self.half else EXACT})")
+        for each, total in totals.items():
+            self.tile(loop, "right", each.right, down, Side(self.columns, "tile_n * BLOCK_N", "BLOCK_N"))
+            loop.put(f"{total} = tl.dot(left, right, {total}{'' if self.half else EXACT})")
         self.placed(body, loop, (across, down))

@@ -47,6 +47,7 @@ class Triton(Renderer):
 
     language = "triton"
     combines_rows = False
+    shares_left = True
     on_devices = True
     rewrites = frozenset({"fuse", "interchange", "online_reduce"})
     calls = frozenset({

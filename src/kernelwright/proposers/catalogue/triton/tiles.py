@@ -67,7 +67,7 @@ class Tiles:
         """The 16-bit dtype that both sides are multiplied in; empty where that is float32: as it is for what is
         computed from 16 bits where results have 32."""
         scores = self.product.scores
-        sides = [self.product.left, self.product.right]
+        sides = [self.product.left, self.product.right, *(each.right for each in self.product.beside)]
         if scores is not None:
             sides = [scores.left, scores.right, self.product.right]
         dtypes = {node.buffer.dtype for node in walk(sides) if isinstance(node, Load)}
