@@ -109,6 +109,11 @@ class Nest:
         """The buffers read, in order of first use."""
         return buffers(store.expr for store in self.stores)
 
+    @property
+    def buffers(self) -> list[Buffer]:
+        """The buffers read, then those written that are not read as well."""
+        return [*self.reads, *{store.buffer.name: store.buffer for store in self.stores}.values()]
+
     def leaves(self, axis: Axis) -> tuple[Axis, ...]:
         """The axes of the graph that a loop's axis stands for."""
         parts = self.factors.get(axis)

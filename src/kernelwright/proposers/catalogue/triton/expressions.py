@@ -12,6 +12,7 @@ from kernelwright.proposers.catalogue.ir import (
     IDENTITY,
     Apply,
     Axis,
+    Buffer,
     Const,
     Expr,
     Iota,
@@ -40,17 +41,23 @@ _LONGEST = 90
 
 @dataclass(frozen=True)
 class Scope:
-    """What all emitters of a kernel share: the names and the support code in use, and whether all of its results have
-    16 bits."""
+    """What all emitters of a kernel share: the names and the support code in use, whether all of its results have 16
+    bits, and the tensors that it goes through once and that no cache keeps for whoever comes next."""
 
     names: set[str]
     snippets: set[str]
     short: bool
+    passing: frozenset[Buffer] = frozenset()
 
     @classmethod
-    def of(cls, nest: Nest, names: Iterable[str]) -> Scope:
+    def of(cls, nest: Nest, names: Iterable[str], passing: Iterable[Buffer] = ()) -> Scope:
         """The scope of a nest's kernel, in which these names are in use."""
-        return cls(set(names), set(), all(store.buffer.dtype in _SHORT for store in nest.stores))
+        short = all(store.buffer.dtype in _SHORT for store in nest.stores)
+        return cls(set(names), set(), short, frozenset(passing))
+
+    def policy(self, buffer: Buffer) -> str:
+        """The argument of a load or a store that leaves caches to others."""
+        return ', eviction_policy="evict_first"' if buffer in self.passing else ""
 
 
 class Emitter:
@@ -172,7 +179,7 @@ class Emitter:
         arguments = [f"{pointer(load.buffer)} + {offset}" if offset else pointer(load.buffer)]
         arguments += [f"mask={mask}"] if mask else []
         arguments += [f"other={literal(load.otherwise)}"] if load.otherwise is not None and mask else []
-        return f"tl.load({', '.join(arguments)})"
+        return f"tl.load({', '.join(arguments)}{self.scope.policy(load.buffer)})"
 
     def _window(self, window: Window) -> str:
         """A loop over a few positions, unrolled."""

@@ -6,7 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from kernelwright.proposers.catalogue.ir import IDENTITY, Apply, Expr, Load, Reduce, Store, walk
+from kernelwright.proposers.catalogue import dtypes
+from kernelwright.proposers.catalogue.ir import IDENTITY, Apply, Buffer, Expr, Load, Reduce, Store, walk
 from kernelwright.proposers.catalogue.loops import Nest, Sweep
 from kernelwright.proposers.catalogue.triton import pairs
 from kernelwright.proposers.catalogue.triton.expressions import NARROW, Emitter, Scope, number
@@ -26,15 +27,28 @@ _LOWEST = "-3.4028234663852886e38"
 """The lowest number that is finite: the distance from it is no NaN."""
 
 
-def render(nest: Nest, halves: pairs.Pairs | None) -> Function:
-    """One nest as a kernel that takes tensors, sizes and the numbers of its blocks; `halves` where it makes pairs."""
-    return KernelText(nest, halves).function()
+def render(nest: Nest, halves: pairs.Pairs | None, cache: int) -> Function:
+    """One nest as a kernel that takes tensors, sizes and the numbers of its blocks; `halves` where it makes pairs.
+    `cache` is the size of the last cache in bytes."""
+    return KernelText(nest, halves, cache).function()
+
+
+def passing(nest: Nest, cache: int) -> list[Buffer]:
+    """Tensors that a kernel goes through once, if together they are larger than the last cache, so that nothing finds
+    them there afterwards."""
+    if len(nest.sweeps) > 1 and not is_whole(nest):
+        return []
+    everywhere = {*kept_axes(nest), *combined_axes(nest)}
+    loads = [node for node in walk(store.expr for store in nest.stores) if isinstance(node, Load)]
+    again = {load.buffer for load in loads if any(term.at is not None for term in load.terms)}
+    found = [each for each in nest.buffers if each not in again and everywhere <= {*each.axes}]
+    return found if sum(each.size * dtypes.width(each.dtype) for each in found) > cache else []
 
 
 class KernelText:
     """The text of one kernel while it is written."""
 
-    def __init__(self, nest: Nest, halves: pairs.Pairs | None) -> None:
+    def __init__(self, nest: Nest, halves: pairs.Pairs | None, cache: int) -> None:
         self.nest, self.halves = nest, halves
         self.kept, self.combined = kept_axes(nest), combined_axes(nest)
         names = {axis: f"i{place}" for place, axis in enumerate((*nest.parallel, *nest.inner))}
@@ -52,11 +66,11 @@ class KernelText:
         flat = [names[axes[0]] if len(axes) == 1 else text for axes, text in ((self.kept, "at"), (self.combined, "r"))]
         self.outer = Group(self.kept, flat[0], "inside", shapes[0])
         self.inner = Group(self.combined, flat[1], "counts", shapes[1])
-        self.arguments = [*nest.reads, *{store.buffer.name: store.buffer for store in nest.stores}.values()]
+        self.arguments = nest.buffers
         groups = [group for group in (self.outer, self.inner) if group.axes]
         self.space = Space(groups, self.sizes, dict(names), is_wide(self.arguments))
         taken = {*TAKEN, *names.values(), *self.sizes.values(), *map(pointer, self.arguments)}
-        self.scope = Scope.of(nest, taken)
+        self.scope = Scope.of(nest, taken, passing(nest, cache))
 
     def function(self) -> Function:
         """The finished kernel."""
@@ -292,7 +306,8 @@ class KernelText:
                 offset = "at"
             mask = body.space.mask(store.buffer.axes)
             at = f"{pointer(store.buffer)} + {offset}" if offset else pointer(store.buffer)
-            body.put(f"tl.store({at}, {value}" + (f", mask={mask})" if mask else ")"))
+            mask = f", mask={mask}" if mask else ""
+            body.put(f"tl.store({at}, {value}{mask}{self.scope.policy(store.buffer)})")
 
 
 def _power(most: Reduce) -> tuple[str, str]:

@@ -38,10 +38,7 @@ def choices(nest: Nest, multiprocessors: int, *, in_pairs: bool) -> dict[str, Ch
         length = padded(combined_axes(nest))
         rows = max(1, min(1024 // length, kept // 264))
         rows = 1 << rows.bit_length() - 1
-        # A program that has a multiprocessor for itself is as quick as its threads are many.
-        most, each = (32, 128) if kept < multiprocessors else (16, 1024)
-        warps = min(most, rows * prod(axis.size for axis in combined_axes(nest)) // each)
-        warps = 1 << max(1, warps).bit_length() - 1
+        warps = _warps(rows * prod(axis.size for axis in combined_axes(nest)), alone=kept < multiprocessors)
         return {"WARPS": _of(warps, max(1, warps // 4), min(32, warps * 4)), "ROWS": _rows(rows, length, kept)}
     if nest.kind == "rows":
         found = {"BLOCK": _of(2048, 512, 8192), "WARPS": _of(8, 2, 16), "ROWS": Choice(1, (1,))}
@@ -78,6 +75,16 @@ def _of(value: int, least: int, most: int) -> Choice:
         values.append(least)
         least *= 2
     return Choice(value, tuple(values))
+
+
+def _warps(positions: int, *, alone: bool) -> int:
+    """Warps for a row at once."""
+    if alone:  # a program that has a multiprocessor for itself is as quick as its threads are many
+        return 1 << max(1, min(32, positions // 128)).bit_length() - 1
+    warps = 1 << max(1, min(16, positions // 512)).bit_length() - 1
+    # Fewer where all threads then read as often (16 bytes, taken as 8 positions, each time).
+    fewer = [warps >> less for less in range(3) if warps >> less]
+    return next((each for each in fewer if positions % (256 * each) == 0), warps)
 
 
 def _rows(rows: int, length: int, kept: int) -> Choice:

@@ -46,9 +46,10 @@ class _Products(Tiles):
         head = self.emitter()
         head.put(*described(self.nest))
         self.place_batch(head)
-        # Reading ahead needs room beside that for results, which is too little where these have 32 bits.
+        # Reading ahead needs room beside that for results, which is too little where these have 32 bits; two products
+        # then wait for each other.
         ahead = (", and reads for the next one while it finishes the last", ", flatten=True")
-        text, flatten = ahead if self.scope.short else ("", "")
+        text, flatten = ahead if self.scope.short and not product.beside else ("", "")
         m, n = self.size(product.m), self.size(product.n)
         head.put(*_TILES.format(m=m, n=n, ahead=text, flatten=flatten).splitlines())
         body = self.emitter(self.rows, self.columns, depth=2)

@@ -97,6 +97,7 @@ class TritonKernels(Kernels):
     def __init__(self, program: Program) -> None:
         self._several = len(program.nests) > 1
         self._multiprocessors = program.target.multiprocessors or _MULTIPROCESSORS
+        self._cache = program.target.l2_bytes
         self.functions: list[Function] = []
         self.values: dict[str, int] = {}
         self.space: dict[str, list[int]] = {}
@@ -112,10 +113,11 @@ class TritonKernels(Kernels):
         if nest.product is not None:
             return [launches.product(self._add(products.render(nest)), lengths, numbers)]
         if "SHARES" in numbers:
-            kernels = [ShareText(nest, index) for index in range(len(nest.sweeps) + bool(nest.row_stores))]
+            count = len(nest.sweeps) + bool(nest.row_stores)
+            kernels = [ShareText(nest, index, self._cache) for index in range(count)]
             functions = [self._add(kernel.function()) for kernel in kernels]
             return launches.shared(kernels, functions, lengths, numbers)
-        return [launches.blocks(self._add(nests.render(nest, halves)), lengths, numbers)]
+        return [launches.blocks(self._add(nests.render(nest, halves, self._cache)), lengths, numbers)]
 
     def _add(self, function: Function) -> Function:
         self.functions.append(function)

@@ -30,10 +30,11 @@ class ShareText(KernelText):
     Args:
         nest: what is computed.
         index: which sweep; their number for what comes after them.
+        cache: the size of the last cache in bytes.
     """
 
-    def __init__(self, nest: Nest, index: int) -> None:
-        super().__init__(nest, None)
+    def __init__(self, nest: Nest, index: int, cache: int) -> None:
+        super().__init__(nest, None, cache)
         self.index = index
         done = [node for sweep in nest.sweeps[: index + 1] for node in sweep.reductions]
         self.parts = {node: f"parts_{place}" for place, node in enumerate(done)}

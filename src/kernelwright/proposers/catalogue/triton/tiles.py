@@ -46,7 +46,7 @@ class Tiles:
 
     def __init__(self, nest: Nest, product: Product, names: Sequence[str]) -> None:
         self.nest, self.product = nest, product
-        self.arguments = [*nest.reads, *{store.buffer.name: store.buffer for store in nest.stores}.values()]
+        self.arguments = nest.buffers
         inside = product.scores.k if product.scores else ()
         letters = (("B", product.batch), ("M", product.m), ("N", product.n), ("K", product.k), ("H", inside))
         self.sizes: dict[Axis, str] = {}
