@@ -179,7 +179,8 @@ class Emitter:
         arguments = [f"{pointer(load.buffer)} + {offset}" if offset else pointer(load.buffer)]
         arguments += [f"mask={mask}"] if mask else []
         arguments += [f"other={literal(load.otherwise)}"] if load.otherwise is not None and mask else []
-        return f"tl.load({', '.join(arguments)}{self.scope.policy(load.buffer)})"
+        policy = "" if any(term.at is not None for term in load.terms) else self.scope.policy(load.buffer)
+        return f"tl.load({', '.join(arguments)}{policy})"
 
     def _window(self, window: Window) -> str:
         """A loop over a few positions, unrolled."""

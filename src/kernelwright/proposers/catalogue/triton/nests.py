@@ -40,7 +40,9 @@ def passing(nest: Nest, cache: int) -> list[Buffer]:
         return []
     everywhere = {*kept_axes(nest), *combined_axes(nest)}
     loads = [node for node in walk(store.expr for store in nest.stores) if isinstance(node, Load)]
-    again = {load.buffer for load in loads if any(term.at is not None for term in load.terms)}
+    again = {
+        load.buffer for load in loads if everywhere <= load.free and any(term.at is not None for term in load.terms)
+    }
     found = [each for each in nest.buffers if each not in again and everywhere <= {*each.axes}]
     return found if sum(each.size * dtypes.width(each.dtype) for each in found) > cache else []
 

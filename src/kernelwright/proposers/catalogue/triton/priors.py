@@ -40,8 +40,13 @@ def choices(nest: Nest, multiprocessors: int, *, in_pairs: bool) -> dict[str, Ch
         rows = 1 << rows.bit_length() - 1
         warps = _warps(rows * prod(axis.size for axis in combined_axes(nest)), alone=kept < multiprocessors)
         return {"WARPS": _of(warps, max(1, warps // 4), min(32, warps * 4)), "ROWS": _rows(rows, length, kept)}
+    shares = shared_out(nest, multiprocessors)
     if nest.kind == "rows":
-        found = {"BLOCK": _of(2048, 512, 8192), "WARPS": _of(8, 2, 16), "ROWS": Choice(1, (1,))}
+        found = {
+            "BLOCK": _of(4096 if shares == 1 else 2048, 512, 8192),
+            "WARPS": _of(8, 2, 16),
+            "ROWS": Choice(1, (1,)),
+        }
     else:
         rows = 64 if kept >= 64 else 1 << (kept - 1).bit_length()
         found = {
@@ -50,7 +55,7 @@ def choices(nest: Nest, multiprocessors: int, *, in_pairs: bool) -> dict[str, Ch
             "WARPS": _of(4, 2, 8),
         }
     found["STAGES"] = Choice(1, (1, 2, 3, 4))
-    if (shares := shared_out(nest, multiprocessors)) > 1:
+    if shares > 1:
         found["SHARES"] = _of(shares, max(2, shares // 4), min(1024, shares * 4))
     return found
 
