@@ -21,8 +21,8 @@ from kernelwright.proposers.catalogue.triton.tiles import EXACT, Side, Tiles
 NUMBERS = ("BLOCK_M", "BLOCK_N", "HEAD_K", "HEAD_N")
 """Blocks of queries and of keys; the numbers of a query and of a value, rounded up to a power of two."""
 _NAMES = (
-    "tile_m", "batch", "row", "column", "query", "keys", "values", "score", "largest", "total", "result", "whole",
-    "last", "key", "key_down", "step", "step_down", "value", "above", "weight", "shrink", "taken", *NUMBERS,
+    "tile_m", "blocks", "batch", "row", "column", "query", "keys", "values", "score", "largest", "total", "result",
+    "whole", "last", "key", "key_down", "step", "step_down", "value", "above", "weight", "shrink", "taken", *NUMBERS,
 )  # fmt: skip
 _WIDEST = 256
 """Numbers of a query or a value that a block can be wide."""
@@ -55,11 +55,12 @@ class _Attention(Tiles):
         product = self.product
         body = self.emitter(self.rows.group, self.columns.group)
         body.put(*described(self.nest))
+        body.put(f"blocks = tl.cdiv({self.size(product.m)}, BLOCK_M)")
+        place = self.place_batch(body, "tl.program_id(0)", "blocks")
         body.put(
             "# Blocks with most keys before them first: the others fill what is left at the end.",
-            f"tile_m = tl.cdiv({self.size(product.m)}, BLOCK_M) - 1 - tl.program_id(0)",
+            f"tile_m = blocks - 1 - {place}",
         )
-        self.place_batch(body)
         wide = ".to(tl.int64)" if self.wide else ""
         for side in (replace(self.rows, at=f"tile_m{wide} * BLOCK_M"), self.columns):
             body.put(side.placed, *body.space.positions(side.group))

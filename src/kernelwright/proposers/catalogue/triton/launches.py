@@ -30,26 +30,28 @@ class Lengths:
 
 
 def product(function: Function, lengths: Lengths, numbers: Mapping[str, str]) -> str:
-    """As many programs as there are tiles, but for a most; a row of the grid for each of a batch."""
+    """As many programs as there are tiles of all of a batch, but for a most."""
     found = function.nest.product
     assert found is not None  # the caller has checked
     m, n = (
         f"triton.cdiv({lengths.of(axes)}, {numbers[block]})"
         for axes, block in ((found.m, "BLOCK_M"), (found.n, "BLOCK_N"))
     )
-    grid = f"(min({m} * {n}, {numbers['PROGRAMS']}), {lengths.of(found.batch) or 1})"
+    tiles = " * ".join(filter(None, (lengths.of(found.batch), m, n)))
+    grid = f"(min({tiles}, {numbers['PROGRAMS']}),)"
     constants = {name: numbers[name] for name in NUMBERS} | {"num_stages": numbers["STAGES"]}
     return _call(function, function.nest.name, grid, lengths, constants, numbers, _matrices(function, lengths, numbers))
 
 
 def attention(function: Function, lengths: Lengths, numbers: Mapping[str, str]) -> str:
-    """A program a block of queries, a row of the grid for each of a batch."""
+    """A program a block of queries of one of a batch."""
     found = function.nest.product
     assert found is not None and found.scores is not None  # the caller has checked
     heads = {"HEAD_K": found.scores.k, "HEAD_N": found.n}
     widths = {name: f"max(16, triton.next_power_of_2({lengths.of(axes)}))" for name, axes in heads.items()}
     numbers = {**numbers, **widths}
-    grid = f"(triton.cdiv({lengths.of(found.m)}, {numbers['BLOCK_M']}), {lengths.of(found.batch) or 1})"
+    blocks = f"triton.cdiv({lengths.of(found.m)}, {numbers['BLOCK_M']})"
+    grid = f"({' * '.join(filter(None, (lengths.of(found.batch), blocks)))},)"
     constants = {name: numbers[name] for name in attentions.NUMBERS} | {"num_stages": numbers["STAGES"]}
     return _call(function, function.nest.name, grid, lengths, constants, numbers, _matrices(function, lengths, numbers))
 

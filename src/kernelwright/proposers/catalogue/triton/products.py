@@ -11,19 +11,20 @@ from kernelwright.proposers.catalogue.triton.tiles import EXACT, Side, Tiles
 
 NUMBERS = ("BLOCK_M", "BLOCK_N", "BLOCK_K", "GROUP")
 _NAMES = (
-    "tile", "columns", "rows", "first", "height", "tile_m", "tile_n", "left", "right", "batch", "row",
+    "tile", "place", "columns", "rows", "first", "height", "tile_m", "tile_n", "left", "right", "batch", "row",
     "column", "step", "step_down", *NUMBERS,
 )  # fmt: skip
 _TILES = """\
 # A program works on one tile after the other{ahead}.
 rows, columns = tl.cdiv({m}, BLOCK_M), tl.cdiv({n}, BLOCK_N)
-for tile in tl.range(tl.program_id(0), rows * columns, tl.num_programs(0){flatten}):"""
+for tile in tl.range(tl.program_id(0), {count}, tl.num_programs(0){flatten}):"""
 _GROUPED = """\
 # Tiles that follow each other are in GROUP rows: what is read twice is in the L2 cache.
-first = tile // (GROUP * columns) * GROUP
+place = {place}
+first = place // (GROUP * columns) * GROUP
 height = min(rows - first, GROUP)
-tile_m = first + tile % (GROUP * columns) % height
-tile_n = tile % (GROUP * columns) // height"""
+tile_m = first + place % (GROUP * columns) % height
+tile_n = place % (GROUP * columns) // height"""
 
 
 def render(nest: Nest) -> Function:
@@ -45,15 +46,16 @@ class _Products(Tiles):
         product = self.product
         head = self.emitter()
         head.put(*described(self.nest))
-        self.place_batch(head)
         # Reading ahead needs room beside that for results, which is too little where these have 32 bits; two products
         # then wait for each other.
         ahead = (", and reads for the next one while it finishes the last", ", flatten=True")
         text, flatten = ahead if self.scope.short and not product.beside else ("", "")
         m, n = self.size(product.m), self.size(product.n)
-        head.put(*_TILES.format(m=m, n=n, ahead=text, flatten=flatten).splitlines())
+        count = " * ".join([*([self.size(product.batch)] if product.batch else []), "rows", "columns"])
+        head.put(*_TILES.format(m=m, n=n, ahead=text, count=count, flatten=flatten).splitlines())
         body = self.emitter(self.rows, self.columns, depth=2)
-        body.put(*_GROUPED.splitlines())
+        place = self.place_batch(body, "tile", "(rows * columns)")
+        body.put(*_GROUPED.format(place=place).splitlines())
         wide = ".to(tl.int64)" if self.wide else ""
         body.put(
             Side(self.rows, f"tile_m{wide} * BLOCK_M", "BLOCK_M").placed,

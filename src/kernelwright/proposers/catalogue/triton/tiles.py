@@ -99,11 +99,15 @@ class Tiles:
         """A writer of statements there."""
         return Emitter(self.space(*groups), {}, self.scope, depth)
 
-    def place_batch(self, body: Emitter) -> None:
-        """Which of the batch a program works on."""
-        if self.batch.axes:
-            wide = ".to(tl.int64)" if self.wide else ""
-            body.put("batch = tl.program_id(1)" + wide, *body.space.positions(self.batch))
+    def place_batch(self, body: Emitter, number: str, blocks: str) -> str:
+        """Says which of the batch is worked on, where there are so many blocks to each; returns the text for which of
+        these it is. A grid of one dimension, since the others end at 65,535."""
+        if not self.batch.axes:
+            return number
+        which = f"{number} // {blocks}"
+        body.put(f"batch = ({which}).to(tl.int64)" if self.wide else f"batch = {which}")
+        body.put(*body.space.positions(self.batch))
+        return f"{number} % {blocks}"
 
     def tile(self, body: Emitter, name: str, value: Expr, down: Side, across: Side) -> None:
         """Reads or computes a tile."""
