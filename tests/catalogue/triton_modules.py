@@ -84,6 +84,25 @@ def _half(*shape: int) -> torch.Tensor:
     return _x(*shape, dtype=torch.float16)
 
 
+def maximum_by_itself(x: torch.Tensor) -> Any:
+    """A softmax, and how often its row's largest value comes."""
+    most = x.amax(-1, keepdim=True)
+    weight = (x - most).exp()
+    return weight / weight.sum(-1, keepdim=True), (x == most).sum(-1)
+
+
+def turned_gate(x: torch.Tensor, w: torch.Tensor, v: torch.Tensor) -> Any:
+    """A gate that is a result as well, with its dimensions exchanged."""
+    gate = x @ w
+    return gate.T.contiguous(), F.silu(gate) * (x @ v)
+
+
+def five_products(x: torch.Tensor, *w: torch.Tensor) -> Any:
+    """More products than a tile can be halved for."""
+    a, b, c, d, e = (x @ each for each in w)
+    return a * b + c * d + e.sigmoid()
+
+
 def gate_that_is_kept(x: torch.Tensor, w: torch.Tensor, v: torch.Tensor, scale: torch.Tensor) -> Any:
     """A gate that is a result as well, and a batch."""
     gate = F.linear(x, w)
@@ -97,6 +116,7 @@ MODULES: list[Module] = [
     ("pairs_of_odd_rows", rotated_pairs, (_x(3, 5, 6), _x(5, 3), _x(5, 3))),
     ("functions", lambda x: (x.tanh(), x.expm1(), x.log1p(), x.round(), torch.fmod(x, 0.7)), (_positive(40),)),
     ("gelu", F.gelu, (_x(40),)),
+    ("gelu_of_a_matrix", F.gelu, (_half(30, 40),)),
     ("softmax", lambda x: x.softmax(-1), (_half(6, 100),)),
     ("layer_norm", _module(nn.LayerNorm(60)), (_x(6, 60),)),
     ("nan", lambda x: (x.amax(-1), x.clamp(min=0)), (torch.tensor([[1.0, float("nan")], [2.0, 3.0]]),)),
@@ -105,6 +125,8 @@ MODULES: list[Module] = [
     ("batch_norm", nn.BatchNorm2d(3), (_x(4, 3, 20, 20),)),
     ("long_rows", lambda x: (x.log_softmax(-1), x.argmin(-1)), (_half(2, 20000),)),
     ("long_rows_of_whole_blocks", lambda x: x.log_softmax(-1), (_half(2, 20480),)),
+    ("equal_along_rows", lambda x: x.expand(2, 20000).log_softmax(-1), (_half(2, 1),)),
+    ("maximum_by_itself", maximum_by_itself, (_half(2, 20000).clamp(max=14).index_fill(1, torch.tensor([7, 99]), 15),)),
     ("one_sum", F.mse_loss, (_x(40, 600), _x(40, 600, seed=1))),
     ("one_logarithm", lambda x: x.logsumexp(-1), (_x(1, 40000),)),
     ("one_logarithm_of_halves", lambda x: x.logsumexp(-1), (_half(1, 40000) * 100,)),
@@ -122,6 +144,8 @@ MODULES: list[Module] = [
     ("gates_and_bias", lambda x, a, b, c: F.gelu(x @ a + c) * (x @ b) + x @ b.T, (*[_half(64, 64)] * 3, _half(64))),
     ("gate_of_others", lambda x, y, w: F.silu(x @ w) * (y @ w), (_half(48, 64), _half(48, 64), _half(64, 80))),
     ("gate_that_is_kept", gate_that_is_kept, (_half(3, 40, 64), _half(80, 64), _half(80, 64), _half(3, 40, 1))),
+    ("gate_beside_its_turned_side", turned_gate, (_half(64, 64), _half(64, 96), _half(64, 96))),
+    ("five_products", five_products, (_half(64, 64), *[_half(64, 96)] * 5)),
     ("attention", lambda q, k, v: (q @ k.mT / 5).softmax(-1) @ v, (_x(2, 48, 32), _x(2, 40, 32), _x(2, 40, 32))),
     ("causal", causal, (_half(2, 3, 70, 32), _half(2, 3, 70, 32), _half(2, 3, 70, 32))),
     ("causal_whole_blocks", causal, (_half(1, 2, 256, 16), _half(1, 2, 256, 16), _half(1, 2, 256, 16))),

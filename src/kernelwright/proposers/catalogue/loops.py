@@ -42,6 +42,11 @@ class Sweep:
     """Sums of exponentials of the distance from a maximum that the same sweep finds."""
 
     @property
+    def plain(self) -> list[Reduce]:
+        """The reductions that have nothing to do with a maximum found online."""
+        return [node for node in self.reductions if node not in self.online and node not in self.online.values()]
+
+    @property
     def fed(self) -> list[tuple[Reduce, Expr]]:
         """Each reduction with what it is fed."""
         return [(node, self.online.get(node, node).operand) for node in self.reductions]
@@ -111,7 +116,7 @@ class Nest:
 
     @property
     def buffers(self) -> list[Buffer]:
-        """The buffers read, then those written that are not read as well."""
+        """The buffers read, then those written."""
         return [*self.reads, *{store.buffer.name: store.buffer for store in self.stores}.values()]
 
     def leaves(self, axis: Axis) -> tuple[Axis, ...]:

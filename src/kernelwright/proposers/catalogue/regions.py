@@ -182,6 +182,8 @@ class Partition:
         return bool(kernel.kept) and frozenset(node.axes) == kernel.kept
 
     def _place_store(self, store: Store) -> None:
+        if self._shares_left:
+            self._unite_products(store)
         self._cut_all_but_last_product(store)
         expr, name = self._now(store.expr), store.buffer.name
         inner = self._reductions(expr)
@@ -201,15 +203,19 @@ class Partition:
         kernel.stores.append(Store(store.buffer, expr))
         self.makers[name] = kernel
 
+    def _unite_products(self, store: Store) -> None:
+        """Makes one kernel of products of the same left side that meet in a store."""
+        expr = self._now(store.expr)
+        homes = list(dict.fromkeys(self.home[dep] for dep in self._reductions(expr)))
+        if len(homes) > 1 and {kernel.kept for kernel in homes} == {frozenset(store.buffer.axes)}:
+            together = [*(each for kernel in homes for each in kernel.stores), Store(store.buffer, expr)]
+            if product(together) is not None:
+                self._merge(homes)
+
     def _cut_all_but_last_product(self, store: Store) -> None:
         """A product's kernel computes nothing else but what is elementwise in its results, so that the rest of what a
-        store needs must come from memory: but for products of the same left side."""
-        expr = self._now(store.expr)
-        inner = self._reductions(expr)
-        homes = {self.home[dep] for dep in inner}
-        alike = self._shares_left and {kernel.kept for kernel in homes} == {frozenset(store.buffer.axes)}
-        if alike and len(homes) > 1 and product([Store(store.buffer, expr)]) is not None:
-            self._merge([kernel for kernel in self.kernels if kernel in homes])
+        store needs must come from memory."""
+        inner = self._reductions(self._now(store.expr))
         products = [kernel for kernel in self.kernels if kernel in self.products & {self.home[dep] for dep in inner}]
         for dependency in inner if products else ():
             if self.home[dependency] is not products[-1]:

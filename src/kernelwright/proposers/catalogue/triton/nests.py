@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -39,12 +38,13 @@ def passing(nest: Nest, cache: int) -> list[Buffer]:
     if len(nest.sweeps) > 1 and not is_whole(nest):
         return []
     everywhere = {*kept_axes(nest), *combined_axes(nest)}
-    loads = [node for node in walk(store.expr for store in nest.stores) if isinstance(node, Load)]
-    again = {
-        load.buffer for load in loads if everywhere <= load.free and any(term.at is not None for term in load.terms)
-    }
-    found = [each for each in nest.buffers if each not in again and everywhere <= {*each.axes}]
-    return found if sum(each.size * dtypes.width(each.dtype) for each in found) > cache else []
+    loads = [each for each in walk(store.expr for store in nest.stores) if isinstance(each, Load)]
+    loads = [each for each in loads if everywhere <= each.free]
+    gathered = {each.buffer for each in loads if any(term.at is not None for term in each.terms)}
+    read = [each.buffer for each in loads if each.buffer not in gathered]
+    written = [store.buffer for store in nest.stores if everywhere <= {*store.buffer.axes}]
+    found = list(dict.fromkeys([*read, *written]))
+    return found if sum(each.size * dtypes.width(each.dtype) for each in found) > cache > 0 else []
 
 
 class KernelText:
@@ -198,19 +198,17 @@ class KernelText:
             names[node] = body.fresh_name(_NAMES[node.op])
             body.put(*self._begun(node, names[node], sweep))
         last = last or self.space.size(self.combined)
-        count = bracketed(last) if first == "0" else f"({last} - {first})"
-        body.put(f"whole = {'' if first == '0' else f'{first} + '}{count} // BLOCK * BLOCK")
+        before, count = ("", bracketed(last)) if first == "0" else (f"{first} + ", f"({last} - {first})")
+        body.put(f"whole = {before}{count} // BLOCK * BLOCK")
         body.put(f"for start in tl.range({first}, whole, BLOCK, num_stages=STAGES):")
         everywhere = [replace(group, mask="") if group is self.inner else group for group in self.space.groups]
         self._block(body, sweep, names, replace(self.space, groups=everywhere))
         body.put(f"for start in tl.range(whole, {last}, BLOCK):")
         self._block(body, sweep, names, self.space)
         for node, most in sweep.online.items():
-            self._end_online(body, names[node], names[most], *_power(most))
-            body.known |= {most: f"{names[most]}_of_all", node: names[node]}
-        for node in sweep.reductions:
-            if node not in sweep.online and node not in sweep.online.values():
-                body.known[node] = self._ended(body, node, names[node])
+            self._end_online(body, node, most, names)
+        for node in sweep.plain:
+            body.known[node] = self._ended(body, node, names[node])
         return names
 
     def _block(self, body: Emitter, sweep: Sweep, names: dict[Reduce, str], space: Space) -> None:
@@ -218,9 +216,8 @@ class KernelText:
         loop = body.inner(space)
         self._along(loop, "start + ")
         loop.count(sweep.roots)
-        for node in sweep.reductions:
-            if node not in sweep.online and node not in sweep.online.values():
-                self._feed(loop, node, names[node])
+        for node in sweep.plain:
+            self._feed(loop, node, names[node])
         for node, most in sweep.online.items():
             self._feed_online(loop, most, names[node], names[most])
         self._write(loop, sweep.stores)
@@ -277,26 +274,25 @@ class KernelText:
         counted = self._counted(loop, most.operand, "max")
         highest, below, joined = value, above, "{}"
         if self.dim == 1:
+            if not most.operand.free & set(self.combined):  # it is the same all along
+                counted = f"tl.broadcast_to({counted}, {self._shape()})"
             counted = f"tl.reshape({counted}, {self._shape(most)[:-1]}, {_together(most)}))"
             highest, below, joined = f"tl.max({value}, 2)", f"{above}[:, :, None]", "tl.sum({}, 2)"
-        power, scale = _power(most)
         loop.put(
             f"{value} = {counted}",
             "# online_reduce(exponentials): the sum shrinks where a larger value comes",
-            f"{above} = tl.maximum({largest}, {highest}{scale})",
-            f"{total} = {total} * {power}({largest} - {above}) + "
-            + joined.format(f"{power}({value}{scale} - {below})"),
+            f"{above} = tl.maximum({largest}, {highest})",
+            f"{total} = {total} * tl.exp({largest} - {above}) + " + joined.format(f"tl.exp({value} - {below})"),
             f"{largest} = {above}",
         )
 
-    def _end_online(self, body: Emitter, total: str, largest: str, power: str = "tl.exp", scale: str = "") -> None:
-        """Combines pairs of a maximum, times a scale, and the sum of exponentials relative to it."""
+    def _end_online(self, body: Emitter, node: Reduce, most: Reduce, names: dict[Reduce, str]) -> None:
+        largest, total = names[most], names[node]
         body.put(
             f"{largest}_of_all = tl.max({largest}, {self.dim}, keep_dims=True)",
-            f"{total} = tl.sum({total} * {power}({largest} - {largest}_of_all), {self.dim}, keep_dims=True)",
+            f"{total} = tl.sum({total} * tl.exp({largest} - {largest}_of_all), {self.dim}, keep_dims=True)",
         )
-        if scale:
-            body.put(f"{largest}_of_all *= {math.log(2)}")
+        body.known |= {most: f"{largest}_of_all", node: total}
 
     def _write(self, body: Emitter, stores: Sequence[Store], *, scalars: bool = False) -> None:
         """Stores results."""
@@ -306,18 +302,10 @@ class KernelText:
             offset = self.space.offset([(axis, self.space.indices[axis]) for axis in store.buffer.axes])
             if scalars and not offset:
                 offset = "at"
-            mask = body.space.mask(store.buffer.axes)
+            exists = body.space.mask(store.buffer.axes)
             at = f"{pointer(store.buffer)} + {offset}" if offset else pointer(store.buffer)
-            mask = f", mask={mask}" if mask else ""
+            mask = f", mask={exists}" if exists else ""
             body.put(f"tl.store({at}, {value}{mask}{self.scope.policy(store.buffer)})")
-
-
-def _power(most: Reduce) -> tuple[str, str]:
-    """The exponential that a sum relative to a maximum is made of, and what its exponents are multiplied by first: with
-    powers of 2 that is one instruction with the subtraction. Only what is read as it is cannot overflow by it, in a
-    dtype that ends long before float32."""
-    halves = isinstance(most.operand, Load) and most.operand.buffer.dtype == "float16"
-    return ("tl.exp2", f" * {1 / math.log(2)}") if halves else ("tl.exp", "")
 
 
 def _together(most: Reduce) -> int:

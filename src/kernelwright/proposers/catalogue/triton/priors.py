@@ -102,11 +102,11 @@ def _product(product: Product, multiprocessors: int) -> dict[str, Choice]:
     products, which together are as large."""
     batch, m, n, _ = product.sizes
     narrow = len(product.beside).bit_length()
-    wide = 256 >> narrow
+    wide, middle = max(32, 256 >> narrow), max(32, 128 >> narrow)
     large = batch * (m // 128) * (n // wide) >= _NEARLY * multiprocessors
     small = min(m, n) < 64
     return {
-        "BLOCK_N": Choice(wide if large else 32 if small else 128 >> narrow, (32, 64, 128, 256)),
+        "BLOCK_N": Choice(wide if large else 32 if small else middle, (32, 64, 128, 256)),
         "BLOCK_M": Choice(32 if small else 128, (32, 64, 128, 256)),
         "WARPS": Choice(8 if large else 4, (4, 8)),
         "STAGES": Choice(3 if large else 4, (2, 3, 4, 5)),

@@ -1,4 +1,4 @@
-"""Products as Triton kernels: each program makes a tile of the result from tiles of both sides."""
+"""Products as Triton kernels: each program makes tiles of the result, one after the other, from tiles of both sides."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kernelwright.proposers.catalogue.ir import Reduce
-from kernelwright.proposers.catalogue.loops import Nest
+from kernelwright.proposers.catalogue.loops import Nest, Sweep
 from kernelwright.proposers.catalogue.triton.expressions import Emitter
 from kernelwright.proposers.catalogue.triton.functions import Function, described, heading
 from kernelwright.proposers.catalogue.triton.nests import KernelText
@@ -108,21 +108,17 @@ class ShareText(KernelText):
     def _result_place(self) -> str:
         return self.outer.flat if self.kept else "at"
 
-    def _merge(self, body: Emitter, sweep: object) -> None:
+    def _merge(self, body: Emitter, sweep: Sweep) -> None:
         """Combines what the shares of an earlier sweep have left."""
         mask = ", mask=inside" if self.kept else ""
         at = f"{self._result_place()} * SHARES + shares"
         names: dict[Reduce, str] = {}
-        reductions, online = sweep.reductions, sweep.online  # type: ignore[attr-defined]
-        shifted = set(online.values())
-        for node in reductions:
+        for node in sweep.reductions:
             names[node] = body.fresh_name(self.result_name(node))
             body.put(f"{names[node]} = tl.load({self.parts[node]}_ptr + {at}{mask})")
             if node.op.startswith("arg"):
                 body.put(f"{names[node]}_at = tl.load({self.parts[node]}_at_ptr + {at}{mask})")
-        for node, most in online.items():
-            self._end_online(body, names[node], names[most])
-            body.known |= {most: f"{names[most]}_of_all", node: names[node]}
-        for node in reductions:
-            if node not in online and node not in shifted:
-                body.known[node] = self._ended(body, node, names[node])
+        for node, most in sweep.online.items():
+            self._end_online(body, node, most, names)
+        for node in sweep.plain:
+            body.known[node] = self._ended(body, node, names[node])
