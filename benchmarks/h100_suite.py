@@ -1,12 +1,15 @@
-"""Kernels for one GPU with no model: what the catalogue writes for benchmarks/gpu_tasks, and what becomes of it.
+"""Kernels for one GPU with no model: what the catalogue writes for a folder of tasks, and what becomes of it.
 
     python benchmarks/h100_suite.py --first                      only the first kernel of each task: some 30 s a task
     python benchmarks/h100_suite.py --budget 60s --json FILE     then searches, each ending side by side
     python benchmarks/h100_suite.py --only 'softmax*'            some of them
+    python benchmarks/h100_suite.py --first --tasks benchmarks/gpu_suite --json FILE
+                                                                 the CPU suite's tasks at sizes that a GPU wants
 
-With --json a suite that was interrupted goes on where it was, and sources are kept beside the file. Times of eager,
-torch.compile (max-autotune-no-cudagraphs) and the best kernel come from the side-by-side measurement at the end of a
-task's own run; with --first the first kernel is in the place of the best.
+The tasks are those of benchmarks/gpu_tasks unless --tasks names another folder. With --json a suite that was
+interrupted goes on where it was, and sources are kept beside the file. Times of eager, torch.compile
+(max-autotune-no-cudagraphs) and the best kernel come from the side-by-side measurement at the end of a task's own run;
+with --first the first kernel is in the place of the best.
 """
 
 from __future__ import annotations
@@ -108,15 +111,16 @@ def keep_sources(row: GpuRow, folder: Path) -> None:
 
 @app.command()
 def main(
+    tasks: Annotated[Path, typer.Option(metavar="FOLDER", help="Where the tasks are.")] = TASKS,
     budget: Annotated[str, typer.Option(help="Time for each task.")] = "60s",
     only: Annotated[str, typer.Option(metavar="GLOB", help="Names of tasks to run.")] = "*",
     first: Annotated[bool, typer.Option("--first", help="Only judge what the catalogue writes first.")] = False,
     json_file: Annotated[Path | None, typer.Option("--json", help="Keep rows here, and go on from them.")] = None,
 ) -> None:
     """Judge the catalogue's kernels on the first GPU, and search from there."""
-    paths = {path.stem: path for path in sorted(TASKS.glob("*.py")) if fnmatch.fnmatch(path.stem, only)}
+    paths = {path.stem: path for path in sorted(tasks.glob("*.py")) if fnmatch.fnmatch(path.stem, only)}
     if not paths:
-        sys.exit(f"error: no task in {TASKS} matches {only!r}")
+        sys.exit(f"error: no task in {tasks} matches {only!r}")
     spent = None if first else budget
     done = load_state(json_file, str(spent), GpuRow) if json_file else {}
 
