@@ -140,6 +140,11 @@ def test_tiles_that_lie_in_memory_as_they_are_are_copied_by_the_device() -> None
     )
 
 
+def test_tiles_of_float32_are_smaller() -> None:
+    for name, exact in (("batched", True), ("half_batched", False)):
+        assert ("'BLOCK_K': 16" in text(name)) == exact
+
+
 def test_attention_is_one_kernel_that_reads_no_key_that_is_masked_for_all_of_its_queries() -> None:
     for name in ("causal", "grouped", "masked", "windowed", "half_attention"):
         assert text(name).count("@triton.jit") == 1, name

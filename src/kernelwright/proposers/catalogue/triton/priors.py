@@ -8,6 +8,7 @@ from math import prod
 from kernelwright.proposers.catalogue.loops import Nest
 from kernelwright.proposers.catalogue.products import Product
 from kernelwright.proposers.catalogue.triton.functions import combined_axes, is_whole, kept_axes, padded
+from kernelwright.proposers.catalogue.triton.tiles import half
 
 _NEARLY = 0.9
 _PROGRAMS = 8
@@ -27,7 +28,7 @@ def choices(nest: Nest, multiprocessors: int, *, in_pairs: bool) -> dict[str, Ch
     if nest.product is not None and nest.product.scores is not None:
         return _attention(nest.product)
     if nest.product is not None:
-        return _product(nest.product, multiprocessors)
+        return _product(nest.product, multiprocessors, exact=not half(nest, nest.product))
     kept = prod(axis.size for axis in kept_axes(nest))
     if not combined_axes(nest):
         if not kept_axes(nest):
@@ -97,9 +98,13 @@ def _rows(rows: int, length: int, kept: int) -> Choice:
     return _of(rows, max(1, rows // 4), max(rows, most))
 
 
-def _product(product: Product, multiprocessors: int) -> dict[str, Choice]:
+def _product(product: Product, multiprocessors: int, *, exact: bool) -> dict[str, Choice]:
     """Large tiles where there are enough of them for nearly all multiprocessors; narrow ones of each of several
     products, which together are as large."""
+    return _exact_tiles(product, multiprocessors) if exact else _tiles(product, multiprocessors)
+
+
+def _tiles(product: Product, multiprocessors: int) -> dict[str, Choice]:
     batch, m, n, _ = product.sizes
     narrow = len(product.beside).bit_length()
     wide, middle = max(32, 256 >> narrow), max(32, 128 >> narrow)
@@ -114,6 +119,23 @@ def _product(product: Product, multiprocessors: int) -> dict[str, Choice]:
         "GROUP": Choice(8, (1, 4, 8, 16)),
         # A tile that is large fills a multiprocessor.
         "PROGRAMS": Choice(multiprocessors * (1 if large else 2), (multiprocessors, multiprocessors * 2)),
+    }
+
+
+def _exact_tiles(product: Product, multiprocessors: int) -> dict[str, Choice]:
+    """Those of float32, which threads multiply number by number: their registers hold smaller tiles."""
+    batch, m, n, _ = product.sizes
+    narrow = len(product.beside).bit_length()
+    large = batch * (m // 128) * (n // (128 >> narrow)) >= _NEARLY * multiprocessors
+    side = 128 if large else 32 if min(m, n) < 64 else 64
+    return {
+        "BLOCK_N": Choice(max(32, side >> narrow), (32, 64, 128)),
+        "BLOCK_M": Choice(side, (32, 64, 128)),
+        "WARPS": Choice(8 if large else 4, (4, 8)),
+        "STAGES": Choice(3, (2, 3, 4)),
+        "BLOCK_K": Choice(16, (16, 32)),
+        "GROUP": Choice(8, (1, 4, 8, 16)),
+        "PROGRAMS": Choice(multiprocessors * 4, (multiprocessors * 2, multiprocessors * 4, multiprocessors * 8)),
     }
 
 

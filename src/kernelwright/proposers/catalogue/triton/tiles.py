@@ -35,6 +35,20 @@ class Side:
         return f"{self.group.flat} = {first}tl.arange(0, {self.block}){self.group.shape}"
 
 
+def half(nest: Nest, product: Product) -> str:
+    """The 16-bit dtype that both sides are multiplied in; empty where that is float32: as it is for what is computed
+    from 16 bits where results have 32."""
+    scores = product.scores
+    sides = [product.left, product.right, *(each.right for each in product.beside)]
+    if scores is not None:
+        sides = [scores.left, scores.right, product.right]
+    dtypes = {node.buffer.dtype for node in walk(sides) if isinstance(node, Load)}
+    kinds = {dtype for dtype in dtypes if dtype.endswith(("float16", "float32"))}
+    as_read = scores is None and all(isinstance(side, Load) for side in sides)
+    short = as_read or all(store.buffer.dtype in kinds for store in nest.stores)
+    return next(iter(kinds)) if len(kinds) == 1 and kinds != {"float32"} and short else ""
+
+
 class Tiles:
     """The text of one kernel while it is written.
 
@@ -64,17 +78,8 @@ class Tiles:
 
     @property
     def half(self) -> str:
-        """The 16-bit dtype that both sides are multiplied in; empty where that is float32: as it is for what is
-        computed from 16 bits where results have 32."""
-        scores = self.product.scores
-        sides = [self.product.left, self.product.right, *(each.right for each in self.product.beside)]
-        if scores is not None:
-            sides = [scores.left, scores.right, self.product.right]
-        dtypes = {node.buffer.dtype for node in walk(sides) if isinstance(node, Load)}
-        kinds = {dtype for dtype in dtypes if dtype.endswith(("float16", "float32"))}
-        as_read = scores is None and all(isinstance(side, Load) for side in sides)
-        short = as_read or all(store.buffer.dtype in kinds for store in self.nest.stores)
-        return next(iter(kinds)) if len(kinds) == 1 and kinds != {"float32"} and short else ""
+        """See `half`."""
+        return half(self.nest, self.product)
 
     def group(self, axes: tuple[Axis, ...], flat: str, shape: str) -> Group:
         """Positions along some axes, by that name."""
