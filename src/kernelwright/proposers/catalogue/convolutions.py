@@ -128,7 +128,7 @@ def _read_directly(node: GraphNode, x: Tensor, weight: Tensor) -> bool:
     """Whether a copy of the input would take longer than to look at its borders each time."""
     if not _is_depthwise(node, weight) or node.args[6] or x.dtype != "float32" or not isinstance(x.expr, Load):
         return False
-    return x.expr.otherwise is None and all(term.at is None for term in x.expr.terms)
+    return x.expr.otherwise is None and x.expr.direct
 
 
 def _within(value: Expr, dim: Place, at: Expr, beyond: bool = True) -> Expr:

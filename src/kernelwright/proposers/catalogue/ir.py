@@ -131,6 +131,11 @@ class Load(Expr):
     otherwise: Const | None = None
 
     @property
+    def direct(self) -> bool:
+        """Whether it reads at positions as they are, and none that is computed."""
+        return all(term.at is None for term in self.terms)
+
+    @property
     def args(self) -> tuple[Expr, ...]:
         """See `Expr.args`."""
         return tuple(term.at for term in self.terms if term.at is not None)

@@ -179,7 +179,7 @@ class Emitter:
         arguments = [f"{pointer(load.buffer)} + {offset}" if offset else pointer(load.buffer)]
         arguments += [f"mask={mask}"] if mask else []
         arguments += [f"other={literal(load.otherwise)}"] if load.otherwise is not None and mask else []
-        policy = "" if any(term.at is not None for term in load.terms) else self.scope.policy(load.buffer)
+        policy = self.scope.policy(load.buffer) if load.direct else ""
         return f"tl.load({', '.join(arguments)}{policy})"
 
     def _window(self, window: Window) -> str:

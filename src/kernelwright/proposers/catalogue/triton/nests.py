@@ -40,7 +40,7 @@ def passing(nest: Nest, cache: int) -> list[Buffer]:
     everywhere = {*kept_axes(nest), *combined_axes(nest)}
     loads = [each for each in walk(store.expr for store in nest.stores) if isinstance(each, Load)]
     loads = [each for each in loads if everywhere <= each.free]
-    gathered = {each.buffer for each in loads if any(term.at is not None for term in each.terms)}
+    gathered = {each.buffer for each in loads if not each.direct}
     read = [each.buffer for each in loads if each.buffer not in gathered]
     written = [store.buffer for store in nest.stores if everywhere <= {*store.buffer.axes}]
     found = list(dict.fromkeys([*read, *written]))

@@ -126,9 +126,9 @@ class Tiles:
 
     def _fetched(self, value: Expr, down: Side, across: Side) -> str | None:
         """A tile of a matrix that lies in memory as it is, which the device copies by itself; None where it is none."""
-        if not (isinstance(value, Load) and value.otherwise is None and self.half == value.buffer.dtype):
+        if not (isinstance(value, Load) and value.direct and value.otherwise is None):
             return None
-        if any(term.at is not None for term in value.terms):
+        if self.half != value.buffer.dtype:
             return None
         axes, batch = resolved(term.axis for term in value.terms), self.product.batch
         for lines, along in ((down, across), (across, down)):
