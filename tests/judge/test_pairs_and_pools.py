@@ -73,23 +73,23 @@ def beside(bench: Bench, best: Verdict) -> Verdict:
     return bench.run(bench.judge(TWO).evaluate(CANDIDATE, best=best))
 
 
-def scaled(verdict: Verdict, *factors: float) -> Verdict:
-    """The verdict with other speedups of its cases."""
+def known(verdict: Verdict, *speedups: float) -> Verdict:
+    """The verdict with other speedups of its cases, to the percent, however busy the machine was as it was measured."""
     timings = [
-        timing.model_copy(update={"speedup": factor * timing.speedup})
-        for timing, factor in zip(verdict.timings, factors, strict=True)
+        timing.model_copy(update={"speedup": speedup, "speedup_ci": (0.99 * speedup, 1.01 * speedup)})
+        for timing, speedup in zip(verdict.timings, speedups, strict=True)
     ]
     return verdict.model_copy(update={"timings": tuple(timings)})
 
 
 def test_a_case_is_measured_against_the_best_in_the_same_case(bench: Bench, measured: Verdict) -> None:
-    best = scaled(measured, 0.01, 0.01).model_copy(update={"speedup": 1000.0})  # as if of a third case
+    best = known(measured, 0.001, 0.001).model_copy(update={"speedup": 1000.0})  # as if of a third case
 
     assert not beside(bench, best).stopped_early
 
 
 def test_whoever_is_behind_in_one_case_is_still_measured_in_the_next(bench: Bench, measured: Verdict) -> None:
-    verdict = beside(bench, scaled(measured, 1000.0, 0.001))
+    verdict = beside(bench, known(measured, 1e6, 1e-6))
 
     assert verdict.stopped_early
     assert [timing.case for timing in verdict.timings] == ["default", "wide"]
@@ -145,8 +145,8 @@ def test_nobody_is_blamed_where_the_reference_had_to_wait_for_cores() -> None:
 
 
 def test_a_speedup_that_says_nothing_is_measured_again_another_day(measured: Verdict) -> None:
-    assert measured.lasting
-    vague = measured.timings[0].model_copy(update={"speedup_ci": (0.1, 3.0)})
+    assert known(measured, 2.0, 3.0).lasting
+    vague = measured.timings[0].model_copy(update={"speedup": 1.0, "speedup_ci": (0.1, 3.0)})
     assert not measured.model_copy(update={"timings": (vague,)}).lasting
 
 
