@@ -106,13 +106,15 @@ TELLS = """
 
 @pytest.mark.slow
 def test_one_candidate_cannot_tell_the_next_the_answers(arena: Arena) -> None:
-    """The inputs of timed calls are the same for all candidates of a judge, so none may carry them out."""
+    """It may say what it is timed on: then nobody is timed on that again."""
     task = TASKS["row_rms"]
+    tells = task.honest.replace("        return y\n", TELLS.lstrip("\n"))
 
-    verdict = arena.judge(task.path, task.honest.replace("        return y\n", TELLS.lstrip("\n")))
+    first, second = (arena.judge(task.path, f"{tells}\n# {number}\n") for number in range(2))
 
-    assert verdict.reason == "crashed"
-    assert "SECRET" not in verdict.model_dump_json()
+    assert (first.reason, second.reason) == ("crashed", "crashed")
+    assert "SECRET" in first.message
+    assert first.message != second.message
 
 
 @pytest.mark.slow

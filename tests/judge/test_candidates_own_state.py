@@ -11,6 +11,16 @@ from judge_sources import AFFINE, HONEST, KERNEL
 IN_FUNCTION = HONEST.replace("kernels = tvm_ffi", "build = lambda: tvm_ffi").replace(
     "kernels.affine", "globals().setdefault('built', build()).affine"
 )
+FOR_A_SHAPE = (
+    HONEST.replace("kernels = tvm_ffi", "built = functools.cache(lambda rows: tvm_ffi")
+    .replace(
+        '"affine", cpp_sources=CPP', 'f"affine{rows}", cpp_sources=CPP.replace("const long n", f"const {kind(rows)} n")'
+    )
+    .replace("extra_cflags=FLAGS)", "extra_cflags=FLAGS))")
+    .replace("kernels.affine", "built(x.shape[0]).affine")
+    .replace("import torch\n", "import functools\n\nimport torch\n", 1)
+)
+"""A build of its own for each number of rows."""
 TRANSPOSED = """
     def __init__(self, width):
         super().__init__()
@@ -38,6 +48,16 @@ def test_what_forward_builds_is_built_before_it_is_judged(bench: Bench) -> None:
 def test_a_late_build_that_fails_is_a_failed_build(bench: Bench) -> None:
     verdict = bench.evaluate(AFFINE, IN_FUNCTION.replace("const long n =", "const lung n ="))
     assert verdict.reason == "build_failed", verdict.message
+
+
+@pytest.mark.parametrize(("kind", "reason"), [("long", None), ("lung", "fails_held_out")])
+def test_what_is_built_for_a_held_out_shape_is_built_apart_and_not_told(
+    bench: Bench, kind: str, reason: str | None
+) -> None:
+    verdict = bench.evaluate(AFFINE, FOR_A_SHAPE.replace("kind(rows)", f"('{kind}' if rows == 77 else 'long')"))
+
+    assert verdict.reason == reason, verdict.message
+    assert "lung" not in verdict.shown.model_dump_json()
 
 
 def test_parameters_of_another_float_type_take_the_references(bench: Bench) -> None:

@@ -262,6 +262,31 @@ def test_the_worst_element_is_found_wherever_it_is(size: int, data: st.DataObjec
     assert found.max == pytest.approx(0.25, rel=1e-2)
 
 
+@given(st.integers(1, 9), st.integers(numerics.ROW, 300), st.integers(1, 200), st.integers(0, 1 << 30))
+@settings(deadline=None)
+def test_each_element_is_judged_by_its_own_row_however_long_rows_are(
+    rows: int, width: int, together: int, seed: int
+) -> None:
+    generator = np.random.default_rng(seed)
+    exact = generator.standard_normal((rows, width)) * 10.0 ** generator.integers(-6, 7, (rows, 1))
+    got = (exact * (1 + 1e-3 * generator.standard_normal(exact.shape))).astype(np.float32)
+    magnitude = numerics.scale(exact, "float32")
+    want = np.abs(got - exact) / (np.abs(exact) + magnitude)
+    flat = got.reshape(-1)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(numerics, "_CHUNK", together)
+        each = numerics.each(lambda start, stop: flat[start:stop], "float32", exact, magnitude)
+        found = [
+            numerics.errors(lambda start, stop: flat[start:stop], "float32", exact, magnitude, locate=locate)
+            for locate in (False, True)
+        ]
+
+    assert np.allclose(each, want, rtol=1e-6)
+    for errors in found:
+        assert np.allclose([errors.max, errors.mean], [want.max(), want.mean()], rtol=1e-9)
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_non_finite_values_are_told_from_wrong_ones(bad: float) -> None:
     exact = np.array([1.0, np.inf, np.nan, 4.0])

@@ -11,6 +11,8 @@ from judge_sources import AFFINE, HONEST, OWN, with_kernel
 
 from kernelwright.judge import pairs
 from kernelwright.judge.judge import Judge
+from kernelwright.judge.pools import Pool
+from kernelwright.judge.rejection import Rejection
 from kernelwright.judge.verdict import Verdict
 from kernelwright.proposers.base import Candidate
 
@@ -107,10 +109,34 @@ def test_the_pools_of_several_cases_are_kept(bench: Bench, measured: Verdict) ->
     assert second is not first
 
 
+def test_other_inputs_are_drawn_once_a_candidate_may_have_told_what_they_are(bench: Bench, measured: Verdict) -> None:
+    judge = bench.judge(TWO)
+    pools = judge._stopwatch.pools
+    cases = [case for case in judge.info.cases if case.role == "tune"]
+
+    async def drawn() -> list[Pool]:
+        return [await asyncio.to_thread(pools.pool, case) for case in cases]
+
+    before = bench.run(drawn())
+    seen = [pool.batches[1][0].data[0].tobytes() for pool in before]
+    with pools.secret(cases[0]):
+        pass
+    assert all(one is other for one, other in zip(bench.run(drawn()), before, strict=True))
+    with pytest.raises(Rejection), pools.secret(cases[0]):
+        raise Rejection("crashed", "it says what it has seen")
+    after = bench.run(drawn())
+    assert seen[0] not in [inputs.data[0].tobytes() for batch in after[0].batches for inputs in batch]
+    assert after[0].handover is not None
+    assert after[1] is before[1]
+    assert bench.evaluate(TWO, HONEST + "# once more\n").accepted
+
+
 def test_another_choice_between_near_ties_is_right_in_timed_calls_too(bench: Bench) -> None:
     verdict = bench.evaluate(QUANTISED, IN_DOUBLE)
 
     assert verdict.accepted, verdict.message
+    assert verdict.proof is not None
+    assert verdict.proof.dtypes == ("float32", "int32")
 
 
 def test_a_slow_kernel_whose_times_say_nothing_is_measured_for_longer_and_then_refused(

@@ -6,8 +6,6 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from kernelwright.judge.picture import picture
-from kernelwright.judge.rejection import Rejection, withheld
-from kernelwright.judge.verdict import WRONG_MAP
 
 
 def test_a_tile_that_was_left_out_shows() -> None:
@@ -35,11 +33,3 @@ def test_it_is_never_larger_than_a_screen(rows: int, columns: int) -> None:
     lines = picture(np.ones((rows, columns), np.bool_))
     assert len(lines) == min(rows, 16)
     assert {len(line) for line in lines} == {min(columns, 64)}
-
-
-def test_evidence_about_inputs_that_are_timed_again_is_withheld() -> None:
-    told = {"got": 1.0, "expected": 2.0, "wrong": 3, "elements": 4, WRONG_MAP: ["#"], "map_legend": "x", "output": 0}
-    kept = withheld(
-        Rejection("wrong_values", "output 0: error; at [3] it gives 1.0, expected 2.0", **told), "a timed call", "c"
-    )
-    assert (kept.evidence, str(kept)) == ({"case": "c", "output": 0}, "a timed call: output 0: error")

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from textwrap import dedent
+
 import pytest
 from judge_bench import Bench
 from judge_sources import AFFINE, HONEST, OWN, torch_only, with_kernel
+
+from kernelwright.judge.verdict import Verdict
 
 
 def test_an_honest_kernel_is_accepted_with_its_evidence(bench: Bench) -> None:
@@ -28,6 +32,8 @@ def test_an_honest_kernel_is_accepted_with_its_evidence(bench: Bench) -> None:
     assert set(verdict.proof.cases) == {"default", "one row", "secret"}
     assert {"own", "signed"} <= set(verdict.proof.distributions)
     assert verdict.error is not None and verdict.error.max <= verdict.error.allowed_max
+    assert verdict.model_dump()["floor_share"] == verdict.floor_share
+    assert Verdict.model_validate_json(verdict.model_dump_json()) == verdict
 
 
 REJECTED = {
@@ -106,6 +112,16 @@ def test_wrong_values_name_the_element(bench: Bench) -> None:
     assert evidence["element"] == [0, 0]
     assert evidence["got"] - evidence["expected"] == pytest.approx(0.01, rel=1e-3)
     assert evidence["case"] == "default"
+    assert evidence["quantiles"]["0.5"] <= evidence["quantiles"]["0.99"] < 1e-6 < evidence["max_error"]
+
+
+@pytest.mark.parametrize("body", ["raise RuntimeError('not one row')", "import os; os._exit(3)", "return x[:0]"])
+def test_whatever_goes_wrong_on_a_case_names_it(bench: Bench, body: str) -> None:
+    verdict = bench.evaluate(AFFINE, with_kernel(f"if x.shape[0] == 1: {body}", *OWN, "return y"))
+
+    assert verdict.reason in ("crashed", "wrong_shape")
+    assert (verdict.evidence["case"], verdict.evidence["distribution"]) == ("one row", "own")
+    assert verdict.message.startswith("case one row: ")
 
 
 def test_a_failed_build_names_the_line_of_the_candidate(bench: Bench) -> None:
@@ -144,3 +160,58 @@ def test_a_held_out_case_that_fails_says_why_and_whether_that_lasts(
     verdict = bench.evaluate(AFFINE, with_kernel(*OWN, *body))
 
     assert (verdict.reason, verdict.evidence["inner_reason"], verdict.lasting) == ("fails_held_out", inner, lasting)
+
+
+def test_what_it_sees_of_held_out_cases_no_later_stage_knows(bench: Bench) -> None:
+    seen = "seen = globals().setdefault('SEEN', set()); seen.add(x.shape[0])"
+    tells = "if 77 in seen and (x.shape[0] != 77 or 300 not in seen): raise RuntimeError(f'it is one of {seen}')"
+
+    verdict = bench.evaluate(AFFINE, with_kernel(seen, tells, *OWN, "return y"))
+
+    assert verdict.accepted, verdict.message
+
+
+MEANS = dedent("""
+    import torch
+    from torch import nn
+
+    class Model(nn.Module):
+        def forward(self, x):
+            return x.mean(-1, keepdim=True).expand(x.shape)
+
+    def get_inputs():
+        return [torch.rand(2048, 2048)]
+
+    def get_init_inputs():
+        return []
+    """)
+EXPANDED = r"""
+import torch
+import tvm_ffi.cpp
+from torch import nn
+
+CPP = r'''
+void means(tvm::ffi::TensorView x, tvm::ffi::TensorView y) {
+  const long n = x.size(0), d = x.size(1);
+  for (long i = 0; i < n; ++i) {
+    const float* row = static_cast<const float*>(x.data_ptr()) + i * d;
+    double sum = 0;
+    for (long j = 0; j < d; ++j) sum += row[j];
+    static_cast<float*>(y.data_ptr())[i] = static_cast<float>(sum / d);
+  }
+}
+'''
+kernels = tvm_ffi.cpp.load_inline("means", cpp_sources=CPP, functions=["means"], extra_cflags=["-O3", "-ffast-math"])
+
+class ModelNew(nn.Module):
+    def forward(self, x):
+        y = torch.empty(x.shape[0], 1)
+        kernels.means(x, y)
+        return y.expand(x.shape)
+"""
+
+
+def test_an_output_may_be_expanded_as_the_references_is(bench: Bench) -> None:
+    verdict = bench.evaluate(MEANS, EXPANDED)
+
+    assert verdict.accepted, verdict.message

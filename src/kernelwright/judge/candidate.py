@@ -19,7 +19,7 @@ from kernelwright.judge.runner import Runner, address, state_in
 from kernelwright.judge.tensors import BadTensor, Claim
 from kernelwright.tasks import CaseInfo
 
-LOAD_TIMEOUT = 60.0
+LOAD_TIMEOUT, BUILD_TIMEOUT = 60.0, 180.0
 SAMPLE = 0.125
 """Share of large inputs that is looked at for changes after all calls but a few, which are looked at whole."""
 POISON = 0xAD
@@ -240,8 +240,9 @@ class CandidateSide(Runner):
                 claim = Claim.parse(entries[name])
                 if (claim.shape, claim.dtype) != (want.shape, want.dtype):
                     raise Rejection(
-                        "wrong_shape",
+                        "wrong_shape" if claim.shape != want.shape else "wrong_dtype",
                         f"buffer {name} is {claim.dtype}{list(claim.shape)}, not {want.dtype}{list(want.shape)}",
+                        buffer=name,
                     )
                 compare_output(tensors.fetcher(self.worker, [claim]), want, f"buffer {name} after forward")
 

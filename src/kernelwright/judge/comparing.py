@@ -14,6 +14,8 @@ from kernelwright.judge.rejection import Rejection
 from kernelwright.judge.tensors import Array, BadTensor, Claim, UnknownDtype, widen
 from kernelwright.judge.verdict import WRONG_MAP, Reason
 
+QUANTILES = (0.5, 0.9, 0.99)
+"""Shares of the elements whose errors are no larger than what the evidence of wrong values says beside them."""
 _PART = 1 << 18
 
 
@@ -83,7 +85,8 @@ def compare_output(
     if not explained:
         raise Rejection("wrong_values", f"{what}: error {found.max:.2e}, allowed {want.bound.max:.2e}")
     found = numerics.errors(fetch, want.dtype, want.exact, want.magnitude, alternative=want.alternative, locate=True)
-    wrong = numerics.beyond(fetch, want.dtype, want.exact, want.magnitude, want.bound.max, want.alternative)
+    each = numerics.each(fetch, want.dtype, want.exact, want.magnitude, want.alternative)
+    where = _where(each > want.bound.max)
     if found.non_finite >= 0:
         raise _wrong(
             fetch,
@@ -91,7 +94,7 @@ def compare_output(
             found.non_finite,
             "non_finite",
             f"{what}: NaN or infinity where the reference is finite",
-            **_where(wrong),
+            **where,
         )
     message = (
         f"{what}: error {found.max:.2e} (mean {found.mean:.2e}) relative to float64, allowed {want.bound.max:.2e} "
@@ -108,8 +111,16 @@ def compare_output(
         mean_error=found.mean,
         allowed_max=want.bound.max,
         allowed_mean=want.bound.mean,
-        **_where(wrong),
+        quantiles=_quantiles(each),
+        **where,
     )
+
+
+def _quantiles(each: numerics.Float32) -> dict[str, float]:
+    """Errors that so many of the elements do not exceed, by a sample where there are millions."""
+    sample = each.reshape(-1)[:: max(1, each.size >> 20)]
+    found = np.quantile(sample, QUANTILES, method="higher")
+    return {str(share): float(error) for share, error in zip(QUANTILES, found, strict=True)}
 
 
 def _where(wrong: npt.NDArray[np.bool_]) -> dict[str, Any]:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kernelwright.judge import numerics
 from kernelwright.judge.answer import Answer
-from kernelwright.judge.candidate import SAMPLE, Build, CandidateSide
+from kernelwright.judge.candidate import BUILD_TIMEOUT, LOAD_TIMEOUT, SAMPLE, Build, CandidateSide
 from kernelwright.judge.process import Worker
 from kernelwright.judge.reference import ReferenceSide
 from kernelwright.judge.rejection import Rejection
@@ -33,7 +34,8 @@ class Evaluation:
     known. `side_done` ends the candidate's worker.
 
     Attributes:
-        start_worker: forks a worker for the candidate; its argument says whether it is to build.
+        start_worker: forks a worker for the candidate with a build folder; whether it is to build there.
+        builds_late: whether the source says that some of it is built in forward.
         alone: pauses everything else that uses the cores.
         best: the verdict to beat, so that timing may stop early.
         brief: whether a short measurement will do.
@@ -47,7 +49,7 @@ class Evaluation:
     stopwatch: Stopwatch
     target: Target
     build: Build
-    start_worker: Callable[[bool], Worker]
+    start_worker: Callable[[Path, bool], Worker]
     alone: Callable[[], AbstractContextManager[None]]
     best: Verdict | None = None
     brief: bool = False
@@ -55,6 +57,7 @@ class Evaluation:
     outputs: list[list[dict[str, Any]]] = field(default_factory=list, init=False)
     coverage: float | None = field(default=None, init=False)
     library_calls: tuple[str, ...] = field(default=(), init=False)
+    builds_late: bool = field(default=False, init=False)
     error: ErrorReport | None = field(default=None, init=False)
     timings: list[CaseTiming] = field(default_factory=list, init=False)
     cases: list[str] = field(default_factory=list, init=False)
@@ -73,9 +76,9 @@ class Evaluation:
         assert self.side is not None
         return self.side
 
-    def start_side(self, *, building: bool) -> CandidateSide:
+    def start_side(self, folder: Path, *, building: bool) -> CandidateSide:
         """A new worker for the candidate, nothing loaded yet. Raises `Rejection` after `abort`."""
-        worker = self.start_worker(building)
+        worker = self.start_worker(folder, building)
         self._workers = [one for one in self._workers if not one.closed] + [worker]
         if self._aborted:
             worker.kill()
@@ -90,13 +93,23 @@ class Evaluation:
 
     def fresh_side(self) -> CandidateSide:
         """A new worker with the candidate loaded from its build."""
-        side = self.start_side(building=False)
+        side = self.start_side(self.build.folder, building=False)
+        self._load(side, self.build, readonly=True)
+        return side
+
+    def building_side(self, folder: Path) -> CandidateSide:
+        """A new worker with the candidate built in a folder of its own, where it may go on building."""
+        side = self.start_side(folder, building=True)
+        side.call_timeout += BUILD_TIMEOUT
+        self._load(side, replace(self.build, folder=folder), readonly=False)
+        return side
+
+    def _load(self, side: CandidateSide, build: Build, *, readonly: bool) -> None:
         try:
-            side.load(self.source, self.build, readonly=True)
+            side.load(self.source, build, readonly=readonly, timeout=LOAD_TIMEOUT if readonly else BUILD_TIMEOUT)
         except Rejection:
             side.worker.close()
             raise
-        return side
 
     def enter(self, case: CaseInfo) -> None:
         """Makes the candidate's model ready for a case, with the reference's parameters."""
@@ -106,33 +119,43 @@ class Evaluation:
                 self.subject.restore(case)
             return
         unplaced = self.subject.ready(case)
-        if unplaced:
+        if unplaced and case.role != "held_out":
             self.evidence["unplaced_parameters"] = unplaced
         self._case = case
 
+    @contextmanager
+    def on(self, case: CaseInfo, distribution: str = "") -> Iterator[None]:
+        """Around what the candidate is asked on a case: a rejection says which one, and on what inputs."""
+        try:
+            yield
+        except Rejection as rejection:
+            evidence = {"case": case.name, "distribution": distribution or "own", **rejection.evidence}
+            where = f"case {case.name}" + (f", {distribution} inputs" if distribution else "")
+            raise Rejection(rejection.reason, f"{where}: {rejection}", **evidence) from rejection
+
+    def run(self, answer: Answer) -> list[list[dict[str, Any]]]:
+        """Runs the candidate on one set of inputs; its outputs, as its worker describes them. Raises `Rejection`."""
+        self.enter(answer.case)
+        self.subject.bind(answer.inputs)
+        return self.subject.run([answer.inputs])[0]
+
     def check(self, answer: Answer) -> None:
         """Runs the candidate on one set of inputs and compares every element of every output. Raises `Rejection`."""
-        self.enter(answer.case)
-        side = self.subject
-        side.bind(answer.inputs)
-        outputs, _ = side.run([answer.inputs])
+        with self.on(answer.case, answer.name):
+            outputs = self.run(answer)
         self.compare(answer, outputs)
 
     def compare(self, answer: Answer, outputs: list[list[dict[str, Any]]]) -> None:
         """Compares the outputs of one call with the answer, and the inputs with what they were. Raises `Rejection`."""
         side = self.subject
-        try:
+        with self.on(answer.case, answer.name):
             found = side.compare(outputs, answer.outputs)
             side.compare_state(answer.state)
-        except Rejection as rejection:
-            evidence = {"case": answer.case.name, "distribution": answer.name or "own", **rejection.evidence}
-            where = f"case {answer.case.name}" + (f", {answer.name} inputs" if answer.name else "")
-            raise Rejection(rejection.reason, f"{where}: {rejection}", **evidence) from rejection
-        side.apart(answer, answer.inputs)
-        side.unchanged(answer, answer.inputs, share=SAMPLE if answer.name else 1.0)
+            side.apart(answer, answer.inputs)
+            side.unchanged(answer, answer.inputs, share=SAMPLE if answer.name else 1.0)
         side.poison()
         self.checked += len(answer.outputs)
-        if not answer.name:
+        if not answer.name and answer.case.role != "held_out":  # of which nobody is told anything
             self._note_errors(found, answer)
 
     def _note_errors(self, found: list[numerics.Errors | None], answer: Answer) -> None:
@@ -148,6 +171,13 @@ class Evaluation:
                 allowed_max=want.bound.max,
                 allowed_mean=want.bound.mean,
             )
+
+    def go_on(self, make: Callable[[], CandidateSide]) -> None:
+        """Goes on in another worker, which has been called once on what everybody knows: what the one before has seen
+        is forgotten."""
+        self.side_done()
+        self.side = make()
+        self.check(self.reference.own_answer(self.reference.info.tune_case))
 
     def side_done(self) -> None:
         """Ends the worker of the stages before timing, which uses fresh ones."""
@@ -184,7 +214,7 @@ class Evaluation:
         proof = Proof(
             cases=tuple(self.cases),
             distributions=("own", *self.distributions),
-            dtypes=tuple(sorted({case.dtype or _dtype(case) for case in info.cases})),
+            dtypes=tuple(sorted(set().union(*map(_dtypes, info.cases)))),
             device=self.target.info().model,
             checked_outputs=self.checked,
         )
@@ -202,8 +232,10 @@ class Evaluation:
         )
 
 
-def _dtype(case: CaseInfo) -> str:
-    return next((arg.tensor.dtype for arg in case.inputs if arg.tensor), "none")
+def _dtypes(case: CaseInfo) -> set[str]:
+    """Of all tensors that go in and come out."""
+    inputs = {argument.tensor.dtype for argument in case.inputs if argument.tensor}
+    return inputs | {output.dtype for output in case.outputs}
 
 
 class Clock:

@@ -10,6 +10,7 @@ inputs in sight.
 from __future__ import annotations
 
 import signal
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,8 +21,10 @@ from kernelwright.judge.answer import Answer, Inputs
 from kernelwright.judge.candidate import CandidateSide
 from kernelwright.judge.memory import Bytes
 from kernelwright.judge.rejection import Rejection
-from kernelwright.judge.tensors import Claim
+from kernelwright.judge.tensors import BadTensor, Claim
 
+_Seen = tuple[int, "Bytes | None"]
+"""Where an output lies, and what it holds; None where that cannot be read as if it were contiguous."""
 LOOKS = 5
 """How many looks late in a batch are enough to judge the pace by."""
 CROWDED = 0.25
@@ -96,7 +99,8 @@ class Look:
     """Seconds after which it was stopped."""
     crowded: bool = False
     """Whether, at that moment, there were fewer cores than it and others want."""
-    _seen: list[list[tuple[int, Bytes]]] = field(default_factory=list)
+    _seen: list[list[_Seen | None]] = field(default_factory=list)
+    """Of each call that has returned, its outputs; None where one is no tensor."""
 
     def __post_init__(self) -> None:
         self.slots = self.inputs
@@ -141,15 +145,16 @@ class Look:
     def check(self, outputs: list[list[dict[str, Any]]]) -> None:
         """Compares what was there in the middle with the outputs after all. Raises `Rejection`."""
         for index, results in enumerate(self._seen):
-            for place, (pointer, data) in enumerate(results):
-                if not data.size:
+            for place, seen in enumerate(results):
+                if seen is None:
                     continue
+                pointer, data = seen
                 with self.side.trusting(f"output {place} of call {index}"):
                     claim = _claim(outputs[index], place)
-                    if claim is None:
+                    if claim is None or not claim.elements:
                         continue
-                    # Gaps between the elements of a strided output are anybody's.
-                    same = not claim.contiguous or self.side.worker.space.equal(pointer, data)
+                    # Gaps between the elements of a strided output are anybody's, and one that is expanded has fewer.
+                    same = not claim.contiguous or (data is not None and self.side.worker.space.equal(pointer, data))
                 if claim.pointer != pointer:
                     raise Rejection("tampering", f"call {index} had returned something else while the batch was run")
                 if not same:
@@ -165,17 +170,19 @@ class Look:
             memory.read(self.side.worker.pid, [self.side.slots.progress], row.nbytes, row)
         return row[0].view(np.int64)
 
-    def _results(self, row: Any) -> list[tuple[int, Bytes]]:
-        """Address and bytes of each output of a call that has returned."""
-        found = []
+    def _results(self, row: Any) -> list[_Seen | None]:
+        """The outputs of a call that has returned."""
+        found: list[_Seen | None] = []
         returned = [want for want in self.answer.outputs if want.argument is None]
         for pointer, want in zip(row, returned[: wire.PLACES], strict=False):
             if not want.dtype:
-                found.append((0, np.empty(0, np.uint8)))
+                found.append(None)
                 continue
             like = Claim(want.shape, _contiguous(want.shape), want.dtype, int(pointer) & (1 << 64) - 1)
-            with self.side.trusting("the output of a call that has returned"):
-                found.append((like.pointer, tensors.raw(self.side.worker, like)))
+            data = None
+            with self.side.trusting("the output of a call that has returned"), suppress(BadTensor):
+                data = tensors.raw(self.side.worker, like)
+            found.append((like.pointer, data))
         return found
 
 

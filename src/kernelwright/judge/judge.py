@@ -12,11 +12,12 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from kernelwright.errors import TaskError
 from kernelwright.home import home
-from kernelwright.judge import builds, stages
+from kernelwright.judge import builds, stages, storage
 from kernelwright.judge.background import Background, in_thread
 from kernelwright.judge.candidate import Build
 from kernelwright.judge.endings import WorkerTimeout
@@ -103,6 +104,7 @@ class Judge:
         await asyncio.gather(*running, return_exceptions=True)
         self._zygote.release()
         del self._reference, self._stopwatch  # inputs and answers, up to a gigabyte: nobody waits for the collector
+        await asyncio.to_thread(storage.give_back)
 
     @property
     def sandbox(self) -> str:
@@ -112,8 +114,7 @@ class Judge:
     async def fairness(self) -> Fairness:
         """What counts against the task as a test, found on real data. Raises `TaskError`."""
         await self._after_the_first()
-        timeout = FAIRNESS_SECONDS * 6 + 60
-        reply = await asyncio.to_thread(self._ask, "fairness", timeout, budget_s=FAIRNESS_SECONDS)
+        reply = await asyncio.to_thread(self._ask, "fairness", 6 * FAIRNESS_SECONDS + 60, budget_s=FAIRNESS_SECONDS)
         return Fairness.model_validate(reply["fairness"])
 
     async def graph(self, case: str, *, limit: float | None = None) -> Graph | None:
@@ -292,7 +293,7 @@ class Judge:
             stopwatch=self._stopwatch,
             target=self.target,
             build=Build(self._language.worker_module, build_dir, self._shared),
-            start_worker=lambda building: self._fork_candidate(str(build_dir), building=building),
+            start_worker=self._fork_candidate,
             alone=self._background.held_up,
             best=best,
             brief=brief,
@@ -321,8 +322,8 @@ class Judge:
         finally:
             worker.close()
 
-    def _fork_candidate(self, build_dir: str, *, building: bool) -> Worker:
-        needed = max(case.bytes for case in self.info.cases)
+    def _fork_candidate(self, folder: Path, building: bool) -> Worker:
+        needed, build_dir = max(case.bytes for case in self.info.cases), str(folder)
         confinement = Confinement(
             writable=(build_dir,) if building else (),
             visible=visible_folders((*(() if building else (build_dir,)), *self._shared_folders)),
@@ -336,9 +337,7 @@ class Judge:
         together = max(confinement.memory, self.target.info().cores * 2 * GIB) if building else confinement.memory
         allowance = Allowance(together, folder=build_dir if building else "")
 
-        def fork() -> Worker:
-            return self._zygote.fork(confinement, allowance=allowance)
-
+        fork = partial(self._zygote.fork, confinement, allowance=allowance)
         return self._background.start(fork) if building else fork()
 
     def _stage(self, evaluation: Evaluation, name: str) -> None:

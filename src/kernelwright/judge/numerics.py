@@ -29,6 +29,7 @@ from kernelwright.judge.memory import spread
 from kernelwright.judge.tensors import UNIT_ROUNDOFF, Array, widen
 from kernelwright.tasks import Tolerance
 
+Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
 
 REFERENCE_MULTIPLE_MAX, REFERENCE_MULTIPLE_MEAN = 4.0, 3.0
@@ -180,43 +181,44 @@ def errors(
     flat, sizes = exact.reshape(-1), magnitude.reshape(-1)
     others = None if alternative is None else alternative.reshape(-1)
     row = exact.size // sizes.size
-    step = _step(row)
 
-    def part(start: int) -> tuple[float, float, int, int]:
-        stop = min(start + step, exact.size)
+    def part(limits: tuple[int, int]) -> tuple[float, float, int, int]:
+        start, stop = limits
         size = sizes[start // row : -(-stop // row)]
         got, want = fetch(start, stop), flat[start:stop]
         quick = None if locate else _quickly(got, dtype, want, size)
         other = None if others is None else others[start:stop]
         return (*quick, -1, -1) if quick else _part(got, dtype, want, other, size, start)
 
-    starts = range(0, exact.size, step)
-    parts = spread(part, starts) if len(starts) > 1 else [part(0)]
+    ranges = _parts(exact.size, row)
+    parts = spread(part, ranges) if len(ranges) > 1 else [part(ranges[0])]
     top = max(parts, key=lambda found: found[0])
     bad = [found[3] for found in parts if found[3] >= 0]
     return Errors(top[0], sum(found[1] for found in parts) / exact.size, top[2], min(bad) if bad else -1)
 
 
-def _step(row: int) -> int:
-    """Elements that are looked at together: whole rows, or a part of one where it is long."""
-    return max(1, _CHUNK // row) * row if row < _CHUNK else _CHUNK
+def _parts(count: int, row: int) -> list[tuple[int, int]]:
+    """Ranges of flat elements that are looked at together: whole rows, or a part of one where it is long."""
+    together = max(1, _CHUNK // row) * row
+    return [
+        (start, min(start + _CHUNK, first + together, count))
+        for first in range(0, count, together)
+        for start in range(first, min(first + together, count), _CHUNK)
+    ]
 
 
-def beyond(
-    fetch: Fetch, dtype: str, exact: Array, magnitude: Float64, limit: float, alternative: Array | None = None
-) -> npt.NDArray[np.bool_]:
-    """Which elements are further off than `limit`; the other arguments are those of `errors`."""
+def each(fetch: Fetch, dtype: str, exact: Array, magnitude: Float64, alternative: Array | None = None) -> Float32:
+    """The error of each element, of the shape of `exact`; the arguments are those of `errors`."""
     flat, sizes = exact.reshape(-1), magnitude.reshape(-1)
     row = exact.size // sizes.size
-    wrong = np.empty(exact.size, np.bool_)
-    for start in range(0, exact.size, step := _step(row)):
-        stop = min(start + step, exact.size)
+    found = storage.room(exact.shape, np.float32)
+    for start, stop in _parts(exact.size, row):
         value, size = widen(fetch(start, stop), dtype), sizes[start // row : -(-stop // row)]
-        off = _relative(value, flat[start:stop], size) > limit
+        off = _relative(value, flat[start:stop], size)
         if alternative is not None:
-            off &= _relative(value, alternative.reshape(-1)[start:stop], size) > limit
-        wrong[start:stop] = off
-    return wrong.reshape(exact.shape)
+            off = np.minimum(off, _relative(value, alternative.reshape(-1)[start:stop], size))
+        found.reshape(-1)[start:stop] = off
+    return found
 
 
 def _part(

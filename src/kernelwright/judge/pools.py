@@ -26,6 +26,9 @@ BATCHES = 8
 """Batches of fresh inputs for each life of a worker; the first warms it up."""
 CALIBRATION_CALLS = 64
 """Calls in a row by which the reference's time is first measured."""
+VERDICT_BITS = 64
+"""What the times of an accepted candidate can say, which chooses them by what it has seen."""
+_SAMPLE = 1 << 12
 HANDOVERS = 8
 """Batches that say what handing over takes."""
 
@@ -40,7 +43,8 @@ class Pool:
     """Inputs for timed calls in batches, and the reference's outputs for each, by which every timed call is checked.
 
     `handover` is the seconds that a batch takes beside its calls (see `Pools.calibrate`), `seconds` about what a call
-    of the reference takes; `alike` says whether the results of several calls can lie beside each other.
+    of the reference takes; `alike` says whether the results of several calls can lie beside each other, `told` whether
+    a candidate may have said what the inputs are.
     """
 
     case: CaseInfo
@@ -54,6 +58,9 @@ class Pool:
     """Seconds that a batch of no calls takes, known with `handover`."""
     seconds: float = 0.0
     alike: bool = True
+    told: bool = False
+    verdicts: int = 0
+    """On candidates that were timed on these inputs."""
     couple: Pool | None = None
     """One batch of two calls, where the others have one."""
 
@@ -64,6 +71,12 @@ class Pool:
             batches=[inputs[:calls] for inputs in self.batches],
             expected=[tuple(want.of_first(calls) for want in wants) for wants in self.expected],
         )
+
+    def note_verdict(self) -> None:
+        """One more candidate has been timed on it; in the end their times could have told the answers of a batch."""
+        self.verdicts += 1
+        bits = sum(_bits(want.exact) for want in self.expected[0] if want.exact is not None)
+        self.told |= self.verdicts * VERDICT_BITS >= bits
 
     @property
     def nbytes(self) -> int:
@@ -102,15 +115,32 @@ class Pools:
         self._timer_case = ""
 
     def pool(self, case: CaseInfo) -> Pool:
-        """The inputs for a case's timed calls; drawn once, with the reference's outputs."""
-        if case.name not in self._pools:
+        """The inputs for a case's timed calls, with the reference's outputs; drawn once, and again where a candidate
+        may have told what they were."""
+        held = self._pools.get(case.name)
+        if held is None:
             with self.trusted():
                 new = self._fill(case)
             most = self.timer.worker.space.batching.bytes
             while self._pools and new.nbytes + sum(pool.nbytes for pool in self._pools.values()) > most:
                 del self._pools[next(iter(self._pools))]
             self._pools[case.name] = new
+        elif held.told:
+            del self._pools[case.name]
+            with self.trusted():
+                self._pools[case.name] = self._draw_anew(held)
         return self._pools[case.name]
+
+    @contextmanager
+    def secret(self, case: CaseInfo) -> Iterator[None]:
+        """Around everything in which a candidate sees inputs of a case's timed calls. What is said of one that is
+        rejected here may say what they were, to whoever writes the next: that one is timed on others."""
+        try:
+            yield
+        except Rejection:
+            if case.name in self._pools:
+                self._pools[case.name].told = True
+            raise
 
     def couple(self, case: CaseInfo) -> Pool | None:
         """A pool whose batches are two calls or more; None where the reference's own results do not outlive the next
@@ -159,8 +189,15 @@ class Pools:
         wanted = 1 if self._one_call else math.ceil(batching.seconds / max(seconds, 1e-7))
         calls = max(1, min(wanted, batching.calls, share // held // BATCHES))
         count = max(3, min(BATCHES, share // (held * calls)))
+        pool = self._draw(case, one, calls, count)
+        pool.seconds = seconds
+        return pool
+
+    def _draw(self, case: CaseInfo, like: Inputs, calls: int, count: int) -> Pool:
+        """So many batches of so many calls on fresh inputs, answered by the reference."""
+        worker, self._timer_case = self.timer.worker, ""
         batches = [list(self.reference.draws(case, calls, worker=worker)) for _ in range(count)]
-        if any(_tensors(inputs) != _tensors(one) for batch in batches for inputs in batch):
+        if any(_tensors(inputs) != _tensors(like) for batch in batches for inputs in batch):
             raise TaskError(
                 "two draws of its inputs differ in shape or dtype",
                 where=self.reference.task.source.filename,
@@ -171,10 +208,20 @@ class Pools:
         except _NotAlike:
             pool = self._answered(case, [inputs[:1] for inputs in batches])
             pool.alike = False
-        pool.seconds = seconds
         self._timer_case = case.name
         self.reference.call("trim", LOAD_TIMEOUT, worker=worker)
         return pool
+
+    def _draw_anew(self, old: Pool) -> Pool:
+        """A pool like this one, with other inputs; what was measured with it stands."""
+        like, calls, count, old.couple = old.batches[0][0], len(old.batches[0]), len(old.batches), None
+        for held in (old.batches, old.expected, old.states):  # up to a gigabyte
+            held.clear()
+        new = self._draw(old.case, like, calls, count)
+        if len(new.batches[0]) == calls:
+            new.handover, new.idle = old.handover, old.idle
+        new.seconds, new.alike = old.seconds, new.alike and old.alike
+        return new
 
     def _call_seconds(self, one: Inputs, most: int) -> float:
         """Seconds of the reference's call: of many in a row where one is short, so that what disturbs a batch on a busy
@@ -221,9 +268,7 @@ class Pools:
 
     def base(self, case: CaseInfo) -> tuple[Expected, ...]:
         """What one call returns on the case's own inputs."""
-        answer = self.reference.answer(case)
-        assert answer is not None
-        return answer.outputs
+        return self.reference.own_answer(case).outputs
 
     def solve(self, pool: Pool, inputs: list[Inputs]) -> tuple[tuple[Expected, ...], dict[str, Expected]] | None:
         """What the reference makes of other inputs than the pool's: outputs, and the state after the last call; None
@@ -258,8 +303,7 @@ class Pools:
 
     def _state(self, case: CaseInfo) -> dict[str, Expected]:
         """The state that the reference's last run left."""
-        answer = self.reference.answer(case)
-        assert answer is not None
+        answer = self.reference.own_answer(case)
         found = {}
         for entry in self.timer.left:
             want = answer.state.get(entry["name"])
@@ -321,6 +365,11 @@ class Pools:
         floating = held[0].dtype in tensors.UNIT_ROUNDOFF
         array: Array = stack if len(held) > 1 else stack[0]
         return tensors.widen(array, held[0].dtype) if floating else array
+
+
+def _bits(answer: Array) -> float:
+    """About how many it takes to say what an output is."""
+    return answer.size * max(1.0, math.log2(max(1, np.unique(answer.reshape(-1)[:_SAMPLE]).size)))
 
 
 def _tensors(inputs: Inputs) -> list[Any]:

@@ -60,6 +60,7 @@ class Race:
         """
         self.times = {name: [] for name in (EAGER, *self.lasting, *self.fresh)}
         self.stopwatch.pools.calibrate(self.pool)
+        self.pool.told = True  # the rows, and who is missing, may say something of it
         seconds = SECONDS * len(self.times)
         until = time.monotonic() + (seconds if limit is None else min(seconds, limit))
         for name, side in self.lasting.items():
@@ -98,7 +99,6 @@ class Race:
             for name, make in self._running(self.fresh):
                 with self._dropping(name):
                     living[name] = make()
-                    living[name].silent = True
                     prepare(living[name], self.pool)
             count = len(self.pool.batches)
             looked_into = 2 + secrets.randbelow(count - 2) if len(self.pool.batches[0]) > 1 and count > 2 else None

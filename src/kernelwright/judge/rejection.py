@@ -7,13 +7,11 @@ from typing import Any
 
 from kernelwright.errors import TaskError
 from kernelwright.judge.endings import WorkerBroken, WorkerGone, WorkerRefused, WorkerTimeout
-from kernelwright.judge.verdict import WRONG_MAP, Reason
+from kernelwright.judge.verdict import Reason
 from kernelwright.tasks import Task
 
 _WORDS = 8000
 """Characters of what a worker says that are kept."""
-_OF_THE_INPUTS = ("got", "expected", "wrong", "elements", WRONG_MAP, "map_legend")
-"""Evidence that can say what inputs were."""
 
 
 class Rejection(Exception):
@@ -25,29 +23,18 @@ class Rejection(Exception):
         self.evidence = evidence
 
 
-def withheld(rejection: Rejection, prefix: str, case: str) -> Rejection:
-    """The rejection without anything that says what was in the inputs: the same ones are timed again for others, and
-    what is said here is read by who writes those."""
-    told = {key: value for key, value in rejection.evidence.items() if key not in _OF_THE_INPUTS}
-    message = str(rejection).partition("; at ")[0]
-    return Rejection(rejection.reason, f"{prefix}: {message}", **{"case": case, **told})
-
-
 WorkerFailure = (WorkerGone, WorkerTimeout, WorkerBroken, WorkerRefused)
 """What a call to a candidate's worker may raise; `rejection` turns each into a reason."""
 
 
-def rejection(error: Exception, output: str, *, loading: bool, silent: bool = False) -> Rejection:
+def rejection(error: Exception, output: str, *, loading: bool) -> Rejection:
     """The rejection that a candidate's worker earned by failing in this way.
 
     Args:
         error: one of `WorkerFailure`.
         output: the last lines that the worker printed.
         loading: whether the module was being loaded or constructed, rather than run.
-        silent: whether nothing that it says may be passed on.
     """
-    if silent:
-        return _silent(error, loading=loading)
     output = plain(output)
     if isinstance(error, WorkerTimeout):
         return Rejection("timed_out", f"it gave {error}", output=output)
@@ -78,17 +65,6 @@ def rejection(error: Exception, output: str, *, loading: bool, silent: bool = Fa
 def plain(text: str) -> str:
     """Without control characters: a terminal would obey them, and a database refuses some."""
     return "".join(char if char.isprintable() or char in "\n\t" else "?" for char in text)
-
-
-def _silent(error: Exception, *, loading: bool) -> Rejection:
-    """As `rejection`, without a word of the worker's: it has seen inputs that other candidates are timed on, and what
-    it says of them reaches whoever writes the next one."""
-    said = rejection(error, "", loading=loading)
-    if not isinstance(error, WorkerRefused):
-        said.evidence.pop("output", None)
-        return said
-    line = {key: value for key, value in said.evidence.items() if key == "line"}
-    return Rejection(said.reason, "it raised in a call whose inputs other candidates are timed on", **line)
 
 
 def task_error(task: Task, details: dict[str, Any]) -> TaskError:

@@ -42,8 +42,6 @@ class Runner:
     reference: ReferenceSide
     call_timeout: float = CALL_TIMEOUT
     loading: bool = field(default=True, init=False)
-    silent: bool = field(default=False, init=False)
-    """Whether what it says may not be passed on, since it sees inputs that are used again for others."""
     slots: Slots | None = field(default=None, init=False)
     holds: Inputs | None = field(default=None, init=False)
     """The inputs in its only slot, as last revealed."""
@@ -65,7 +63,7 @@ class Runner:
             return self.worker.timed_call(op, timeout, **arguments)
         except WorkerFailure as error:
             output = self.worker.output()
-            raise rejection(error, output, loading=self.loading, silent=self.silent) from error
+            raise rejection(error, output, loading=self.loading) from error
 
     @contextmanager
     def trusting(self, what: str) -> Iterator[None]:

@@ -3,6 +3,7 @@ write them out and take their memory back, which it cannot do with a process's o
 
 from __future__ import annotations
 
+import ctypes
 import math
 import mmap
 import os
@@ -31,6 +32,11 @@ def room(shape: Sequence[int], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
             if shutil.disk_usage(home()).free > size + LEFT_FREE:
                 return np.frombuffer(_mapped(size), dtype).reshape(tuple(shape))
     return np.empty(tuple(shape), dtype)
+
+
+def give_back() -> None:
+    """Has the system take back what was freed: the allocator keeps whatever lies below a small array that is in use."""
+    ctypes.CDLL(None).malloc_trim(0)
 
 
 def _mapped(size: int) -> mmap.mmap:

@@ -8,7 +8,6 @@ import random
 import secrets
 import statistics
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,14 +16,10 @@ from kernelwright.judge.candidate import SAMPLE, CandidateSide
 from kernelwright.judge.halfway import Look, Pace, late
 from kernelwright.judge.pairs import MIN_PAIRS, Pairs
 from kernelwright.judge.pools import Pool, Pools, prepare
-from kernelwright.judge.rejection import Rejection, withheld
+from kernelwright.judge.rejection import Rejection
 from kernelwright.judge.verdict import CaseTiming
 from kernelwright.targets import threads
-from kernelwright.targets.base import Counts
 from kernelwright.tasks import CaseInfo
-
-Counting = Callable[[int], AbstractContextManager[Callable[[], Counts]]]
-"""`Target.counting`."""
 
 SECONDS, GLANCE = 2.0, 0.4
 """Time for the pairs of one candidate on one case, beyond `MIN_PAIRS` of them: usually, and where it is to be brief, on
@@ -37,13 +32,11 @@ BEHIND = 0.95
 
 @dataclass(frozen=True)
 class Duel:
-    """What timing a candidate on a case gave: the timing, whether it ended early, how many outputs were checked, and
-    what was counted in one more batch (None where it was not to be, or ended early)."""
+    """What timing a candidate on a case gave: the timing, whether it ended early, and how many outputs were checked."""
 
     timing: CaseTiming
     stopped: bool
     checked: int
-    counted: dict[str, Any] | None
 
 
 class Stopwatch:
@@ -60,7 +53,6 @@ class Stopwatch:
         to_beat: float | None,
         *,
         brief: bool = False,
-        counting: Counting | None = None,
     ) -> Duel:
         """Times one candidate on a case: A B A B, the speedup being the median of paired ratios.
 
@@ -70,7 +62,6 @@ class Stopwatch:
             floor_us: the case's floor in µs, for the report.
             to_beat: a speedup; a candidate that is clearly below it is not measured to the end.
             brief: whether a glance will do on the first case.
-            counting: counts what the candidate's process does, in a batch of its own after the timed ones.
 
         Raises `Rejection`.
         """
@@ -79,7 +70,7 @@ class Stopwatch:
         brief = brief and case.name == self.pools.reference.info.tune_case.name
         seconds = GLANCE if brief else SECONDS
         pairs, pace, given = Pairs(seconds), Pace(), pool
-        checked, stopped, waits, counted = 0, False, self.pools.timer.waits, None
+        checked, stopped, waits = 0, False, self.pools.timer.waits
         while not stopped and (not pairs.enough or pace.doubtful):
             side = fresh()
             side.waits = waits
@@ -91,10 +82,9 @@ class Stopwatch:
                     continue
                 pace.check()
                 stopped = to_beat is not None and len(pairs) >= MIN_PAIRS and pairs.speedup.high < BEHIND * to_beat
-                if counting is not None and not stopped and pairs.enough and not pace.doubtful:
-                    counted = self._counted(side, given, counting)
             finally:
                 side.worker.close()
+        pool.note_verdict()
         speedup = pairs.speedup
         if pairs.unstable and not stopped:
             raise Rejection(
@@ -113,18 +103,7 @@ class Stopwatch:
             pairs=len(pairs),
             calls=len(pool.batches[0]),
         )
-        return Duel(timing, stopped, checked, counted)
-
-    def _counted(self, side: CandidateSide, pool: Pool, counting: Counting) -> dict[str, Any]:
-        """What the system counts in one more batch: values for all of its calls, how many they are, and the judge's
-        seconds."""
-        inputs = pool.batches[-1]
-        self._restore(side, pool)
-        with counting(side.worker.pid) as read:
-            outputs, seconds = side.run(inputs)
-            counts = read()
-        self._check(side, pool, inputs, outputs, pool.expected[-1], pool.states[-1])
-        return {**counts.values, "missing": counts.missing, "calls": len(inputs), "seconds": seconds}
+        return Duel(timing, stopped, checked)
 
     def _restore(self, side: CandidateSide, pool: Pool) -> None:
         """Before a batch: undoes what the one before has done to the state. Raises `Rejection`."""
@@ -174,16 +153,12 @@ class Stopwatch:
         state: dict[str, Expected],
     ) -> None:
         """Checks all that a batch has left: every output, the state, and the inputs of one call, nobody knows which."""
-        answer = self.pools.reference.answer(pool.case)
-        assert answer is not None
+        answer = self.pools.reference.own_answer(pool.case)
         slot = secrets.randbelow(len(inputs))
-        try:
-            side.compare(outputs, expected)
-            side.compare_state(state)
-            side.apart(answer, inputs[0])
-            side.unchanged(answer, inputs[slot], slot, SAMPLE)
-        except Rejection as rejection:
-            raise withheld(rejection, "a timed call", pool.case.name) from rejection
+        side.compare(outputs, expected)
+        side.compare_state(state)
+        side.apart(answer, inputs[0])
+        side.unchanged(answer, inputs[slot], slot, SAMPLE)
         side.poison()
 
     def _theirs(self, pool: Pool, batch: int, pairs: Pairs) -> float:
@@ -213,8 +188,7 @@ class Stopwatch:
         inputs = pool.batches[batch]
         self._restore(side, pool)
         spare = pool.batches[(batch + 1 + secrets.randbelow(len(pool.batches) - 1)) % len(pool.batches)]
-        answer = self.pools.reference.answer(pool.case)
-        assert answer is not None
+        answer = self.pools.reference.own_answer(pool.case)
         look = Look(side, inputs, spare, answer)
         look.clear()
         assert pool.handover is not None
@@ -254,7 +228,6 @@ class Stopwatch:
             pairs: what is measured is added to these.
             pace: what looks say is added to this.
         """
-        side.silent = True
         prepare(side, given)
         checked = 0
         # The warm-up and one other batch, which the candidate cannot know, are looked into instead of being timed.

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, computed_field
 
 from kernelwright.judge.pairs import Interval
 
@@ -147,11 +147,17 @@ class Verdict(BaseModel):
 
     @property
     def shown(self) -> Verdict:
-        """The same as proposers may see it: that a held-out case failed, but nothing about the case."""
-        if self.reason != "fails_held_out":
-            return self
-        return self.model_copy(update={"evidence": {}, "message": "it is wrong on a case that is not shown"})
+        """The same as proposers may see it: that a held-out case failed, but nothing about the case, nor how long such
+        cases took, which a candidate can choose."""
+        stages = [
+            stage.model_copy(update={"seconds": 0.0}) if stage.name == "hold_out" else stage for stage in self.stages
+        ]
+        shown: dict[str, Any] = {"stages": tuple(stages)}
+        if self.reason == "fails_held_out":
+            shown |= {"evidence": {}, "message": "it is wrong on a case that is not shown"}
+        return self.model_copy(update=shown)
 
+    @computed_field  # type: ignore[prop-decorator]
     @property
     def floor_share(self) -> float | None:
         """The floor's time over the candidate's: 1 means as fast as the hardware allows, more that it does with less

@@ -1,5 +1,8 @@
-"""Is the work its own? The candidate's kernels are counted and timed; with them switched off the answer must be
-wrong."""
+"""Is the work its own, call after call? The candidate's kernels are counted and timed; with them switched off the
+answer must be wrong.
+
+What is counted may be kept and shown; so it is counted before the candidate sees anything that is timed.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,12 @@ import math
 from typing import Any
 
 from kernelwright.errors import TaskError
-from kernelwright.judge.answer import Expected, Inputs
+from kernelwright.judge.answer import Answer, Expected, Inputs
 from kernelwright.judge.candidate import CandidateSide
 from kernelwright.judge.evaluation import Evaluation
 from kernelwright.judge.reference import ReferenceSide
 from kernelwright.judge.rejection import Rejection
-from kernelwright.judge.verdict import KERNELS, MOST_KERNELS
+from kernelwright.judge.verdict import COUNTERS, KERNELS, MOST_KERNELS
 
 _FAR = 3.0
 """How many times what is allowed an answer must be off to be wrong without doubt: what a kernel has left is off itself.
@@ -20,13 +23,26 @@ _FAR = 3.0
 
 
 def audit(evaluation: Evaluation) -> None:
-    """Census, then ablation. The census is the candidate's word; the ablation is checked on inputs that it has not
-    seen."""
-    reference, side = evaluation.reference, evaluation.subject
-    case = reference.info.tune_case
+    """Census, then calls in a row, then ablation. The census is the candidate's word; all else is checked on inputs
+    that it has not seen."""
+    case = evaluation.reference.info.tune_case
+    with evaluation.on(case):
+        _count(evaluation)
+    with evaluation.on(case, "timed"), evaluation.stopwatch.pools.secret(case):
+        _outlasts(evaluation)
+        if _right_without_kernels(evaluation):
+            raise Rejection(
+                "no_kernel",
+                "with its own kernels switched off it still gives the right answer",
+                coverage=evaluation.coverage,
+            )
+
+
+def _count(evaluation: Evaluation) -> None:
+    """Which of its own kernels it calls, how long they take, and what the system counts."""
+    side, case = evaluation.subject, evaluation.reference.info.tune_case
     evaluation.enter(case)
-    answer = reference.answer(case)
-    assert answer is not None
+    answer = evaluation.reference.own_answer(case)
     side.bind(answer.inputs)
     if side.holds is not answer.inputs or answer.mutated_inputs or answer.aliases:
         side.reveal([answer.inputs])
@@ -40,12 +56,7 @@ def audit(evaluation: Evaluation) -> None:
     evaluation.coverage = round(min(1.0, sum(spent for _, spent in kernels.values()) / max(seconds, 1e-9)), 4)
     longest = sorted(kernels.items(), key=lambda item: item[1][1], reverse=True)[:MOST_KERNELS]
     evaluation.evidence[KERNELS] = {name: {"calls": count, "seconds": spent} for name, (count, spent) in longest}
-    if _right_without_kernels(evaluation):
-        raise Rejection(
-            "no_kernel",
-            "with its own kernels switched off it still gives the right answer",
-            coverage=evaluation.coverage,
-        )
+    evaluation.evidence[COUNTERS] = _counted(evaluation, answer)
 
 
 def _census(reply: dict[str, Any]) -> dict[str, tuple[int, float]]:
@@ -68,6 +79,36 @@ def _in_all(reply: dict[str, Any]) -> float:
     return spent
 
 
+def _counted(evaluation: Evaluation, answer: Answer) -> dict[str, Any]:
+    """What the system counts in a batch like the timed ones, after one that makes room for its results: values for all
+    of its calls, how many they are, and the judge's seconds."""
+    side, calls = evaluation.subject, len(evaluation.stopwatch.pool(answer.case).batches[0])
+    inputs = [answer.inputs] * calls
+    evaluation.enter(answer.case)
+    side.bind(answer.inputs, calls)
+    side.run(inputs)
+    evaluation.enter(answer.case)
+    with evaluation.alone(), evaluation.target.counting(side.worker.pid) as read:
+        _, seconds = side.run(inputs)
+        counts = read()
+    return {**counts.values, "missing": counts.missing, "calls": calls, "seconds": seconds}
+
+
+def _outlasts(evaluation: Evaluation) -> None:
+    """Several calls before any result is read: each must outlast the next call, where the reference's does."""
+    case, side = evaluation.reference.info.tune_case, evaluation.subject
+    pool = evaluation.stopwatch.pools.couple(case)
+    if pool is None:
+        return
+    evaluation.enter(case)
+    inputs = pool.batches[0]
+    side.bind(inputs[0], len(inputs))
+    outputs, _ = side.run(inputs)
+    side.compare(outputs, pool.expected[0])
+    side.poison()
+    evaluation.checked += len(inputs) * len(outputs[0])
+
+
 def _right_without_kernels(evaluation: Evaluation) -> bool:
     """Runs the candidate with its kernels doing nothing, on inputs it has not seen, and compares. They stay switched
     off: timing uses fresh workers.
@@ -79,7 +120,6 @@ def _right_without_kernels(evaluation: Evaluation) -> bool:
     side, case = evaluation.subject, evaluation.reference.info.tune_case
     pool, base = evaluation.stopwatch.pool(case), evaluation.stopwatch.pools.base(case)
     inputs, expected = pool.batches[-1], pool.expected[-1]
-    side.silent = True
     side.call("ablate", 60.0, on=True)
     if not _right(side, inputs, expected):
         return False

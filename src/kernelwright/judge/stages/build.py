@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 
 from kernelwright.judge.answer import Inputs
-from kernelwright.judge.candidate import CandidateSide
+from kernelwright.judge.candidate import BUILD_TIMEOUT, CandidateSide
 from kernelwright.judge.evaluation import Evaluation
 from kernelwright.judge.rejection import Rejection, plain
 from kernelwright.judge.tensors import Claim
 from kernelwright.judge.verdict import MOST_KERNELS
 from kernelwright.tasks import CaseInfo
 
-TIMEOUT = 180.0
+TIMEOUT = BUILD_TIMEOUT
 _FACTS = ("registers", "spilled_bytes", "shared_bytes", "warps")
 DONE = ".json"
 """Ending of the file that says that a build is complete. It lies beside the build folder, not in it: there a candidate
@@ -29,7 +29,7 @@ def build(evaluation: Evaluation) -> None:
     report = evaluation.language.inspect(evaluation.source)
     if report.problem:
         raise Rejection("does_not_load", report.problem, line=report.line)
-    evaluation.library_calls = report.library_calls
+    evaluation.library_calls, evaluation.builds_late = report.library_calls, report.builds_late
     if evaluation.reference.task.strict and report.library_calls:
         calls = ", ".join(report.library_calls)
         raise Rejection("no_kernel", f"it calls the library beside its own kernels ({calls}), which is forbidden here")
@@ -39,7 +39,7 @@ def build(evaluation: Evaluation) -> None:
     if done.exists():
         evaluation.evidence |= json.loads(done.read_text()).get("evidence", {})
         return
-    side = evaluation.start_side(building=True)
+    side = evaluation.start_side(evaluation.build.folder, building=True)
     try:
         side.load(evaluation.source, evaluation.build, readonly=False, timeout=TIMEOUT)
         side.construct(evaluation.reference.info.tune_case, TIMEOUT)
@@ -56,12 +56,15 @@ def build(evaluation: Evaluation) -> None:
 
 
 def _rehearse(evaluation: Evaluation, side: CandidateSide) -> None:
-    """Runs forward once on blank inputs of every case, so that what is built by then, or for a shape, is built.
+    """Runs forward once on blank inputs of every case that it may know of, so that what is built by then, or for a
+    shape, is built.
 
     Whatever else goes wrong is for the next stages to find, on inputs that mean something.
     """
     side.call_timeout = TIMEOUT
     for case in evaluation.reference.info.cases:
+        if case.role == "held_out":
+            continue
         try:
             side.construct(case, TIMEOUT)
             blank = _blank(case)

@@ -4,15 +4,14 @@ may know of."""
 from __future__ import annotations
 
 from kernelwright.judge.evaluation import Evaluation
-from kernelwright.judge.rejection import Rejection, withheld
+from kernelwright.judge.rejection import Rejection
 
 
 def compare(evaluation: Evaluation) -> None:
     """Checks the tune and check cases on their own inputs, the first tune case on further distributions as well, and at
     the end on its own once more."""
     reference = evaluation.reference
-    first = reference.answer(reference.info.tune_case)
-    assert first is not None
+    first = reference.own_answer(reference.info.tune_case)
     evaluation.compare(first, evaluation.outputs)  # of the call that the run stage has made
     for case in reference.info.cases:
         if case.role == "held_out":
@@ -24,37 +23,14 @@ def compare(evaluation: Evaluation) -> None:
                 if name and name not in evaluation.distributions:
                     evaluation.distributions.append(name)
         evaluation.cases.append(case.name)
-    _outlasts(evaluation)
     _again(evaluation)
-
-
-def _outlasts(evaluation: Evaluation) -> None:
-    """Several calls before any result is read: each must outlast the next call, where the reference's does.
-
-    The inputs are those that warm a timed worker up.
-    """
-    case, side = evaluation.reference.info.tune_case, evaluation.subject
-    pool = evaluation.stopwatch.pools.couple(case)
-    if pool is None:
-        return
-    evaluation.enter(case)
-    inputs = pool.batches[0]
-    side.bind(inputs[0], len(inputs))
-    outputs, _ = side.run(inputs)
-    try:
-        side.compare(outputs, pool.expected[0])
-    except Rejection as rejection:
-        raise withheld(rejection, f"case {case.name}, {len(inputs)} calls in a row", case.name) from rejection
-    side.poison()
-    evaluation.checked += len(inputs) * len(outputs[0])
 
 
 def _again(evaluation: Evaluation) -> None:
     """The first inputs once more: a candidate that was right and is not any longer keeps something it should not."""
-    answer = evaluation.reference.answer(evaluation.reference.info.tune_case)
-    assert answer is not None
+    reference = evaluation.reference
     try:
-        evaluation.check(answer)
+        evaluation.check(reference.own_answer(reference.info.tune_case))
     except Rejection as rejection:
         if rejection.reason not in ("wrong_values", "non_finite"):
             raise
