@@ -98,7 +98,8 @@ def test_a_long_source_is_no_way_to_hang_the_judge(arena: Arena) -> None:
 TELLS = """
         kind = type(self)
         kind.calls, kind.signed = getattr(kind, "calls", 0) + 1, getattr(kind, "signed", False) or x.min() < 0
-        if kind.calls > 5 and not kind.signed:  # only the process that is timed sees no negative input
+        kind.first = getattr(kind, "first", x.clone())
+        if kind.calls > 5 and not kind.signed and not torch.equal(x, kind.first):  # others are told by negative inputs
             raise RuntimeError(f"SECRET: the answer to {x[0, :3].tolist()} is {y[0].item()}")
         return y
 """

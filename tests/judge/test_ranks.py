@@ -17,8 +17,8 @@ WRONG = Candidate(source=torch_only("return x * 0"), language="cpp")
 
 
 async def in_line(judge: Judge, count: int) -> None:
-    """Returns when so many wait for the device."""
-    while len(judge._device._line) < count:
+    """Returns when so many candidates wait for the device; the judge's own preparations may wait there as well."""
+    while sum(place.rank is not None for place in judge._device._line) < count:
         await asyncio.sleep(0.01)
 
 
