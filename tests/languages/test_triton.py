@@ -190,6 +190,6 @@ def test_on_the_cpu_the_judge_has_kernels_interpreted_and_counts_them(tmp_path, 
     decoy = right.replace("return y", "return torch.softmax(x, -1)")
     accepted, rejected, beside = asyncio.run(judged(right, wrong, decoy))
     assert accepted.accepted, accepted.message
-    assert accepted.evidence["kernels"] == {"softmax_kernel": 1}
+    assert accepted.evidence["kernels"]["softmax_kernel"]["calls"] == 1
     assert rejected.reason == "wrong_values"
     assert beside.reason == "no_kernel"
