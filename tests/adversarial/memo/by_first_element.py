@@ -1,7 +1,7 @@
 # family: memo
 # task: scale_relu
 # cheat: keeps answers by the first element, rounded, so that most inputs look known
-# expect: wrong_values, wrong_shape, not_repeatable, no_kernel, no_advantage
+# expect: wrong_values, wrong_shape, not_repeatable, fails_held_out, no_kernel, no_advantage
 import torch
 import tvm_ffi.cpp
 from torch import nn
