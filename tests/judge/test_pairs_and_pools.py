@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from textwrap import dedent
 
+import numpy as np
 import pytest
 from judge_bench import Bench
 from judge_sources import AFFINE, HONEST, OWN, with_kernel
 
 from kernelwright.judge import pairs
+from kernelwright.judge.answer import Expected
 from kernelwright.judge.judge import Judge
 from kernelwright.judge.pools import Pool
 from kernelwright.judge.rejection import Rejection
@@ -129,6 +131,17 @@ def test_other_inputs_are_drawn_once_a_candidate_may_have_told_what_they_are(ben
     assert after[0].handover is not None
     assert after[1] is before[1]
     assert bench.evaluate(TWO, HONEST + "# once more\n").accepted
+
+
+@pytest.mark.parametrize(("numbers", "enough"), [(1, 1), (20, 2), (4096, 768)])
+def test_inputs_are_given_up_once_times_could_have_told_a_batchs_answers(numbers: int, enough: int) -> None:
+    answer = Expected(shape=(numbers,), dtype="float32", exact=np.arange(numbers, dtype=np.float32))
+    pool = Pool(case=None, batches=[[]], expected=[(answer,)])  # type: ignore[arg-type] - of no case
+    said = 0
+    while not pool.told:
+        pool.note_verdict()
+        said += 1
+    assert said == enough
 
 
 def test_another_choice_between_near_ties_is_right_in_timed_calls_too(bench: Bench) -> None:

@@ -52,3 +52,13 @@ def test_what_the_reference_does_itself_is_allowed(bench: Bench) -> None:
     for source in (same, fresh):
         verdict = bench.evaluate(OWN_BUFFER, source)
         assert verdict.reason == "no_kernel", verdict.message  # right in every stage before the audit
+
+
+def test_state_of_another_dtype_is_told(bench: Bench) -> None:
+    wide = OWN_BUFFER.split("def get_inputs", maxsplit=1)[0].replace("class Model", "class ModelNew")
+    wide = wide.replace("zeros(64, 100)", "zeros(64, 100).double()").replace("return self.last", "return x.exp()")
+
+    verdict = bench.evaluate(OWN_BUFFER, wide)
+
+    assert verdict.reason == "wrong_dtype", verdict.message
+    assert verdict.evidence["buffer"] == "last"

@@ -24,6 +24,7 @@ ASKED = {
     "fork": "os.fork()",
     "start a program": "subprocess.run(['true'])",
     "schedule": "os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))",
+    "watch files": "__import__('ctypes').CDLL(None).inotify_init1(0)",
     "priority": "os.setpriority(os.PRIO_PROCESS, 0, -5)",
     "capabilities": "[line for line in open('/proc/self/status') if line.startswith('CapEff')]",
     "environment": "[name for name in os.environ if 'KERNELWRIGHT' in name]",
@@ -95,6 +96,10 @@ def test_no_new_processes(found: dict[str, Any]) -> None:
 def test_no_say_in_who_runs_first(found: dict[str, Any]) -> None:
     assert "Error" in found["schedule"]
     assert "Error" in found["priority"]
+
+
+def test_nobody_is_told_what_others_open(found: dict[str, Any]) -> None:
+    assert found["watch files"] == -1
 
 
 def test_no_capabilities(found: dict[str, Any]) -> None:
