@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import gc
 import os
 import sys
@@ -17,7 +16,7 @@ from typing import Any, TypeVar
 import corpus
 
 from kernelwright.home import home
-from kernelwright.judge import memory
+from kernelwright.judge import memory, storage
 from kernelwright.judge.judge import Judge
 from kernelwright.judge.verdict import Verdict
 from kernelwright.proposers.base import Candidate
@@ -46,7 +45,7 @@ class Traces:
     def now(cls) -> Traces:
         """Counts. Files are those in the judge's own folder, builds of candidates apart: others use /tmp as well."""
         gc.collect()
-        ctypes.CDLL(None).malloc_trim(0)  # what is free but kept by the allocator is no leak
+        storage.give_back()  # what is free but kept by the allocator is no leak
         own = [path for path in (*home().glob("*"), *home().glob("builds/*")) if len(path.stem.partition("-")[0]) != 24]
         pages = int(Path("/proc/self/statm").read_text().split()[1])
         return cls(

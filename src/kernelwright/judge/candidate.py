@@ -199,7 +199,6 @@ class CandidateSide(Runner):
                 raise Rejection(
                     "mutates_inputs",
                     f"it writes into argument {position} of forward, which the reference leaves alone",
-                    case=answer.case.name,
                     argument=position,
                 )
 
@@ -222,7 +221,6 @@ class CandidateSide(Runner):
                 raise Rejection(
                     "mutates_inputs",
                     f"it returns the memory of argument {argument} of forward; the reference returns new memory",
-                    case=answer.case.name,
                     argument=argument,
                 )
 

@@ -359,7 +359,7 @@ class Judge:
         return await asyncio.shield(self._compiling)
 
     def _run_compiler(self) -> tuple[str | None, str]:
-        cases = [case.name for case in self.info.cases if case.role != "held_out"]
+        cases = [case.name for case in self.info.shown.cases]
         worker = self._background.start(lambda: self._fork_task(programs=True))
         how = {"cache_dir": str(self._compile_cache), "shared": str(self._shared or ""), "niceness": NICENESS}
         try:

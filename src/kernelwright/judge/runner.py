@@ -58,12 +58,10 @@ class Runner:
 
     def timed_call(self, op: str, timeout: float, **arguments: Any) -> tuple[dict[str, Any], float]:
         """As `call`, with the seconds it took; `halfway` as for `Worker.timed_call`. Raises `Rejection`."""
-        output = ""
         try:
             return self.worker.timed_call(op, timeout, **arguments)
         except WorkerFailure as error:
-            output = self.worker.output()
-            raise rejection(error, output, loading=self.loading) from error
+            raise rejection(error, self.worker.output(), loading=self.loading) from error
 
     @contextmanager
     def trusting(self, what: str) -> Iterator[None]:

@@ -90,7 +90,6 @@ class Stopwatch:
             raise Rejection(
                 "unstable_timing",
                 f"after {len(pairs)} pairs the speedup is only known to lie in {speedup.low:.2f} .. {speedup.high:.2f}",
-                case=case.name,
                 times_us=[1e6 * value for value in pairs.own],
             )
         timing = CaseTiming(

@@ -157,7 +157,7 @@ class Verdict(BaseModel):
             shown |= {"evidence": {}, "message": "it is wrong on a case that is not shown"}
         return self.model_copy(update=shown)
 
-    @computed_field  # type: ignore[prop-decorator]
+    @computed_field  # type: ignore[prop-decorator] # mypy knows no decorators on properties
     @property
     def floor_share(self) -> float | None:
         """The floor's time over the candidate's: 1 means as fast as the hardware allows, more that it does with less

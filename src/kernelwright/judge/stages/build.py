@@ -62,9 +62,7 @@ def _rehearse(evaluation: Evaluation, side: CandidateSide) -> None:
     Whatever else goes wrong is for the next stages to find, on inputs that mean something.
     """
     side.call_timeout = TIMEOUT
-    for case in evaluation.reference.info.cases:
-        if case.role == "held_out":
-            continue
+    for case in evaluation.reference.info.shown.cases:
         try:
             side.construct(case, TIMEOUT)
             blank = _blank(case)

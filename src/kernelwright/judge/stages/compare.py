@@ -13,9 +13,7 @@ def compare(evaluation: Evaluation) -> None:
     reference = evaluation.reference
     first = reference.own_answer(reference.info.tune_case)
     evaluation.compare(first, evaluation.outputs)  # of the call that the run stage has made
-    for case in reference.info.cases:
-        if case.role == "held_out":
-            continue
+    for case in reference.info.shown.cases:
         for name in reference.distributions(case) if case.name == first.case.name else [""]:
             answer = reference.answer(case, name)
             if answer is not None:

@@ -39,7 +39,6 @@ def _time(evaluation: Evaluation, case: CaseInfo) -> None:
         raise Rejection(
             "implausible",
             f"{timing.time_us:.2f} us is less than the {traffic:.2f} us that moving the data takes",
-            case=case.name,
             time_us=timing.time_us,
             floor_us=traffic,
         )
