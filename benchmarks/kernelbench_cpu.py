@@ -7,7 +7,7 @@
     python benchmarks/kernelbench_cpu.py PATH --load-only      describe the files; run nothing
 
 PATH is a checkout, or its folder that holds level1 to level4. A file whose forward would take longer than 2 s or
-a hundredth of the budget (estimated as four times its floor), or whose judging more memory than there is, is shrunk
+0.5 % of the budget (estimated as four times its floor), or whose judging more memory than there is, is shrunk
 first (`shrink.py`); the row says how.
 Task files run in sandboxed processes only. Every number comes from the side-by-side measurement at the end of a run.
 """
@@ -49,7 +49,7 @@ app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
 STATE = suites.ROOT / "build" / "kernelbench_cpu.json"
 OUT = suites.ROOT / "build" / "kernelbench_cpu"
 DOCS = suites.ROOT / "docs" / "results"
-LONGEST_S, BUDGET_SHARE, EAGER = 2.0, 0.01, 4.0
+LONGEST_S, BUDGET_SHARE, EAGER = 2.0, 0.005, 4.0
 """A forward's longest time, also as a share of the budget (judging takes dozens of forwards), and how many times the
 floor an eager forward is taken to last."""
 NO_INFLUENCE = "its outputs hardly depend on its inputs"
@@ -215,7 +215,7 @@ def sentence(rows: Sequence[Row]) -> str:
 def markdown(rows: Sequence[Row], where: dict[str, Any]) -> str:
     """The table as a page of the documentation."""
     shrinking = (
-        "A file whose forward would take longer than 2 s or a hundredth of the budget, estimated as four times its "
+        "A file whose forward would take longer than 2 s or 0.5 % of the budget, estimated as four times its "
         "floor, or whose judging more memory than there is, was shrunk: integers that the module assigns and "
         "`get_inputs` uses were halved, first the batch as often as it took, then the largest one, until it fitted. "
         "`own` is the share of the best kernel's time in its own kernels, `first` when the first kernel was accepted."
