@@ -47,8 +47,9 @@ def _names(tree: ast.AST) -> set[str]:
 
 
 def _integers(target: ast.expr, value: ast.expr) -> Iterator[Constant]:
+    number = _whole(value)
     match target, value:
-        case ast.Name(id=name), ast.Constant(value=int(number)) if not isinstance(number, bool):
+        case ast.Name(id=name), _ if number is not None:
             yield Constant(name, number, value.lineno, value.col_offset, value.end_col_offset or 0)
         case ast.Name(id=name), ast.Tuple(elts=parts):
             for index, part in enumerate(parts):
@@ -56,6 +57,17 @@ def _integers(target: ast.expr, value: ast.expr) -> Iterator[Constant]:
         case ast.Tuple(elts=targets), ast.Tuple(elts=parts):
             for one, part in zip(targets, parts, strict=False):
                 yield from _integers(one, part)
+
+
+def _whole(value: ast.expr) -> int | None:
+    """An integer, or one that is written as a product of some, as `2048 * 2`."""
+    match value:
+        case ast.Constant(value=int(number)) if not isinstance(number, bool):
+            return number
+        case ast.BinOp(left=left, op=ast.Mult(), right=right):
+            one, other = _whole(left), _whole(right)
+            return None if one is None or other is None else one * other
+    return None
 
 
 def halved(text: str, constant: Constant, times: int = 1) -> str:

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "kernelbench_cpu.py"
 TEXT = """\
 batch_size = 64
-features, width = 4096, 3
+features, width = 1024 * 4, 3
 shape = (32, 500)
 groups = 8
 
@@ -62,7 +62,7 @@ def size(text):
 def test_the_batch_shrinks_first_and_only_as_far_as_needed(bench):
     text, changes = bench.shrink.shrunk(TEXT, lambda text: size(text) / size(TEXT) * 5)
     assert changes == "batch_size 64→8"
-    assert "features, width = 4096, 3" in text
+    assert "features, width = 1024 * 4, 3" in text
 
 
 def test_then_the_largest_dimension_by_halves(bench):
@@ -72,7 +72,7 @@ def test_then_the_largest_dimension_by_halves(bench):
 
 def test_what_does_not_load_when_smaller_is_left_as_it_is(bench):
     def excess(text):
-        return size(text) / size(TEXT) * 300 if "4096" in text and "batch_size = 64" in text else None
+        return size(text) / size(TEXT) * 300 if "1024 * 4" in text and "batch_size = 64" in text else None
 
     _, changes = bench.shrink.shrunk(TEXT, excess)
     assert changes == "shape[0] 32→4, shape[1] 500→7"
