@@ -7,8 +7,8 @@
     python benchmarks/kernelbench_cpu.py PATH --load-only      describe the files; run nothing
 
 PATH is a checkout, or its folder that holds level1 to level4. A file whose forward would take longer than 2 s or
-0.5 % of the budget (estimated as four times its floor), or whose judging more memory than there is, is shrunk
-first (`shrink.py`); the row says how.
+0.5 % of the budget (estimated as four times its floor), whose tensors would take a third of the budget to judge (50 ns
+a byte), or more memory than there is, is shrunk first (`shrink.py`); the row says how.
 Task files run in sandboxed processes only. Every number comes from the side-by-side measurement at the end of a run.
 """
 
@@ -49,9 +49,12 @@ app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
 STATE = suites.ROOT / "build" / "kernelbench_cpu.json"
 OUT = suites.ROOT / "build" / "kernelbench_cpu"
 DOCS = suites.ROOT / "docs" / "results"
-LONGEST_S, BUDGET_SHARE, EAGER = 2.0, 0.005, 4.0
+LONGEST_S, FORWARDS_SHARE, EAGER = 2.0, 0.005, 4.0
 """A forward's longest time, also as a share of the budget (judging takes dozens of forwards), and how many times the
 floor an eager forward is taken to last."""
+JUDGED_S_A_BYTE, JUDGED_SHARE = 50e-9, 0.35
+"""What drawing, answering and comparing a byte of the inputs and outputs takes (2 cores), and how much of the budget
+that may be."""
 NO_INFLUENCE = "its outputs hardly depend on its inputs"
 UNFAIR = dict.fromkeys(["level2/23", "level2/80", "level2/83"], "zeros pass for its answer") | dict.fromkeys(
     [f"level3/{number}" for number in (7, 11, 12, 18, 28, 35)], NO_INFLUENCE
@@ -141,8 +144,8 @@ def measure(zygote: Zygote, file: Path, budget: str) -> Row:
     """Shrinks one file if need be, and optimises it. Whatever goes wrong with it is its row's problem."""
     row = Row(name_of(file), "error", unfair=UNFAIR.get(name_of(file).partition("_")[0], ""))
     try:
-        longest = min(LONGEST_S, BUDGET_SHARE * choices.parse_budget(budget))
-        text, changes = shrink.shrunk(file.read_text(), lambda text: excess(zygote, file, text, longest))
+        seconds = choices.parse_budget(budget)
+        text, changes = shrink.shrunk(file.read_text(), lambda text: excess(zygote, file, text, seconds))
         path = OUT / "tasks" / file.parent.name / file.name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
@@ -172,8 +175,8 @@ def machine() -> Target:
     return target
 
 
-def excess(zygote: Zygote, file: Path, text: str, longest: float) -> float | None:
-    """How many times too large a file with this text is, for a forward of `longest` seconds; None where it does not
+def excess(zygote: Zygote, file: Path, text: str, seconds: float) -> float | None:
+    """How many times too large a file with this text is, for a budget of so many seconds; None where it does not
     load."""
     target = machine()
     try:
@@ -183,8 +186,9 @@ def excess(zygote: Zygote, file: Path, text: str, longest: float) -> float | Non
         ).tune_case
     except TaskError:
         return None
-    memory = target.info().memory_bytes / 2
-    return max(EAGER * target.floor_us(case) / (longest * 1e6), COPIES * case.bytes / memory)
+    forward = 1e-6 * EAGER * target.floor_us(case) / min(LONGEST_S, FORWARDS_SHARE * seconds)
+    judging = JUDGED_S_A_BYTE * case.bytes / (JUDGED_SHARE * seconds)
+    return max(forward, judging, COPIES * case.bytes / (target.info().memory_bytes / 2))
 
 
 def name_of(file: Path) -> str:
@@ -215,9 +219,10 @@ def sentence(rows: Sequence[Row]) -> str:
 def markdown(rows: Sequence[Row], where: dict[str, Any]) -> str:
     """The table as a page of the documentation."""
     shrinking = (
-        "A file whose forward would take longer than 2 s or 0.5 % of the budget, estimated as four times its "
-        "floor, or whose judging more memory than there is, was shrunk: integers that the module assigns and "
-        "`get_inputs` uses were halved, first the batch as often as it took, then the largest one, until it fitted. "
+        "A file whose forward would take longer than 2 s or 0.5 % of the budget, estimated as four times its floor, "
+        "whose tensors would take a third of the budget to judge, or more memory than there is, was shrunk: integers "
+        "that the module assigns and `get_inputs` uses were halved, first the batch as often as it took, then the "
+        "largest one, until it fitted. "
         "`own` is the share of the best kernel's time in its own kernels, `first` when the first kernel was accepted."
     )
     made = suites.page(

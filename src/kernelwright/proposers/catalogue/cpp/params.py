@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kernelwright.proposers.catalogue.cpp.priors import ACCUMULATORS, Machine
+from kernelwright.proposers.catalogue.cpp.priors import REGISTERS, Machine
 from kernelwright.proposers.catalogue.cpp.trials import Trial, trials
 from kernelwright.proposers.catalogue.loops import Nest
 from kernelwright.proposers.catalogue.rewrites import Rewrite
@@ -64,5 +64,5 @@ def parameters(numbers: Numbers, machine: Machine) -> Parameters:
     space = {name: list(found[name].values) for name in sorted(found, key=lambda name: -found[name].weight)}
     if target.cores > 2:  # a core may be two half ones, or others may need some
         space["THREADS"] = [target.cores // 2, target.cores]
-    constraints = (f"TILE_ROW * TILE_COLUMN <= {ACCUMULATORS[target.vector_bytes == 64]}",)
+    constraints = (f"(TILE_ROW + 1) * TILE_COLUMN < {REGISTERS[target.vector_bytes == 64]}",)
     return Parameters(values, space, constraints if "TILE_ROW" in values else ())

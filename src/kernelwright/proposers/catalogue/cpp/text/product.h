@@ -125,7 +125,9 @@ void pack_left(Left left, int64_t batch, int64_t row, int64_t rows, Steps steps,
     float* to = LEFT_ALONG_STEPS ? panel + p * LDL + steps.at : panel + (steps.at + p) * MR;
     const int64_t along = LEFT_ALONG_STEPS ? steps.count : rows;
     const float* from = LEFT_ALONG_STEPS ? left(batch, row + p, steps.from, along, to) : left(batch, steps.from + p, row, along, to);
-    if (from != to) std::copy_n(from, along, to);
+    if (from == to) continue;
+    if (!LEFT_ALONG_STEPS && along == MR) std::memcpy(to, from, MR * sizeof(float));  // a few instructions, not a call
+    else std::copy_n(from, along, to);
   }
 }
 template <bool LEFT_ALONG_STEPS, class Right>
