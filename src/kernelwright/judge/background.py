@@ -19,8 +19,7 @@ class Background:
     Life cycle: made once a judge; `start` a worker through it; `held_up` around everything that is timed.
     """
 
-    def __init__(self, *, shares_cores: bool) -> None:
-        self._shares_cores = shares_cores
+    def __init__(self) -> None:
         self._gate = threading.RLock()
         self._workers: set[Worker] = set()
 
@@ -38,10 +37,7 @@ class Background:
 
     @contextmanager
     def held_up(self) -> Iterator[None]:
-        """Stops all of them, if they run on the device's own cores, and lets them go on afterwards."""
-        if not self._shares_cores:
-            yield
-            return
+        """Stops all of them, and lets them go on afterwards."""
         with self._gate:
             held = [worker for worker in self._workers if not worker.closed]
             try:

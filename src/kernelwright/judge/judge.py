@@ -20,6 +20,7 @@ from kernelwright.home import home
 from kernelwright.judge import builds, stages, storage
 from kernelwright.judge.background import Background, in_thread
 from kernelwright.judge.candidate import Build
+from kernelwright.judge.device_turns import turns_on
 from kernelwright.judge.endings import WorkerTimeout
 from kernelwright.judge.evaluation import Clock, Evaluation
 from kernelwright.judge.head_start import HeadStart
@@ -27,7 +28,6 @@ from kernelwright.judge.nursery import Zygote
 from kernelwright.judge.pools import Pools, Reference
 from kernelwright.judge.process import Worker
 from kernelwright.judge.race import COMPILED, Race
-from kernelwright.judge.ranked_lock import RankedLock
 from kernelwright.judge.reference import ReferenceSide, new_seeds
 from kernelwright.judge.rejection import Rejection, WorkerFailure
 from kernelwright.judge.sandbox import Confinement, visible_folders
@@ -79,9 +79,9 @@ class Judge:
         self._seeds = new_seeds(seed)
         self._zygote = Zygote()
         self._compile_cache = home() / "builds" / "torch-compile"
-        self._device, self._head_start = RankedLock(), HeadStart()
+        self._device, self._head_start = turns_on(target), HeadStart()
         self._builders = asyncio.Semaphore(max(1, target.info().cores))
-        self._background = Background(shares_cores=target.shares_cores)
+        self._background = Background()
         self._warming: asyncio.Task[None] | None = None
         self._preparing: asyncio.Task[None] | None = None
         self._compiling: asyncio.Task[tuple[str | None, str]] | None = None

@@ -74,13 +74,17 @@ class Target(ABC):
     name: str
     default_language: str
     """What candidates for it are written in where nobody says; see `default_language`."""
-    shares_cores: bool
-    """Whether builds run on the device itself, so that they must be paused while something is timed."""
 
     @property
     def device_files(self) -> tuple[str, ...]:
         """The files through which the device is reached; tensors then lie in its own memory. None for the CPU."""
         return ()
+
+    @property
+    def unit(self) -> str:
+        """The name of this one device among all of its kind, where only one judge at a time may use it; empty for the
+        CPU."""
+        return ""
 
     @abstractmethod
     def info(self) -> TargetInfo:

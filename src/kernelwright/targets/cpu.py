@@ -25,7 +25,6 @@ class Cpu(MeasuredTarget):
 
     name = "cpu"
     default_language = "cpp"
-    shares_cores = True
 
     def info(self) -> TargetInfo:
         """What the CPU is.

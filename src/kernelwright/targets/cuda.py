@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from kernelwright.targets.base import Ceilings, TargetInfo
 from kernelwright.targets.cpu_facts import available_cores
 from kernelwright.targets.cuda_ceilings import PROBE, highest, measure
-from kernelwright.targets.cuda_facts import CudaFacts, device_files, read_facts
+from kernelwright.targets.cuda_facts import CudaFacts, device_files, read_facts, read_uuid
 from kernelwright.targets.measured import MeasuredTarget
 
 if TYPE_CHECKING:
@@ -27,12 +27,16 @@ class Cuda(MeasuredTarget):
 
     name = "cuda"
     default_language = "triton"
-    shares_cores = True
 
     @property
     def device_files(self) -> tuple[str, ...]:
         """See `Target.device_files`."""
         return device_files()
+
+    @cached_property
+    def unit(self) -> str:
+        """See `Target.unit`."""
+        return f"cuda-{read_uuid()}"
 
     def info(self) -> TargetInfo:
         """What the GPU is.

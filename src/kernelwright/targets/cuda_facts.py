@@ -38,16 +38,8 @@ def read_facts() -> CudaFacts:
     Raises:
         MachineError: there is no driver or no device.
     """
-    try:
-        library = ctypes.CDLL("libcuda.so.1")
-    except OSError as error:
-        remedy = "install NVIDIA's driver, or use --target cpu"
-        raise MachineError(f"there is no CUDA driver: {error}", remedy=remedy) from error
-    count, device, number = ctypes.c_int(), ctypes.c_int(), ctypes.c_int()
-    failed = library.cuInit(0) or library.cuDeviceGetCount(ctypes.byref(count))
-    if failed or not count.value or library.cuDeviceGet(ctypes.byref(device), 0):
-        raise MachineError(f"there is no CUDA device (error {failed})", remedy="run `nvidia-smi`, or use --target cpu")
-    name, memory = ctypes.create_string_buffer(256), ctypes.c_size_t()
+    library, device = _first_device()
+    name, memory, number = ctypes.create_string_buffer(256), ctypes.c_size_t(), ctypes.c_int()
     library.cuDeviceGetName(name, len(name), device)
     library.cuDeviceTotalMem_v2(ctypes.byref(memory), device)
     library.cuDriverGetVersion(ctypes.byref(number))
@@ -65,6 +57,29 @@ def read_facts() -> CudaFacts:
         bus_bits=facts["bus_bits"],
         driver=number.value,
     )
+
+
+def read_uuid() -> str:
+    """What tells the first device that this process may see from all others, as hexadecimal digits. Raises as
+    `read_facts` does."""
+    library, device = _first_device()
+    uuid = ctypes.create_string_buffer(16)
+    library.cuDeviceGetUuid_v2(uuid, device)
+    return uuid.raw.hex()
+
+
+def _first_device() -> tuple[Any, ctypes.c_int]:
+    """The driver, and the device in it."""
+    try:
+        library = ctypes.CDLL("libcuda.so.1")
+    except OSError as error:
+        remedy = "install NVIDIA's driver, or use --target cpu"
+        raise MachineError(f"there is no CUDA driver: {error}", remedy=remedy) from error
+    count, device = ctypes.c_int(), ctypes.c_int()
+    failed = library.cuInit(0) or library.cuDeviceGetCount(ctypes.byref(count))
+    if failed or not count.value or library.cuDeviceGet(ctypes.byref(device), 0):
+        raise MachineError(f"there is no CUDA device (error {failed})", remedy="run `nvidia-smi`, or use --target cpu")
+    return library, device
 
 
 def device_files() -> tuple[str, ...]:

@@ -56,7 +56,6 @@ def make_task(name: str = "Numbers", text: str = "reference") -> Task:
 class ScriptedTarget(Target):
     name = "scripted"
     default_language = "cpp"
-    shares_cores = True
 
     def info(self) -> TargetInfo:
         return TargetInfo(
