@@ -14,7 +14,7 @@ from kernelwright.proposers.catalogue.cpp.writer import (
     team,
     work,
 )
-from kernelwright.proposers.catalogue.ir import Apply, Expr, Reduce, Scan, Store, Window
+from kernelwright.proposers.catalogue.ir import Apply, Expr, Load, Reduce, Scan, Store, Window
 from kernelwright.proposers.catalogue.loops import Sweep
 
 _BLOCK = ("begin", "end")
@@ -60,11 +60,13 @@ def _tiled(writer: Writer) -> Iterator[None]:
 def _tile_sweep(writer: Writer, sweep: Sweep, rows: Emitter) -> None:
     nest = writer.nest
     scalars = writer.hoisted(sweep.roots, rows)
+    in_registers = _fits_in_registers(sweep, scalars)
     sums = [node for node in sweep.reductions if node.op == "sum"]
     running = {scan: _running_columns(writer, scan, sweep) for scan in sweep.scans}
     for node in sweep.reductions:
         number, kind = writer.number(node), SCALAR[node.operand.dtype]
-        arrays = [("s", kind), *([("t", f"Wide<{kind}>")] if node in sums else [])]
+        arrays = [("s", kind)] if node not in sums or not in_registers else []
+        arrays += [("t", f"Wide<{kind}>")] if node in sums else []
         for name, of in arrays:
             writer.put(f"{of} {name}{number}_[{_tile(writer)}], *{name}{number} = {name}{number}_ - begin;")
             writer.put(f"std::fill_n({name}{number}_, {_tile(writer)}, {writer.accumulator(node, '1')}::start);")
@@ -99,6 +101,9 @@ def _rows_in_groups(
     first, *others = writer.nest.inner
     begin, end = rows_bounds
     backward = sweep.backward
+    if _fits_in_registers(sweep, scalars):
+        _in_registers(writer, sweep, rows, scalars, rows_bounds, bounds)
+        return
 
     def row() -> None:
         writer.vector_loop(sweep, rows, scalars, bounds, chains="1", feed=_feeder(writer), kept={}, running=running)
@@ -114,6 +119,57 @@ def _rows_in_groups(
         for node in sums:
             number = writer.number(node)
             writer.put(f"fold_columns(t{number}, s{number}, {', '.join(bounds)});")
+
+
+def _fits_in_registers(sweep: Sweep, scalars: Sequence[Expr]) -> bool:
+    """Whether running results can stay in registers while a few rows go by, and nothing dear is then computed again for
+    each vector of a row."""
+    in_registers = all(node.op in ("sum", "prod", "max", "min") for node in sweep.reductions)
+    dtypes = {node.operand.dtype for node in sweep.reductions}
+    known = dtypes <= {"float32", "float64", "int32", "int64"}
+    return in_registers and known and not (sweep.stores or sweep.scans) and all(isinstance(e, Load) for e in scalars)
+
+
+def _in_registers(
+    writer: Writer, sweep: Sweep, rows: Emitter, scalars: Sequence[Expr], rows_bounds: tuple[str, str],
+    bounds: tuple[str, str],
+) -> None:  # fmt: skip
+    """A few rows at a time, one vector of columns after the other: each running result is read and written once a few
+    rows instead of once a row."""
+    first, *others = writer.nest.inner
+    begin, end = rows_bounds
+    few = {first: ("group", f"std::min<int64_t>(group + GROUP, {end})")}
+    columns = f"sweep<1>({', '.join(bounds)}, [=](auto span, int64_t j, auto) INLINE {{{writer.by('vectorise')}"
+    joins = {node: f"{writer.accumulator(node, '1')}::join" for node in sweep.reductions}
+    with (
+        writer.block(f"for (int64_t group = {begin}; group < {end}; group += GROUP) {{"),
+        writer.block(columns, "});"),
+    ):
+        for node in sweep.reductions:
+            kind = SCALAR[node.operand.dtype]
+            writer.put(f"auto a{writer.number(node)} = splat<{kind}>({writer.accumulator(node, '1')}::start);")
+        with writer.inner_loops([first, *others], few):
+            uniform = Emitter(writer.names, rows.known, vector=False, prefix="u")
+            uniform.hoist(scalars)
+            body = Emitter(writer.names, uniform.known, vector=True, prefix="v")
+            body.arrays = dict(rows.arrays)
+            body.count(sweep.roots)
+            names = {node: f"a{writer.number(node)}" for node in sweep.reductions}
+            statements = [
+                f"{names[node]} = {joins[node]}({body.value(value)}, {names[node]});" for node, value in sweep.fed
+            ]
+            writer.put(*uniform.flush(), *body.flush(), *statements)
+        for node in sweep.reductions:
+            number, kind = writer.number(node), SCALAR[node.operand.dtype]
+            at, value = f"s{number} + j", f"a{number}"
+            if node.op == "sum":
+                at, value = f"t{number} + j", f"convert<Wide<{kind}>>(a{number})"
+            writer.put(f"store({at}, {_joined(node, joins[node], value, at)}, span);")
+
+
+def _joined(node: Reduce, join: str, value: str, at: str) -> str:
+    """A running result in memory with what a few rows add to it."""
+    return f"load({at}, span) + {value}" if node.op == "sum" else f"{join}({value}, load({at}, span))"
 
 
 def shared_out(writer: Writer) -> None:
@@ -139,7 +195,7 @@ def shared_out(writer: Writer) -> None:
             writer.put(f"const int64_t last = {length} * (task + 1) / tasks;")
             # Running sums of all columns might not fit into the first-level cache.
             with _tiled(writer):
-                for node in sums:
+                for node in sums if not _fits_in_registers(sweep, scalars) else ():
                     _group_sums(writer, node)
                 _rows_in_groups(writer, sweep, rows, scalars, sums, (f"{length} * task / tasks", "last"), _BLOCK)
         for node in sweep.reductions:
