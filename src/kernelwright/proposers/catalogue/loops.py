@@ -131,8 +131,11 @@ class Nest:
     @property
     def streamed(self) -> list[Buffer]:
         """Results whose rows are written as whole vectors, so that they could go past the caches."""
-        big = (store.buffer for sweep in self.sweeps for store in sweep.stores)
-        return list({buffer.name: buffer for buffer in big if buffer.axes[-1:] == (self.vector,)}.values())
+        last, found = self.vector, [store for sweep in self.sweeps for store in sweep.stores]
+        if self.product is not None and self.product.scores is None and self.product.pitch is None:
+            last, found = self.product.n[-1], list(self.row_stores)
+        big = {store.buffer.name: store.buffer for store in found if store.buffer.axes[-1:] == (last,)}
+        return list(big.values())
 
     def next_row(self) -> list[Load]:
         """What the first sweep reads of rows that follow each other in memory, where a second one leaves memory time

@@ -72,7 +72,8 @@ def candidates(loops: Loops) -> Iterator[Rewrite]:
     """Rewrites that may be legal, each with every argument that is worth trying."""
     forms: list[tuple[str, ...]] = []
     if loops.product:
-        forms += [*_BLOCKS, ("unroll", "scores"), ("stage", "values"), ("stage", "right"), ("split_reduce", "step")]
+        forms += [*_BLOCKS, ("unroll", "scores"), ("stage", "values"), ("stage", "right"), ("stage", "stores"),
+                  ("split_reduce", "step")]  # fmt: skip
     if not loops.product or not loops.rewrites:
         names = loops.names
         forms += [("fuse", a, b) for a, b in itertools.permutations(names, 2)]
@@ -132,20 +133,34 @@ def _product(loops: Loops, rewrite: Rewrite) -> Loops:
     if len(rewrite.on) == 1 and rewrite.parameter in _PRODUCT:
         return loops
     weights = loops.weights()
+    if rewrite.name == "stage":
+        return _stage_product(loops, weights, rewrite)
     if weights is not None and rewrite.parameter == "UNROLL_SCORES":
-        return loops
-    if weights is not None and (rewrite.name, rewrite.on) == ("stage", ("values",)):
-        _stage(weights, rewrite)
         return loops
     if weights is None and (rewrite.name, rewrite.on) == ("split_reduce", ("step",)):
         return loops
-    if (rewrite.name, rewrite.on) == ("stage", ("right",)):
+    raise _not_of_products()
+
+
+def _stage_product(loops: Loops, weights: Loops | None, rewrite: Rewrite) -> Loops:
+    """Its right side, its results, and an attention's weights."""
+    if weights is not None and rewrite.on == ("values",):
+        _stage(weights, rewrite)
+    elif rewrite.on == ("right",):
         if loops.product is None or not loops.product.readable:
             raise _NotHereError("tiles cannot read the right side as it lies: it is packed anyway")
-        return loops
-    raise _NotHereError(
+    elif rewrite.on == ("stores",):
+        if not loops.nest().streamed:
+            raise _NotHereError("its results are not written along the columns of its tiles")
+    else:
+        raise _not_of_products()
+    return loops
+
+
+def _not_of_products() -> _NotHereError:
+    return _NotHereError(
         "a product's loops are tiled (row, column) and split (step, row, column), its steps are shared out "
-        "(split_reduce), its right side is staged",
+        "(split_reduce), its right side and its stores are staged",
         "nothing else, or begin with its plain loops",
     )
 

@@ -89,7 +89,7 @@ def _blocked(region: Loops, product: Product, machine: Machine, turned: str) -> 
         schedule = schedule.then_if_legal(Rewrite.of("stage", "right"))
     if has_few_tiles(product, machine) != (turned == "split_reduce(step)"):
         schedule = schedule.then(Rewrite.of("split_reduce", "step"))
-    return schedule
+    return schedule.then_if_legal(Rewrite.of("stage", "stores", argument=int(machine.beyond_cache)))
 
 
 def _goes_plain(product: Product) -> bool:
@@ -245,6 +245,6 @@ def _tile(products: Sequence[Product], target: TargetInfo) -> tuple[int, int]:
             rest = m % height
             rows = m - rest + (height if rest > height // 2 else height // 2 if rest else 0)
             total += batch * k * rows * -(-n // width_) * width_
-        return total * (1.1 - 0.1 * tile[0] * tile[1] / most + 0.04 / tile[1])
+        return total * (1.1 - 0.1 * tile[0] * tile[1] / most + 0.01 / tile[1])
 
     return min((tile for tile in tiles if most * 2 // 3 <= tile[0] * tile[1]), key=cost)

@@ -173,10 +173,6 @@ class _LineWriter(Writer):
     def size(self, axis: Axis) -> str:
         return self.full_size(axis)
 
-    @property
-    def streamed(self) -> list[str]:
-        return []
-
 
 def _line_writer(writer: Writer, inner: Axis) -> _LineWriter:
     nest = replace(writer.nest, vector=inner)

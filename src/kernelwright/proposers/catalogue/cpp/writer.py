@@ -126,7 +126,8 @@ class Writer:
         if self.nest.vector is not None:
             self.put(f"const int64_t n = {self.full_size(self.nest.vector)};")
         for name in self.streamed:
-            self.put(f"const bool past_{name} = {self.number_of('stage', 'stores')} && aligned({name}, n);")
+            row = self.full_size(self.nest.product.n[-1]) if self.nest.product else "n"
+            self.put(f"const bool past_{name} = {self.number_of('stage', 'stores')} && aligned({name}, {row});")
         for buffer in self.arguments:
             self.snippets |= {"bfloat16": {"half"}, "float16": {"fp16"}}.get(buffer.dtype, set())
 

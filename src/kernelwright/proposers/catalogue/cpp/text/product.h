@@ -192,5 +192,6 @@ void multiply(int64_t batches, int64_t rows, int64_t columns, int64_t steps, Lef
     const int64_t row = task / column_blocks % row_blocks * mc, column = task % column_blocks * nc;
     multiply_block<LEFT_ALONG_STEPS, RIGHT>(task / (row_blocks * column_blocks), row, std::min(mc, rows - row), column,
                                             std::min(nc, columns - column), 0, steps, kc, step_blocks > 1, left, right, finish, counts);
+    fence();  // results may go past the caches
   }
 }

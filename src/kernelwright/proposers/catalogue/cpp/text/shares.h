@@ -29,5 +29,6 @@ void multiply_in_shares(int64_t batches, int64_t rows, int64_t columns, int64_t 
         });
       finish(line / rows, line % rows, 0, columns, total);
     }
+    fence();
   }
 }
