@@ -7,7 +7,7 @@
     python benchmarks/kernelbench_cpu.py PATH --load-only      describe the files; run nothing
 
 PATH is a checkout, or its folder that holds level1 to level4. A file whose forward would take longer than 2 s or
-0.5 % of the budget (estimated as four times its floor), whose tensors would take a third of the budget to judge (50 ns
+0.5 % of the budget (estimated as four times its floor), whose tensors would take 15 % of the budget to judge (50 ns
 a byte), or more memory than there is, is shrunk first (`shrink.py`); the row says how.
 Task files run in sandboxed processes only. Every number comes from the side-by-side measurement at the end of a run.
 """
@@ -52,7 +52,7 @@ DOCS = suites.ROOT / "docs" / "results"
 LONGEST_S, FORWARDS_SHARE, EAGER = 2.0, 0.005, 4.0
 """A forward's longest time, also as a share of the budget (judging takes dozens of forwards), and how many times the
 floor an eager forward is taken to last."""
-JUDGED_S_A_BYTE, JUDGED_SHARE = 50e-9, 0.35
+JUDGED_S_A_BYTE, JUDGED_SHARE = 50e-9, 0.15
 """What drawing, answering and comparing a byte of the inputs and outputs takes (2 cores), and how much of the budget
 that may be."""
 NO_INFLUENCE = "its outputs hardly depend on its inputs"
@@ -220,7 +220,7 @@ def markdown(rows: Sequence[Row], where: dict[str, Any]) -> str:
     """The table as a page of the documentation."""
     shrinking = (
         "A file whose forward would take longer than 2 s or 0.5 % of the budget, estimated as four times its floor, "
-        "whose tensors would take a third of the budget to judge, or more memory than there is, was shrunk: integers "
+        "whose tensors would take 15 % of the budget to judge, or more memory than there is, was shrunk: integers "
         "that the module assigns and `get_inputs` uses were halved, first the batch as often as it took, then the "
         "largest one, until it fitted. "
         "`own` is the share of the best kernel's time in its own kernels, `first` when the first kernel was accepted."
