@@ -187,7 +187,7 @@ def excess(zygote: Zygote, file: Path, text: str, seconds: float) -> float | Non
     except TaskError:
         return None
     forward = 1e-6 * EAGER * target.floor_us(case) / min(LONGEST_S, FORWARDS_SHARE * seconds)
-    judging = JUDGED_S_A_BYTE * case.bytes / (JUDGED_SHARE * seconds)
+    judging = JUDGED_S_A_BYTE * (case.bytes - case.state_bytes) / (JUDGED_SHARE * seconds)
     return max(forward, judging, COPIES * case.bytes / (target.info().memory_bytes / 2))
 
 

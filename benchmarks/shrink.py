@@ -10,8 +10,9 @@ import ast
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-STEPS = 12
-"""Halvings tried at most."""
+STEPS, GAIN = 12, 0.8
+"""Halvings tried at most, and how much smaller one must make the task: halving the batch of a task that is all weights
+does not help."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def _names(tree: ast.AST) -> set[str]:
 def _integers(target: ast.expr, value: ast.expr) -> Iterator[Constant]:
     number = _whole(value)
     match target, value:
-        case ast.Name(id=name), _ if number is not None:
+        case ast.Name(id=name), _ if number is not None and value.end_lineno == value.lineno:
             yield Constant(name, number, value.lineno, value.col_offset, value.end_col_offset or 0)
         case ast.Name(id=name), ast.Tuple(elts=parts):
             for index, part in enumerate(parts):
@@ -93,7 +94,7 @@ def shrunk(text: str, excess: Callable[[str], float | None]) -> tuple[str, str]:
             break
         for candidate in _smaller(text, too_large):
             smaller = excess(candidate)
-            if smaller is not None and smaller < too_large:
+            if smaller is not None and smaller < GAIN * too_large:
                 text, too_large = candidate, smaller
                 break
         else:

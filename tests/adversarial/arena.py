@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-import sys
 import threading
 import time
 from collections.abc import Coroutine
@@ -105,12 +104,12 @@ class Arena:
         return verdict, honest
 
     def _cheat(self, task: corpus.Task, source: str, *, brief: bool = False) -> Verdict:
-        build: Any = sys.modules["kernelwright.judge.stages.build"]
-        patient, build.TIMEOUT = build.TIMEOUT, BUILD_TIMEOUT
+        judge = self._on(task.path)
+        patient, judge.build_timeout = judge.build_timeout, BUILD_TIMEOUT
         try:
             return self.judge(task.path, source, brief=brief)
         finally:
-            build.TIMEOUT = patient
+            judge.build_timeout = patient
 
     def rest(self) -> None:
         """Ends the judge that runs."""

@@ -168,6 +168,13 @@ VIEWS: list[Module] = [
     ("outer_products", lambda x: x[:, None] * x[None, :], (_x(11),)),
 ]
 
+
+def _below(x: torch.Tensor) -> torch.Tensor:
+    """Sums of columns without what lies where a place counts twice."""
+    rows = torch.arange(x.shape[0])[:, None]
+    return x.masked_fill(torch.arange(x.shape[1]) - rows < rows, 0).sum(0)
+
+
 REDUCTIONS: list[Module] = [
     ("sum_last", lambda x: x.sum(-1), (_x(7, 133),)),
     ("sum_keepdim", lambda x: x.sum(1, keepdim=True), (_x(7, 33),)),
@@ -182,6 +189,10 @@ REDUCTIONS: list[Module] = [
     ("sum_bfloat16", lambda x: x.sum(-1), (_x(7, 33, dtype=torch.bfloat16),)),
     ("sum_to_double", lambda x: x.sum(-1, dtype=torch.float64), (_x(7, 33),)),
     ("prod", lambda x: (x.prod(-1), x.prod(0), x.prod()), (_positive(4, 9),)),
+    ("columns_of_many_rows", lambda x: (x.amax(0), x.amin(0), x.prod(0), x.sum(0)), (1 + _x(50, 35) / 20,)),
+    ("columns_of_ints", lambda a: (a.sum(0), a.amax(0)), (_ints(99, 50, 33),)),
+    ("columns_apart", lambda x: (x.sum((0, 2)), x.amax((0, 2))), (_x(3, 4, 50, 32),)),
+    ("columns_by_place", _below, (_x(40, 35),)),
     ("mean", lambda x: (x.mean(), x.mean(0), x.mean(-1, keepdim=True)), (_x(9, 35),)),
     ("amax", lambda x: (x.amax(-1), x.amin(0), x.amax(), x.amin((0, 1))), (_x(9, 35),)),
     ("max_dim", lambda x: (*x.max(1), *x.min(0)), (_x(9, 35),)),

@@ -103,6 +103,15 @@ def test_few_results_are_combined_by_many_programs() -> None:
     assert "def kernel_0_0(" in source and "def kernel_0_1(" in source
 
 
+def test_few_results_of_many_steps_are_summed_up_by_many_programs() -> None:
+    for name in ("shared_steps", "shared_steps_of_a_batch", "shared_steps_of_halves"):
+        source = text(name)
+        declared = params.read(source)
+        assert declared is not None and declared.values["SHARES"] >= 8, name
+        assert "def kernel_0_shares(" in source and "def kernel_0_merged(" in source
+    assert "SHARES" not in text("many_tiles") and "SHARES" not in text("batched")
+
+
 def test_products_are_exact_and_keep_what_follows_in_their_kernel() -> None:
     gelu = text("linear_gelu")
     assert gelu.count("def kernel_") == 1 and "tl.dot(left, right, total)" in gelu

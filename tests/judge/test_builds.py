@@ -29,3 +29,11 @@ def test_what_was_used_longest_ago_goes_first(tmp_path: Path, monkeypatch: pytes
         "relative_errors.so",
         f"{names[0]}.json",
     }
+
+
+def test_what_a_killed_process_left_goes_when_nobody_can_need_it(tmp_path: Path) -> None:
+    for name in ("held-out-old", "held-out-new"):
+        (tmp_path / name / "inside").mkdir(parents=True)
+    os.utime(tmp_path / "held-out-old", (1000, 1000))
+    builds.trim(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["held-out-new"]

@@ -34,6 +34,8 @@ class Build:
     worker_module: str
     folder: Path
     shared: Path | None
+    timeout: float = BUILD_TIMEOUT
+    """Seconds that it may take."""
 
 
 @dataclass

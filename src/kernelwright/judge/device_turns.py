@@ -63,22 +63,19 @@ class DeviceTurns(RankedLock):
             os.close(door)
 
     async def _lock(self, name: str) -> int:
-        path = self._folder / name
+        path, descriptor = self._folder / name, -1
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-        except OSError as error:
-            raise MachineError(
-                f"cannot lock the device: {error.strerror}",
-                where=str(path),
-                remedy="make the folder writable or set KERNELWRIGHT_HOME",
-            ) from error
-        try:
             while not _locked(descriptor):
                 await asyncio.sleep(POLL_S)
-        except BaseException:
-            os.close(descriptor)
-            raise
+        except BaseException as error:
+            if descriptor >= 0:
+                os.close(descriptor)
+            if not isinstance(error, OSError):
+                raise
+            remedy = "make the folder writable, or set KERNELWRIGHT_HOME to one on a file system with locks"
+            raise MachineError(f"cannot lock the device: {error.strerror}", where=str(path), remedy=remedy) from error
         return descriptor
 
 

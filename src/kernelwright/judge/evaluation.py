@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from kernelwright.judge import numerics
 from kernelwright.judge.answer import Answer
-from kernelwright.judge.candidate import BUILD_TIMEOUT, LOAD_TIMEOUT, SAMPLE, Build, CandidateSide
+from kernelwright.judge.candidate import LOAD_TIMEOUT, SAMPLE, Build, CandidateSide
 from kernelwright.judge.process import Worker
 from kernelwright.judge.reference import ReferenceSide
 from kernelwright.judge.rejection import Rejection
@@ -100,13 +100,13 @@ class Evaluation:
     def building_side(self, folder: Path) -> CandidateSide:
         """A new worker with the candidate built in a folder of its own, where it may go on building."""
         side = self.start_side(folder, building=True)
-        side.call_timeout += BUILD_TIMEOUT
+        side.call_timeout += self.build.timeout
         self._load(side, replace(self.build, folder=folder), readonly=False)
         return side
 
     def _load(self, side: CandidateSide, build: Build, *, readonly: bool) -> None:
         try:
-            side.load(self.source, build, readonly=readonly, timeout=LOAD_TIMEOUT if readonly else BUILD_TIMEOUT)
+            side.load(self.source, build, readonly=readonly, timeout=LOAD_TIMEOUT if readonly else build.timeout)
         except Rejection:
             side.worker.close()
             raise

@@ -19,7 +19,7 @@ from kernelwright.errors import TaskError
 from kernelwright.home import home
 from kernelwright.judge import builds, stages, storage
 from kernelwright.judge.background import Background, in_thread
-from kernelwright.judge.candidate import Build
+from kernelwright.judge.candidate import BUILD_TIMEOUT, Build
 from kernelwright.judge.device_turns import turns_on
 from kernelwright.judge.endings import WorkerTimeout
 from kernelwright.judge.evaluation import Clock, Evaluation
@@ -42,8 +42,7 @@ if TYPE_CHECKING:
     from kernelwright.proposers.base import Candidate
 
 T = TypeVar("T")
-FAIRNESS_SECONDS = 10.0
-COMPILE_TIMEOUT = 300.0
+FAIRNESS_SECONDS, COMPILE_TIMEOUT = 10.0, 300.0
 NICENESS = 10
 """Builds and compilations give way to what somebody waits for."""
 READY = "ready"
@@ -69,6 +68,8 @@ class Judge:
         TaskError: on entering, when the task does not load or cannot be described.
         MachineError: on entering, when the sandbox does not start.
     """
+
+    build_timeout = BUILD_TIMEOUT
 
     def __init__(self, task: Task, target: Target, *, language: str | None = None, seed: int | None = None) -> None:
         self.task, self.target = task, target
@@ -292,7 +293,7 @@ class Judge:
             reference=self._reference,
             stopwatch=self._stopwatch,
             target=self.target,
-            build=Build(self._language.worker_module, build_dir, self._shared),
+            build=Build(self._language.worker_module, build_dir, self._shared, self.build_timeout),
             start_worker=self._fork_candidate,
             alone=self._background.held_up,
             best=best,

@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from kernelwright import toolchain
@@ -63,10 +63,12 @@ def precompile_inductor(folder: Path) -> None:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Keeps others out until the block ends, or this process does."""
+    """Keeps others out until the block ends, or this process does; where the file system has no locks, two do the
+    same."""
     opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        fcntl.flock(opened, fcntl.LOCK_EX)
+        with suppress(OSError):
+            fcntl.flock(opened, fcntl.LOCK_EX)
         yield
     finally:
         os.close(opened)
@@ -79,7 +81,7 @@ def prepare(folder: str) -> None:
     os.environ["PATH"] = toolchain.search_path()
     with locked(target):
         for draft in target.glob(f"{DRAFT}*"):
-            shutil.rmtree(draft)
+            shutil.rmtree(draft, ignore_errors=True)
         if not (target / "tvm_ffi.h.gch").exists():
             precompile_tvm_ffi(target)
         if not find_header(str(target)):

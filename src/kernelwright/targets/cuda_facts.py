@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,11 +61,12 @@ def read_facts() -> CudaFacts:
 
 
 def read_uuid() -> str:
-    """What tells the first device that this process may see from all others, as hexadecimal digits. Raises as
-    `read_facts` does."""
+    """What tells the first device that this process may see from all others, as hexadecimal digits; zeros where the
+    driver does not say. Raises as `read_facts` does."""
     library, device = _first_device()
     uuid = ctypes.create_string_buffer(16)
-    library.cuDeviceGetUuid_v2(uuid, device)
+    with suppress(AttributeError):  # drivers before CUDA 11.4
+        library.cuDeviceGetUuid_v2(uuid, device)
     return uuid.raw.hex()
 
 

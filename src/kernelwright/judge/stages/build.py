@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 
 from kernelwright.judge.answer import Inputs
-from kernelwright.judge.candidate import BUILD_TIMEOUT, CandidateSide
+from kernelwright.judge.candidate import CandidateSide
 from kernelwright.judge.evaluation import Evaluation
 from kernelwright.judge.rejection import Rejection, plain
 from kernelwright.judge.tensors import Claim
 from kernelwright.judge.verdict import MOST_KERNELS
 from kernelwright.tasks import CaseInfo
 
-TIMEOUT = BUILD_TIMEOUT
 _FACTS = ("registers", "spilled_bytes", "shared_bytes", "warps")
 DONE = ".json"
 """Ending of the file that says that a build is complete. It lies beside the build folder, not in it: there a candidate
@@ -39,20 +38,24 @@ def build(evaluation: Evaluation) -> None:
     if done.exists():
         evaluation.evidence |= json.loads(done.read_text()).get("evidence", {})
         return
-    side = evaluation.start_side(evaluation.build.folder, building=True)
     try:
-        side.load(evaluation.source, evaluation.build, readonly=False, timeout=TIMEOUT)
-        side.construct(evaluation.reference.info.tune_case, TIMEOUT)
-        if report.builds_late:
-            _rehearse(evaluation, side)
-        evaluation.evidence |= _resources(side)
+        _make(evaluation)
     except Rejection as rejection:
         if rejection.reason == "over_limit":
             shutil.rmtree(evaluation.build.folder, ignore_errors=True)
         raise _explained(evaluation, rejection) from rejection
+    done.write_text(json.dumps({"language": evaluation.language.name, "evidence": evaluation.evidence}))
+
+
+def _make(evaluation: Evaluation) -> None:
+    side = evaluation.building_side(evaluation.build.folder)
+    try:
+        side.construct(evaluation.reference.info.tune_case, evaluation.build.timeout)
+        if evaluation.builds_late:
+            _rehearse(evaluation, side)
+        evaluation.evidence |= _resources(side)
     finally:
         side.worker.close()
-    done.write_text(json.dumps({"language": evaluation.language.name, "evidence": evaluation.evidence}))
 
 
 def _rehearse(evaluation: Evaluation, side: CandidateSide) -> None:
@@ -61,10 +64,9 @@ def _rehearse(evaluation: Evaluation, side: CandidateSide) -> None:
 
     Whatever else goes wrong is for the next stages to find, on inputs that mean something.
     """
-    side.call_timeout = TIMEOUT
     for case in evaluation.reference.info.shown.cases:
         try:
-            side.construct(case, TIMEOUT)
+            side.construct(case, evaluation.build.timeout)
             blank = _blank(case)
             side.bind(blank)
             side.run([blank], apart=False)  # beside other builds
@@ -82,7 +84,7 @@ def _resources(side: CandidateSide) -> dict[str, Any]:
     if side.worker.closed:
         return {}
     try:
-        said = side.call("resources", TIMEOUT)["resources"]
+        said = side.call("resources", side.call_timeout)["resources"]
         kernels = {
             plain(str(name)[:200]): {
                 what: int(facts[what]) for what in _FACTS if 0 <= int(facts.get(what, -1)) < 1 << 63

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from kernelwright.judge.builds import PASSING
 from kernelwright.judge.evaluation import Evaluation
 from kernelwright.judge.rejection import Rejection
 from kernelwright.judge.verdict import HELD_OUT_REASON
@@ -22,7 +23,7 @@ def hold_out(evaluation: Evaluation) -> None:
     cases = [case for case in reference.info.cases if case.role == "held_out"]
     if not cases:
         return
-    with TemporaryDirectory(dir=evaluation.build.folder.parent, prefix="held-out-", ignore_cleanup_errors=True) as own:
+    with TemporaryDirectory(dir=evaluation.build.folder.parent, prefix=PASSING, ignore_cleanup_errors=True) as own:
         late = partial(evaluation.building_side, Path(own))
         evaluation.go_on(late if evaluation.builds_late else evaluation.fresh_side)
         for case in cases:

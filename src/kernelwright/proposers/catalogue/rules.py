@@ -151,7 +151,7 @@ def _stage_product(loops: Loops, weights: Loops | None, rewrite: Rewrite) -> Loo
             raise _NotHereError("tiles cannot read the right side as it lies: it is packed anyway")
     elif rewrite.on == ("stores",):
         if not loops.nest().streamed:
-            raise _NotHereError("its results are not written along the columns of its tiles")
+            raise _NotHereError("its results are not whole rows of columns in memory, or it is an attention")
     else:
         raise _not_of_products()
     return loops

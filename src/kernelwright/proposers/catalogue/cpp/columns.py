@@ -136,34 +136,35 @@ def _in_registers(
 ) -> None:  # fmt: skip
     """A few rows at a time, one vector of columns after the other: each running result is read and written once a few
     rows instead of once a row."""
-    first, *others = writer.nest.inner
-    begin, end = rows_bounds
-    few = {first: ("group", f"std::min<int64_t>(group + GROUP, {end})")}
+    *outer, last = writer.nest.inner
+    begin, end = ("0", writer.size(last)) if outer else rows_bounds
+    few = {last: ("group", f"std::min<int64_t>(group + GROUP, {end})")}
     columns = f"sweep<1>({', '.join(bounds)}, [=](auto span, int64_t j, auto) INLINE {{{writer.by('vectorise')}"
     joins = {node: f"{writer.accumulator(node, '1')}::join" for node in sweep.reductions}
     with (
+        writer.inner_loops(outer, dict(zip(outer, [rows_bounds], strict=False))),
         writer.block(f"for (int64_t group = {begin}; group < {end}; group += GROUP) {{"),
         writer.block(columns, "});"),
     ):
         for node in sweep.reductions:
             kind = SCALAR[node.operand.dtype]
-            writer.put(f"auto a{writer.number(node)} = splat<{kind}>({writer.accumulator(node, '1')}::start);")
-        with writer.inner_loops([first, *others], few):
+            writer.put(f"auto few{writer.number(node)} = splat<{kind}>({writer.accumulator(node, '1')}::start);")
+        with writer.inner_loops([last], few):
             uniform = Emitter(writer.names, rows.known, vector=False, prefix="u")
             uniform.hoist(scalars)
             body = Emitter(writer.names, uniform.known, vector=True, prefix="v")
             body.arrays = dict(rows.arrays)
             body.count(sweep.roots)
-            names = {node: f"a{writer.number(node)}" for node in sweep.reductions}
+            names = {node: f"few{writer.number(node)}" for node in sweep.reductions}
             statements = [
                 f"{names[node]} = {joins[node]}({body.value(value)}, {names[node]});" for node, value in sweep.fed
             ]
             writer.put(*uniform.flush(), *body.flush(), *statements)
         for node in sweep.reductions:
             number, kind = writer.number(node), SCALAR[node.operand.dtype]
-            at, value = f"s{number} + j", f"a{number}"
+            at, value = f"s{number} + j", f"few{number}"
             if node.op == "sum":
-                at, value = f"t{number} + j", f"convert<Wide<{kind}>>(a{number})"
+                at, value = f"t{number} + j", f"convert<Wide<{kind}>>(few{number})"
             writer.put(f"store({at}, {_joined(node, joins[node], value, at)}, span);")
 
 

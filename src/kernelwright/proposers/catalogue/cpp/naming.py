@@ -17,7 +17,7 @@ _KEYWORDS = """
     using virtual void volatile while xor main std span begin end task tasks group columns
 """
 _GENERATED = re.compile(
-    r"([acdfijkmnrstuvw]|rows|from_end_i|parts|kept)_?\d*|past_\w+|\w+_[arufv]\d+|w\d+_\d+|\w+_w\d+_\d+"
+    r"([acdfijkmnrstuvw]|few|rows|from_end_i|parts|kept)_?\d*|past_\w+|\w+_[arufv]\d+|w\d+_\d+|\w+_w\d+_\d+"
 )
 """Names that the writer gives to its own values."""
 

@@ -61,7 +61,11 @@ class Machine:
     def beyond_cache(self) -> bool:
         """Results larger than half of the last-level cache are written past it: nobody could read them from there, and
         a store that goes through the cache first reads the line it overwrites, half as much traffic again."""
-        return self.traffic > min(self.target.l3_bytes, self.target.cores * CACHE_A_CORE) // 2
+        return self.exceeds_cache(self.traffic)
+
+    def exceeds_cache(self, size: int) -> bool:
+        """Whether so many bytes are more than half of the last-level cache."""
+        return size > min(self.target.l3_bytes, self.target.cores * CACHE_A_CORE) // 2
 
 
 def default(region: Loops, machine: Machine, turned: str = "") -> Schedule:
@@ -89,7 +93,8 @@ def _blocked(region: Loops, product: Product, machine: Machine, turned: str) -> 
         schedule = schedule.then_if_legal(Rewrite.of("stage", "right"))
     if has_few_tiles(product, machine) != (turned == "split_reduce(step)"):
         schedule = schedule.then(Rewrite.of("split_reduce", "step"))
-    return schedule.then_if_legal(Rewrite.of("stage", "stores", argument=int(machine.beyond_cache)))
+    written = sum(width(store.buffer.dtype) * store.buffer.size for store in region.stores)
+    return schedule.then_if_legal(Rewrite.of("stage", "stores", argument=int(machine.exceeds_cache(written))))
 
 
 def _goes_plain(product: Product) -> bool:
@@ -245,6 +250,8 @@ def _tile(products: Sequence[Product], target: TargetInfo) -> tuple[int, int]:
             rest = m % height
             rows = m - rest + (height if rest > height // 2 else height // 2 if rest else 0)
             total += batch * k * rows * -(-n // width_) * width_
-        return total * (1.1 - 0.1 * tile[0] * tile[1] / most + 0.01 / tile[1])
+        # Without AVX-512 each element of the left side is loaded into a register of its own.
+        loads = 1.0 if target.vector_bytes == 64 else max(1.0, (tile[0] + tile[1]) / (tile[0] * tile[1]))
+        return total * loads * (1.1 - 0.1 * tile[0] * tile[1] / most + 0.01 / tile[1])
 
     return min((tile for tile in tiles if most * 2 // 3 <= tile[0] * tile[1]), key=cost)

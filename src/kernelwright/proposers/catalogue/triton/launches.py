@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from kernelwright.proposers.catalogue.ir import Axis
 from kernelwright.proposers.catalogue.loops import Nest
+from kernelwright.proposers.catalogue.products import Product
 from kernelwright.proposers.catalogue.triton import attentions
 from kernelwright.proposers.catalogue.triton.functions import Function, is_whole
 from kernelwright.proposers.catalogue.triton.products import NUMBERS
@@ -31,16 +32,37 @@ class Lengths:
 
 def product(function: Function, lengths: Lengths, numbers: Mapping[str, str]) -> str:
     """As many programs as there are tiles of all of a batch, but for a most."""
-    found = function.nest.product
-    assert found is not None  # the caller has checked
+    grid = f"(min({_tiles(_product(function), lengths, numbers)}, {numbers['PROGRAMS']}),)"
+    constants = {name: numbers[name] for name in NUMBERS} | {"num_stages": numbers["STAGES"]}
+    return _call(function, function.nest.name, grid, lengths, constants, numbers, _matrices(function, lengths, numbers))
+
+
+def shared_product(share: Function, merged: Function, lengths: Lengths, numbers: Mapping[str, str]) -> list[str]:
+    """Memory for what shares leave, several programs for each tile that fill it, and one that adds it up."""
+    found, shares = _product(share), numbers["SHARES"]
+    results = " * ".join(filter(None, map(lengths.of, (found.batch, found.m, found.n))))
+    like = share.nest.reads[0].name
+    lines = [f"parts = torch.empty(({shares}, {results}), dtype=torch.float32, device={like}.device)"]
+    constants = {name: numbers[name] for name in (*NUMBERS, "SHARES")} | {"num_stages": numbers["STAGES"]}
+    for function, name, times in ((share, "shares", f" * {shares}"), (merged, "merged", "")):
+        grid = f"({_tiles(found, lengths, numbers)}{times},)"
+        others = [*_matrices(function, lengths, numbers), "parts"]
+        lines.append(_call(function, f"{function.nest.name}_{name}", grid, lengths, constants, numbers, others))
+    return lines
+
+
+def _product(function: Function) -> Product:
+    assert function.nest.product is not None  # the caller has checked
+    return function.nest.product
+
+
+def _tiles(found: Product, lengths: Lengths, numbers: Mapping[str, str]) -> str:
+    """How many tiles a product has."""
     m, n = (
         f"triton.cdiv({lengths.of(axes)}, {numbers[block]})"
         for axes, block in ((found.m, "BLOCK_M"), (found.n, "BLOCK_N"))
     )
-    tiles = " * ".join(filter(None, (lengths.of(found.batch), m, n)))
-    grid = f"(min({tiles}, {numbers['PROGRAMS']}),)"
-    constants = {name: numbers[name] for name in NUMBERS} | {"num_stages": numbers["STAGES"]}
-    return _call(function, function.nest.name, grid, lengths, constants, numbers, _matrices(function, lengths, numbers))
+    return " * ".join(filter(None, (lengths.of(found.batch), m, n)))
 
 
 def attention(function: Function, lengths: Lengths, numbers: Mapping[str, str]) -> str:

@@ -11,6 +11,8 @@ from kernelwright.proposers.catalogue.triton.functions import combined_axes, is_
 from kernelwright.proposers.catalogue.triton.tiles import half
 
 _NEARLY = 0.9
+_STEPS = 8
+"""Blocks of steps that are worth a share of a sum."""
 _PROGRAMS = 8
 """Programs for each multiprocessor that keep it busy."""
 
@@ -101,7 +103,24 @@ def _rows(rows: int, length: int, kept: int) -> Choice:
 def _product(product: Product, multiprocessors: int, *, exact: bool) -> dict[str, Choice]:
     """Large tiles where there are enough of them for nearly all multiprocessors; narrow ones of each of several
     products, which together are as large."""
-    return _exact_tiles(product, multiprocessors) if exact else _tiles(product, multiprocessors)
+    found = _exact_tiles(product, multiprocessors) if exact else _tiles(product, multiprocessors)
+    shares = _product_shares(product, found, multiprocessors)
+    if shares < 2:
+        return found
+    # A program for each share of each tile, however many.
+    del found["PROGRAMS"]
+    return found | {"SHARES": _of(shares, max(2, shares // 4), min(1024, shares * 4))}
+
+
+def _product_shares(product: Product, found: dict[str, Choice], multiprocessors: int) -> int:
+    """How many programs sum up a share each of every tile: more than one where tiles are too few to keep half of the
+    multiprocessors busy, and each has many steps."""
+    batch, m, n, k = product.sizes
+    tiles = batch * -(-m // found["BLOCK_M"].value) * -(-n // found["BLOCK_N"].value)
+    if product.beside or product.counts is not None or 2 * tiles > multiprocessors:
+        return 1
+    wanted = min(2 * multiprocessors // tiles, k // (_STEPS * found["BLOCK_K"].value))
+    return 1 << max(wanted, 1).bit_length() - 1
 
 
 def _tiles(product: Product, multiprocessors: int) -> dict[str, Choice]:
@@ -112,7 +131,7 @@ def _tiles(product: Product, multiprocessors: int) -> dict[str, Choice]:
     small = min(m, n) < 64
     return {
         "BLOCK_N": Choice(wide if large else 32 if small else middle, (32, 64, 128, 256)),
-        "BLOCK_M": Choice(32 if small else 128, (32, 64, 128, 256)),
+        "BLOCK_M": Choice(32 if small else 64 if m <= 64 else 128, (32, 64, 128, 256)),
         "WARPS": Choice(8 if large else 4, (4, 8)),
         "STAGES": Choice(3 if large else 4, (2, 3, 4, 5)),
         "BLOCK_K": Choice(64, (32, 64, 128)),

@@ -10,9 +10,11 @@ from kernelwright.proposers.catalogue.triton.functions import Function, describe
 from kernelwright.proposers.catalogue.triton.tiles import EXACT, Side, Tiles
 
 NUMBERS = ("BLOCK_M", "BLOCK_N", "BLOCK_K", "GROUP")
+PARTS = "parts_ptr"
+"""What shares of a sum leave."""
 _NAMES = (
     "tile", "place", "columns", "rows", "first", "height", "tile_m", "tile_n", "left", "right", "batch", "row",
-    "column", "step", "step_down", *NUMBERS,
+    "column", "step", "step_down", "share", "span", "begin", "end", "SHARES", PARTS, *NUMBERS,
 )  # fmt: skip
 _TILES = """\
 # A program works on one tile after the other{ahead}.
@@ -33,8 +35,21 @@ def render(nest: Nest) -> Function:
     return _Products(nest, nest.product).function()
 
 
+def render_shares(nest: Nest) -> tuple[Function, Function]:
+    """The same where results are few and steps are many: programs sum up a share of the steps each, and a second kernel
+    adds these up."""
+    assert nest.product is not None  # the caller has checked
+    return _Shares(nest, nest.product).function(), _Merged(nest, nest.product).function()
+
+
 class _Products(Tiles):
     """The text of one product while it is written."""
+
+    suffix = ""
+    shares: tuple[str, ...] = ()
+    """How many programs there are for each tile, if not one."""
+    number = "tile"
+    """Which tile of which of the batch a program works on."""
 
     def __init__(self, nest: Nest, product: Product) -> None:
         super().__init__(nest, product, _NAMES)
@@ -49,12 +64,13 @@ class _Products(Tiles):
         # Reading ahead needs room beside that for results, which is too little where these have 32 bits; two products
         # then wait for each other.
         ahead = (", and reads for the next one while it finishes the last", ", flatten=True")
-        text, flatten = ahead if self.scope.short and not product.beside else ("", "")
+        text, flatten = ahead if self.reads_ahead else ("", "")
         m, n = self.size(product.m), self.size(product.n)
-        count = " * ".join([*([self.size(product.batch)] if product.batch else []), "rows", "columns"])
+        count = " * ".join([*([self.size(product.batch)] if product.batch else []), "rows", "columns", *self.shares])
         head.put(*_TILES.format(m=m, n=n, ahead=text, count=count, flatten=flatten).splitlines())
         body = self.emitter(self.rows, self.columns, depth=2)
-        place = self.place_batch(body, "tile", "(rows * columns)")
+        self._begin(body)
+        place = self.place_batch(body, self.number, "(rows * columns)")
         body.put(*_GROUPED.format(place=place).splitlines())
         wide = ".to(tl.int64)" if self.wide else ""
         body.put(
@@ -65,19 +81,36 @@ class _Products(Tiles):
         )
         totals = {each: body.fresh_name("total") for each in (product, *product.beside)}
         self._sum(body, totals)
+        self._end(body, totals)
+        head.lines += body.lines
+        if not self.suffix:
+            return self.finished(head, NUMBERS)
+        return self.finished(head, (*NUMBERS, "SHARES"), self.suffix, (PARTS,))
+
+    @property
+    def reads_ahead(self) -> bool:
+        """Whether a program reads for its next tile while it finishes the last one."""
+        return self.scope.short and not self.product.beside
+
+    def _begin(self, body: Emitter) -> None:
+        """What comes before all else for a tile."""
+
+    def _end(self, body: Emitter, totals: dict[Product, str]) -> None:
+        """What becomes of the sums."""
         body.known |= {each.total: name for each, name in totals.items()}
         self.write(body)
-        head.lines += body.lines
-        return self.finished(head, NUMBERS)
 
     def _sum(self, body: Emitter, totals: dict[Product, str]) -> None:
         """Tiles of both sides, multiplied and added up in float32."""
+        self._sum_steps(body, totals, "0", self.size(self.product.k))
+
+    def _sum_steps(self, body: Emitter, totals: dict[Product, str], first: str, last: str) -> None:
         product = self.product
         across = Side(self.group(product.k, "step", "[None, :]"), "start", "BLOCK_K", summed=True)
         down = Side(self.group(product.k, "step_down", "[:, None]"), "start", "BLOCK_K", summed=True)
         body.put(
             *(f"{total} = tl.zeros((BLOCK_M, BLOCK_N), tl.float32)" for total in totals.values()),
-            f"for start in range(0, {self.size(product.k)}, BLOCK_K):",
+            f"for start in range({first}, {last}, BLOCK_K):",
         )
         left = product.left
         if product.counts is not None:
@@ -88,3 +121,59 @@ class _Products(Tiles):
             self.tile(loop, "right", each.right, down, Side(self.columns, "tile_n * BLOCK_N", "BLOCK_N"))
             loop.put(f"{total} = tl.dot(left, right, {total}{'' if self.half else EXACT})")
         self.placed(body, loop, (across, down))
+
+
+class _Parts(_Products):
+    """A kernel that leaves shares of sums in memory, or finds them there."""
+
+    @property
+    def reads_ahead(self) -> bool:
+        return False
+
+    @property
+    def place(self) -> str:
+        """Where a tile's results lie in a share's."""
+        row = f"batch * {self.size(self.product.m)} + row" if self.product.batch else "row"
+        return f"({row}) * {self.size(self.product.n)} + column, mask={self.rows.mask} & {self.columns.mask}"
+
+    @property
+    def span(self) -> str:
+        """How many results a share has."""
+        return " * ".join(self.size(axes) for axes in (self.product.batch, self.product.m, self.product.n))
+
+
+class _Shares(_Parts):
+    suffix = "_shares"
+    shares = ("SHARES",)
+    number = "(tile // SHARES)"
+
+    def _begin(self, body: Emitter) -> None:
+        steps = self.size(self.product.k)
+        body.put(
+            "# A share of the steps, in whole blocks.",
+            "share = tile % SHARES",
+            f"span = tl.cdiv(tl.cdiv({steps}, SHARES), BLOCK_K) * BLOCK_K",
+            "begin = share * span",
+            f"end = min(begin + span, {steps})",
+        )
+
+    def _sum(self, body: Emitter, totals: dict[Product, str]) -> None:
+        self._sum_steps(body, totals, "begin", "end")
+
+    def _end(self, body: Emitter, totals: dict[Product, str]) -> None:
+        (total,) = totals.values()
+        at, _, mask = self.place.partition(", ")
+        body.put(f"tl.store({PARTS} + share * ({self.span}) + {at}, {total}, {mask})")
+
+
+class _Merged(_Parts):
+    suffix = "_merged"
+
+    def _sum(self, body: Emitter, totals: dict[Product, str]) -> None:
+        (total,) = totals.values()
+        body.put(
+            "# What all shares have found.",
+            f"{total} = tl.zeros((BLOCK_M, BLOCK_N), tl.float32)",
+            "for share in range(SHARES):",
+            f"    {total} += tl.load({PARTS} + share * ({self.span}) + {self.place}, other=0.0)",
+        )

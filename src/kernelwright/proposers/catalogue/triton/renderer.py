@@ -110,6 +110,9 @@ class TritonKernels(Kernels):
         numbers = self._numbers(nest, in_pairs=halves is not None)
         if nest.product is not None and nest.product.scores is not None:
             return [launches.attention(self._add(attentions.render(nest)), lengths, numbers)]
+        if nest.product is not None and "SHARES" in numbers:
+            share, merged = map(self._add, products.render_shares(nest))
+            return launches.shared_product(share, merged, lengths, numbers)
         if nest.product is not None:
             return [launches.product(self._add(products.render(nest)), lengths, numbers)]
         if "SHARES" in numbers:

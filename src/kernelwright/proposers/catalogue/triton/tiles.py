@@ -185,12 +185,16 @@ class Tiles:
             mask = body.space.mask(store.buffer.axes)
             body.put(f"tl.store({pointer(store.buffer)} + {offset}, {value}, mask={mask})")
 
-    def finished(self, body: Emitter, numbers: Sequence[str]) -> Function:
-        """The kernel, once all is written."""
+    def finished(self, body: Emitter, numbers: Sequence[str], suffix: str = "", others: Sequence[str] = ()) -> Function:
+        """The kernel, once all is written: one of several where its name has a suffix; `others` are tensors of these
+        alone."""
         product, words = self.product, set(re.findall(r"\w+", " ".join(body.lines)))
         arguments = tuple(each for each in self.arguments if pointer(each) in words)
-        tensors = [*map(pointer, arguments), *(matrix.name for matrix in self.matrices)]
-        text = "\n".join([*heading(self.nest.name, tensors, [*self.sizes.values(), *numbers]), *body.lines]) + "\n"
+        tensors = [*map(pointer, arguments), *(matrix.name for matrix in self.matrices), *others]
+        text = (
+            "\n".join([*heading(self.nest.name + suffix, tensors, [*self.sizes.values(), *numbers]), *body.lines])
+            + "\n"
+        )
         return Function(
             self.nest, text, arguments, {name: axis for axis, name in self.sizes.items()}, product.m + product.n,
             product.k, frozenset(self.scope.snippets), tuple(self.matrices),

@@ -28,8 +28,9 @@ INLINE inline Power power_of_e(F x) {
   const Reduced by = reduce_exp(x);
   return {scaled(splat(1.0f), by), expm1_of(by.r)};
 }
-// 1 ulp for x in [LEAST, 88.3]; 0 below and infinity above. Intel's processors take 100 times as long for a vector with a
-// result that underflows, such as e^x of what is masked with -infinity: those lanes are not computed.
+// 1 ulp for x in [LEAST, 88.3]; 0 below (without AVX-512 below -88) and infinity above. Intel's processors take 100 times
+// as long for a vector with a result that underflows, such as e^x of what is masked with -infinity: AVX-512 leaves those
+// lanes out.
 template <int LEAST> INLINE inline F exp_from(F x) {
 #if defined(__AVX512F__)
   const Reduced by = reduce_exp(x);
@@ -40,18 +41,27 @@ template <int LEAST> INLINE inline F exp_from(F x) {
   return scaled(exp_of(by.r), by);
 #endif
 }
-INLINE inline F exp_nonpos(F x) { return exp_from<-87>(x); }  // for x <= 0, as after the maximum has been taken away
-INLINE inline F exp_inside(F x) { return exp_nonpos(x > 89.0f ? splat(89.0f) : x); }
+// For x <= 0, as after the maximum has been taken away: nothing is told from 0 below e^-87.
+INLINE inline F exp_nonpos(F x) { return exp_from<-87>(x); }
 INLINE inline F exp(F x) {  // 1 ulp everywhere
 #if defined(__AVX512F__)
   return exp_from<-104>(x > 89.0f ? splat(89.0f) : x);
 #else
-  const F y = exp_inside(x);
+  const F y = exp_nonpos(x > 89.0f ? splat(89.0f) : x);
   if (__builtin_expect(any((x < -87.3f) | (x > 88.3f)), false)) {
     const Reduced by = reduce_exp(x < -104.0f ? splat(-104.0f) : x > 89.0f ? splat(89.0f) : x);
     const I k = by.bits - 0x4B400000, half = k >> 1;  // in two steps, since 2^k itself may not be representable
     return exp_of(by.r) * as_float((half + 127) << 23) * as_float((k - half + 127) << 23);
   }
   return y;
+#endif
+}
+// 1 / d to 1 ulp, for d in [1, 2^126]. Dividing a whole vector takes longer than all of e^x.
+INLINE inline F reciprocal(F d) {
+#if defined(__AVX512F__)
+  const F y = (F)_mm512_rcp14_ps((__m512)d);
+  return y + y * (1.0f - d * y);
+#else
+  return 1.0f / d;
 #endif
 }

@@ -1,1 +1,4 @@
-INLINE inline F sigmoid(F x) { return 1.0f / (1.0f + exp_inside(-x)); }  // 3 ulp; 0 below -88
+INLINE inline F sigmoid(F x) {  // 3 ulp; 0 below -87
+  const F y = reciprocal(1.0f + exp_nonpos(x < -87.0f ? splat(87.0f) : -x));
+  return x < -87.0f ? F{} : y;
+}
