@@ -23,8 +23,8 @@ from kernelwright.targets.cpu import Cpu
 from kernelwright.tasks import Task
 
 T = TypeVar("T")
-BUILD_TIMEOUT = 40.0
-"""Seconds a cheat's build may take: none needs longer, and those that hang are waited for."""
+BUILD_TIMEOUT, SLOWER = 40.0, 5
+"""Seconds a cheat's build may take, or how many times as long as its honest part's: those that hang are waited for."""
 DEADLINE = 240.0
 LOOKS = 3
 """Times that a cheat and its honest part are measured side by side before it is a hole."""
@@ -105,7 +105,8 @@ class Arena:
 
     def _cheat(self, task: corpus.Task, source: str, *, brief: bool = False) -> Verdict:
         judge = self._on(task.path)
-        patient, judge.build_timeout = judge.build_timeout, BUILD_TIMEOUT
+        built = next(stage.seconds for stage in self.honest(task).stages if stage.name == "build")
+        patient, judge.build_timeout = judge.build_timeout, max(BUILD_TIMEOUT, SLOWER * built)
         try:
             return self.judge(task.path, source, brief=brief)
         finally:
