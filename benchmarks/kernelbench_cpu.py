@@ -235,11 +235,12 @@ def markdown(rows: Sequence[Row], where: dict[str, Any]) -> str:
 def search(zygote: Zygote, found: Sequence[Path], budget: str, *, resume: bool) -> list[Row]:
     """A row for each file, in order."""
     paths = {name_of(file): file for file in found}
+    rule = f"{budget}, {FORWARDS_SHARE}, {JUDGED_S_A_BYTE}, {JUDGED_SHARE}"  # rows of other sizes are no part of it
     return suites.run_all(
         list(paths),
-        suites.load_state(STATE, budget, Row) if resume else {},
+        suites.load_state(STATE, rule, Row) if resume else {},
         lambda name: measure(zygote, paths[name], budget),
-        lambda kept: suites.save_state(STATE, budget, kept),
+        lambda kept: suites.save_state(STATE, rule, kept),
         cells,
     )
 
