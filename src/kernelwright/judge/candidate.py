@@ -34,7 +34,7 @@ class Build:
     worker_module: str
     folder: Path
     shared: Path | None
-    timeout: float = BUILD_TIMEOUT
+    timeout: float
     """Seconds that it may take."""
 
 

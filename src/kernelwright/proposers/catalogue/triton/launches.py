@@ -9,7 +9,7 @@ from kernelwright.proposers.catalogue.loops import Nest
 from kernelwright.proposers.catalogue.products import Product
 from kernelwright.proposers.catalogue.triton import attentions
 from kernelwright.proposers.catalogue.triton.functions import Function, is_whole
-from kernelwright.proposers.catalogue.triton.products import NUMBERS
+from kernelwright.proposers.catalogue.triton.products import NUMBERS, SHARED_NUMBERS
 from kernelwright.proposers.catalogue.triton.shares import ShareText
 
 
@@ -43,7 +43,7 @@ def shared_product(share: Function, merged: Function, lengths: Lengths, numbers:
     results = " * ".join(filter(None, map(lengths.of, (found.batch, found.m, found.n))))
     like = share.nest.reads[0].name
     lines = [f"parts = torch.empty(({shares}, {results}), dtype=torch.float32, device={like}.device)"]
-    constants = {name: numbers[name] for name in (*NUMBERS, "SHARES")} | {"num_stages": numbers["STAGES"]}
+    constants = {name: numbers[name] for name in SHARED_NUMBERS} | {"num_stages": numbers["STAGES"]}
     for function, name, times in ((share, "shares", f" * {shares}"), (merged, "merged", "")):
         grid = f"({_tiles(found, lengths, numbers)}{times},)"
         others = [*_matrices(function, lengths, numbers), "parts"]

@@ -10,11 +10,12 @@ from kernelwright.proposers.catalogue.triton.functions import Function, describe
 from kernelwright.proposers.catalogue.triton.tiles import EXACT, Side, Tiles
 
 NUMBERS = ("BLOCK_M", "BLOCK_N", "BLOCK_K", "GROUP")
+SHARED_NUMBERS = (*NUMBERS, "SHARES")
 PARTS = "parts_ptr"
 """What shares of a sum leave."""
 _NAMES = (
     "tile", "place", "columns", "rows", "first", "height", "tile_m", "tile_n", "left", "right", "batch", "row",
-    "column", "step", "step_down", "share", "span", "begin", "end", "SHARES", PARTS, *NUMBERS,
+    "column", "step", "step_down", "share", "span", "begin", "end", PARTS, *SHARED_NUMBERS,
 )  # fmt: skip
 _TILES = """\
 # A program works on one tile after the other{ahead}.
@@ -85,7 +86,7 @@ class _Products(Tiles):
         head.lines += body.lines
         if not self.suffix:
             return self.finished(head, NUMBERS)
-        return self.finished(head, (*NUMBERS, "SHARES"), self.suffix, (PARTS,))
+        return self.finished(head, SHARED_NUMBERS, self.suffix, (PARTS,))
 
     @property
     def reads_ahead(self) -> bool:
@@ -132,14 +133,16 @@ class _Parts(_Products):
 
     @property
     def place(self) -> str:
-        """Where a tile's results lie in a share's."""
-        row = f"batch * {self.size(self.product.m)} + row" if self.product.batch else "row"
-        return f"({row}) * {self.size(self.product.n)} + column, mask={self.rows.mask} & {self.columns.mask}"
+        """Where a share's results for a tile lie."""
+        product = self.product
+        results = " * ".join(self.size(axes) for axes in (product.batch, product.m, product.n))
+        row = f"batch * {self.size(product.m)} + row" if product.batch else "row"
+        return f"{PARTS} + share * ({results}) + ({row}) * {self.size(product.n)} + column"
 
     @property
-    def span(self) -> str:
-        """How many results a share has."""
-        return " * ".join(self.size(axes) for axes in (self.product.batch, self.product.m, self.product.n))
+    def mask(self) -> str:
+        """Which of them there are."""
+        return f"mask={self.rows.mask} & {self.columns.mask}"
 
 
 class _Shares(_Parts):
@@ -162,8 +165,7 @@ class _Shares(_Parts):
 
     def _end(self, body: Emitter, totals: dict[Product, str]) -> None:
         (total,) = totals.values()
-        at, _, mask = self.place.partition(", ")
-        body.put(f"tl.store({PARTS} + share * ({self.span}) + {at}, {total}, {mask})")
+        body.put(f"tl.store({self.place}, {total}, {self.mask})")
 
 
 class _Merged(_Parts):
@@ -175,5 +177,5 @@ class _Merged(_Parts):
             "# What all shares have found.",
             f"{total} = tl.zeros((BLOCK_M, BLOCK_N), tl.float32)",
             "for share in range(SHARES):",
-            f"    {total} += tl.load({PARTS} + share * ({self.span}) + {self.place}, other=0.0)",
+            f"    {total} += tl.load({self.place}, {self.mask}, other=0.0)",
         )
