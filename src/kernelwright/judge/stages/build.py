@@ -49,6 +49,7 @@ def build(evaluation: Evaluation) -> None:
 
 def _make(evaluation: Evaluation) -> None:
     side = evaluation.building_side(evaluation.build.folder)
+    side.call_timeout = evaluation.build.timeout  # of which forward's calls are a part
     try:
         side.construct(evaluation.reference.info.tune_case, evaluation.build.timeout)
         if evaluation.builds_late:
