@@ -94,6 +94,9 @@ class Arena:
         measured again, both sides in a row, and what has one then twice more: others on the machine may have come or
         gone between the two. A hole shows each time."""
         honest, verdict = self.honest(task), self._cheat(task, cheat.source, brief=True)
+        if verdict.reason == "timed_out" and verdict.reason not in cheat.expect:
+            # The machine may have stood still for as long; what hangs does so under the judge's own patience as well.
+            verdict = self.judge(task.path, f"{cheat.source}\n# {time.monotonic_ns()}\n", brief=True)
         doubt = corpus.may_have_advantage
         for _ in range(LOOKS):
             if not doubt(verdict, honest):

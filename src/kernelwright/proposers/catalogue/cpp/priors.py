@@ -31,7 +31,7 @@ _NEXT_TO_NONE = 4
 """Rows that do not pay for turning around the right side of a product: plain loops read it as it lies."""
 _FEW = 16
 """Rows that do not pay for packing the right side of a product."""
-_FEW_OF_WINDOWS = 32
+_FEW_OF_WINDOWS = 64
 """The same where the right side is read by windows: their rows lie far apart in memory."""
 _SETS = 1024
 """Floats from row to row that would have all rows of a tile share cache sets."""

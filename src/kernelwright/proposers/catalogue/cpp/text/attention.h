@@ -26,7 +26,8 @@ void attend(int64_t batches, int64_t rows, int64_t keys, int64_t steps, int64_t 
 #pragma omp parallel for num_threads(THREADS) schedule(dynamic) if (tasks > 1 && batches * rows * keys * steps > 64 * SERIAL_BELOW)
   for (int64_t task = 0; task < tasks; ++task) {
     const int64_t batch = task / (tasks / batches), row = task % (tasks / batches) * chunk;
-    float* panel = scratch(MR * LDL + wide * steps + narrow * keys + MR * (wide + narrow) + W * LDL + 2 * wide + narrow);
+    const int64_t lines = W * std::max({LDL, wide, narrow});
+    float* panel = scratch(MR * LDL + wide * steps + narrow * keys + MR * (wide + narrow) + wide + lines);
     float *keys_packed = panel + MR * LDL, *values_packed = keys_packed + wide * steps;
     float *scores = values_packed + narrow * keys, *sums = scores + MR * wide, *spare = sums + MR * narrow, *line = spare + wide;
     for (int64_t s = 0; s < steps; s += sc) {

@@ -65,18 +65,23 @@ int next_steps(Counts counts, int64_t batch, int64_t& step, int64_t steps, int64
   for (int i = 0; i < runs; ++i) found[i].all = all;
   return runs;
 }
-// The right block as panels of NR columns, one row of a panel after the other, 0 past the last column.
+// The right block as panels of NR columns, one row of a panel after the other, 0 past the last column. W rows at a time,
+// so that stores follow each other: what one row has in each of the panels would share cache sets.
 template <class Right>
 void pack_rows(Right right, int64_t batch, Steps steps, int64_t column, int64_t columns, float* to, float* line) {
-  for (int64_t p = 0; p < steps.count; ++p) {
-    const float* from = right(batch, steps.from + p, column, columns, line);
-    float* row = to + (steps.at + p) * NR;
+  for (int64_t begin = 0; begin < steps.count; begin += W) {
+    const int rows = static_cast<int>(std::min<int64_t>(W, steps.count - begin));
+    const float* from[W];
+    for (int k = 0; k < rows; ++k)
+      from[k] = right(batch, steps.from + begin + k, column, columns, line + k * rounded(columns, NR));
+    float* panel = to + (steps.at + begin) * NR;
     int64_t j = 0;
-    for (; j + NR <= columns; j += NR)
-      for (int v = 0; v < NR; v += W) store(row + j * steps.all + v, load(from + j + v, Full{}), Full{});
-    if (j < columns) {
-      std::copy_n(from + j, columns - j, row + j * steps.all);
-      std::fill_n(row + j * steps.all + columns - j, NR - (columns - j), 0.0f);
+    for (; j + NR <= columns; j += NR, panel += steps.all * NR)
+      for (int k = 0; k < rows; ++k)
+        for (int v = 0; v < NR; v += W) store(panel + k * NR + v, load(from[k] + j + v, Full{}), Full{});
+    for (int k = 0; k < rows && j < columns; ++k) {
+      std::copy_n(from[k] + j, columns - j, panel + k * NR);
+      std::fill_n(panel + k * NR + columns - j, NR - (columns - j), 0.0f);
     }
   }
 }
@@ -145,7 +150,7 @@ template <bool LEFT_ALONG_STEPS, Layout RIGHT, class Left, class Right, class Fi
 void multiply_block(int64_t batch, int64_t row, int64_t height, int64_t column, int64_t width, int64_t step, int64_t steps,
                     int64_t kc, bool several, Left left, Right right, Finish finish, Counts counts) {
   const int64_t nc = rounded(width, NR), packed = kc * (RIGHT == IN_PLACE ? NR : nc), kept = several ? rounded(height, MR) : MR;
-  float* panel = scratch(MR * LDL + packed + kept * nc + W * LDL + nc);
+  float* panel = scratch(MR * LDL + packed + kept * nc + W * std::max(LDL, nc));
   float *block = panel + MR * LDL, *sums = block + packed, *line = sums + kept * nc;
   const float* in_place[KC];
   Steps found[KC];
