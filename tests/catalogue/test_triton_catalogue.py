@@ -21,6 +21,7 @@ from kernelwright.tasks import Graph, Task, TaskInfo
 from kernelwright.tasks.host import Reference
 
 GPU_TASKS = Path(__file__).parents[2] / "benchmarks" / "gpu_tasks"
+GPU_SUITE = GPU_TASKS.with_name("gpu_suite")
 BY_NAME = {name: (function, inputs) for name, function, inputs in MODULES}
 
 
@@ -81,6 +82,18 @@ def test_compiled_kernels_spill_nothing_and_move_16_bytes_at_a_time(
         assert triton_compile.resources(kernel)["spilled_bytes"] == 0
         assert triton_compile.resources(kernel)["shared_bytes"] <= triton_modules.H100.l1_bytes
     assert any(copy in kernels[0].asm["ptx"] for copy in (".v4.b32", "cp.async.bulk"))
+
+
+@pytest.mark.slow
+def test_windows_are_read_by_whole_channels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("triton")
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+    kernels = {each.metadata.name: each for each in compiled(GPU_SUITE / "conv_grouped_dilated.py", tmp_path)}
+    product = kernels["kernel_0"].asm["ptx"]
+    assert "wgmma.mma_async" in product and "cp.async.cg.shared.global" in product
+    assert all(triton_compile.resources(kernel)["spilled_bytes"] == 0 for kernel in kernels.values())
+    for copy in ("kernel_1", "kernel_2"):
+        assert ".v4.b32" in kernels[copy].asm["ptx"], "what is turned around is written in whole lines"
 
 
 def test_a_row_that_fits_is_read_once_and_a_long_one_in_one_sweep() -> None:
@@ -147,6 +160,20 @@ def test_tiles_that_lie_in_memory_as_they_are_are_copied_by_the_device() -> None
     assert "right = tl.load(" in text("half_batched_down") and "left = inputs_0_tiles.load(" in text(
         "half_batched_down"
     )
+
+
+def test_convolutions_of_16_bits_are_products_that_read_channels_together() -> None:
+    plain = text("windows")
+    assert plain.count("@triton.jit") == 3 and "torch.ops.aten.convolution" not in plain
+    assert "left = convolution_weight_tiles.load([tile_m * BLOCK_M, start])" in plain, "the weight has no batch"
+    assert plain.count("# Read along ROWS, written along BLOCK.") == 2
+    assert text("windows_by_channel").count("@triton.jit") == 1, "without a copy of the input"
+    assert "torch.ops.aten.convolution" in text("exact_windows")
+
+
+def test_what_is_turned_around_is_read_and_written_in_lines() -> None:
+    assert "mask=(i0 < n0) & (j < n)" in text("transposed")
+    assert "ROWS" not in text("few_transposed")
 
 
 def test_tiles_of_float32_are_smaller() -> None:

@@ -109,9 +109,23 @@ def gate_that_is_kept(x: torch.Tensor, w: torch.Tensor, v: torch.Tensor, scale: 
     return gate, F.silu(gate) * F.linear(x, v) * scale
 
 
+class Convolution(nn.Module):
+    """A convolution of 16 channels or 8 by windows of 3, and what follows it."""
+
+    def __init__(self, dims: int, *, transposed: bool = False, **options: Any) -> None:
+        super().__init__()
+        kind = getattr(nn, f"Conv{'Transpose' if transposed else ''}{dims}d")
+        self.conv = kind(8 if dims == 3 else 16, 32, 3, dtype=torch.float16, **options)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """The convolution, halved where it is negative."""
+        return F.leaky_relu(self.conv(x), 0.5)
+
+
 MODULES: list[Module] = [
     ("broadcast", lambda x, y: torch.where(x > 0, x * y, x.exp()), (_x(5, 7, 9), _x(7, 1))),
     ("transposed", lambda x, y: x.T + y, (_x(9, 33), _x(33, 9))),
+    ("few_transposed", lambda x, y: x.T + y, (_x(9, 3), _x(3, 9))),
     ("pairs", rotated_pairs, (_half(2, 3, 20, 16), _half(20, 8), _half(20, 8))),
     ("pairs_of_odd_rows", rotated_pairs, (_x(3, 5, 6), _x(5, 3), _x(5, 3))),
     ("functions", lambda x: (x.tanh(), x.expm1(), x.log1p(), x.round(), torch.fmod(x, 0.7)), (_positive(40),)),
@@ -159,6 +173,13 @@ MODULES: list[Module] = [
     ("no_softmax", shifted, (_half(3, 48, 32),) * 3),
     ("very_low", very_low, (*(_x(2, 48, 32),) * 3, _ints(2, 48, 48) > 0)),
     ("heads_of_keys", plain_attention, (_half(2, 3, 48, 32), _half(2, 3, 40, 32), _half(2, 1, 40, 24))),
+    ("windows", Convolution(2, padding=1), (_half(2, 16, 9, 11),)),
+    ("exact_windows", lambda x, w: F.conv2d(x, w).relu(), (_x(2, 8, 7, 9), _x(4, 8, 3, 3))),
+    ("windows_apart", Convolution(2, stride=(2, 1), dilation=2, groups=2), (_half(2, 16, 13, 12),)),
+    ("windows_of_one", F.conv2d, (_half(2, 24, 7, 9), _half(20, 24, 1, 1))),
+    ("windows_in_three_dimensions", Convolution(3, padding=1), (_half(1, 8, 5, 6, 12),)),
+    ("windows_turned", Convolution(2, transposed=True, stride=2, padding=1), (_half(2, 16, 6, 7),)),
+    ("windows_by_channel", Convolution(1, padding=2, groups=16), (_half(2, 16, 50),)),
     ("wide_results", lambda x, w: torch.sigmoid(x.float()) @ w.float(), (_half(64, 48), _half(48, 64))),
     ("whole_numbers", lambda x, w: x.float() @ w.float(), (_ints(9, 64, 48), _ints(9, 48, 64))),
     ("names", lambda row, w: torch.relu(row.permute(1, 0, 2)) @ w, (_x(12, 10, 48), _x(48, 64))),

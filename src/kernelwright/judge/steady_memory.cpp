@@ -33,6 +33,7 @@ constexpr size_t kClasses = 512;
 struct Header {
   size_t size;
   Header* next;
+  bool empty;  // its memory has been given back to the system
 };
 
 pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -61,6 +62,7 @@ void* take(size_t size) {
   Header* block = list;
   if (block) {
     list = block->next;
+    block->empty = false;
   } else {
     if (!begin) {
       void* range = mmap(nullptr, kRange, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -133,10 +135,19 @@ void* realloc(void* p, size_t size) {
   return moved;
 }
 
+// Keeps `pad` bytes of what is free, small blocks first, for the next ones to be handed out.
 int malloc_trim(size_t pad) {
+  size_t kept = 0;
   pthread_mutex_lock(&lock);
   for (Header* block : free_blocks) {
-    for (; block; block = block->next) madvise(reinterpret_cast<char*>(block) + kHeader, block->size, MADV_DONTNEED);
+    for (; block; block = block->next) {
+      if (block->empty || kept + block->size <= pad) {
+        kept += block->empty ? 0 : block->size;
+        continue;
+      }
+      madvise(reinterpret_cast<char*>(block) + kHeader, block->size, MADV_DONTNEED);
+      block->empty = true;
+    }
   }
   pthread_mutex_unlock(&lock);
   static const auto theirs = reinterpret_cast<int (*)(size_t)>(dlsym(RTLD_NEXT, "malloc_trim"));

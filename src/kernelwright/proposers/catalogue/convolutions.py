@@ -3,7 +3,8 @@
 The columns of such a product are positions of the output, and each element of the window reads as many positions of
 the input, which should follow each other in memory. So the input is copied once, with zeros around it and, where
 windows move by more than one position, apart by the position's remainder: what an element of the window reads lies in
-one of the parts, without gaps.
+one of the parts, without gaps. Devices rather read all channels of a position together: for them the copy has the
+channels last, and so has one of the weight.
 
 A transposed one is split into as many plain ones as its stride is long, one for each phase of the output, each of which
 meets some of the window's elements: see V. Dumoulin, F. Visin, "A guide to convolution arithmetic for deep learning",
@@ -28,11 +29,14 @@ _FEW_FILTERS = 4
 """Elements of a window over one channel, and filters for each, that are not worth the blocks of a product."""
 
 
-def padded(axes: Axes, node: GraphNode, x: Tensor, weight: Tensor) -> Tensor | None:
-    """A convolution's input as [batch, channel, remainders, positions]; None where it is read as it is."""
+def padded(axes: Axes, node: GraphNode, x: Tensor, weight: Tensor, *, on_device: bool) -> Tensor | None:
+    """A convolution's input as [batch, channel, remainders, positions], or with the channels last; None where it is
+    read as it is."""
     computing(node)
     along = dimensions(node, x.dims[2:], weight)
-    if all(each.as_it_is for each in along) or _read_directly(node, x, weight):
+    last = on_device and not _is_depthwise(node, weight)
+    as_it_is = all(each.as_it_is for each in along) and not (last and _taps(weight) > 1)
+    if as_it_is or _read_directly(node, x, weight, on_device):
         return None
     value, remainders, places = x.expr, [], []
     for each, source in zip(along, x.dims[2:], strict=True):
@@ -41,17 +45,22 @@ def padded(axes: Axes, node: GraphNode, x: Tensor, weight: Tensor) -> Tensor | N
         value = _within(value, source, each.source(remainder, place))
         remainders.append(remainder)
         places.append(place)
-    return Tensor(value, (*x.dims[:2], *remainders, *places), x.dtype)
+    batch, channel = x.dims[:2]
+    dims = (batch, *remainders, *places, channel) if last else (batch, channel, *remainders, *places)
+    return Tensor(value, dims, x.dtype)
 
 
-def by_phase(axes: Axes, node: GraphNode, x: Tensor, weight: Tensor) -> Tensor | None:
-    """A transposed convolution's weight as [phases, group, filter, elements of each phase, channel]; None for a plain
-    one."""
+def by_phase(axes: Axes, node: GraphNode, x: Tensor, weight: Tensor, *, on_device: bool) -> Tensor | None:
+    """A transposed convolution's weight as [phases, group, filter, elements of each phase, channel], and a plain one's
+    without phases where channels are last; None where it is read as it is."""
     along = [each for each in dimensions(node, x.dims[2:], weight) if isinstance(each, Transposed)]
-    if not along:
+    last = on_device and not _is_depthwise(node, weight) and _taps(weight) > 1
+    if not along and not last:
         return None
     groups = node.args[8]
     dims = axes.regroup(weight.dims, (groups, extent(weight.dims[0]) // groups, *map(extent, weight.dims[1:])))
+    if not along:
+        return Tensor(weight.expr, (*dims[:2], *dims[3:], dims[2]), weight.dtype)
     factor, phases, turns = weight.expr, [], []
     for each, taps in zip(along, dims[3:], strict=True):
         phase, turn = axes.fresh((each.step, each.turns))
@@ -64,10 +73,13 @@ def by_phase(axes: Axes, node: GraphNode, x: Tensor, weight: Tensor) -> Tensor |
 
 def convolution(
     axes: Axes, node: GraphNode, x: Tensor, weight: Tensor, bias: Tensor | None, padding: Tensor | None,
-    phases: Tensor | None,
+    phases: Tensor | None, *, on_device: bool,
 ) -> Tensor:  # fmt: skip
     """The convolution of the input, or what `padded` made of it, with the weight, or what `by_phase` made of it. Where
     phases do not share out the output evenly, it is larger than asked for (see `cropped`)."""
+    if padding is not None and on_device and not _is_depthwise(node, weight):
+        batch, *rest, channel = padding.dims
+        padding = Tensor(padding.expr, (batch, channel, *rest), padding.dtype)
     kind, out, groups = computing(node), node.outputs[0].shape, node.args[8]
     along = dimensions(node, x.dims[2:], weight)
     source = padding or x
@@ -124,11 +136,17 @@ def _is_depthwise(node: GraphNode, weight: Tensor) -> bool:
     return channels == 1 and filters <= _FEW_FILTERS and prod(taps) <= _MOST_TAPS
 
 
-def _read_directly(node: GraphNode, x: Tensor, weight: Tensor) -> bool:
-    """Whether a copy of the input would take longer than to look at its borders each time."""
-    if not _is_depthwise(node, weight) or node.args[6] or x.dtype != "float32" or not isinstance(x.expr, Load):
+def _read_directly(node: GraphNode, x: Tensor, weight: Tensor, on_device: bool) -> bool:
+    """Whether a copy of the input would take longer than to look at its borders each time, which costs devices
+    nothing."""
+    if not _is_depthwise(node, weight) or node.args[6] or not isinstance(x.expr, Load):
         return False
-    return x.expr.otherwise is None and x.expr.direct
+    return (on_device or x.dtype == "float32") and x.expr.otherwise is None and x.expr.direct
+
+
+def _taps(weight: Tensor) -> int:
+    """Elements of a window over one channel."""
+    return prod(map(extent, weight.dims[2:]))
 
 
 def _within(value: Expr, dim: Place, at: Expr, beyond: bool = True) -> Expr:
@@ -147,10 +165,11 @@ def _interleaved(axes: Axes, place: Place, phase: Place) -> Place:
 
 def _weight_dims(axes: Axes, node: GraphNode, weight: Tensor, phases: Tensor | None, rank: int) -> tuple[Any, ...]:
     """The weight's groups, filters and channels, and for each spatial dimension its elements and phases."""
+    groups, transposed = node.args[8], node.args[6]
     if phases is not None:
-        group, filters, *taps, channels = phases.dims[rank:]
-        return group, filters, channels, taps, phases.dims[:rank]
-    groups = node.args[8]
+        turned = phases.dims[:rank] if transposed else ((),) * rank
+        group, filters, *taps, channels = phases.dims[rank if transposed else 0 :]
+        return group, filters, channels, taps, turned
     first, *rest = map(extent, weight.dims)
     group, filters, channels, *taps = axes.regroup(weight.dims, (groups, first // groups, *rest))
     return group, filters, channels, taps, ((),) * rank

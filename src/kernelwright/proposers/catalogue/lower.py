@@ -8,7 +8,7 @@ stored before. Which stores share a kernel is decided later (`regions.py`).
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any
 
@@ -41,11 +41,11 @@ class Lowering:
 
     `sources` are buffers that exist before any step, by the graph's node name; `outputs` and `mutations` name what
     forward
-    returns and the state it changes. Operations in `calls` stay library calls.
+    returns and the state it changes. See `lower` for the rest.
     """
 
-    def __init__(self, graph: Graph, calls: Container[str] = ()) -> None:
-        self.graph, self._library = graph, calls
+    def __init__(self, graph: Graph, leaves: Callable[[str, Sequence[Any]], bool], *, on_device: bool) -> None:
+        self.graph, self._leaves, self._on_device = graph, leaves, on_device
         self.nodes: dict[str, GraphNode] = {node.name: node for node in graph.nodes}
         self.axes = Axes()
         self.tensors: dict[str, Tensor | tuple[Tensor, ...]] = {}
@@ -113,13 +113,13 @@ class Lowering:
             self.tensors[name] = self.axes.remember(read(self.buffers[name]))
 
     def _by_rule(self, name: str, node: GraphNode) -> None:
-        if name in self._library:
-            raise UnsupportedError
         if name in (*contractions.RULES, "convolution"):
             self._keep_products(node)
         if name in views.PARTS:
             self._keep_whole(node)
         operands = [self._operand(arg) for arg in node.args]
+        if self._leaves(name, operands):
+            raise UnsupportedError
         if not node.outputs or 0 in node.outputs[0].shape:
             raise UnsupportedError
         if any(output.dtype not in dtypes.KNOWN for output in node.outputs):
@@ -195,11 +195,12 @@ class Lowering:
 
     def _convolution(self, node: GraphNode, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """Over its input and weight as they are written to memory for it, where they are."""
-        input_ = convolutions.padded(self.axes, node, x, weight)
-        turned = convolutions.by_phase(self.axes, node, x, weight)
+        device = self._on_device
+        input_ = convolutions.padded(self.axes, node, x, weight, on_device=device)
+        turned = convolutions.by_phase(self.axes, node, x, weight, on_device=device)
         input_ = input_ and self._in_memory(f"{node.name}_input", input_)
         turned = turned and self._in_memory(f"{node.name}_weight", turned)
-        whole = convolutions.convolution(self.axes, node, x, weight, bias, input_, turned)
+        whole = convolutions.convolution(self.axes, node, x, weight, bias, input_, turned, on_device=device)
         if tuple(map(views.extent, whole.dims)) == tuple(node.outputs[0].shape):
             return whole
         return convolutions.cropped(self.axes, node, self._in_memory(f"{node.name}_phases", whole))
@@ -323,6 +324,7 @@ def _check(name: str, node: GraphNode, tensors: Sequence[Tensor], kind: str) -> 
         raise UnsupportedError
 
 
-def lower(graph: Graph, calls: Container[str] = ()) -> Lowering:
-    """Lowers a whole graph. Operations in `calls` stay library calls."""
-    return Lowering(graph, calls).run()
+def lower(graph: Graph, leaves: Callable[[str, Sequence[Any]], bool], *, on_device: bool) -> Lowering:
+    """Lowers a whole graph. Operations that it `leaves` stay library calls; `on_device` says whether
+    what is read together should be what a device reads together."""
+    return Lowering(graph, leaves, on_device=on_device).run()

@@ -90,7 +90,7 @@ def plan(graph: Graph, target: TargetInfo, renderer: Renderer) -> Program:
         target: whose caches and cores loops are arranged for.
         renderer: the language that kernels are written in.
     """
-    lowering = lower(graph, renderer.calls)
+    lowering = lower(graph, renderer.leaves, on_device=renderer.on_devices)
     partition = Partition(
         lowering,
         combines_rows=renderer.combines_rows,

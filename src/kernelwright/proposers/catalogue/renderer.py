@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kernelwright.proposers.catalogue.ir import Axis, Expr
@@ -61,8 +61,10 @@ class Renderer(ABC):
     """Whether tensors may lie on another device than the CPU."""
     rewrites: frozenset[str]
     """The rewrites of loops that it can write, by name."""
-    calls: frozenset[str] = frozenset()
-    """Operations that it leaves to the library."""
+
+    def leaves(self, name: str, operands: Sequence[Any]) -> bool:  # noqa: ARG002 - for those that leave some
+        """Whether it leaves an operation of this name, on these tensors and numbers, to the library."""
+        return False
 
     @abstractmethod
     def attends(self, node: Expr) -> bool:

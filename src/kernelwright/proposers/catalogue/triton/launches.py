@@ -85,6 +85,17 @@ def _matrices(function: Function, lengths: Lengths, numbers: Mapping[str, str]) 
     ]
 
 
+def turned(function: Function, along: Axis, lengths: Lengths, numbers: Mapping[str, str]) -> str:
+    """A program for each block of the axis that it reads along and of that which it writes along."""
+    *rest, vector = function.kept
+    sides = [
+        f"triton.cdiv({lengths.of((axis,))}, {numbers[block]})" for axis, block in ((along, "ROWS"), (vector, "BLOCK"))
+    ]
+    grid = f"({' * '.join(filter(None, (lengths.of(axis for axis in rest if axis is not along), *sides)))},)"
+    constants = {name: numbers[name] for name in ("ROWS", "BLOCK")}
+    return _call(function, function.nest.name, grid, lengths, constants, numbers)
+
+
 def blocks(function: Function, lengths: Lengths, numbers: Mapping[str, str]) -> str:
     """A program for each block of what is kept."""
     positions, block = lengths.of(function.kept), numbers.get("ROWS" if function.combined else "BLOCK")

@@ -87,15 +87,19 @@ class KernelText:
         else:
             (sweep,) = self.nest.sweeps
             self._write(body, sweep.stores)
-        numbers = [*(["ROWS", "BLOCK"] if self.combined else ["BLOCK"] if self.kept else [])]
-        numbers += ["STAGES"] if self.combined and not is_whole(self.nest) else []
         used = {name: axis for axis, name in self.sizes.items()}
-        text = (
-            "\n".join([*heading(self.nest.name, map(pointer, self.arguments), (*used, *numbers)), *body.lines]) + "\n"
-        )
+        head = heading(self.nest.name, map(pointer, self.arguments), (*used, *self.numbers))
+        text = "\n".join([*head, *body.lines]) + "\n"
         return Function(
             self.nest, text, tuple(self.arguments), used, self.kept, self.combined, frozenset(self.scope.snippets)
         )
+
+    @property
+    def numbers(self) -> Sequence[str]:
+        """The names of the numbers of its blocks."""
+        if not self.combined:
+            return ["BLOCK"] if self.kept else []
+        return ["ROWS", "BLOCK"] if is_whole(self.nest) else ["ROWS", "BLOCK", "STAGES"]
 
     def _place(self, body: Emitter) -> None:
         """The positions that a program keeps."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import prod
 
+from kernelwright.proposers.catalogue.ir import Axis
 from kernelwright.proposers.catalogue.loops import Nest
 from kernelwright.proposers.catalogue.products import Product
 from kernelwright.proposers.catalogue.triton.functions import combined_axes, is_whole, kept_axes, padded
@@ -25,8 +26,9 @@ class Choice:
     values: tuple[int, ...]
 
 
-def choices(nest: Nest, multiprocessors: int, *, in_pairs: bool) -> dict[str, Choice]:
-    """The numbers of a kernel by name, those that matter most first; `in_pairs` where it makes two results at once."""
+def choices(nest: Nest, multiprocessors: int, *, in_pairs: bool, along: Axis | None) -> dict[str, Choice]:
+    """The numbers of a kernel by name, those that matter most first; `in_pairs` where it makes two results at once,
+    `along` the axis that it reads along where that is another one than it writes along."""
     if nest.product is not None and nest.product.scores is not None:
         return _attention(nest.product)
     if nest.product is not None:
@@ -35,6 +37,11 @@ def choices(nest: Nest, multiprocessors: int, *, in_pairs: bool) -> dict[str, Ch
     if not combined_axes(nest):
         if not kept_axes(nest):
             return {"WARPS": Choice(1, (1,))}
+        if along is not None and nest.vector is not None:
+            sides = {"ROWS": along, "BLOCK": nest.vector}
+            return {name: _of(min(64, padded([axis])), 16, 128) for name, axis in sides.items()} | {
+                "WARPS": _of(4, 2, 8)
+            }
         block = 512 if in_pairs else 1024
         return {"BLOCK": _of(block, 256, 8192), "WARPS": _of(4, 2, 8)}
     if is_whole(nest):

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from kernelwright.proposers.catalogue import scans
-from kernelwright.proposers.catalogue.ir import Axis, Expr
+from kernelwright.proposers.catalogue.ir import Axis, Expr, Tensor
 from kernelwright.proposers.catalogue.loops import Nest
 from kernelwright.proposers.catalogue.nesting import Loops
 from kernelwright.proposers.catalogue.program import Program
 from kernelwright.proposers.catalogue.renderer import Kernels, Renderer
 from kernelwright.proposers.catalogue.rewrites import IllegalRewriteError, Rewrite
 from kernelwright.proposers.catalogue.schedule import Schedule
-from kernelwright.proposers.catalogue.triton import attentions, launches, nests, pairs, products
+from kernelwright.proposers.catalogue.triton import attentions, launches, nests, pairs, products, turned
 from kernelwright.proposers.catalogue.triton.functions import Function, is_whole
 from kernelwright.proposers.catalogue.triton.launches import Lengths
 from kernelwright.proposers.catalogue.triton.priors import choices
 from kernelwright.proposers.catalogue.triton.shares import ShareText
 from kernelwright.proposers.catalogue.triton.support import support
+from kernelwright.proposers.catalogue.views import extent
 from kernelwright.targets.base import TargetInfo
 
 _MULTIPROCESSORS = 132
@@ -41,6 +43,11 @@ def _tiles(tensor: torch.Tensor, lines: int, block: list[int]) -> TensorDescript
     return TensorDescriptor(matrix, shape, [matrix.stride(0), 1], block)
 '''
 
+_LEFT = frozenset({*scans.RULES, "erfc", "asin", "acos", "atan", "atan2", "asinh", "acosh", "atanh"})
+"""What has no function in Triton's language."""
+_CHANNELS = 8
+"""Channels that a device reads at once (16 bytes)."""
+
 
 class Triton(Renderer):
     """Kernels for GPUs; interpreted where there is none."""
@@ -50,10 +57,10 @@ class Triton(Renderer):
     shares_left = True
     on_devices = True
     rewrites = frozenset({"fuse", "interchange", "online_reduce"})
-    calls = frozenset({
-        *scans.RULES, "convolution", "erfc", "asin", "acos", "atan", "atan2", "asinh", "acosh",
-        "atanh",
-    })  # fmt: skip
+
+    def leaves(self, name: str, operands: Sequence[Any]) -> bool:
+        """See `Renderer.leaves`."""
+        return name in _LEFT or (name == "convolution" and not _is_quick(*operands))
 
     def attends(self, node: Expr) -> bool:
         """See `Renderer.attends`."""
@@ -78,6 +85,14 @@ class Triton(Renderer):
     def kernels(self, program: Program) -> TritonKernels:
         """See `Renderer.kernels`."""
         return TritonKernels(program)
+
+
+def _is_quick(x: Tensor, weight: Tensor, *others: Any) -> bool:
+    """Whether a convolution goes by channels, or by tiles of 16-bit numbers of which several channels are one read."""
+    *_, transposed, _, groups = others
+    channels = extent(weight.dims[0]) // groups if transposed else extent(weight.dims[1])
+    by_channels = channels == 1 and groups > 1
+    return by_channels or (x.dtype in ("float16", "bfloat16") and channels % _CHANNELS == 0)
 
 
 def _guess(region: Loops) -> Schedule:
@@ -107,7 +122,8 @@ class TritonKernels(Kernels):
         lengths = Lengths(nest, size)
         innermost = fixed(nest.vector) if nest.vector and len(nest.leaves(nest.vector)) == 1 else None
         halves = pairs.pairs(nest, innermost)
-        numbers = self._numbers(nest, in_pairs=halves is not None)
+        along = turned.across(nest) if halves is None else None
+        numbers = self._numbers(nest, in_pairs=halves is not None, along=along)
         if nest.product is not None and nest.product.scores is not None:
             return [launches.attention(self._add(attentions.render(nest)), lengths, numbers)]
         if nest.product is not None and "SHARES" in numbers:
@@ -120,17 +136,20 @@ class TritonKernels(Kernels):
             kernels = [ShareText(nest, index, self._cache) for index in range(count)]
             functions = [self._add(kernel.function()) for kernel in kernels]
             return launches.shared(kernels, functions, lengths, numbers)
+        if along is not None:
+            function = self._add(turned.TurnedText(nest, along, self._cache).function())
+            return [launches.turned(function, along, lengths, numbers)]
         return [launches.blocks(self._add(nests.render(nest, halves, self._cache)), lengths, numbers)]
 
     def _add(self, function: Function) -> Function:
         self.functions.append(function)
         return function
 
-    def _numbers(self, nest: Nest, *, in_pairs: bool) -> dict[str, str]:
+    def _numbers(self, nest: Nest, *, in_pairs: bool, along: Axis | None) -> dict[str, str]:
         """Declares a kernel's numbers; returns what each is called in the module."""
         suffix = f"_{nest.name.rpartition('_')[2]}" if self._several else ""
         numbers = {}
-        for name, choice in choices(nest, self._multiprocessors, in_pairs=in_pairs).items():
+        for name, choice in choices(nest, self._multiprocessors, in_pairs=in_pairs, along=along).items():
             numbers[name] = f'PARAMS["{name}{suffix}"]'
             self.values[f"{name}{suffix}"] = choice.value
             if len(choice.values) > 1:

@@ -131,6 +131,8 @@ class Tiles:
         if self.half != value.buffer.dtype:
             return None
         axes, batch = resolved(term.axis for term in value.terms), self.product.batch
+        if not set(axes) & set(resolved(batch)):
+            batch = ()  # it is the same for all of a batch
         for lines, along in ((down, across), (across, down)):
             # What lies beyond the last of the lines is the next one of the batch, and no zero.
             if axes == resolved((*batch, *lines.group.axes, *along.group.axes)) and not (batch and lines.summed):
