@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-KEPT_BYTES = 512 << 20
+KEPT_BYTES = 1 << 30
 """Free memory that a process keeps."""
 
 
