@@ -38,9 +38,9 @@ from kernelwright import choices, registry
 from kernelwright import format as fmt
 from kernelwright.errors import TaskError
 from kernelwright.home import home
-from kernelwright.judge.nursery import Zygote
 from kernelwright.judge.reference import COPIES, ReferenceSide, new_seeds
 from kernelwright.judge.sandbox import Confinement, visible_folders
+from kernelwright.judge.zygote_part import ZygotePart
 from kernelwright.targets.base import Target
 from kernelwright.tasks import Task, TaskInfo
 
@@ -81,7 +81,7 @@ def files(path: Path) -> list[Path]:
     return sorted(found, key=lambda file: (file.parent.name, int(file.name.partition("_")[0])))
 
 
-def describe(zygote: Zygote, task: Task) -> TaskInfo:
+def describe(zygote: ZygotePart, task: Task) -> TaskInfo:
     """What a task computes, found in a sandboxed process of its own. Raises `TaskError`."""
     confinement = Confinement(hidden=(str(home()),), visible=visible_folders(), memory=64 << 30)
     side = ReferenceSide(task, lambda: zygote.fork(confinement), new_seeds(0))
@@ -91,7 +91,7 @@ def describe(zygote: Zygote, task: Task) -> TaskInfo:
         side.worker.close()
 
 
-def load(zygote: Zygote, file: Path) -> Described:
+def load(zygote: ZygotePart, file: Path) -> Described:
     """Describes a file in a sandboxed process of its own, as `kernelwright task show` does."""
     row: Described = {"file": f"{file.parent.name}/{file.name}", "outcome": "refused"}
     start = time.monotonic()
@@ -140,7 +140,7 @@ def show(rows: list[Described], seconds: float, console: Console) -> None:
         console.print(f"  {count} refused: {reason}")
 
 
-def measure(zygote: Zygote, file: Path, budget: str) -> Row:
+def measure(zygote: ZygotePart, file: Path, budget: str) -> Row:
     """Shrinks one file if need be, and optimises it. Whatever goes wrong with it is its row's problem."""
     row = Row(name_of(file), "error", unfair=UNFAIR.get(name_of(file).partition("_")[0], ""))
     try:
@@ -175,7 +175,7 @@ def machine() -> Target:
     return target
 
 
-def excess(zygote: Zygote, file: Path, text: str, seconds: float) -> float | None:
+def excess(zygote: ZygotePart, file: Path, text: str, seconds: float) -> float | None:
     """How many times too large a file with this text is, for a budget of so many seconds; None where it does not
     load."""
     target = machine()
@@ -232,7 +232,7 @@ def markdown(rows: Sequence[Row], where: dict[str, Any]) -> str:
     return "\n".join([made, "Problems, and why candidates were rejected:", "", *notes, ""]) if notes else made
 
 
-def search(zygote: Zygote, found: Sequence[Path], budget: str, *, resume: bool) -> list[Row]:
+def search(zygote: ZygotePart, found: Sequence[Path], budget: str, *, resume: bool) -> list[Row]:
     """A row for each file, in order."""
     paths = {name_of(file): file for file in found}
     rule = f"{budget}, {FORWARDS_SHARE}, {JUDGED_S_A_BYTE}, {JUDGED_SHARE}"  # rows of other sizes are no part of it
@@ -260,7 +260,7 @@ def report(rows: Sequence[Row], where: dict[str, Any], *, docs: bool, as_json: b
     output.print(sentence(rows), highlight=False)
 
 
-def load_all(zygote: Zygote, found: Sequence[Path], jobs: int, *, as_json: bool) -> None:
+def load_all(zygote: ZygotePart, found: Sequence[Path], jobs: int, *, as_json: bool) -> None:
     """Describes the files and prints what each is."""
     start = time.monotonic()
     with ThreadPoolExecutor(jobs) as pool:
@@ -296,7 +296,7 @@ def main(
     found = [file for file in files(path) if file.parent.name in wanted and fnmatch.fnmatch(name_of(file), only)]
     if not found:
         raise typer.BadParameter(f"{path} holds no task files of levels {levels} that match {only!r}")
-    zygote = Zygote()
+    zygote = ZygotePart()
     try:
         zygote.start()
         if load_only:
@@ -305,6 +305,7 @@ def main(
         rows = search(zygote, found, budget, resume=resume)
     finally:
         zygote.close()
+        zygote.release()
     report(rows, facts(path, budget, levels), docs=docs, as_json=as_json)
 
 

@@ -15,7 +15,6 @@ from filelock import FileLock
 
 if TYPE_CHECKING:
     from kernelwright.targets.cpu import Cpu
-    from shared_zygote import SharedZygote
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     _home = os.environ["KERNELWRIGHT_HOME"]  # of the process that started this one
@@ -54,13 +53,3 @@ def shared_home(cpu: Cpu) -> Path:
     """The home of all tests that run the real judge and set none of their own: what it measures, precompiles and
     caches is there for the next."""
     return Path(_home)
-
-
-@pytest.fixture(scope="session")
-def shared_zygote(shared_home: Path) -> Iterator[SharedZygote]:
-    """What judges of that home can share, so that they start in no time."""
-    from shared_zygote import SharedZygote
-
-    shared = SharedZygote()
-    yield shared
-    shared.close()

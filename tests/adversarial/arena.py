@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import corpus
 
 from kernelwright.home import home
-from kernelwright.judge import memory, storage
+from kernelwright.judge import memory, storage, zygote_part
 from kernelwright.judge.judge import Judge
 from kernelwright.judge.verdict import Verdict
 from kernelwright.proposers.base import Candidate
@@ -126,6 +126,7 @@ class Arena:
         if self._loop.is_closed():
             return
         self.rest()
+        zygote_part.end_idle()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()

@@ -169,6 +169,14 @@ def test_convolutions_of_16_bits_are_products_that_read_channels_together() -> N
     assert plain.count("# Read along ROWS, written along BLOCK.") == 2
     assert text("windows_by_channel").count("@triton.jit") == 1, "without a copy of the input"
     assert "torch.ops.aten.convolution" in text("exact_windows")
+    assert "tl.dot(" in text("windows_turned_unevenly")
+
+
+def test_each_kernels_numbers_are_among_those_that_are_tried() -> None:
+    for name in BY_NAME:
+        declared = params.read(text(name))
+        assert declared is not None, name
+        assert all(declared.values[key] in values for key, values in declared.space.items()), name
 
 
 def test_what_is_turned_around_is_read_and_written_in_lines() -> None:

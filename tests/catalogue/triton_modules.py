@@ -179,6 +179,7 @@ MODULES: list[Module] = [
     ("windows_of_one", F.conv2d, (_half(2, 24, 7, 9), _half(20, 24, 1, 1))),
     ("windows_in_three_dimensions", Convolution(3, padding=1), (_half(1, 8, 5, 6, 12),)),
     ("windows_turned", Convolution(2, transposed=True, stride=2, padding=1), (_half(2, 16, 6, 7),)),
+    ("windows_turned_unevenly", Convolution(2, transposed=True, stride=2), (_half(2, 16, 6, 7),)),
     ("windows_by_channel", Convolution(1, padding=2, groups=16), (_half(2, 16, 50),)),
     ("wide_results", lambda x, w: torch.sigmoid(x.float()) @ w.float(), (_half(64, 48), _half(48, 64))),
     ("whole_numbers", lambda x, w: x.float() @ w.float(), (_ints(9, 64, 48), _ints(9, 48, 64))),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -33,13 +33,12 @@ def invoke(home) -> Callable[..., Result]:
 
 
 @pytest.fixture
-def judging(shared_home, shared_zygote, tmp_path, monkeypatch) -> Iterator[Callable[..., Result]]:
-    """Runs a command in this process on the task, where judges need not start anew."""
+def judging(shared_home, tmp_path, monkeypatch) -> Callable[..., Result]:
+    """Runs a command in this process on the task, with what the last one has left to start with."""
     monkeypatch.setenv("KERNELWRIGHT_HOME", str(shared_home))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "task.py").write_text(TASK)
-    with shared_zygote.lent():
-        yield _run
+    return _run
 
 
 def _run(*arguments: object) -> Result:

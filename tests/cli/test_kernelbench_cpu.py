@@ -39,7 +39,7 @@ def bench(tmp_path, monkeypatch):
     device = {"model": "CPU", "cores": 4, "simd": "avx2", "l2_bytes": 1 << 19, "l3_bytes": 1 << 25}
     where = {"date": "2026-01-02", "command": "python bench", "device": device, "versions": {"torch": "2.13.0"}}
     monkeypatch.setattr(module, "facts", lambda *_: where)
-    monkeypatch.setattr(module, "Zygote", no_zygote)
+    monkeypatch.setattr(module, "ZygotePart", no_zygote)
     for name in ("level1/2_b", "level1/10_a", "level2/23_c", "level3/1_d"):
         path = tmp_path / "checkout" / f"{name}.py"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -49,7 +49,7 @@ def bench(tmp_path, monkeypatch):
 
 def no_zygote():
     zygote = nullcontext()
-    zygote.start = zygote.close = lambda: None
+    zygote.start = zygote.close = zygote.release = lambda: None
     return zygote
 
 

@@ -17,7 +17,6 @@ from kernelwright.proposers.base import Candidate
 from kernelwright.targets.base import Target
 from kernelwright.targets.cpu import Cpu
 from kernelwright.tasks import Task
-from shared_zygote import SharedZygote
 
 T = TypeVar("T")
 CORPUS = corpus()
@@ -57,11 +56,10 @@ class OneJudge:
 
 
 @pytest.fixture(scope="module")
-def judge(cpu: Cpu, shared_zygote: SharedZygote) -> Iterator[OneJudge]:
-    with shared_zygote.lent():
-        judge = OneJudge(cpu)
-        yield judge
-        judge.close()
+def judge(cpu: Cpu) -> Iterator[OneJudge]:
+    judge = OneJudge(cpu)
+    yield judge
+    judge.close()
 
 
 def picked() -> list[Any]:

@@ -65,8 +65,9 @@ def test_who_waits_to_be_timed_has_no_process_and_may_leave(bench: Bench) -> Non
 
 
 def processes(judge: Judge) -> set[int]:
-    assert judge._zygote._process is not None
-    return set(memory.descendants(judge._zygote._process.pid))
+    shared = judge._zygote._shared
+    assert shared is not None and shared.zygote._process is not None
+    return set(memory.descendants(shared.zygote._process.pid))
 
 
 async def settled(judge: Judge, before: set[int]) -> None:

@@ -24,7 +24,6 @@ from kernelwright.judge.device_turns import turns_on
 from kernelwright.judge.endings import WorkerTimeout
 from kernelwright.judge.evaluation import Clock, Evaluation
 from kernelwright.judge.head_start import HeadStart
-from kernelwright.judge.nursery import Zygote
 from kernelwright.judge.pools import Pools, Reference
 from kernelwright.judge.process import Worker
 from kernelwright.judge.race import COMPILED, Race
@@ -34,6 +33,7 @@ from kernelwright.judge.sandbox import Confinement, visible_folders
 from kernelwright.judge.timing import Stopwatch
 from kernelwright.judge.verdict import STAGES, Comparison, StageReport, Verdict
 from kernelwright.judge.warden import Allowance
+from kernelwright.judge.zygote_part import ZygotePart
 from kernelwright.languages.loading import language_for
 from kernelwright.targets.base import Target
 from kernelwright.tasks import Fairness, Graph, Task, TaskInfo
@@ -78,7 +78,7 @@ class Judge:
             language or target.default_language, "gpu" if target.device_files else "cpu", target.name
         )
         self._seeds = new_seeds(seed)
-        self._zygote = Zygote()
+        self._zygote = ZygotePart()
         self._compile_cache = home() / "builds" / "torch-compile"
         self._device, self._head_start = turns_on(target), HeadStart()
         self._builders = asyncio.Semaphore(max(1, target.info().cores))

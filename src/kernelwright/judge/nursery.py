@@ -13,6 +13,7 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from kernelwright.errors import MachineError
@@ -90,6 +91,11 @@ class Zygote:
         # It must never block on a full pipe.
         threading.Thread(target=deque, args=(process.stderr, 0), daemon=True, name="zygote-stderr").start()
 
+    @property
+    def alive(self) -> bool:
+        """Whether it has started and not ended."""
+        return self._listening and not self._closed and self._process is not None and self._process.poll() is None
+
     def import_rest(self, modules: Sequence[str]) -> None:
         """Has it import what workers besides the reference's need; forks that are asked for meanwhile may wait a
         second.
@@ -120,6 +126,7 @@ class Zygote:
             "token": token,
             "confinement": confinement.to_json(),
             "environment": environment or {},
+            "folder": _here(),
         }
         try:
             self._order(order, theirs.fileno(), output)
@@ -190,3 +197,11 @@ class Zygote:
         with self._changed:
             self._listening = False
             self._changed.notify_all()
+
+
+def _here() -> str:
+    """Where a task's relative paths begin."""
+    try:
+        return str(Path.cwd())
+    except FileNotFoundError:
+        return "/"

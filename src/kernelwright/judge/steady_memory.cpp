@@ -151,7 +151,7 @@ int malloc_trim(size_t pad) {
   }
   pthread_mutex_unlock(&lock);
   static const auto theirs = reinterpret_cast<int (*)(size_t)>(dlsym(RTLD_NEXT, "malloc_trim"));
-  return theirs(pad);
+  return theirs(0);
 }
 
 size_t malloc_usable_size(void* p) {

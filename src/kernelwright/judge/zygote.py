@@ -136,6 +136,8 @@ def _become_worker(
         device = worker.open_device(confinement.devices)
         if private is None:
             sandbox.furnish(confinement)
+        with contextlib.suppress(OSError):  # it is gone, or in a part of the disk that is hidden
+            os.chdir(order["folder"])
         os.environ.update(order["environment"])
         landlocked = sandbox.restrict(confinement, threads, private)
         sys.stdout = open(1, "w", buffering=1, closefd=False)  # noqa: SIM115 - lives as long as the process

@@ -103,7 +103,8 @@ def convolution(
     product = apply("mul", value, cast((phases or weight).expr, kind))
     axes.remember(Tensor(product, (*dims, channels, inner), node.outputs[0].dtype))
     for each, phase, tap in zip(along, turned, taps, strict=True):
-        product = _where(each.conditions(phase, tap), product)
+        # A device multiplies with the zeros that are stored for elements that a phase lacks.
+        product = _where(each.conditions(phase, tap, zeros=on_device), product)
     if _is_depthwise(node, weight):
         total = _summed(product, inner)
     else:  # in the order in which the weight lies in memory
@@ -127,13 +128,21 @@ def cropped(axes: Axes, node: GraphNode, whole: Tensor) -> Tensor:
     return Tensor(Load(whole.expr.dtype, whole.expr.buffer, tuple(terms)), tuple(dims), whole.dtype)
 
 
-def _is_depthwise(node: GraphNode, weight: Tensor) -> bool:
+def group_size(weight: Tensor, groups: int, *, transposed: bool) -> tuple[int, int]:
+    """Channels of the input and of the output in a group."""
+    first, second = (extent(dim) for dim in weight.dims[:2])
+    return (first // groups, second) if transposed else (second, first // groups)
+
+
+def is_depthwise(weight: Tensor, groups: int, *, transposed: bool) -> bool:
     """Whether each element of the output is made of few of one channel, and each of the input goes into few: nothing
     is read so often that blocks in registers would pay."""
-    first, second, *taps = map(extent, weight.dims)
-    groups, transposed = node.args[8], node.args[6]
-    channels, filters = (first // groups, second) if transposed else (second, first // groups)
-    return channels == 1 and filters <= _FEW_FILTERS and prod(taps) <= _MOST_TAPS
+    channels, filters = group_size(weight, groups, transposed=transposed)
+    return channels == 1 and filters <= _FEW_FILTERS and _taps(weight) <= _MOST_TAPS
+
+
+def _is_depthwise(node: GraphNode, weight: Tensor) -> bool:
+    return is_depthwise(weight, node.args[8], transposed=node.args[6])
 
 
 def _read_directly(node: GraphNode, x: Tensor, weight: Tensor, on_device: bool) -> bool:

@@ -189,6 +189,8 @@ class Lowering:
 
     def _in_memory(self, name: str, tensor: Tensor) -> Tensor:
         """A tensor that the graph does not have, written to memory and read from there."""
+        while name in self.nodes:
+            name += "_"
         self.buffers[name] = Buffer(name, tensor.dtype, tensor.dims)
         self.steps.append(Store(self.buffers[name], tensor.expr))
         return self.axes.remember(read(self.buffers[name]))

@@ -85,8 +85,9 @@ class Dimension(ABC):
     def meets(self, place: Place, tap: Place, phase: Place) -> tuple[Expr, Expr]:
         """The remainder and the position, as stored, that an element of the window reads for one of the output."""
 
-    def conditions(self, phase: Place, tap: Place) -> list[Expr]:  # noqa: ARG002 - for those that have some
-        """What must hold for a phase to have an element; nothing where all have as many."""
+    def conditions(self, phase: Place, tap: Place, *, zeros: bool) -> list[Expr]:  # noqa: ARG002 - for those that have some
+        """What must hold for a phase to have an element; nothing where all have as many, or with `zeros` where an
+        element beyond the window is 0."""
         return []
 
 
@@ -166,9 +167,10 @@ class Transposed(Dimension):
         """An element of a phase as one of the window; where `uneven`, it may lie beyond."""
         return plus(times(row_major(turn), self.period), self._first(phase))
 
-    def conditions(self, phase: Place, tap: Place) -> list[Expr]:
+    def conditions(self, phase: Place, tap: Place, *, zeros: bool) -> list[Expr]:
         """See `Dimension`."""
-        found = [apply("lt", self.tap(phase, tap), const(self.span, "int64"))] if self.uneven else []
+        beyond = self.uneven and not zeros
+        found = [apply("lt", self.tap(phase, tap), const(self.span, "int64"))] if beyond else []
         if self.common > 1:
             _, beside = _divided(self._remainder(phase)[1], self.common, self.step)
             found.append(apply("eq", beside, const(0, "int64")))

@@ -39,7 +39,7 @@ def choices(nest: Nest, multiprocessors: int, *, in_pairs: bool, along: Axis | N
             return {"WARPS": Choice(1, (1,))}
         if along is not None and nest.vector is not None:
             sides = {"ROWS": along, "BLOCK": nest.vector}
-            return {name: _of(min(64, padded([axis])), 16, 128) for name, axis in sides.items()} | {
+            return {name: _of(max(16, min(64, padded([axis]))), 16, 128) for name, axis in sides.items()} | {
                 "WARPS": _of(4, 2, 8)
             }
         block = 512 if in_pairs else 1024

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import gcd
 from typing import Any
 
-from kernelwright.proposers.catalogue import scans
+from kernelwright.proposers.catalogue import convolutions, scans
 from kernelwright.proposers.catalogue.ir import Axis, Expr, Tensor
 from kernelwright.proposers.catalogue.loops import Nest
 from kernelwright.proposers.catalogue.nesting import Loops
@@ -19,7 +20,6 @@ from kernelwright.proposers.catalogue.triton.launches import Lengths
 from kernelwright.proposers.catalogue.triton.priors import choices
 from kernelwright.proposers.catalogue.triton.shares import ShareText
 from kernelwright.proposers.catalogue.triton.support import support
-from kernelwright.proposers.catalogue.views import extent
 from kernelwright.targets.base import TargetInfo
 
 _MULTIPROCESSORS = 132
@@ -89,10 +89,14 @@ class Triton(Renderer):
 
 def _is_quick(x: Tensor, weight: Tensor, *others: Any) -> bool:
     """Whether a convolution goes by channels, or by tiles of 16-bit numbers of which several channels are one read."""
-    *_, transposed, _, groups = others
-    channels = extent(weight.dims[0]) // groups if transposed else extent(weight.dims[1])
-    by_channels = channels == 1 and groups > 1
-    return by_channels or (x.dtype in ("float16", "bfloat16") and channels % _CHANNELS == 0)
+    _, strides, _, dilations, transposed, _, groups = others
+    if convolutions.is_depthwise(weight, groups, transposed=transposed):
+        return True
+    channels, filters = convolutions.group_size(weight, groups, transposed=transposed)
+    whole = channels % _CHANNELS == 0 and filters >= _CHANNELS
+    # Else some of its phases have no elements.
+    full = not transposed or all(gcd(*each) == 1 for each in zip(strides, dilations, strict=True))
+    return x.dtype in ("float16", "bfloat16") and whole and full
 
 
 def _guess(region: Loops) -> Schedule:

@@ -8,7 +8,8 @@ inline int64_t parts(int64_t size, int64_t most) { return std::max<int64_t>(1, (
 inline int64_t rounded(int64_t size, int64_t unit) { return (size + unit - 1) / unit * unit; }
 inline float* scratch(int64_t size) {  // a thread's own, kept from call to call
   static thread_local std::vector<float> memory;
-  if (static_cast<int64_t>(memory.size()) < size + W) memory.resize(size + W);
+  constexpr int64_t aside = 64 / sizeof(float);
+  if (static_cast<int64_t>(memory.size()) < size + aside) memory.resize(size + aside);
   return reinterpret_cast<float*>(rounded(reinterpret_cast<intptr_t>(memory.data()), 64));
 }
 struct Packed {  // NR columns, one row after the other
