@@ -207,7 +207,7 @@ class Subject:
         inputs = [copied(value, exact=exact) for value in self.slots[slot]]
         before = versions(inputs)
         with torch.no_grad():
-            output = self._task().forward(model, inputs)
+            output = self._task().forward(model, inputs, exact=exact)
         self.kept.append([output, inputs])
         changed = [i for i, (then, now) in enumerate(zip(before, versions(inputs), strict=True)) if then != now]
         mutated = [{"argument": index, **describe_tensor(inputs[index])} for index in changed]
