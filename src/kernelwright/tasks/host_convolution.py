@@ -23,8 +23,11 @@ PART_BYTES = 8 << 20
 """How much of them is made at a time."""
 
 
-class ConvolutionsInParts(TorchDispatchMode):
+class ConvolutionsInParts(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """While it is entered, a large `aten.convolution` of float64 tensors on the CPU is computed by `convolution`."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(
         self, func: Any, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -35,11 +38,11 @@ class ConvolutionsInParts(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def _is_large(x: Tensor, weight: Tensor, _: Tensor | None, stride: Sequence[int], *others: Any) -> bool:
+def _is_large(x: Tensor, weight: Tensor, *others: Any) -> bool:
     """Whether the windows of a sample, in one group of channels, are large."""
     if x.dtype != torch.float64 or x.device.type != "cpu" or not x.numel():
         return False
-    _, _, transposed, *_ = others
+    _, stride, _, _, transposed, *_ = others
     places = prod(x.shape[2:]) // (1 if transposed else prod(stride))
     return 8 * prod(weight.shape[1:]) * places >= LARGE_BYTES
 
