@@ -199,6 +199,11 @@ REDUCTIONS: list[Module] = [
     ("argmax", lambda x: (x.argmax(-1), x.argmin(0), x.argmax(), x.argmin(1, keepdim=True)), (_x(9, 35),)),
     ("argmax_ties", lambda a: (a.argmax(-1), a.argmin(0), a.argmax()), (_ints(3, 9, 35).float(),)),
     (
+        "softmax_nan",
+        lambda x: (x.softmax(-1), x - x.amax(-1, keepdim=True), x.log_softmax(0)),
+        (torch.where(_x(5, 40) > 1.8, float("nan"), _x(5, 40)),),
+    ),
+    (
         "argmax_nan",
         lambda x: (x.argmax(-1), x.amax(-1), x.max(0).values),
         (torch.where(_x(5, 20) > 1.2, float("nan"), _x(5, 20)),),

@@ -122,6 +122,7 @@ class Convolution(nn.Module):
         return F.leaky_relu(self.conv(x), 0.5)
 
 
+NAN = torch.tensor([[1.0, float("nan")], [2.0, 3.0]])
 MODULES: list[Module] = [
     ("broadcast", lambda x, y: torch.where(x > 0, x * y, x.exp()), (_x(5, 7, 9), _x(7, 1))),
     ("transposed", lambda x, y: x.T + y, (_x(9, 33), _x(33, 9))),
@@ -133,7 +134,8 @@ MODULES: list[Module] = [
     ("gelu_of_a_matrix", F.gelu, (_half(30, 40),)),
     ("softmax", lambda x: x.softmax(-1), (_half(6, 100),)),
     ("layer_norm", _module(nn.LayerNorm(60)), (_x(6, 60),)),
-    ("nan", lambda x: (x.amax(-1), x.clamp(min=0)), (torch.tensor([[1.0, float("nan")], [2.0, 3.0]]),)),
+    ("nan", lambda x: (x.amax(-1), x.clamp(min=0)), (NAN,)),
+    ("nan_beside_the_largest", lambda x: (x - x.amax(-1, keepdim=True), x.softmax(-1)), (NAN,)),
     ("columns", lambda x: (x.std(0), x.argmax(0)), (_x(70, 20),)),
     ("few_columns", lambda x: (x.mean(0), x.var(0)), (_x(9000, 4),)),
     ("batch_norm", nn.BatchNorm2d(3), (_x(4, 3, 20, 20),)),

@@ -21,6 +21,7 @@ from kernelwright.proposers.catalogue.ir import (
 )
 from kernelwright.proposers.catalogue.loops import Nest, Sweep, window_axes
 from kernelwright.proposers.catalogue.rewrites import Rewrite
+from kernelwright.proposers.catalogue.shifts import only_shifts
 
 _ACCUMULATOR = {"sum": "Sum", "prod": "Product", "max": "Largest", "min": "Smallest"}
 _SNIPPET = {"sum": "sums", "prod": "products", "max": "largest", "min": "smallest", "argmax": "arg", "argmin": "arg"}
@@ -162,7 +163,8 @@ class Writer:
         kind = SCALAR[node.operand.dtype]
         if node.op.startswith("arg"):
             return f"ArgBest<{kind}, {chains}, {'true' if node.op == 'argmax' else 'false'}>"
-        return f"{_ACCUMULATOR[node.op]}<{kind}, {chains}>"
+        numbers = ", true" if node.op == "max" and only_shifts(node, self.nest.stores) else ""
+        return f"{_ACCUMULATOR[node.op]}<{kind}, {chains}{numbers}>"
 
     def online_sum(self) -> str:
         """The type that accumulates a sum of exponentials relative to a maximum that is not known yet."""

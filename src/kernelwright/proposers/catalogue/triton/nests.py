@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from kernelwright.proposers.catalogue import dtypes
-from kernelwright.proposers.catalogue.ir import IDENTITY, Apply, Buffer, Expr, Load, Reduce, Store, walk
+from kernelwright.proposers.catalogue.ir import IDENTITY, Buffer, Expr, Load, Reduce, Store, walk
 from kernelwright.proposers.catalogue.loops import Nest, Sweep
+from kernelwright.proposers.catalogue.shifts import only_shifts
 from kernelwright.proposers.catalogue.triton import pairs
 from kernelwright.proposers.catalogue.triton.expressions import NARROW, Emitter, Scope, number
 from kernelwright.proposers.catalogue.triton.functions import (
@@ -172,7 +173,7 @@ class KernelText:
         elif node.op == "prod":
             self.scope.snippets.add("times")
             text = f"tl.reduce({value}, {self.dim}, times, keep_dims=True)"
-        elif dtype.startswith("float") and not self._is_shift(node):
+        elif dtype.startswith("float") and not only_shifts(node, self.nest.stores):
             joined = {"max": "larger", "min": "smaller"}[node.op]
             self.scope.snippets.add(joined)
             text = f"tl.reduce({value}, {self.dim}, {joined}, keep_dims=True)"
@@ -182,11 +183,6 @@ class KernelText:
         name = name or body.fresh_name(_NAMES[node.op])
         body.put(f"{name} = {text}")
         return name
-
-    def _is_shift(self, node: Reduce) -> bool:
-        """Whether a maximum only keeps exponentials small: NaN comes through these anyway."""
-        used = [other for other in walk(store.expr for store in self.nest.stores) if node in other.args]
-        return bool(used) and all(isinstance(other, Apply) and other.op == "sub" for other in used)
 
     @staticmethod
     def result_name(node: Reduce) -> str:
