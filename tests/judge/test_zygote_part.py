@@ -12,17 +12,44 @@ from pathlib import Path
 import pytest
 
 from kernelwright.errors import MachineError
+from kernelwright.home import home
 from kernelwright.judge import zygote_part
 from kernelwright.judge.endings import WorkerGone
 from kernelwright.judge.process import Worker
 from kernelwright.judge.sandbox import Confinement
 from kernelwright.judge.zygote_part import ZygotePart
+from kernelwright.tasks import Task
 
 CONFINED = Confinement(memory=8 << 30)
+HANGS = """
+import time
+
+
+class Model:
+    pass
+
+
+def get_inputs():
+    return []
+
+
+time.sleep(600)
+"""
+
+
+@pytest.fixture(scope="module")
+def own_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The home of these tests: that of others has judges, whose zygote is no toy."""
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(autouse=True)
+def alone(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KERNELWRIGHT_HOME", str(own_home))
 
 
 @pytest.fixture
-def started(shared_home: Path) -> Iterator[Callable[[], ZygotePart]]:
+def started(alone: None) -> Iterator[Callable[[], ZygotePart]]:
     """Makes parts, and closes them."""
     parts = []
 
@@ -65,6 +92,10 @@ def gone(pid: int) -> bool:
     except ProcessLookupError:
         return True
     return False
+
+
+def kept() -> bool:
+    return any(home() in shared.key for shared in zygote_part._kept.values())
 
 
 def test_parts_of_a_program_are_of_one_zygote_and_their_workers_end_with_them(started) -> None:
@@ -117,6 +148,33 @@ def test_another_home_has_another_one_and_only_one_waits(
     assert gone(pid)
 
 
+def test_a_worker_may_be_closed_while_another_thread_waits_for_it_and_by_several_at_once(
+    started, tmp_path: Path
+) -> None:
+    (tmp_path / "hangs.py").write_text(HANGS)
+    source = Task.load(tmp_path / "hangs.py").source.model_dump()
+    part, ended = started(), []
+
+    def wait(worker: Worker) -> None:
+        try:
+            worker.call("load_task", 600.0, source=source)
+        except WorkerGone as gone:
+            ended.append(gone)
+
+    for _ in range(5):
+        worker = part.fork(CONFINED)
+        waits = threading.Thread(target=wait, args=(worker,))
+        waits.start()
+        assert eventually(lambda worker=worker: worker.running)
+        closing = [threading.Thread(target=worker.close) for _ in range(4)]
+        for thread in closing:
+            thread.start()
+        for thread in (waits, *closing):
+            thread.join(60)
+            assert not thread.is_alive()
+    assert len(ended) == 5
+
+
 def test_a_forked_process_leaves_its_parents_alone(started) -> None:
     part = started()
     child = os.fork()
@@ -128,7 +186,7 @@ def test_a_forked_process_leaves_its_parents_alone(started) -> None:
 
 
 @pytest.mark.parametrize("before", [True, False])
-def test_one_may_be_closed_before_it_starts_and_while_it_does(shared_home: Path, before: bool) -> None:
+def test_one_may_be_closed_before_it_starts_and_while_it_does(before: bool) -> None:
     zygote_part.end_idle()
     part, errors = ZygotePart(), []
 
@@ -142,8 +200,8 @@ def test_one_may_be_closed_before_it_starts_and_while_it_does(shared_home: Path,
         part.close()
     thread = threading.Thread(target=start)
     thread.start()
-    assert before or eventually(lambda: bool(zygote_part._kept))
+    assert before or eventually(kept)
     end(part)
     thread.join(60)
     assert len(errors) == 1
-    assert not zygote_part._kept, "it has not been left behind"
+    assert not kept(), "it has not been left behind"

@@ -60,6 +60,7 @@ class Worker:
         self._free = threading.Event()
         self._free.set()
         self._turn = threading.RLock()
+        self._use = threading.RLock()
         try:
             self.pid, greeting = self._greeting()
             self._pidfd = os.pidfd_open(self.pid)
@@ -105,28 +106,29 @@ class Worker:
         `cores.apart`). `ready` is called once it has understood the request and is stopped again; time starts after
         that, so reading it is on nobody's time.
         """
-        if self.closed:
-            raise self._ending or WorkerGone(None, "", self._why)
-        try:
-            self._sock.settimeout(timeout)
-            request = wire.pack({"op": op, **arguments})
-            if ready is not None:
-                if accepted(self._exchanged(request, timeout, None, apart=False)[0]) != {"ready": True}:
-                    raise wire.WireError("it did not wait to be told to go")
-                try:
-                    ready()
-                except BaseException:  # it waits for a byte that no other request may be taken for
-                    self.close()
-                    raise
-                request = _GO
-            reply, seconds = self._exchanged(request, timeout, halfway, apart=apart)
-        except TimeoutError as error:
-            raise self._ended(WorkerTimeout(f"no answer within {timeout:.0f} s")) from error
-        except (wire.Closed, ProcessLookupError, ConnectionError) as error:
-            gone = WorkerGone(self._zygote.status(self._token, 5.0), self.output(), self._why)
-            raise self._ended(gone) from error
-        except wire.WireError as error:
-            raise self._ended(WorkerBroken(str(error))) from error
+        with self._use:
+            if self.closed:
+                raise self._ending or WorkerGone(None, "", self._why)
+            try:
+                self._sock.settimeout(timeout)
+                request = wire.pack({"op": op, **arguments})
+                if ready is not None:
+                    if accepted(self._exchanged(request, timeout, None, apart=False)[0]) != {"ready": True}:
+                        raise wire.WireError("it did not wait to be told to go")
+                    try:
+                        ready()
+                    except BaseException:  # it waits for a byte that no other request may be taken for
+                        self.close()
+                        raise
+                    request = _GO
+                reply, seconds = self._exchanged(request, timeout, halfway, apart=apart)
+            except TimeoutError as error:
+                raise self._ended(WorkerTimeout(f"no answer within {timeout:.0f} s")) from error
+            except (wire.Closed, ProcessLookupError, ConnectionError) as error:
+                gone = WorkerGone(self._zygote.status(self._token, 5.0), self.output(), self._why)
+                raise self._ended(gone) from error
+            except wire.WireError as error:
+                raise self._ended(WorkerBroken(str(error))) from error
         return accepted(reply), seconds
 
     def _exchanged(
@@ -236,9 +238,19 @@ class Worker:
         return self._pidfd < 0
 
     def close(self) -> None:
-        """Kills the worker and everything it started; may be called again."""
+        """Kills the worker and everything it started; may be called again, from another thread than waits for its
+        answer too, which has it by then: what it waits on must not be closed, and perhaps be somebody else's next."""
+        self.kill()
+        self._free.set()
+        in_time = self._use.acquire(timeout=STOP_TIMEOUT)
+        try:
+            self._close()
+        finally:
+            if in_time:
+                self._use.release()
+
+    def _close(self) -> None:
         if self._pidfd >= 0:
-            self.kill()
             closing, self._pidfd = self._pidfd, -1
             os.close(closing)
             if not self._alone:
