@@ -93,7 +93,7 @@ class Judge:
             await asyncio.to_thread(self._start)
         except BaseException:
             await asyncio.to_thread(self._zygote.close)
-            self._zygote.release()
+            await asyncio.to_thread(self._zygote.release)
             raise
         return self
 
@@ -103,7 +103,7 @@ class Judge:
             task.cancel()
         await asyncio.to_thread(self._zygote.close)
         await asyncio.gather(*running, return_exceptions=True)
-        self._zygote.release()
+        await asyncio.to_thread(self._zygote.release)
         del self._reference, self._stopwatch  # inputs and answers, up to a gigabyte: nobody waits for the collector
         await asyncio.to_thread(storage.give_back)
 
