@@ -17,7 +17,7 @@ AT_ONCE = -n $(shell $(PYTHON) -c 'import os; print(min(4, 1 + (os.cpu_count() o
 
 demo: $(VENV)/installed
 	$(RUN)/kernelwright doctor
-	$(RUN)/kernelwright optimize examples/rmsnorm.py --budget 58s
+	$(RUN)/kernelwright optimize examples/rmsnorm.py --budget 90s
 
 test: $(VENV)/installed-dev
 	$(RUN)/python -m pytest $(AT_ONCE)
