@@ -133,6 +133,16 @@ def test_one_that_has_died_is_replaced(started) -> None:
     assert answers(second.fork(CONFINED))
 
 
+def test_one_that_has_died_while_it_waited_leaves_nothing_open(started) -> None:
+    first = started()
+    zygote, control = first._shared.zygote, first._shared.zygote._control
+    end(first)
+    os.kill(zygote._process.pid, signal.SIGKILL)
+    assert eventually(lambda: not zygote.alive)
+    assert answers(started().fork(CONFINED))
+    assert control.fileno() == -1
+
+
 def test_another_home_has_another_one_and_only_one_waits(
     started, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -42,13 +42,14 @@ class ZygotePart:
 
     def start(self, devices: tuple[str, ...] = (), variables: Mapping[str, str] | None = None) -> None:
         """See `Zygote.start`."""
-        shared = _reserved(devices, dict(variables or {}))
+        key = _key(devices, dict(variables or {}))
+        end_idle(wanted=key)  # with this one's they would be too many
+        shared = _reserved(key)
         with _lock:
             if not self._closed:
                 self._shared = shared
         if self._shared is None:
             _give_back(shared)
-        end_idle()  # it would be one too many
         with shared.starting:
             self._check()
             if not shared.started:
@@ -116,11 +117,14 @@ _kept: dict[Hashable, _Shared] = {}
 """By what differs from judge to judge."""
 
 
-def _reserved(devices: tuple[str, ...], variables: dict[str, str]) -> _Shared:
-    """A part of one that there is, or of one that is yet to be started."""
+def _key(devices: tuple[str, ...], variables: dict[str, str]) -> Hashable:
     passed_on = tuple(os.environ.get(name) for name in PASSED_ON)
     affinity = frozenset(os.sched_getaffinity(0))
-    key = os.getpid(), home(), tuple(sys.path), affinity, passed_on, devices, tuple(sorted(variables.items()))
+    return os.getpid(), home(), tuple(sys.path), affinity, passed_on, devices, tuple(sorted(variables.items()))
+
+
+def _reserved(key: Hashable) -> _Shared:
+    """A part of one that there is, or of one that is yet to be started."""
     with _lock:
         shared = _kept.get(key)
         if shared is None or (shared.started and not shared.zygote.alive):
@@ -148,10 +152,11 @@ def _give_back(shared: _Shared) -> None:
         shared.end()
 
 
-def end_idle() -> None:
-    """Ends zygotes that nobody has a part of."""
+def end_idle(wanted: Hashable = None) -> None:
+    """Ends zygotes that nobody has a part of, but for one that is wanted and has not died."""
     with _lock:
-        idle = [shared for shared in _kept.values() if shared.users == 0]
+        unused = [shared for shared in _kept.values() if shared.users == 0]
+        idle = [shared for shared in unused if shared.key != wanted or not shared.zygote.alive]
         for shared in idle:
             del _kept[shared.key]
     for shared in idle:
