@@ -34,7 +34,7 @@ def padded(axes: Axes, node: GraphNode, x: Tensor, weight: Tensor, *, on_device:
     read as it is."""
     computing(node)
     along = dimensions(node, x.dims[2:], weight)
-    last = on_device and not _is_depthwise(node, weight)
+    last = _channels_last(node, weight, on_device)
     as_it_is = all(each.as_it_is for each in along) and not (last and _taps(weight) > 1)
     if as_it_is or _read_directly(node, x, weight, on_device):
         return None
@@ -54,7 +54,7 @@ def by_phase(axes: Axes, node: GraphNode, x: Tensor, weight: Tensor, *, on_devic
     """A transposed convolution's weight as [phases, group, filter, elements of each phase, channel], and a plain one's
     without phases where channels are last; None where it is read as it is."""
     along = [each for each in dimensions(node, x.dims[2:], weight) if isinstance(each, Transposed)]
-    last = on_device and not _is_depthwise(node, weight) and _taps(weight) > 1
+    last = _channels_last(node, weight, on_device) and _taps(weight) > 1
     if not along and not last:
         return None
     groups = node.args[8]
@@ -77,7 +77,7 @@ def convolution(
 ) -> Tensor:  # fmt: skip
     """The convolution of the input, or what `padded` made of it, with the weight, or what `by_phase` made of it. Where
     phases do not share out the output evenly, it is larger than asked for (see `cropped`)."""
-    if padding is not None and on_device and not _is_depthwise(node, weight):
+    if padding is not None and _channels_last(node, weight, on_device):
         batch, *rest, channel = padding.dims
         padding = Tensor(padding.expr, (batch, channel, *rest), padding.dtype)
     kind, out, groups = computing(node), node.outputs[0].shape, node.args[8]
@@ -143,6 +143,11 @@ def is_depthwise(weight: Tensor, groups: int, *, transposed: bool) -> bool:
 
 def _is_depthwise(node: GraphNode, weight: Tensor) -> bool:
     return is_depthwise(weight, node.args[8], transposed=node.args[6])
+
+
+def _channels_last(node: GraphNode, weight: Tensor, on_device: bool) -> bool:
+    """Whether what is copied for it has the channels last."""
+    return on_device and not _is_depthwise(node, weight)
 
 
 def _read_directly(node: GraphNode, x: Tensor, weight: Tensor, on_device: bool) -> bool:
