@@ -32,6 +32,14 @@ _PAIRS_S = 0.2
 """Seconds for pairs of times: no test asks how fast something is to the percent, and there are hundreds of verdicts."""
 
 
+@pytest.fixture(scope="session", autouse=True)
+def first_calls_made() -> None:
+    """Tests compare what torch computes in their own process too."""
+    from kernelwright.judge import first_calls
+
+    first_calls.make()
+
+
 @pytest.fixture(scope="session")
 def cpu() -> Iterator[Cpu]:
     """This machine. Its ceilings are measured once and kept for all judges in `shared_home`, however busy it is."""

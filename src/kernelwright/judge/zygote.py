@@ -1,5 +1,5 @@
-"""The process that workers are forked from: it has imported torch, and never runs an operation (OpenMP pools do not
-survive a fork).
+"""The process that workers are forked from: it has imported torch, and never runs an operation that takes threads
+(OpenMP pools do not survive a fork).
 
 It takes orders from the judge over a socket. `{"op": "import", "modules": names}` has it import what builds and
 torch.compile need beside torch, so that no worker has to, whenever there is nothing else to do. `{"op": "fork", ...}`
@@ -25,7 +25,7 @@ from typing import Any, NoReturn
 
 import torch
 
-from kernelwright.judge import sandbox, wire, worker
+from kernelwright.judge import first_calls, sandbox, wire, worker
 
 
 def main(fd: int) -> None:
@@ -48,6 +48,7 @@ def main(fd: int) -> None:
     missing: list[str] = []
     folders = Path(tempfile.gettempdir(), f"kernelwright-{secrets.token_hex(8)}")
     sandbox.adopt_orphans()
+    first_calls.make()
     with contextlib.suppress(wire.Closed):
         wire.send(control, {"ready": torch.__version__})
         while True:
