@@ -30,7 +30,10 @@ void tile(int64_t steps, const float* left, Right right, float* sums, int64_t wi
 #pragma GCC unroll 32
   for (int i = 0; i < ROWS; ++i)
 #pragma GCC unroll 8
-    for (int v = 0; v < NV; ++v) s[i][v] = F{};
+    for (int v = 0; v < NV; ++v) {
+      s[i][v] = F{};
+      if (!first) __builtin_prefetch(sums + i * width + v * W, 1);  // added to at the end
+    }
   for (int64_t p = 0; p < steps; ++p) {
     F r[NV];
 #pragma GCC unroll 8
