@@ -89,7 +89,7 @@ def optimize(
         model_or_path: a live module, a file in KernelBench's format, `package.module:name`, or a `Task`.
         example_inputs: for a live module, the arguments of its forward: a tuple or list, or the only one.
         language: what candidates are written in, by default what the target's are (C++ on the CPU, Triton on a GPU).
-        budget: seconds, or a text such as `60s`, `5m`, `1h`.
+        budget: seconds, or a text such as `60s`, `5m`, `1h`; up to 30 s more until there is a first kernel.
         out: the folder that gets the kernel and the report; None writes neither.
         tolerance: how far from float64 an output may be; None for the judge's own bound.
         models: language models to ask as well, `provider:name`; `all` for those that the configuration names. Keys come

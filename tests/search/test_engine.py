@@ -298,14 +298,14 @@ def test_the_wall_time_ends_a_search_with_evaluations_in_flight(store: Store) ->
     assert result.best is not None
 
 
-def test_the_comparisons_time_is_spent_on_a_first_kernel_where_there_is_none(store: Store) -> None:
+def test_a_search_without_a_kernel_waits_beyond_its_time_for_the_first_one(store: Store) -> None:
     class Late(ScriptedJudge):
         async def evaluate(self, candidate: Candidate, **how: Any) -> Verdict:
-            await asyncio.sleep(1.7)
+            await asyncio.sleep(1.2)
             return await super().evaluate(candidate, **how)
 
-    result = run(store, settings(proposers=("endless",), evaluations=None, budget_s=3), judge_factory=Late)
-    assert result.stopped == "3 s are over"
+    result = run(store, settings(proposers=("endless",), evaluations=None, budget_s=1), judge_factory=Late)
+    assert result.stopped == "1 s are over"
     assert result.best is not None
 
 

@@ -67,8 +67,10 @@ def test_wall_time_keeps_time_for_the_final_comparison() -> None:
     assert WallTime().reason(grown(1.0), budget) == ""
     clock.now += 0.2
     assert WallTime().reason(grown(1.0), budget) == "60 s are over"
+    clock.now += 38.8
     assert WallTime().reason(grown(None), budget) == "", "there is nothing to compare yet"
-    clock.now += 100
+    assert budget.overtime_left == pytest.approx(0.1)
+    clock.now += 0.2
     assert WallTime().reason(grown(None), budget) == "60 s are over"
     assert (budget.search_left, budget.seconds_left) == (0.0, 0.0)
 

@@ -244,7 +244,7 @@ class _Engine:
                 task.add_done_callback(self._on_done)
             await self._wait(sitting.budget.search_left)
             if sitting.graph.best() is None:
-                await self._wait(sitting.budget.seconds_left)
+                await self._wait(sitting.budget.overtime_left)
         return self.ended.result() if self.ended.done() else sitting.budget.over
 
     async def _wait(self, seconds: float | None) -> None:

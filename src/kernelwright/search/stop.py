@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from kernelwright.search.graph import SearchGraph
 
 _COMPARISON_SHARE, _COMPARISON_LEAST_S, _COMPARISON_MOST_S = 0.15, 2.0, 30.0
+_OVERTIME_MOST_S = 30.0
 NEAR_FLOOR = 0.97
 """A kernel that takes at most 1/0.97 of the floor's time cannot be made noticeably faster."""
 
@@ -16,7 +17,8 @@ NEAR_FLOOR = 0.97
 class Budget:
     """What a search may spend and what is left of it: seconds of wall time, and evaluations.
 
-    The final comparison's time is kept back from the search: 15 % of the whole, at least 2 s and at most 30 s.
+    The final comparison's time is kept back from the search: 15 % of the whole, at least 2 s and at most 30 s. A search
+    that has found no kernel has the whole time and as much again, at most 30 s: what it is judging is worth the wait.
 
     Args:
         seconds: for search and final comparison together; None for no limit.
@@ -59,6 +61,13 @@ class Budget:
         return None if self.seconds is None else max(0.0, self.seconds - self.elapsed)
 
     @property
+    def overtime_left(self) -> float | None:
+        """Seconds until a search without a kernel must end; None without a limit."""
+        if self.seconds is None:
+            return None
+        return max(0.0, self.seconds + min(self.seconds, _OVERTIME_MOST_S) - self.elapsed)
+
+    @property
     def evaluations_left(self) -> int | None:
         """Evaluations that may still begin; None without a limit."""
         return None if self.evaluations is None else max(0, self.evaluations - self.started)
@@ -92,11 +101,11 @@ class Evaluations(Stop):
 
 
 class WallTime(Stop):
-    """When only the final comparison's time is left, or none where there is nothing to compare yet."""
+    """When only the final comparison's time is left, or no overtime where there is nothing to compare yet."""
 
     def reason(self, graph: SearchGraph, budget: Budget) -> str:
         """See `Stop`."""
-        left = budget.search_left if graph.best() else budget.seconds_left
+        left = budget.search_left if graph.best() else budget.overtime_left
         return budget.over if left is not None and left <= 0 else ""
 
 
