@@ -47,9 +47,10 @@ def load_task(
     allow_tf32: bool = False,
     tolerance: float | None = None,
     strict: bool = False,
+    backward: bool = False,
 ) -> Task:
     """A task from what a user types; see `Task.load`. `tolerance` is an error relative to the output's size; `strict`
-    refuses candidates that call the library beside their own kernels.
+    refuses candidates that call the library beside their own kernels; with `backward` gradients count too.
 
     Raises:
         UsageError: the tolerance is not above 0.
@@ -60,7 +61,8 @@ def load_task(
             f"{tolerance} is no tolerance", where="--tolerance", remedy="write a number above 0, e.g. 1e-3"
         )
     task = Task.load(spec, inputs=tuple(inputs), tolerance=Tolerance(allow_tf32=allow_tf32, relative=tolerance))
-    return task.model_copy(update={"strict": strict})
+    task = task.model_copy(update={"strict": strict})
+    return task.there_and_back if backward else task
 
 
 def optimize(

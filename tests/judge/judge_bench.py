@@ -31,18 +31,20 @@ class Bench:
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(240)
 
-    def judge(self, task: str, *, strict: bool = False) -> Judge:
-        key = f"{strict} {task}"
+    def judge(self, task: str, *, strict: bool = False, backward: bool = False) -> Judge:
+        key = f"{strict} {backward} {task}"
         if key not in self._judges:
             path = self._folder / f"task{len(self._judges)}.py"
             path.write_text(task)
-            judge = Judge(Task.load(path).model_copy(update={"strict": strict}), self._target)
+            loaded = Task.load(path).model_copy(update={"strict": strict})
+            judge = Judge(loaded.there_and_back if backward else loaded, self._target)
             self.run(judge.__aenter__())
             self._judges[key] = judge
         return self._judges[key]
 
-    def evaluate(self, task: str, source: str, *, strict: bool = False) -> Verdict:
-        return self.run(self.judge(task, strict=strict).evaluate(Candidate(source=source, language="cpp")))
+    def evaluate(self, task: str, source: str, *, strict: bool = False, backward: bool = False) -> Verdict:
+        judge = self.judge(task, strict=strict, backward=backward)
+        return self.run(judge.evaluate(Candidate(source=source, language="cpp")))
 
     def known(self, task: str, source: str) -> Verdict:
         """The verdict of an earlier test on the same text, where there is one."""

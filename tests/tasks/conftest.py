@@ -23,6 +23,7 @@ def source(text: str) -> dict:
         "entry": "Model",
         "search_path": [],
         "inputs": [],
+        "backward": False,
     }
 
 

@@ -71,6 +71,9 @@ ToleranceOption = Annotated[
 StrictOption = Annotated[
     bool, typer.Option("--strict", help="Refuse kernels that call torch's own operations beside their own.")
 ]
+BackwardOption = Annotated[
+    bool, typer.Option("--backward", help="Judge and time gradients of inputs and parameters too, with forward.")
+]
 OutOption = Annotated[Path, typer.Option(metavar="DIR", help="Where the kernel and the report go.", file_okay=False)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON value on stdout and nothing else.")]
 PolicyOption = Annotated[
@@ -109,6 +112,7 @@ class JudgedTask:
     allow_tf32: AllowTf32Option = False
     tolerance: ToleranceOption = None
     strict: StrictOption = False
+    backward: BackwardOption = False
 
     def load(self) -> Task:
         """The task. Raises as `api.load_task` does."""
@@ -120,6 +124,7 @@ class JudgedTask:
             allow_tf32=self.allow_tf32,
             tolerance=self.tolerance,
             strict=self.strict,
+            backward=self.backward,
         )
 
 

@@ -62,7 +62,10 @@ class CandidateSide(Runner):
     def construct(self, case: CaseInfo, timeout: float = LOAD_TIMEOUT) -> list[dict[str, Any]]:
         """Makes ModelNew and returns where its parameters and buffers are."""
         info = self.reference.info
-        reply = self.call("construct", timeout, seed=0, init_inputs=info.init_inputs, dtype=case.dtype)
+        gradients = case.gradients.model_dump() if case.gradients else None
+        reply = self.call(
+            "construct", timeout, seed=0, init_inputs=info.init_inputs, dtype=case.dtype, gradients=gradients
+        )
         self.hooked = reply.get("hooks") is True
         return state_in(reply)
 

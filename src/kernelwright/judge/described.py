@@ -1,7 +1,8 @@
-"""What a worker says of tensors and of what forward returned. Torch and the standard library only."""
+"""What a worker says of tensors, of what forward returned, and of errors. Torch and the standard library only."""
 
 from __future__ import annotations
 
+import traceback
 from typing import Any
 
 import torch
@@ -62,3 +63,22 @@ def describe_calls(outputs: list[Any], device: str = "cpu") -> list[list[dict[st
         else:
             found.append([describe_output(leaf, device) for leaf in leaves(output)])
     return found
+
+
+def describe_error(error: BaseException, filename: str) -> dict[str, Any]:
+    """An exception as data: its kind, message, the last line of it in a file, and a short trace."""
+    message = str(error)
+    memory = isinstance(error, MemoryError) or "allocate memory" in message or "not enough memory" in message
+    if isinstance(error, SyntaxError):
+        line = error.lineno or 0
+    else:
+        frames = traceback.extract_tb(error.__traceback__)
+        line = next((frame.lineno or 0 for frame in reversed(frames) if frame.filename == filename), 0)
+    trace = traceback.format_exception(type(error), error, error.__traceback__, limit=-6)
+    return {
+        "kind": "memory" if memory else "raised",
+        "type": type(error).__name__,
+        "message": message[-8000:],
+        "line": line,
+        "trace": "".join(trace)[-8000:],
+    }

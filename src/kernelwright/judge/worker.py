@@ -15,7 +15,6 @@ import linecache
 import os
 import socket
 import sys
-import traceback
 import types
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +23,7 @@ from typing import Any
 import torch
 
 from kernelwright.judge import wire
-from kernelwright.judge.described import describe_calls, describe_output, describe_tensor, leaves
+from kernelwright.judge.described import describe_calls, describe_error, describe_output, describe_tensor, leaves
 from kernelwright.judge.wire import PROBE
 from kernelwright.judge.worker_host import Host
 from kernelwright.judge.worker_values import (
@@ -38,7 +37,7 @@ from kernelwright.judge.worker_values import (
     versions,
 )
 from kernelwright.languages import inductor
-from kernelwright.tasks import host, host_memory
+from kernelwright.tasks import host, host_backward, host_memory
 
 CANDIDATE_MODULE = "candidate"
 CANDIDATE_FILE = "candidate.py"
@@ -91,27 +90,8 @@ def _answer(subject: Subject, request: dict[str, Any]) -> dict[str, Any]:
     except host.HostError as error:
         return {"error": {"kind": error.kind, "message": str(error), "line": error.line, "remedy": error.remedy}}
     except BaseException as error:  # noqa: BLE001 - whatever untrusted code raises, SystemExit included, is an answer
-        return {"error": describe(error)}
+        return {"error": describe_error(error, CANDIDATE_FILE)}
     return reply
-
-
-def describe(error: BaseException) -> dict[str, Any]:
-    """An exception as data: its kind, message, the last line of it in the candidate's own file, and a short trace."""
-    message = str(error)
-    memory = isinstance(error, MemoryError) or "allocate memory" in message or "not enough memory" in message
-    if isinstance(error, SyntaxError):
-        line = error.lineno or 0
-    else:
-        frames = traceback.extract_tb(error.__traceback__)
-        line = next((frame.lineno or 0 for frame in reversed(frames) if frame.filename == CANDIDATE_FILE), 0)
-    trace = traceback.format_exception(type(error), error, error.__traceback__, limit=-6)
-    return {
-        "kind": "memory" if memory else "raised",
-        "type": type(error).__name__,
-        "message": message[-8000:],
-        "line": line,
-        "trace": "".join(trace)[-8000:],
-    }
 
 
 class Subject:
@@ -163,6 +143,8 @@ class Subject:
             model = self.device.place(task.model(seed, cases[0]))
             host_compile.compiled_ahead(model, task.draw(cases[0], seed, device), device, niceness)
             return {"source": None, "problem": ""}
+        if task.gradients(cases[0]):
+            return {"source": None, "problem": "what it writes goes forward only"}
         (model, inputs), *others = [(task.model(seed, case), task.draw(case, seed)) for case in cases]
         source, problem = host_compile.written(model, inputs, others, niceness)
         return {"source": source, "problem": problem}
@@ -259,9 +241,16 @@ class Subject:
         return {"loaded": True}
 
     def do_construct(
-        self, seed: int, case: str = "", init_inputs: Any = None, dtype: str | None = None, compiled: bool = False
+        self,
+        seed: int,
+        case: str = "",
+        init_inputs: Any = None,
+        dtype: str | None = None,
+        compiled: bool = False,
+        gradients: dict[str, Any] | None = None,
     ) -> dict[str, Any]:
-        """Makes the model: the reference's own (its state drawn from `seed`), or a candidate's from `init_inputs`."""
+        """Makes the model: the reference's own (its state drawn from `seed`), or a candidate's from `init_inputs`,
+        which goes back as well where there are `gradients`."""
         self.outputs, self.kept, self.exact = [], [], None
         if self.reference is not None:
             self.model = self.reference.model(seed, case)
@@ -273,6 +262,8 @@ class Subject:
                 raise Refused("no_model", f"ModelNew is no nn.Module but {type(self.model).__name__}")
             if dtype:
                 self.model.to(getattr(torch, dtype))
+            if gradients:
+                host_backward.differentiated(self.model, host_backward.Gradients.of_json(gradients))
         self.model = self.device.place(self.model)
         if compiled:
             from kernelwright.tasks import host_compile

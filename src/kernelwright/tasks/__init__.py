@@ -13,6 +13,7 @@ if TYPE_CHECKING:
         Argument,
         CaseInfo,
         Fairness,
+        GradientsInfo,
         Graph,
         GraphNode,
         Problem,
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
     from kernelwright.tasks.task import Case, Task, TaskSource, Tolerance
 
 __all__ = [
-    "Argument", "Case", "CaseInfo", "Fairness", "Graph", "GraphNode", "Problem", "StateInfo", "SumsInfo", "Task",
-    "TaskInfo", "TaskSource", "TensorInfo", "Tolerance",
+    "Argument", "Case", "CaseInfo", "Fairness", "GradientsInfo", "Graph", "GraphNode", "Problem", "StateInfo",
+    "SumsInfo", "Task", "TaskInfo", "TaskSource", "TensorInfo", "Tolerance",
 ]  # fmt: skip
 
 _IN_TASK = ("Case", "Task", "TaskSource", "Tolerance")

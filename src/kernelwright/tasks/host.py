@@ -10,6 +10,7 @@ import copy
 import random
 import sys
 from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,22 +18,27 @@ import torch._dynamo
 import torch.export._trace
 from torch import Tensor, nn
 from torch._guards import active_fake_mode
+from torch._subclasses.fake_tensor import unset_fake_temporarily
 
-from kernelwright.tasks import host_source
+from kernelwright.tasks import host_backward, host_source
+from kernelwright.tasks.host_backward import Gradients
 from kernelwright.tasks.host_blame import blame, is_missing, missing_device
 from kernelwright.tasks.host_convolution import ConvolutionsInParts
-from kernelwright.tasks.host_describe import State, describe, state
-from kernelwright.tasks.host_export import ExportProblem, export
+from kernelwright.tasks.host_describe import SEED, State, describe, on_fakes, state
+from kernelwright.tasks.host_export import export
 from kernelwright.tasks.host_fairness import fairness
 from kernelwright.tasks.host_inputs import distributions, randomise_state
 from kernelwright.tasks.host_json import HostError, Kind, argument, decode, encode, flatten_outputs
 from kernelwright.tasks.host_memory import MemoryGuard
+from kernelwright.tasks.host_nodes import ExportProblem
 
 __all__ = [
     "HostError", "MemoryGuard", "Reference", "decode", "distributions", "encode", "flatten_outputs", "on_device",
     "randomise_state", "state",
 ]  # fmt: skip
 
+FORWARD_ALONE = ", forward"
+"""What follows a case's name where a task whose calls go both ways is asked for one of them."""
 PRELOADED = (torch._dynamo, torch.export._trace)  # noqa: SLF001 - no public name imports them
 """What the first fake tensor and the first export import: two seconds that a zygote spends once for all its workers."""
 
@@ -48,20 +54,28 @@ class Reference:
     """
 
     def __init__(self, source: dict[str, Any]) -> None:
-        self._program = host_source.load(source)
+        self._program, self._backward = host_source.load(source), bool(source["backward"])
         self._drawers = {drawer.name: drawer for drawer in self._program.drawers}
         self._init_inputs: list[Any] | None = None
         self._drawn_here: set[str] = set()
         """Cases whose code draws on the CPU and nowhere else."""
         self._fitting: set[str] = set()
         """Cases of which a draw has fitted into memory."""
+        self._gradients: dict[str, tuple[Gradients, list[tuple[torch.Size, torch.dtype]]]] = {}
+        """For each case what has gradients, and the form of those that come in."""
         self.export_problem = ""
         """Why the last `export` returned None."""
 
     def cases(self) -> list[tuple[str, str, str | None]]:
-        """Name, role and dtype of each case; the one from `get_inputs()` comes first and is called `default`."""
-        names = [str(drawer.dtype).removeprefix("torch.") if drawer.dtype else None for drawer in self._program.drawers]
-        return [(drawer.name, drawer.role, name) for drawer, name in zip(self._program.drawers, names, strict=True)]
+        """Name, role and dtype of each case; the one from `get_inputs()` comes first and is called `default`. Where a
+        call goes both ways, each that is timed is followed by its forward alone."""
+        found = []
+        for drawer in self._program.drawers:
+            dtype = str(drawer.dtype).removeprefix("torch.") if drawer.dtype else None
+            found.append((drawer.name, drawer.role, dtype))
+            if self._backward and drawer.role == "tune":
+                found.append((drawer.name + FORWARD_ALONE, drawer.role, dtype))
+        return found
 
     def init_inputs(self) -> list[Any]:
         """The constructor's arguments, drawn once under a fixed seed."""
@@ -73,18 +87,24 @@ class Reference:
         return copy.deepcopy(self._init_inputs)
 
     def draw(self, case: str, seed: int, device: str = "cpu") -> list[Any]:
-        """The arguments of forward for one case, on a device. They are drawn there, since that is much faster, unless
+        """The arguments of a call for one case, on a device. They are drawn there, since that is much faster, unless
         the task's code will not have it.
 
         Raises:
             HostError: `memory` before a tensor that does not fit is made; `inputs` for whatever else is wrong.
         """
+        coming_in = self._both_ways(case)[1] if self._goes_back(case) else []
+        drawn = self._drawn(case, seed, device)
+        return [*drawn, *(torch.randn(shape, dtype=dtype, device=device) for shape, dtype in coming_in)]
+
+    def _drawn(self, case: str, seed: int, device: str = "cpu") -> list[Any]:
+        """The arguments that forward has of its own."""
         drawer = self._drawer(case)
         doing = "get_inputs()" if case == host_source.DEFAULT_CASE else f"the case {case!r}"
         if device != "cpu" and case not in self._drawn_here:
             try:
                 with torch.device(device):
-                    return [on_device(value, device) for value in self.draw(case, seed)]
+                    return [on_device(value, device) for value in self._drawn(case, seed)]
             except HostError:
                 self._drawn_here.add(case)
         seed_everything(seed)
@@ -101,6 +121,31 @@ class Reference:
 
     def model(self, seed: int, case: str) -> nn.Module:
         """A new model, constructed under `seed`, left in its mode, and cast to the case's dtype if it has one."""
+        gradients = self.gradients(case)
+        model = self._constructed(seed, case)
+        return model if gradients is None else host_backward.differentiated(model, gradients)
+
+    def gradients(self, case: str) -> Gradients | None:
+        """What has gradients in a case; None where calls go forward only."""
+        return self._both_ways(case)[0] if self._goes_back(case) else None
+
+    def _goes_back(self, case: str) -> bool:
+        return self._backward and not case.endswith(FORWARD_ALONE)
+
+    def _both_ways(self, case: str) -> tuple[Gradients, list[tuple[torch.Size, torch.dtype]]]:
+        if case not in self._gradients:
+
+            def use(model: nn.Module, inputs: list[Any]) -> tuple[Gradients, list[Tensor]]:
+                with self._blame("forward", "forward()"):
+                    return host_backward.found(model, inputs)
+
+            with unset_fake_temporarily():
+                world = partial(self._constructed, SEED, case), partial(self._drawn, case, SEED)
+                gradients, heads = on_fakes(*world, use)
+            self._gradients[case] = gradients, [(head.shape, head.dtype) for head in heads]
+        return self._gradients[case]
+
+    def _constructed(self, seed: int, case: str) -> nn.Module:
         drawer = self._drawer(case)
         init_inputs = self.init_inputs()
         seed_everything(seed)
@@ -140,9 +185,10 @@ class Reference:
         return fairness(self, budget_s)
 
     def _drawer(self, case: str) -> host_source.Drawer:
-        if case not in self._drawers:
+        name = case.removesuffix(FORWARD_ALONE) if self._backward else case
+        if name not in self._drawers:
             raise HostError("inputs", f"there is no case {case!r}", remedy=f"choose one of {', '.join(self._drawers)}")
-        return self._drawers[case]
+        return self._drawers[name]
 
     def _blame(self, kind: Kind, doing: str) -> Any:
         return blame(kind, doing, self._program.filename)

@@ -21,6 +21,7 @@ from unittest import mock
 import torch
 from torch import nn
 
+from kernelwright.tasks.host_backward import differentiated, taken_off
 from kernelwright.tasks.host_compile_text import CapturedGraph, Leaf, NotCaptured, render
 
 _RANDOM = re.compile(r"\b(aten|prims)\.\w*(rand|bernoulli|normal_|dropout|multinomial)|(rand|randn|randint64)_cpu\(")
@@ -37,7 +38,9 @@ def compile_model(model: nn.Module, device: str) -> nn.Module:
     """The torch.compile baseline, specialised to each shape, which is its fastest form: in default mode on the CPU; on
     a GPU it measures which kernels are best, and makes no graph of launches, since the device's time is what counts."""
     mode = None if device == "cpu" else "max-autotune-no-cudagraphs"
-    return cast("nn.Module", torch.compile(model, dynamic=False, mode=mode))
+    gradients = taken_off(model)  # what goes back through a compiled forward is compiled as well
+    compiled = cast("nn.Module", torch.compile(model, dynamic=False, mode=mode))
+    return compiled if gradients is None else differentiated(compiled, gradients)
 
 
 def compiled_ahead(model: nn.Module, inputs: Sequence[Any], device: str, niceness: int) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
@@ -26,6 +28,8 @@ SEED = 0
 
 Made = TypeVar("Made")
 State = list[tuple[str, str, Tensor]]
+World = tuple[Callable[[], nn.Module], Callable[[], list[Any]]]
+"""What makes a model, and what draws inputs for it."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,9 @@ def describe(reference: Reference) -> dict[str, Any]:
     cases, traces = [], []
     for name, role, dtype in reference.cases():
         traces.append(traced := trace_case(reference, name))
-        cases.append({"name": name, "role": role, "dtype": dtype, **_case_facts(traced)})
+        gradients = reference.gradients(name)
+        facts = {**_case_facts(traced), "gradients": gradients.to_json() if gradients else None}
+        cases.append({"name": name, "role": role, "dtype": dtype, **facts})
     mutated = frozenset().union(*(traced.mutated for traced in traces))
     state = [
         {"name": name, "kind": kind, "tensor": tensor_info(tensor), "mutated": name in mutated}
@@ -63,24 +69,43 @@ def describe(reference: Reference) -> dict[str, Any]:
 
 def trace_case(reference: Reference, case: str) -> CaseTrace:
     """Watches the forward of one case under fake tensors; on real ones, if small, where it needs values."""
+    whole = reference.gradients(case) is None  # a layer that is kept whole cannot be gone back through
+    return on_fakes(*world(reference, case), partial(_watch, reference), whole=whole)
+
+
+def world(reference: Reference, case: str) -> World:
+    """How the model and a draw of a case are made."""
+    return partial(reference.model, SEED, case), partial(reference.draw, case, SEED)
+
+
+def on_fakes(
+    construct: Callable[[], nn.Module],
+    draw: Callable[[], list[Any]],
+    use: Callable[[nn.Module, list[Any]], Made],
+    *,
+    whole: bool = False,
+) -> Made:
+    """What `use` makes of a model and inputs of fake tensors; of real ones, if small, where it needs values.
+
+    Args:
+        whole: recurrent layers are one operation each.
+    """
     mode = fake_mode()
     try:
-        model, inputs = fake_world(reference, case, mode)
-        with mode, Whole():
-            return _watch(reference, model, inputs)
+        model, inputs = fake_world(construct, draw, mode)
+        with mode, Whole() if whole else nullcontext():
+            return use(model, inputs)
     except HostError as problem:
         fake_problem = problem
-
-    def real() -> CaseTrace:
-        return _watch(reference, reference.model(SEED, case), reference.draw(case, SEED))
-
-    return _if_small(real, fake_problem)
+    return _if_small(lambda: use(construct(), draw()), fake_problem)
 
 
-def fake_world(reference: Reference, case: str, mode: FakeTensorMode) -> tuple[nn.Module, list[Any]]:
+def fake_world(
+    construct: Callable[[], nn.Module], draw: Callable[[], list[Any]], mode: FakeTensorMode
+) -> tuple[nn.Module, list[Any]]:
     """The model and a draw of a case as fake tensors of `mode`; from real ones, if small, where that needs values."""
-    inputs = _fake(mode, lambda: reference.draw(case, SEED))
-    return _fake(mode, lambda: reference.model(SEED, case)), inputs
+    inputs = _fake(mode, draw)
+    return _fake(mode, construct), inputs
 
 
 def _fake(mode: FakeTensorMode, make: Callable[[], Made]) -> Made:

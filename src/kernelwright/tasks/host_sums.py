@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,9 +53,17 @@ def _flash(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
     return int(sdpa_flop_count(query, key, value))  # type: ignore[no-untyped-call]
 
 
+class _NoModules(nullcontext[None]):
+    """In place of what tells a counter in which module it is: its hooks do not go with gradients of inputs."""
+
+    parents = ("Global",)
+
+
 def flop_counter() -> FlopCounterMode:
     """Torch's counter, which lacks recurrent layers and the CPU's attention."""
-    return FlopCounterMode(display=False, custom_mapping={**host_recurrent.FLOPS, _FLASH: _flash})
+    counter = FlopCounterMode(display=False, custom_mapping={**host_recurrent.FLOPS, _FLASH: _flash})
+    counter.mod_tracker = _NoModules()  # type: ignore[assignment]
+    return counter
 
 
 _FLOPS = flop_counter().flop_registry

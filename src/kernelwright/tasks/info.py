@@ -43,6 +43,16 @@ class SumsInfo(Data):
     chain: float = 1.0
 
 
+class GradientsInfo(Data):
+    """What of a case has gradients: `tasks/host_backward.py: Gradients`."""
+
+    inputs: int
+    results: int
+    outputs: tuple[int, ...]
+    of_inputs: tuple[int, ...]
+    of_parameters: tuple[str, ...]
+
+
 class CaseInfo(Data):
     """One case, measured without running it on real data.
 
@@ -66,6 +76,9 @@ class CaseInfo(Data):
     left: SumsInfo = SumsInfo()
     arbitrary: bool = False
     """Whether forward may choose any of several equal values (top-k): inputs with ties have several right answers."""
+    gradients: GradientsInfo | None = None
+    """Where a call goes forward and back: `inputs` end with gradients of outputs, `outputs` with those of inputs and
+    parameters."""
 
     @property
     def bytes(self) -> int:
@@ -136,6 +149,15 @@ class Graph(Data):
 
     case: str
     nodes: tuple[GraphNode, ...]
+    gradients: GradientsInfo | None = None
+    """Where the graph goes forward and back: its last inputs are the gradients of outputs, and what it returns after
+    the first `results` outputs are those of inputs and parameters."""
+
+    @property
+    def upstream(self) -> list[str]:
+        """The inputs that are gradients of outputs."""
+        given = [node.name for node in self.nodes if node.op == "input"]
+        return given[len(given) - len(self.gradients.outputs) :] if self.gradients else []
 
     @property
     def operations(self) -> list[str]:

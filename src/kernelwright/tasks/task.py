@@ -41,7 +41,7 @@ class TaskSource(Data):
     `package.module:name` and `search_path` says where to import from. `pickle`: `text` is base64 of a cloudpickle of
     `(module, sketches of its example inputs)`. `inputs` are specifications such as `float32[4096,4096]` (see
     `tasks/host_specs.py`), which take the place of the inputs that the source draws. `imports` is a digest of the code
-    outside `text` that it stands on.
+    outside `text` that it stands on. With `backward` a call goes forward and back (`tasks/host_backward.py`).
     """
 
     kind: Literal["kernelbench", "import", "pickle"]
@@ -51,6 +51,7 @@ class TaskSource(Data):
     search_path: tuple[str, ...] = ()
     inputs: tuple[str, ...] = ()
     imports: str = ""
+    backward: bool = False
 
 
 class Task(Data):
@@ -65,8 +66,10 @@ class Task(Data):
     @property
     def id(self) -> str:
         """16 hex digits that change when anything that matters for a verdict changes (its name and place do not)."""
-        content = self.source.model_dump_json(exclude={"filename", "search_path"}) + self.tolerance.model_dump_json()
-        return hashlib.sha256(f"{content}{' strict' * self.strict}".encode()).hexdigest()[:16]
+        source = self.source.model_dump_json(exclude={"filename", "search_path", "backward"})
+        marks = " strict" * self.strict + " backward" * self.source.backward
+        content = f"{source}{self.tolerance.model_dump_json()}{marks}"
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
 
     @property
     def reference(self) -> str:
@@ -83,9 +86,14 @@ class Task(Data):
         lines = enumerate(self.source.text.splitlines(keepends=True), start=1)
         return "".join(line for number, line in lines if number not in secret)
 
+    @property
+    def there_and_back(self) -> Task:
+        """The same with gradients: a call goes forward and back."""
+        return self.model_copy(update={"source": self.source.model_copy(update={"backward": True})})
+
     @classmethod
     def load(cls, spec: str | Path, *, inputs: tuple[str, ...] = (), tolerance: Tolerance | None = None) -> Task:
-        """A task from what a user types: the path of a file, or `package.module:name`.
+        """A task from what a user types: the path of a file, or `package.module:name`; forward only (`there_and_back`).
 
         Raises:
             TaskError: there is no such file or it is not Python; naming the file and line.

@@ -8,11 +8,11 @@ from typing import Any
 
 from kernelwright.proposers.catalogue.ir import Buffer, Call, resolved
 from kernelwright.proposers.catalogue.loops import Nest
-from kernelwright.proposers.catalogue.lower import operation
+from kernelwright.proposers.catalogue.lower import operation, references
 from kernelwright.proposers.catalogue.program import Program
 from kernelwright.proposers.catalogue.renderer import Kernels
 from kernelwright.proposers.catalogue.sizes import Sizes
-from kernelwright.tasks import CaseInfo, GraphNode
+from kernelwright.tasks import Argument, CaseInfo, GraphNode
 
 _IGNORED = frozenset({"device", "layout", "pin_memory", "memory_format", "non_blocking"})
 _SIZES_AT = {"view": 1, "reshape": 1, "_unsafe_view": 1, "expand": 1, "full": 0, "zeros": 0, "ones": 0}
@@ -32,7 +32,9 @@ class ForwardText:
         self.program, self.case = program, case
         self.nodes: dict[str, GraphNode] = program.lowering.nodes
         self.buffers = program.lowering.buffers
-        self.inputs = [node for node in self.nodes.values() if node.op == "input"]
+        upstream = program.lowering.graph.upstream
+        self.inputs = [node for node in self.nodes.values() if node.op == "input" and node.name not in upstream]
+        self.upstream = [self.nodes[name] for name in upstream]
         self.kept = [node for node in self.nodes.values() if node.op in ("state", "constant")]
         self.sizes = Sizes(program.lowering.axes.pinned)
         self.kernels: Kernels = program.renderer.kernels(program)
@@ -42,39 +44,62 @@ class ForwardText:
         self._defined: dict[str, list[str]] = {}
         for node in self.inputs:
             self._define(node.name)
-        self._body = [line for step in program.steps for line in self._step(step)]
+        self.body = [line for step in program.steps[: program.backward] for line in self._step(step)]
+        self.body_back: list[str] = []
+        if program.backward is not None:
+            self._device = f"{upstream[0]}.device" if self._device else ""
+            self.body_back = [line for node in self.upstream for line in self._define(node.name)]
+            self.body_back += [line for step in program.steps[program.backward :] for line in self._step(step)]
 
     def parameters(self) -> list[str]:
         """The reference's arguments: its tensors by the graph's names, other values as they come."""
         names = iter(node.name for node in self.inputs)
         return [
             f"{next(names)}: torch.Tensor" if argument.tensor is not None else f"_value{index}: object"
-            for index, argument in enumerate(self.case.inputs)
+            for index, argument in enumerate(own_inputs(self.case))
         ]
+
+    @property
+    def names(self) -> str:
+        """The arguments of forward by name."""
+        return ", ".join(parameter.split(":")[0] for parameter in self.parameters())
 
     def forward(self, fallback: bool) -> list[str]:
         """Statements of forward; other dtypes and shapes go to `self.plain` or are refused."""
-        lines = [f"{node.name} = {node.name}.contiguous()" for node in self.inputs]
+        checks, body = self.checks(), self.sizes.with_derived(self.body)
+        lines = self.opening([*checks, *body, *self.endings()]) + self.guard(checks, fallback)
+        return [*lines, *split(body), *self.endings()]
+
+    def opening(self, lines: Sequence[str]) -> list[str]:
+        """What the lines that follow need: arguments in order, sizes, state."""
         entry = [line for node in self.inputs for line in self._defined[node.name]]
-        checks = self._checks()
-        body = self.sizes.with_derived(self._body)
-        lines += self._constants([*entry, *checks, *body]) + entry + self._attributes()
-        lines += self._guard(checks, fallback)
-        return [*lines, *(line for statement in body for line in statement.splitlines()), *self._endings()]
+        contiguous = [f"{node.name} = {node.name}.contiguous()" for node in self.inputs]
+        return [*contiguous, *self.constants([*entry, *lines]), *entry, *self._attributes()]
 
     def plain(self) -> list[str]:
-        """Statements of the fallback: the graph as it was exported."""
+        """Statements of the fallback: the graph as it was exported, but for the way back, which autograd finds."""
         lines: list[str] = [line for node in self.inputs for line in self._defined[node.name]]
+        needed = self._behind(self.program.lowering.results) if self.case.gradients else self.nodes.keys()
         for node in self.nodes.values():
-            if node.op == "call" and operation(node.target) not in _NO_WORK:
+            if node.op == "call" and node.name in needed and operation(node.target) not in _NO_WORK:
                 call = Call(node.name, node.target, node.args, node.kwargs)
                 lines += [f"{node.name} = {self._call(call)}", *self._defined.get(node.name, ())]
         lines = self.sizes.with_derived(lines)
-        return [*self._constants(lines), *self._attributes(), *lines, *self._endings()]
+        return [*self.constants([*lines, *self.endings()]), *self._attributes(), *lines, *self.endings()]
+
+    def _behind(self, names: Iterable[str]) -> set[str]:
+        """The nodes that these need, and they themselves."""
+        found: set[str] = set()
+        waiting = list(names)
+        while waiting:
+            if (name := waiting.pop()) not in found:
+                found.add(name)
+                waiting += references((self.nodes[name].args, self.nodes[name].kwargs))
+        return found
 
     def accepts(self, case: CaseInfo) -> bool:
         """Whether the kernels serve a case of the task: by its dtypes and the shapes of its inputs."""
-        tensors = [argument.tensor for argument in case.inputs if argument.tensor is not None]
+        tensors = [argument.tensor for argument in own_inputs(case) if argument.tensor is not None]
         if len(tensors) != len(self.inputs):
             return False
         values = {axis: self.sizes.constants[self.sizes.name(axis)] for axis in self.sizes.fixed}
@@ -95,7 +120,8 @@ class ForwardText:
                     return False
         return True
 
-    def _checks(self) -> list[str]:
+    def checks(self) -> list[str]:
+        """What must hold of arguments and state for the kernels to be right."""
         checks = []
         for node in [*self.inputs, *(node for node in self.kept if node.op == "state")]:
             shape = self.sizes.shape(self.buffers[node.name].dims)
@@ -104,12 +130,12 @@ class ForwardText:
                 checks.append(f"{node.name}.shape == {shape}")
         return checks
 
-    def _guard(self, checks: Sequence[str], fallback: bool) -> list[str]:
+    def guard(self, checks: Sequence[str], fallback: bool) -> list[str]:
+        """Statements that keep away what the kernels were not made for."""
         if not checks:
             return []
-        names = ", ".join(parameter.split(":")[0] for parameter in self.parameters())
         otherwise = (
-            f"return self.plain({names})"
+            f"return self.plain({self.names})"
             if fallback
             else 'raise ValueError("the kernels were made for other shapes or dtypes")'
         )
@@ -123,20 +149,24 @@ class ForwardText:
     def _attributes(self) -> list[str]:
         lines = []
         for node in self.kept:
-            source = f"{attribute(node.target)}.detach().contiguous()" if node.op == "state" else f"self.{node.name}"
+            detached = "" if self.case.gradients else ".detach()"
+            source = f"{attribute(node.target)}{detached}.contiguous()" if node.op == "state" else f"self.{node.name}"
             if node.op == "constant" and self._device and not self._device.startswith(f"{node.name}."):
                 lines.append(f"self.{node.name} = self.{node.name}.to({self._device})")
             lines.append(f"{node.name} = {source}")
         return lines
 
-    def _constants(self, lines: Iterable[str]) -> list[str]:
-        used = set(re.findall(r"\bd\d+\b", "\n".join([*lines, *self._endings()])))
+    def constants(self, lines: Iterable[str]) -> list[str]:
+        """The sizes among those used that are the same in every case."""
+        used = set(re.findall(r"\bd\d+\b", "\n".join(lines)))
         return [f"{name} = {value}" for name, value in self.sizes.constants.items() if name in used]
 
-    def _endings(self) -> list[str]:
+    def endings(self) -> list[str]:
+        """Statements that change state and return forward's own results."""
         lowering = self.program.lowering
         lines = [f"{attribute(target)}.copy_({value['node']})" for target, value in lowering.mutations.items()]
-        outputs = [value["node"] if isinstance(value, dict) else repr(value) for value in lowering.outputs]
+        own = lowering.outputs[: self.case.gradients.results] if self.case.gradients else lowering.outputs
+        outputs = [value["node"] if isinstance(value, dict) else repr(value) for value in own]
         return [*lines, f"return {', '.join(outputs)}"]
 
     def _define(self, name: str) -> list[str]:
@@ -168,6 +198,16 @@ class ForwardText:
         arguments += [f"{key}={_python(value)}" for key, value in call.kwargs.items() if key not in _IGNORED]
         arguments += [f"device={self._device}"] if "device" in call.kwargs and self._device else []
         return f"torch.ops.{call.target}({', '.join(arguments)})"
+
+
+def own_inputs(case: CaseInfo) -> tuple[Argument, ...]:
+    """What forward takes, without gradients that come in."""
+    return case.inputs[: case.gradients.inputs] if case.gradients else case.inputs
+
+
+def split(statements: Iterable[str]) -> list[str]:
+    """Statements line by line."""
+    return [line for statement in statements for line in statement.splitlines()]
 
 
 def _python(value: Any) -> str:

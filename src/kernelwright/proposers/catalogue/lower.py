@@ -8,6 +8,7 @@ stored before. Which stores share a kernel is decided later (`regions.py`).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any
@@ -31,6 +32,7 @@ from kernelwright.tasks import Graph, GraphNode
 Step = Store | Call
 
 
+_PRODUCTS = (*contractions.RULES, "convolution")
 _UNDERSTOOD = {"alpha", "approximate", "value", "rounding_mode"}
 _NO_MATTER = {"dtype", "layout", "device", "pin_memory", "memory_format", "non_blocking"}
 """Arguments that the graph's own record of the result already answers, or that change no value."""
@@ -54,6 +56,7 @@ class Lowering:
         self.outputs: Any = ()
         self.mutations: dict[str, Any] = {}
         self._views: set[str] = set()
+        self._factors = self._shared_factors()
         self._given: list[Buffer] = []
         """What defines sizes: inputs, state, and results of library calls."""
 
@@ -74,6 +77,13 @@ class Lowering:
         for axis, along in self.axes.following:
             self.axes.guessed |= any(leaf in given and leaf not in resolved(along) for leaf in axis.resolve())
         return self
+
+    @property
+    def results(self) -> list[str]:
+        """What forward itself returns and leaves in its state, without gradients, by the names of nodes."""
+        gradients = self.graph.gradients
+        own = self.outputs if gradients is None else self.outputs[: gradients.results]
+        return references((own, self.mutations))
 
     def _enter(self, node: GraphNode) -> None:
         """Gives a node whose result is in memory its buffer."""
@@ -113,7 +123,7 @@ class Lowering:
             self.tensors[name] = self.axes.remember(read(self.buffers[name]))
 
     def _by_rule(self, name: str, node: GraphNode) -> None:
-        if name in (*contractions.RULES, "convolution"):
+        if name in _PRODUCTS:
             self._keep_products(node)
         if name in views.PARTS:
             self._keep_whole(node)
@@ -169,8 +179,24 @@ class Lowering:
         """Has the operands of a product that would be computed again and again written to memory first."""
         for name in references(node.args):
             tensor = self.tensors.get(name)
-            if isinstance(tensor, Tensor) and contractions.worth_keeping(operation(node.target), tensor):
+            if not isinstance(tensor, Tensor):
+                continue
+            if self._factors[self._origin(name)] > 1 or contractions.worth_keeping(operation(node.target), tensor):
                 self._into_memory(name)
+
+    def _shared_factors(self) -> Counter[str]:
+        """How many products each tensor is a factor of, where there is a way back: what a product was made of is
+        multiplied once more with what comes in, and that twice."""
+        if self.graph.gradients is None:
+            return Counter()
+        products = (node for node in self.nodes.values() if operation(node.target) in _PRODUCTS)
+        return Counter(name for node in products for name in {self._origin(each) for each in references(node.args)})
+
+    def _origin(self, name: str) -> str:
+        """What a tensor is a view of."""
+        while operation(self.nodes[name].target) in views.PURE and (sources := references(self.nodes[name].args)):
+            name = sources[0]
+        return name
 
     def _keep_whole(self, node: GraphNode) -> None:
         """Has sums of products written to memory before all of their parts are taken, as the gates of a recurrent cell

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 
+from kernelwright.proposers.catalogue.backward import BackwardText
 from kernelwright.proposers.catalogue.forward import ForwardText
 from kernelwright.proposers.catalogue.program import Program
 from kernelwright.tasks import GraphNode, TaskInfo
@@ -38,6 +39,20 @@ class ModelNew(nn.Module):
 {init}
     def forward(self, {parameters}) -> object:
 {forward}
+'''
+
+_PASSES = '''
+
+class Passes(torch.autograd.Function):
+    """Forward, and back from what it kept."""
+
+    @staticmethod
+    def forward(ctx, self, {parameters}) -> object:
+{forward}
+
+    @staticmethod
+    def backward(ctx, {upstream}) -> object:
+{backward}
 '''
 
 _PLAIN = '''
@@ -101,13 +116,24 @@ def _model(text: ForwardText, info: TaskInfo, fallback: bool) -> str:
     for node in text.kept:
         if node.op == "constant":
             init.append(f"self.{node.name} = torch.tensor({node.values!r}, dtype=torch.{node.outputs[0].dtype})")
+    names = ", ".join(text.parameters())
+    both = BackwardText(text, text.case.gradients) if text.case.gradients else None
     model = _MODEL.format(
         init=_indented([*init, ""] if init else [""]),
-        parameters=", ".join(text.parameters()),
-        forward=_indented(text.forward(fallback)),
+        parameters=names,
+        forward=_indented(both.model(fallback) if both else text.forward(fallback)),
     )
-    return model + (
-        _PLAIN.format(parameters=", ".join(text.parameters()), plain=_indented(text.plain())) if fallback else ""
+    plain = _PLAIN.format(parameters=names, plain=_indented(text.plain())) if fallback else ""
+    return (_passes(both) if both else "") + model + plain
+
+
+def _passes(both: BackwardText) -> str:
+    given = [*both.text.parameters(), "*_parameters: torch.Tensor"]
+    return _PASSES.format(
+        parameters=", ".join(given),
+        forward=_indented(both.forward()),
+        upstream=", ".join(both.parameters()),
+        backward=_indented(both.backward()),
     )
 
 

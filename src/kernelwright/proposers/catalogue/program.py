@@ -14,6 +14,7 @@ from kernelwright.proposers.catalogue.lower import Lowering, lower, references
 from kernelwright.proposers.catalogue.nesting import begin
 from kernelwright.proposers.catalogue.regions import Partition
 from kernelwright.proposers.catalogue.renderer import Renderer
+from kernelwright.proposers.catalogue.resolve import buffers
 from kernelwright.proposers.catalogue.rewrites import IllegalRewriteError, Rewrite
 from kernelwright.proposers.catalogue.schedule import Schedule
 from kernelwright.targets.base import TargetInfo
@@ -30,6 +31,8 @@ class Program:
     order: tuple[Schedule | Call, ...]
     parts: dict[str, Buffer]
     """Intermediate results that kernels hand each other, by name."""
+    backward: int | None = None
+    """The place in `order` where the way back begins, if the graph has one."""
 
     @cached_property
     def steps(self) -> tuple[Nest | Call, ...]:
@@ -97,10 +100,32 @@ def plan(graph: Graph, target: TargetInfo, renderer: Renderer) -> Program:
         shares_left=renderer.shares_left,
         attends=renderer.attends,
     ).run()
-    regions = [begin(step, partition.interner) for step in partition.order if isinstance(step, Kernel)]
+    steps, backward = _both_ways(partition.order, lowering) if graph.gradients else (partition.order, None)
+    regions = [begin(step, partition.interner) for step in steps if isinstance(step, Kernel)]
     schedules = iter(renderer.arranged(regions, target, _traffic(graph)))
-    order = tuple(step if isinstance(step, Call) else next(schedules) for step in partition.order)
-    return Program(lowering, target, renderer, order, {buffer.name: buffer for buffer in partition.parts})
+    order = tuple(step if isinstance(step, Call) else next(schedules) for step in steps)
+    return Program(lowering, target, renderer, order, {buffer.name: buffer for buffer in partition.parts}, backward)
+
+
+def _both_ways(order: Sequence[Kernel | Call], lowering: Lowering) -> tuple[list[Kernel | Call], int]:
+    """First what the outputs of forward need, then the rest; and where that begins."""
+    reads: dict[Kernel | Call, list[str]] = {}
+    makers: dict[str, Kernel | Call] = {}
+    for step in order:
+        if isinstance(step, Call):
+            reads[step], makers[step.name] = references((step.args, step.kwargs)), step
+        else:
+            reads[step] = [buffer.name for buffer in buffers(store.expr for store in step.stores)]
+            makers |= {store.buffer.name: step for store in step.stores}
+    needed: set[Kernel | Call] = set()
+    waiting = list(lowering.results)
+    while waiting:
+        step_ = makers.get(waiting.pop())
+        if step_ is not None and step_ not in needed:
+            needed.add(step_)
+            waiting += reads[step_]
+    forward = [step for step in order if step in needed]
+    return [*forward, *(step for step in order if step not in needed)], len(forward)
 
 
 def _traffic(graph: Graph) -> int:

@@ -8,7 +8,7 @@ memory; elementwise work before and after them is done again, which costs less t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from kernelwright.proposers.catalogue import dtypes
 from kernelwright.proposers.catalogue.build import cast
@@ -63,11 +63,20 @@ class Partition:
         self.products: set[Kernel] = set()
         self.attentions = {node for node in walk(store.expr for store in self.waiting) if attends(node)}
         self.exchanged: dict[Expr, Expr] = {}
+        self._written: dict[Kernel, list[Expr]] = {}
+        """What kernels write for others to read."""
         self.parts: list[Buffer] = []
         self.reads: dict[Kernel, dict[str, Buffer]] = {}
         self.makers: dict[str, Node] = {call.name: call for call in self.calls}
         self.makers |= {store.buffer.name: store for store in self.waiting}
         self.order: list[Kernel | Call] = []
+        self._backward = set(lowering.graph.upstream)
+        """Buffers that hold what follows from gradients that come in."""
+        for step in lowering.steps:
+            if isinstance(step, Call):
+                self._note(step.name, references((step.args, step.kwargs)))
+            else:
+                self._note(step.buffer.name, _names([step.expr]))
 
     def run(self) -> Partition:
         """Places every reduction, then every store, then orders kernels and calls."""
@@ -82,9 +91,21 @@ class Partition:
         self.order = self._sorted()
         return self
 
-    def _now(self, expr: Expr) -> Expr:
-        """The expression with everything that was cut or regrouped exchanged."""
+    def _note(self, name: str, reads: Iterable[str]) -> None:
+        if self._is_backward(reads):
+            self._backward.add(name)
+
+    def _is_backward(self, reads: Iterable[str]) -> bool:
+        """Whether what reads these buffers can only be computed on the way back."""
+        return not self._backward.isdisjoint(reads)
+
+    def _now(self, expr: Expr, within: Kernel | None = None) -> Expr:
+        """The expression with everything that was cut or regrouped exchanged; not what a kernel writes itself, as it
+        looks from `within` it."""
         swap = {node: node for node in self.home} | self.exchanged  # what has a home must stay what it is
+        for value in self._written.get(within, ()) if within else ():
+            swap.pop(value)
+            swap |= {value: value} if value in self.home else {}
         while (after := self.interner.intern([expr], swap)[0]) is not expr:
             expr = after  # what was exchanged may contain, or now be part of, something else that was
         return expr
@@ -130,7 +151,9 @@ class Partition:
         self._merge(homes)
 
     def _merge(self, homes: Sequence[Kernel]) -> None:
-        """Makes one kernel of several, unless it would then wait for itself."""
+        """Makes one kernel of several, unless it would then wait for itself or go both forward and back."""
+        if len({self._is_backward(self.reads[kernel]) for kernel in homes}) > 1:
+            return
         first, *others = homes
         before = self.kernels, self.home, self.makers, self.reads[first]
         self.kernels = [kernel for kernel in self.kernels if kernel not in others]
@@ -189,11 +212,14 @@ class Partition:
         inner = self._reductions(expr)
         self._unite(inner)
         for kernel in reversed(self.kernels):
-            if not self._store_fits(store.buffer, inner, kernel) or not (inner or self._shares_memory(expr, kernel)):
+            reads_own = any(self.makers.get(read) is kernel for read in _names([expr]))
+            here = self._now(store.expr, kernel) if reads_own else expr
+            needs = self._reductions(here)
+            if not self._store_fits(store.buffer, needs, kernel) or not (needs or self._shares_memory(here, kernel)):
                 continue
             self.makers[name] = kernel
-            if self._joins(expr, kernel):
-                kernel.stores.append(Store(store.buffer, expr))
+            if self._joins(here, kernel):
+                kernel.stores.append(Store(store.buffer, here))
                 return
             self.makers[name] = store
         for dependency in inner:
@@ -239,8 +265,10 @@ class Partition:
         return any(buffer.axes and buffer.name in self.reads[kernel] for buffer in buffers([expr]))
 
     def _joins(self, expr: Expr, kernel: Kernel) -> bool:
-        """Lets the kernel compute `expr` too, unless it would then wait for itself."""
+        """Lets the kernel compute `expr` too, unless it would then wait for itself or go both forward and back."""
         before = self.reads[kernel]
+        if self._is_backward(_names([expr])) != self._is_backward(before):
+            return False
         self.reads[kernel] = before | {buffer.name: buffer for buffer in buffers([expr])}
         if not self._waits_for_itself(kernel):
             return True
@@ -275,8 +303,10 @@ class Partition:
         axes = self._in_memory_order(value)
         buffer = Buffer(f"part_{len(self.parts)}", value.dtype, tuple((axis,) for axis in axes))
         self.parts.append(buffer)
+        self._note(buffer.name, _names([value]))
         kernel.stores.append(Store(buffer, value))
         self.makers[buffer.name] = kernel
+        self._written.setdefault(kernel, []).append(value)
         self.exchanged[value] = cast(
             Load(dtypes.compute(value.dtype), buffer, tuple(Term(axis) for axis in axes)), value.dtype
         )
@@ -327,3 +357,7 @@ class Partition:
                 stack.append((node, True))
                 stack += [(need, False) for need in self._needs(node) if need not in done]
         return [node for node in done if not isinstance(node, Store)]
+
+
+def _names(exprs: Sequence[Expr]) -> list[str]:
+    return [buffer.name for buffer in buffers(exprs)]

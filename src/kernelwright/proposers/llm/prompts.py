@@ -19,7 +19,7 @@ from kernelwright.proposers.llm.sketch.check import DTYPE_BYTES, HINTS
 from kernelwright.proposers.llm.templates import Templates, shipped
 from kernelwright.targets.base import Ceilings, TargetInfo
 from kernelwright.targets.roofline import arithmetic_us, bandwidth_of, floor_us
-from kernelwright.tasks import CaseInfo, TensorInfo
+from kernelwright.tasks import CaseInfo, TaskInfo, TensorInfo
 
 _TRIED = 12
 """Earlier attempts that are told in a line each: the best ones and the last ones."""
@@ -99,7 +99,20 @@ def _of_the_task(context: Context) -> dict[str, Any]:
         "tolerance": context.tolerance.relative,
         "allow_tf32": context.tolerance.allow_tf32,
         "strict": context.strict,
+        "gradients": _gradients(info),
     }
+
+
+def _gradients(info: TaskInfo) -> str:
+    """What gradients are asked of, in words; empty where calls go forward only."""
+    gradients = info.tune_case.gradients
+    if gradients is None:
+        return ""
+    asked = [
+        *(f"argument {index}" for index in gradients.of_inputs),
+        *(f"`{name}`" for name in gradients.of_parameters),
+    ]
+    return ", ".join(asked)
 
 
 def _case(case: CaseInfo, ceilings: Ceilings) -> dict[str, Any]:

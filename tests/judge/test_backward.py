@@ -1,0 +1,76 @@
+"""Gradients count: they are judged against float64's as outputs are."""
+
+from __future__ import annotations
+
+from textwrap import dedent
+
+import pytest
+from judge_bench import Bench
+
+TASK = dedent("""
+    import torch
+    from torch import nn
+
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.randn(40))
+
+        def forward(self, x):
+            return torch.tanh(x) * self.weight
+
+    def get_inputs():
+        return [torch.randn(64, 40)]
+
+    def get_init_inputs():
+        return []
+    """)
+
+CANDIDATE = dedent("""
+    import torch
+    from torch import nn
+
+    class Both(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x, weight):
+            ctx.save_for_backward(x, weight)
+            return torch.tanh(x) * weight
+
+        @staticmethod
+        def backward(ctx, gradient):
+            x, weight = ctx.saved_tensors
+            y = torch.tanh(x)
+            return gradient * weight * (1 - y * y), (gradient * y).sum(0)
+
+    class ModelNew(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.zeros(40))
+
+        def forward(self, x):
+            return Both.apply(x, self.weight)
+    """)
+
+
+def test_what_is_right_is_right_in_every_stage_before_the_audit(bench: Bench) -> None:
+    verdict = bench.evaluate(TASK, CANDIDATE, backward=True)
+
+    assert verdict.reason == "no_kernel", verdict.message
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason", "named"),
+    [
+        ("(1 - y * y)", "(1 - y)", "wrong_values", "output 1"),
+        ("(gradient * y)", "(gradient * x)", "wrong_values", "output 2"),
+        ("torch.tanh(x) * weight\n", "torch.tanh(x) * weight * 1.01\n", "wrong_values", "output 0"),
+        ("return Both.apply(x, self.weight)", "return Both.apply(x, self.weight).detach()", "raised", "grad"),
+        ("self.weight", "self.other", "raised", "'weight'"),
+    ],
+    ids=["of an input", "of a parameter", "forward", "no way back", "no such parameter"],
+)
+def test_what_is_wrong_is_named(bench: Bench, old: str, new: str, reason: str, named: str) -> None:
+    verdict = bench.evaluate(TASK, CANDIDATE.replace(old, new), backward=True)
+
+    assert verdict.reason == reason, verdict.message
+    assert named in verdict.message
