@@ -15,11 +15,13 @@ TASKS = Path(__file__).resolve().parent / "tasks"
 
 
 @asynccontextmanager
-async def judging(path: Path, target: str = "cpu", language: str = "cpp") -> AsyncIterator[Judge]:
-    """A judge of the task, which has not drawn or answered anything yet."""
-    device = registry.load("targets", target)()
+async def judging(
+    path: Path, target: str = "cpu", language: str = "cpp", *, backward: bool = False
+) -> AsyncIterator[Judge]:
+    """A judge of the task, which has not drawn or answered anything yet; with `backward` its gradients count."""
+    device, task = registry.load("targets", target)(), Task.load(path)
     device.ceilings()
-    async with Judge(Task.load(path), device, language=language) as judge:
+    async with Judge(task.there_and_back if backward else task, device, language=language) as judge:
         yield judge
 
 

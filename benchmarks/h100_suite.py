@@ -5,6 +5,7 @@
     python benchmarks/h100_suite.py --only 'softmax*'            some of them
     python benchmarks/h100_suite.py --first --tasks benchmarks/gpu_suite --json FILE
                                                                  the CPU suite's tasks at sizes that a GPU wants
+    python benchmarks/h100_suite.py --first --backward --only '*_8192*'  forward and backward together
 
 The tasks are those of benchmarks/gpu_tasks unless --tasks names another folder. With --json a suite that was
 interrupted goes on where it was, and sources are kept beside the file. Times of eager, torch.compile
@@ -50,10 +51,10 @@ class GpuRow(Row):
     best_source: str = ""
 
 
-async def judged_first(path: Path) -> GpuRow:
+async def judged_first(path: Path, backward: bool) -> GpuRow:
     """What the catalogue writes first, judged."""
     begin = time.perf_counter()
-    async with judging(path, "cuda", LANGUAGE) as judge:
+    async with judging(path, "cuda", LANGUAGE, backward=backward) as judge:
         made = await first_kernel(judge, LANGUAGE)
         if made is None:
             return GpuRow(path.stem, "no_kernel", problem="the catalogue has none for it")
@@ -68,9 +69,11 @@ async def judged_first(path: Path) -> GpuRow:
     )  # fmt: skip
 
 
-def searched(path: Path, budget: str) -> GpuRow:
+def searched(path: Path, budget: str, backward: bool) -> GpuRow:
     """A search without a model, and its final comparison."""
-    result = kernelwright.optimize(path, target="cuda", language=LANGUAGE, budget=budget, out=None)
+    task = kernelwright.Task.load(path)
+    task = task.there_and_back if backward else task
+    result = kernelwright.optimize(task, target="cuda", language=LANGUAGE, budget=budget, out=None)
     row = filled(GpuRow(path.stem, ""), result)
     first = next((node for node in result.view.nodes if node.candidate.proposer == "catalogue"), None)
     row = replace(row, best_source=result.source or "")
@@ -85,10 +88,10 @@ def searched(path: Path, budget: str) -> GpuRow:
     return replace(row, first_us=time_us, first_share=share)
 
 
-def measure(path: Path, budget: str | None) -> GpuRow:
+def measure(path: Path, budget: str | None, backward: bool) -> GpuRow:
     """One task."""
     try:
-        return asyncio.run(judged_first(path)) if budget is None else searched(path, budget)
+        return asyncio.run(judged_first(path, backward)) if budget is None else searched(path, budget, backward)
     except kernelwright.TaskError as error:
         return GpuRow(path.stem, "error", problem=str(error))
 
@@ -115,6 +118,7 @@ def main(
     budget: Annotated[str, typer.Option(help="Time for each task.")] = "60s",
     only: Annotated[str, typer.Option(metavar="GLOB", help="Names of tasks to run.")] = "*",
     first: Annotated[bool, typer.Option("--first", help="Only judge what the catalogue writes first.")] = False,
+    backward: Annotated[bool, typer.Option("--backward", help="With gradients of inputs and parameters.")] = False,
     json_file: Annotated[Path | None, typer.Option("--json", help="Keep rows here, and go on from them.")] = None,
 ) -> None:
     """Judge the catalogue's kernels on the first GPU, and search from there."""
@@ -122,14 +126,15 @@ def main(
     if not paths:
         sys.exit(f"error: no task in {tasks} matches {only!r}")
     spent = None if first else budget
-    done = load_state(json_file, str(spent), GpuRow) if json_file else {}
+    settings = f"{spent}{' backward' * backward}"
+    done = load_state(json_file, settings, GpuRow) if json_file else {}
 
     def keep(rows: Sequence[GpuRow]) -> None:
         if json_file:
-            save_state(json_file, str(spent), rows)
+            save_state(json_file, settings, rows)
             keep_sources(rows[-1], json_file.with_suffix(""))
 
-    rows = run_all(list(paths), done, lambda name: measure(paths[name], spent), keep, cells)
+    rows = run_all(list(paths), done, lambda name: measure(paths[name], spent, backward), keep, cells)
     output = Console() if sys.stdout.isatty() else Console(width=180)
     output.print(table(HEADINGS, [cells(row) for row in rows]))
 

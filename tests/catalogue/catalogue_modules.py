@@ -58,6 +58,8 @@ ELEMENTWISE: list[Module] = [
     ("column_broadcast", lambda x, y: x / y, (_x(6, 17), _positive(6, 1))),
     ("both_broadcast", lambda x, y: x - y, (_x(6, 1, 5), _x(4, 1))),
     ("scalar_tensor", lambda x, y: x * y + 1, (_x(3, 5), torch.tensor(2.5))),
+    ("one_hot", lambda x, i: torch.zeros_like(x).scatter(1, i, 2.0) * x, (_x(6, 17), _ints(17, 6, 1))),
+    ("put_in_place", lambda x, i, v: x.scatter(-1, i, v), (_x(4, 6, 17), _ints(17, 4, 6, 1), _x(4, 6, 1))),
     ("zero_dim", lambda x: torch.exp(x) * 2, (torch.tensor(0.3),)),
     ("size_one", lambda x: torch.relu(x) + 1, (_x(1, 1, 1),)),
     ("size_one_dims", lambda x, y: x + y, (_x(1, 9, 1, 3), _x(2, 1, 4, 1))),

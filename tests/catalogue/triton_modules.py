@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import catalogue_both_ways
 import torch
 import torch.nn.functional as F
 from catalogue_harness import Lambda, check, describe
@@ -229,6 +230,13 @@ def main(folder: Path) -> None:
             check(model, candidate.train(model.training), inputs)
         except Exception as error:  # noqa: BLE001 - whatever it is, the others are to be checked too
             wrong[name] = repr(error)
+    for name, both_ways in catalogue_both_ways.MODULES.items():
+        both = catalogue_both_ways.both_ways(*both_ways)
+        module = loaded(write(planned(both.graph), both.info), folder, f"both_ways_{name.replace(' ', '_')}")
+        try:
+            both.check(module.ModelNew())
+        except Exception as error:  # noqa: BLE001
+            wrong[f"{name}, both ways"] = repr(error)
     print(json.dumps(wrong))
 
 

@@ -40,6 +40,24 @@ def _taken(expr: Expr, along: tuple[Axis, ...], at: Expr) -> Expr:
     return placed(expr, along, at) if resolved(along) else expr
 
 
+def _scatter(axes: Axes, node: GraphNode, x: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
+    """One element along a dimension takes another value, as in a one-hot row."""
+    if not x.dims or dtypes.category(index.dtype) != 1 or len(index.dims) != len(x.dims):
+        raise UnsupportedError
+    dim %= len(x.dims)
+    others = [i for i in range(len(x.dims)) if i != dim]
+    if extent(index.dims[dim]) != 1 or any(extent(x.dims[i]) != extent(index.dims[i]) for i in others):
+        raise UnsupportedError
+    for tensor in (index, value) if isinstance(value, Tensor) else (index,):
+        for i in others:
+            if x.dims[i]:
+                axes.unify(x.dims[i], tensor.dims[i])
+    kind = dtypes.compute(x.dtype)
+    put = cast(value.expr, kind) if isinstance(value, Tensor) else const(value, kind)
+    here = apply("eq", row_major(x.dims[dim]), cast(index.expr, "int64"))
+    return Tensor(apply("where", here, put, cast(x.expr, kind)), x.dims, x.dtype)
+
+
 def _embedding(axes: Axes, node: GraphNode, weight: Tensor, index: Tensor, *_: Any) -> Tensor:
     return _index(axes, node, weight, [index])
 
@@ -137,6 +155,7 @@ def _scaled(axes: Axes, along: tuple[Axis, ...], many: int, factor: Fraction | N
 
 RULES: dict[str, Callable[..., Any]] = {
     "gather": _gather,
+    "scatter": _scatter,
     "embedding": _embedding,
     "index": _index,
     "index_select": _index_select,

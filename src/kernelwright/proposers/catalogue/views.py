@@ -265,17 +265,19 @@ def _diagonal(axes: Axes, node: GraphNode, x: Tensor, offset: int = 0, dim1: int
 
 
 def _full(axes: Axes, node: GraphNode, *args: Any) -> Tensor:
-    out = node.outputs[0]
     value = args[-1]
     if isinstance(value, (list, Tensor)):
         raise UnsupportedError
-    return Tensor(const(value, dtypes.compute(out.dtype)), axes.fresh(out.shape), out.dtype)
+    return _filled(value)(axes, node, args[0])
 
 
-def _filled(value: int) -> Callable[..., Tensor]:
-    def rule(axes: Axes, node: GraphNode, *_: Any) -> Tensor:
+def _filled(value: float) -> Callable[..., Tensor]:
+    """As large as the first operand, where that is a tensor."""
+
+    def rule(axes: Axes, node: GraphNode, *args: Any) -> Tensor:
         out = node.outputs[0]
-        return Tensor(const(value, dtypes.compute(out.dtype)), axes.fresh(out.shape), out.dtype)
+        dims = args[0].dims if args and isinstance(args[0], Tensor) else axes.fresh(out.shape)
+        return Tensor(const(value, dtypes.compute(out.dtype)), dims, out.dtype)
 
     return rule
 
