@@ -105,10 +105,16 @@ def shrunk(text: str, excess: Callable[[str], float | None]) -> tuple[str, str]:
 
 
 def _smaller(text: str, too_large: float) -> Iterator[str]:
-    """Texts to try next: the batch as small as it takes, else the largest other constant halved, and so on."""
+    """Texts to try next: the batch as small as it takes, else the largest other constant halved, and so on; last, all
+    constants of one value, which may have to stay equal."""
     found = sorted(constants(text), key=lambda constant: (not constant.is_batch, -constant.value))
     for constant in found:
         times = 1
         while constant.is_batch and 1 << times < too_large and constant.value >> times > 1:
             times += 1
         yield halved(text, constant, times)
+    for value in dict.fromkeys(constant.value for constant in found):
+        together = text
+        for constant in sorted(found, key=lambda one: (-one.line, -one.column)):  # from the end: columns stay right
+            together = halved(together, constant) if constant.value == value else together
+        yield together

@@ -51,6 +51,30 @@ class Twice(nn.Module):
         return h, torch.softmax(h, -1)
 
 
+class LeastOfGroups(nn.Module):
+    """Statistics of groups that a reduction over other axes needs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.GroupNorm(4, 24)
+        self.bias = nn.Parameter(torch.ones(1, 24, 1, 1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.min(self.norm(x), dim=1, keepdim=True)[0] + self.bias
+
+
+class PooledPhases(nn.Module):
+    """A transposed convolution, whose positions are two axes, normalised and pooled."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.ConvTranspose2d(3, 4, 3, stride=2, padding=1, output_padding=1)
+        self.norm = nn.LayerNorm(12)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return F.gelu(F.avg_pool2d(self.norm(self.conv(x)), 2))
+
+
 ELEMENTWISE: list[Module] = [
     ("add", lambda x, y: x + y, (_x(7, 33), _x(7, 33, seed=1))),
     ("alpha", lambda x, y: torch.add(x, y, alpha=3) - torch.sub(x, y, alpha=0.5), (_x(5, 9), _x(5, 9, seed=1))),
@@ -58,6 +82,9 @@ ELEMENTWISE: list[Module] = [
     ("column_broadcast", lambda x, y: x / y, (_x(6, 17), _positive(6, 1))),
     ("both_broadcast", lambda x, y: x - y, (_x(6, 1, 5), _x(4, 1))),
     ("scalar_tensor", lambda x, y: x * y + 1, (_x(3, 5), torch.tensor(2.5))),
+    ("least_of_groups", _module(LeastOfGroups()), (_x(8, 24),)),
+    ("averaged_softmax", lambda x, w: x.softmax(-1).mean(0)[:, None] * w, (_x(6, 10), _x(10, 5))),
+    ("pooled_phases", _module(PooledPhases()), (_x(2, 3, 5, 6),)),
     ("one_hot", lambda x, i: torch.zeros_like(x).scatter(1, i, 2.0) * x, (_x(6, 17), _ints(17, 6, 1))),
     ("put_in_place", lambda x, i, v: x.scatter(-1, i, v), (_x(4, 6, 17), _ints(17, 4, 6, 1), _x(4, 6, 1))),
     ("zero_dim", lambda x: torch.exp(x) * 2, (torch.tensor(0.3),)),

@@ -128,3 +128,40 @@ class ModelNew(nn.Module):
 def test_names_of_functions_may_stand_in_a_constant_or_a_mapping():
     source = 'NAMES = ("a", "b")\nm = load_inline("m", functions=NAMES)\nn = load_inline("n", functions={"c": "doc"})\n'
     assert Cpp().inspect(source).kernels == ("a", "b", "c")
+
+
+BOTH_WAYS = '''
+import torch
+import tvm_ffi.cpp
+from torch import nn
+kernels = tvm_ffi.cpp.load_inline("k", cpp_sources=r"""void scale(...) {}""", functions=["scale"])
+
+class Both(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        y = torch.empty_like(x)
+        kernels.scale(x, y)
+        return y
+
+    @staticmethod
+    def backward(ctx, gradient):
+        (x,) = ctx.saved_tensors
+        return RESULT
+
+class ModelNew(nn.Module):
+    def forward(self, x):
+        return Both.apply(x)
+'''
+
+
+@pytest.mark.parametrize(
+    ("result", "calls"), [("gradient", ()), ("gradient * 2", ("*",)), ("gradient.exp()", ("exp",))]
+)
+def test_an_autograd_functions_context_is_no_tensor_and_what_comes_in_is_one(
+    result: str, calls: tuple[str, ...]
+) -> None:
+    found = Cpp().inspect(BOTH_WAYS.replace("RESULT", result)).library_calls
+
+    assert len(found) == len(calls)
+    assert all(call in name for call, name in zip(calls, found, strict=True))

@@ -113,8 +113,8 @@ class Evaluation:
 
     def enter(self, case: CaseInfo) -> None:
         """Makes the candidate's model ready for a case, with the reference's parameters."""
-        changes = bool(self.reference.changed)
-        if self._case is not None and self._case.dtype == case.dtype and not changes:
+        before, changes = self._case, bool(self.reference.changed)
+        if before is not None and (before.dtype, before.gradients) == (case.dtype, case.gradients) and not changes:
             if self.subject.spoilt:
                 self.subject.restore(case)
             return

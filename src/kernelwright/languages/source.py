@@ -173,11 +173,13 @@ class _Function:
     def __init__(self, node: ast.FunctionDef, aliases: dict[str, str], layers: dict[str, str]) -> None:
         self.node, self.aliases, self.layers = node, aliases, layers
         arguments = [*node.args.posonlyargs, *node.args.args]
+        if any(dotted(each) == "staticmethod" for each in node.decorator_list):
+            arguments = arguments[1:]  # the context of an autograd function
         plain = {"int", "float", "bool", "str"}
         self.tensors = {
             argument.arg for argument in arguments
             if argument.arg != "self" and not (argument.annotation and ast.unparse(argument.annotation) in plain)
-        } if node.name == "forward" else set()  # fmt: skip
+        } if node.name in ("forward", "backward") else set()  # fmt: skip
 
     def calls(self) -> Iterator[str]:
         """The library calls in the order of the text; those of nested functions are theirs."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -31,19 +33,30 @@ def export(reference: Reference, case: str) -> dict[str, Any]:
     """
     mode, gradients = fake_mode(), reference.gradients(case)
     model, inputs = fake_world(*world(reference, case), mode)
-    try:
-        with mode, torch.no_grad(), warnings.catch_warnings(), blame("export", "torch.export", ""):
-            warnings.simplefilter("ignore")
-            if gradients is not None:
-                nodes = host_joint.Writer(*host_joint.traced(model, inputs, gradients)).nodes()
-                return {"case": case, "nodes": nodes, "gradients": gradients.to_json()}
+    writer: NodeWriter
+    with _explained(), mode, torch.no_grad(), warnings.catch_warnings(), blame("export", "torch.export", ""):
+        warnings.simplefilter("ignore")
+        if gradients is not None:
+            writer = host_joint.Writer(*host_joint.traced(model, inputs, gradients))
+        else:
             attributes = {name for name, kind, _ in state(model) if kind == "attribute"}
             with Whole():
                 # The model stays in its own mode: what is exported is what forward computes, batch statistics and all.
                 program = torch.export.export(model, tuple(inputs), strict=False).run_decompositions()
-            return {"case": case, "nodes": _Writer(program, attributes).nodes()}
+            writer = _Writer(program, attributes)
+    with _explained():
+        nodes = writer.nodes()
+    return {"case": case, "nodes": nodes, "gradients": gradients.to_json() if gradients else None}
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Whatever the task is to blame for is a reason why there is no graph."""
+    try:
+        yield
     except HostError as problem:
-        raise ExportProblem(problem.message) from problem
+        cause = problem.__cause__
+        raise (cause if isinstance(cause, ExportProblem) else ExportProblem(problem.message)) from problem
 
 
 class _Writer(NodeWriter):

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, fx, nn
 from torch._decomp import get_decompositions
 from torch.export import default_decompositions
-from torch.func import functional_call
+from torch.func import functional_call, functionalize
 from torch.fx.experimental.proxy_tensor import make_fx
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from kernelwright.tasks.host_backward import Gradients, alone_of
 from kernelwright.tasks.host_json import tensor_info
@@ -27,7 +28,7 @@ def traced(model: nn.Module, inputs: list[Any], gradients: Gradients) -> tuple[f
     takes; and the new values of those that it changes.
 
     Raises:
-        ExportProblem: it changes something otherwise than by adding to it or by copying to it, or something else.
+        ExportProblem: it puts another tensor in the place of a parameter or buffer, or changes an input.
     """
     named: dict[str, Tensor] = {**dict(model.named_parameters()), **dict(model.named_buffers())}
     asked = set(gradients.of_parameters)
@@ -37,24 +38,33 @@ def traced(model: nn.Module, inputs: list[Any], gradients: Gradients) -> tuple[f
             name: value.detach().requires_grad_() if name in asked else value
             for name, value in zip(named, flat, strict=False)
         }
-        given = iter(flat[len(named) :])
+        given, before = iter(flat[len(named) :]), dict(state)
         arguments = tuple(next(given) if isinstance(value, Tensor) else value for value in inputs)
-        return functional_call(model, state, arguments)
+        returned = functional_call(model, state, arguments)
+        for name, value in state.items():
+            if value is not before[name]:
+                raise ExportProblem(f"forward puts another tensor in the place of {name}")
+        return returned
 
-    tensors = [value for value in inputs if isinstance(value, Tensor)]
     table: Any = default_decompositions()
     table.update(get_decompositions([aten.native_batch_norm]))  # what it does to running statistics shows then
-    graph = make_fx(call, decomposition_table=table)(*named.values(), *tensors).graph
+    flat = [*named.values(), *(value for value in inputs if isinstance(value, Tensor))]
+    # Operations that only a CPU has, or whose way back is no operation of core ATen, give way to what they are made of.
+    with sdpa_kernel(SDPBackend.MATH), torch.backends.mkldnn.flags(enabled=False):
+        both = make_fx(call)(*flat)
+    # What is changed in place comes as a new value; state that is changed, as a copy at the end.
+    graph = make_fx(functionalize(both, remove="mutations"), decomposition_table=table)(*flat).graph
     places = dict(zip(graph.find_nodes(op="placeholder"), named, strict=False))
     changed: dict[str, fx.Node] = {}
     for node in graph.nodes:
         if node.op == "call_function" and node.target in _SAME:
             node.replace_all_uses_with(node.args[0])
+        elif node.target is aten.copy_.default and node.args[0] in places:
+            changed[places[node.args[0]]] = node.args[1]
+            node.replace_all_uses_with(node.args[1])
+            graph.erase_node(node)
         elif isinstance(node.target, torch._ops.OpOverload) and node.target._schema.is_mutable:  # noqa: SLF001
-            state = places.get(node.args[0])
-            if state is None:
-                raise ExportProblem(f"{node.target} changes what is neither a parameter nor a buffer")
-            changed[state] = _made_apart(node)
+            raise ExportProblem(f"{node.target} changes a tensor in place")
     ending = graph.output_node()
     ending.args = ((*cast("tuple[fx.Node, ...]", ending.args[0]), *changed.values()),)  # or they would be dead code
     graph.eliminate_dead_code()
@@ -62,21 +72,6 @@ def traced(model: nn.Module, inputs: list[Any], gradients: Gradients) -> tuple[f
     for node, name in zip(graph.find_nodes(op="placeholder"), names, strict=True):
         node._rename(name)  # noqa: SLF001 - people read the kernels that are made of it
     return graph, list(named), changed
-
-
-def _made_apart(node: fx.Node) -> fx.Node:
-    """The new value of a state that a node changes, computed and not written."""
-    if node.target is aten.copy_.default:
-        value: Any = node.args[1]
-    elif node.target is aten.add_.Tensor:
-        with node.graph.inserting_before(node):
-            value = node.graph.call_function(aten.add.Tensor, node.args)
-        value.meta["val"] = node.meta["val"]
-    else:
-        raise ExportProblem(f"{node.target} changes a parameter or buffer")
-    node.replace_all_uses_with(value)
-    node.graph.erase_node(node)
-    return cast("fx.Node", value)
 
 
 def _argument_names(model: nn.Module, inputs: list[Any], gradients: Gradients) -> list[str]:

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 
 from kernelwright.proposers.base import Candidate, Context, Proposer
 from kernelwright.proposers.catalogue.cpp.renderer import Cpp
+from kernelwright.proposers.catalogue.forward import own_inputs
 from kernelwright.proposers.catalogue.module import write
 from kernelwright.proposers.catalogue.program import Program, plan
 from kernelwright.proposers.catalogue.renderer import Renderer
@@ -44,8 +45,8 @@ def program_of(context: Context) -> Program | None:
     if context.graph is None or renderer is None:
         return None
     program = plan(context.graph, context.target, renderer)
-    guessed = program.lowering.axes.guessed and _has_other_sizes(context.info)
-    return program if program.schedules and not guessed else None
+    bound = program.lowering.axes.guessed or context.graph.gradients  # autograd counts elements as it is traced
+    return program if program.schedules and not (bound and _has_other_sizes(context.info)) else None
 
 
 def candidate(program: Program, info: TaskInfo, *, note: str) -> Candidate:
@@ -60,6 +61,9 @@ def candidate(program: Program, info: TaskInfo, *, note: str) -> Candidate:
 
 
 def _has_other_sizes(info: TaskInfo) -> bool:
-    """Whether a case has, or may have, inputs of other shapes than the exported one."""
-    shapes = [[each.tensor.shape for each in case.inputs if each.tensor is not None] for case in info.cases]
-    return info.hides or any(shape != shapes[0] for shape in shapes[1:])
+    """Whether a case has, or may have, inputs of other shapes or dtypes than the exported one."""
+    forms = [
+        [(each.tensor.shape, each.tensor.dtype) for each in own_inputs(case) if each.tensor is not None]
+        for case in info.cases
+    ]
+    return info.hides or any(form != forms[0] for form in forms[1:])

@@ -55,22 +55,26 @@ class BackwardText:
             for index in range(self.gradients.results)
         ]
 
-    def model(self, fallback: bool) -> list[str]:
-        """Statements of the model's forward; for `fallback` see `ForwardText.forward`."""
+    def model(self) -> list[str]:
+        """Statements of the model's forward."""
         checks = self.text.checks()
         state = [attribute(name) for name in self.gradients.of_parameters]
         arguments = ", ".join(filter(None, ["self", self.text.names, *state]))
         opening = self.text.opening(checks) if checks else []
-        return [*opening, *self.text.guard(checks, fallback), f"return Passes.apply({arguments})"]
+        return [*opening, *self.text.guard(checks, fallback=False), f"return Passes.apply({arguments})"]
 
     def forward(self) -> list[str]:
         """Statements of the function's forward, which keep what the way back needs."""
-        text = self.text
-        apart = [name for index, name in enumerate(self._results) if index not in self.gradients.outputs]
-        keeping = [f"ctx.save_for_backward({', '.join(self._kept)})"]
-        keeping += [f"ctx.others = {_tuple(self._others)}"] if self._others else []
-        keeping += [f"ctx.mark_non_differentiable({', '.join(apart)})"] if apart else []
-        ending = [*keeping, *text.endings()]
+        text, results = self.text, list(self._results)
+        apart = [index for index in range(len(results)) if index not in self.gradients.outputs]
+        ending = [f"_ctx.save_for_backward({', '.join(self._kept)})"]
+        ending += [f"_ctx.others = {_tuple(self._others)}"] if self._others else []
+        for index in apart:  # a result that another one is as well must not take the gradient from it
+            results[index] = f"apart_{index}"
+            ending.append(f"apart_{index} = {self._results[index]}.detach()")
+        if apart:
+            ending.append(f"_ctx.mark_non_differentiable({', '.join(results[index] for index in apart)})")
+        ending += [*text.mutations(), f"return {', '.join(results)}"]
         return [*text.opening([*self._body, *ending]), *split(self._body), *ending]
 
     def backward(self) -> list[str]:
@@ -82,8 +86,8 @@ class BackwardText:
             *(next(made) if index in gradients.of_inputs else "None" for index in range(gradients.inputs)),
         ]
         answers += list(made)
-        taken = [f"{_tuple(self._kept)} = ctx.saved_tensors"] if self._kept else []
-        taken += [f"{_tuple(self._others)} = ctx.others"] if self._others else []
+        taken = [f"{_tuple(self._kept)} = _ctx.saved_tensors"] if self._kept else []
+        taken += [f"{_tuple(self._others)} = _ctx.others"] if self._others else []
         taken += [f"{node.name} = {node.name}.contiguous()" for node in text.upstream]
         return [*taken, *text.constants(self._back), *split(self._back), f"return {', '.join(answers)}"]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from kernelwright.proposers.catalogue.ir import Buffer, Call, resolved
 from kernelwright.proposers.catalogue.loops import Nest
-from kernelwright.proposers.catalogue.lower import operation, references
+from kernelwright.proposers.catalogue.lower import operation
 from kernelwright.proposers.catalogue.program import Program
 from kernelwright.proposers.catalogue.renderer import Kernels
 from kernelwright.proposers.catalogue.sizes import Sizes
@@ -36,7 +36,9 @@ class ForwardText:
         self.inputs = [node for node in self.nodes.values() if node.op == "input" and node.name not in upstream]
         self.upstream = [self.nodes[name] for name in upstream]
         self.kept = [node for node in self.nodes.values() if node.op in ("state", "constant")]
-        self.sizes = Sizes(program.lowering.axes.pinned)
+        # Where the graph goes both ways, it holds numbers that follow from the sizes of inputs.
+        bound = [axis for node in self.inputs for axis in self.buffers[node.name].axes] if upstream else []
+        self.sizes = Sizes([*program.lowering.axes.pinned, *bound])
         self.kernels: Kernels = program.renderer.kernels(program)
         like = next((node.name for node in (*self.inputs, *self.kept)), "")
         self._device = f"{like}.device" if program.renderer.on_devices and like else ""
@@ -77,25 +79,14 @@ class ForwardText:
         return [*contiguous, *self.constants([*entry, *lines]), *entry, *self._attributes()]
 
     def plain(self) -> list[str]:
-        """Statements of the fallback: the graph as it was exported, but for the way back, which autograd finds."""
+        """Statements of the fallback: the graph as it was exported."""
         lines: list[str] = [line for node in self.inputs for line in self._defined[node.name]]
-        needed = self._behind(self.program.lowering.results) if self.case.gradients else self.nodes.keys()
         for node in self.nodes.values():
-            if node.op == "call" and node.name in needed and operation(node.target) not in _NO_WORK:
+            if node.op == "call" and operation(node.target) not in _NO_WORK:
                 call = Call(node.name, node.target, node.args, node.kwargs)
                 lines += [f"{node.name} = {self._call(call)}", *self._defined.get(node.name, ())]
         lines = self.sizes.with_derived(lines)
         return [*self.constants([*lines, *self.endings()]), *self._attributes(), *lines, *self.endings()]
-
-    def _behind(self, names: Iterable[str]) -> set[str]:
-        """The nodes that these need, and they themselves."""
-        found: set[str] = set()
-        waiting = list(names)
-        while waiting:
-            if (name := waiting.pop()) not in found:
-                found.add(name)
-                waiting += references((self.nodes[name].args, self.nodes[name].kwargs))
-        return found
 
     def accepts(self, case: CaseInfo) -> bool:
         """Whether the kernels serve a case of the task: by its dtypes and the shapes of its inputs."""
@@ -149,8 +140,7 @@ class ForwardText:
     def _attributes(self) -> list[str]:
         lines = []
         for node in self.kept:
-            detached = "" if self.case.gradients else ".detach()"
-            source = f"{attribute(node.target)}{detached}.contiguous()" if node.op == "state" else f"self.{node.name}"
+            source = f"{attribute(node.target)}.detach().contiguous()" if node.op == "state" else f"self.{node.name}"
             if node.op == "constant" and self._device and not self._device.startswith(f"{node.name}."):
                 lines.append(f"self.{node.name} = self.{node.name}.to({self._device})")
             lines.append(f"{node.name} = {source}")
@@ -161,12 +151,15 @@ class ForwardText:
         used = set(re.findall(r"\bd\d+\b", "\n".join(lines)))
         return [f"{name} = {value}" for name, value in self.sizes.constants.items() if name in used]
 
+    def mutations(self) -> list[str]:
+        """Statements that change state."""
+        changed = self.program.lowering.mutations.items()
+        return [f"{attribute(target)}.copy_({value['node']})" for target, value in changed]
+
     def endings(self) -> list[str]:
-        """Statements that change state and return forward's own results."""
-        lowering = self.program.lowering
-        lines = [f"{attribute(target)}.copy_({value['node']})" for target, value in lowering.mutations.items()]
-        own = lowering.outputs[: self.case.gradients.results] if self.case.gradients else lowering.outputs
-        outputs = [value["node"] if isinstance(value, dict) else repr(value) for value in own]
+        """Statements that change state and return the results."""
+        lines, outputs = self.mutations(), self.program.lowering.outputs
+        outputs = [value["node"] if isinstance(value, dict) else repr(value) for value in outputs]
         return [*lines, f"return {', '.join(outputs)}"]
 
     def _define(self, name: str) -> list[str]:

@@ -57,6 +57,9 @@ class Lowering:
         self.mutations: dict[str, Any] = {}
         self._views: set[str] = set()
         self._factors = self._shared_factors()
+        parts = (node for node in graph.nodes if node.target == "getitem")
+        self._taken_apart = {name for node in parts for name in references(node.args[:1])}
+        """Results that are groups, though all but one of their tensors may be missing."""
         self._given: list[Buffer] = []
         """What defines sizes: inputs, state, and results of library calls."""
 
@@ -268,7 +271,7 @@ class Lowering:
         for name in references((node.args, node.kwargs)):
             self._materialise(name)
         self.steps.append(Call(node.name, node.target, node.args, node.kwargs))
-        if len(node.outputs) == 1 and not _is_group(node):
+        if len(node.outputs) == 1 and not _is_group(node) and node.name not in self._taken_apart:
             self._enter(node)
         else:
             self.buffers[node.name] = Buffer(node.name, "", ())

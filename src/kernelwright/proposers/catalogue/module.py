@@ -47,11 +47,12 @@ class Passes(torch.autograd.Function):
     """Forward, and back from what it kept."""
 
     @staticmethod
-    def forward(ctx, self, {parameters}) -> object:
+    def forward(_ctx, self, {parameters}) -> object:
 {forward}
 
     @staticmethod
-    def backward(ctx, {upstream}) -> object:
+    @torch.autograd.function.once_differentiable
+    def backward(_ctx, {upstream}) -> object:
 {backward}
 '''
 
@@ -72,7 +73,7 @@ def write(program: Program, info: TaskInfo) -> str:
     case = info.tune_case
     text = ForwardText(program, case)
     # Cases that are not shown may be of any shape.
-    fallback = info.hides or not all(text.accepts(other) for other in info.cases)
+    fallback = not case.gradients and (info.hides or not all(text.accepts(other) for other in info.cases))
     parts = [
         _docstring(text),
         *text.kernels.source(),
@@ -86,7 +87,7 @@ def _docstring(text: ForwardText) -> str:
     shapes = ", ".join(f"{node.name} {_spoken(node)}" for node in text.inputs)
     calls = sorted({call.target for call in text.program.calls})
     paragraphs = [
-        f"Made for {shapes or 'no input'}; other sizes of the same rank work too.",
+        f"Made for {shapes or 'no input'}{'' if text.case.gradients else '; other sizes of the same rank work too'}.",
         f"{text.kernels.described()}.",
         *([f"Library calls beside them: {', '.join(calls)}."] if calls else []),
     ]
@@ -121,7 +122,7 @@ def _model(text: ForwardText, info: TaskInfo, fallback: bool) -> str:
     model = _MODEL.format(
         init=_indented([*init, ""] if init else [""]),
         parameters=names,
-        forward=_indented(both.model(fallback) if both else text.forward(fallback)),
+        forward=_indented(both.model() if both else text.forward(fallback)),
     )
     plain = _PLAIN.format(parameters=names, plain=_indented(text.plain())) if fallback else ""
     return (_passes(both) if both else "") + model + plain

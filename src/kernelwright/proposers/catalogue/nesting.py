@@ -176,7 +176,7 @@ def memory_order(loops: Loops) -> list[Axis]:
     layouts = [node.axes for node in swept if is_ordered(node)] + layouts
     order: list[Axis] = []
     for layout in layouts:
-        order = [axis for axis in layout if axis not in order and axis in axes] + order
+        order = [axis for axis in dict.fromkeys(layout) if axis not in order and axis in axes] + order
     return sorted((axis for axis in axes if axis not in order), key=lambda axis: axis.size) + order
 
 

@@ -165,6 +165,7 @@ class Partition:
             return
         for kernel in others:
             first.stores += kernel.stores
+            self._written.setdefault(first, []).extend(self._written.pop(kernel, []))
             del self.reads[kernel]
 
     def _new_kernel(self, expr: Expr, kept: frozenset[Axis], reduced: frozenset[Axis]) -> Kernel:
@@ -248,7 +249,7 @@ class Partition:
                 self._cut(dependency)
 
     def _store_fits(self, buffer: Buffer, inner: Sequence[Swept], kernel: Kernel) -> bool:
-        if any(self.home[dep] is not kernel for dep in inner):
+        if any(self.home.get(dep) is not kernel for dep in inner):  # without a home where it is seen from elsewhere
             return False
         swept = frozenset(buffer.axes)
         if kernel in self.products:

@@ -7,6 +7,10 @@ from textwrap import dedent
 import pytest
 from judge_bench import Bench
 
+from kernelwright.judge.judge import Judge
+from kernelwright.proposers.base import Candidate, Context
+from kernelwright.proposers.catalogue import Catalogue
+
 TASK = dedent("""
     import torch
     from torch import nn
@@ -64,8 +68,8 @@ def test_what_is_right_is_right_in_every_stage_before_the_audit(bench: Bench) ->
         ("(1 - y * y)", "(1 - y)", "wrong_values", "output 1"),
         ("(gradient * y)", "(gradient * x)", "wrong_values", "output 2"),
         ("torch.tanh(x) * weight\n", "torch.tanh(x) * weight * 1.01\n", "wrong_values", "output 0"),
-        ("return Both.apply(x, self.weight)", "return Both.apply(x, self.weight).detach()", "raised", "grad"),
-        ("self.weight", "self.other", "raised", "'weight'"),
+        ("return Both.apply(x, self.weight)", "return Both.apply(x, self.weight).detach()", "crashed", "grad"),
+        ("self.weight", "self.other", "crashed", "'weight'"),
     ],
     ids=["of an input", "of a parameter", "forward", "no way back", "no such parameter"],
 )
@@ -74,3 +78,23 @@ def test_what_is_wrong_is_named(bench: Bench, old: str, new: str, reason: str, n
 
     assert verdict.reason == reason, verdict.message
     assert named in verdict.message
+
+
+async def _first(judge: Judge) -> Candidate:
+    graph = await judge.graph("default")
+    target = judge.target
+    context = Context(
+        judge.task.id, "", judge.info.shown, graph, target.info(), target.ceilings(), "cpp", judge.compiled
+    )
+    return await anext(Catalogue().propose(context))
+
+
+def test_the_catalogues_kernels_of_both_ways_are_accepted_and_each_way_is_timed(bench: Bench) -> None:
+    judge = bench.judge(TASK, backward=True)
+    candidate = bench.run(_first(judge))
+
+    verdict = bench.run(judge.evaluate(candidate))
+
+    assert verdict.accepted, verdict.message
+    assert [timing.case for timing in verdict.timings] == ["default", "default, forward"]
+    assert not verdict.library_calls

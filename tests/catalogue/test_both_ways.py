@@ -11,6 +11,8 @@ from torch import nn
 from kernelwright.proposers.catalogue.cpp.renderer import Cpp
 from kernelwright.proposers.catalogue.ir import Load
 from kernelwright.proposers.catalogue.program import plan
+from kernelwright.tasks import Task
+from kernelwright.tasks.host import Reference
 
 Loaded = dict[str, tuple[BothWays, Made, nn.Module]]
 
@@ -35,10 +37,10 @@ def test_gradients_are_those_of_autograd(loaded: Loaded, name: str) -> None:
 def test_forward_keeps_what_the_way_back_needs_and_computes_no_more(loaded: Loaded) -> None:
     """Statistics of rows are a by-product of the kernel that reads the rows anyway."""
     _, made, _ = loaded["rms norm"]
-    forward = made.source.split("def forward(ctx")[1].split("def backward(ctx")[0]
+    forward = made.source.split("def forward(_ctx")[1].split("def backward(_ctx")[0]
 
     assert forward.count("kernels.kernel_") <= 2  # the norm; the positions
-    assert "ctx.save_for_backward(x_0, x_1, part_0)" in forward
+    assert "_ctx.save_for_backward(x_0, x_1, part_0)" in forward
 
 
 @pytest.mark.parametrize("name", ["layer norm", "cross-entropy", "batch norm"])
@@ -55,3 +57,28 @@ def test_a_tensor_that_two_products_of_the_way_back_need_is_computed_once() -> N
 
     assert len(products) == 6  # three for each layer
     assert all(isinstance(side, Load) for product in products for side in (product.left, product.right))
+
+
+def test_kernels_of_both_ways_refuse_sizes_that_they_were_not_made_for(loaded: Loaded) -> None:
+    """What autograd does is traced with the numbers of elements in it."""
+    _, _, candidate = loaded["scalars"]
+
+    with pytest.raises(ValueError, match="made for other shapes"):
+        candidate(torch.randn(20, 40), torch.randn(20, 40))
+
+
+def test_a_buffer_that_is_another_afterwards_has_no_graph() -> None:
+    class Replaced(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("last", torch.zeros(6))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.last = x.detach().mean(0)
+            return x * 2
+
+    task = Task.from_module(Replaced(), (torch.randn(4, 6),)).there_and_back
+    reference = Reference(task.source.model_dump())
+
+    assert reference.export("default") is None
+    assert "another tensor in the place of last" in reference.export_problem
