@@ -7,6 +7,7 @@ shrinks with it.
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -113,7 +114,8 @@ def _smaller(text: str, too_large: float) -> Iterator[str]:
         while constant.is_batch and 1 << times < too_large and constant.value >> times > 1:
             times += 1
         yield halved(text, constant, times)
-    for value in dict.fromkeys(constant.value for constant in found):
+    counts = Counter(constant.value for constant in found)
+    for value in (value for value, count in counts.items() if count > 1):
         together = text
         for constant in sorted(found, key=lambda one: (-one.line, -one.column)):  # from the end: columns stay right
             together = halved(together, constant) if constant.value == value else together

@@ -78,6 +78,18 @@ def test_what_does_not_load_when_smaller_is_left_as_it_is(bench):
     assert changes == "shape[0] 32→4, shape[1] 500→7"
 
 
+def test_constants_that_must_stay_equal_shrink_together(bench):
+    text = "batch_size = 64\nshape = (64,)\n\ndef get_inputs():\n    return [batch_size, *shape]\n"
+
+    def excess(text):
+        scope = {}
+        exec(text.partition("def get_inputs")[0], scope)
+        batch, (width,) = scope["batch_size"], scope["shape"]
+        return batch * width / 400 if batch == width else None
+
+    assert bench.shrink.shrunk(text, excess)[1] == "batch_size 64→16, shape[0] 64→16"
+
+
 def test_small_files_stay_what_they_are(bench):
     assert bench.shrink.shrunk(TEXT, lambda _: 0.5) == (TEXT, "")
 
