@@ -146,9 +146,18 @@ def facts(command: str) -> dict[str, Any]:
     return {
         "date": datetime.now(timezone.utc).date().isoformat(),
         "command": command,
-        "device": {name: device[name] for name in DEVICE_FACTS},
+        "device": {**{name: device[name] for name in DEVICE_FACTS}, "huge_pages": huge_pages()},
         "versions": {name: version(name) for name in ("kernelwright", "torch", "apache-tvm-ffi")},
     }
+
+
+def huge_pages() -> str:
+    """For what the system takes huge pages (`always`, `madvise`, `never`): new tensors take longer without."""
+    try:
+        text = Path("/sys/kernel/mm/transparent_hugepage/enabled").read_text()
+    except OSError:
+        return "unknown"
+    return text.partition("[")[2].partition("]")[0]
 
 
 def load_state(path: Path, budget: str, row: type[AnyRow]) -> dict[str, AnyRow]:
@@ -201,7 +210,7 @@ def page(
     device = where["device"]
     machine = (
         f"{device['model']}, {device['cores']} cores, {device['simd']}, L2 {fmt.size(device['l2_bytes'])}, L3 "
-        f"{fmt.size(device['l3_bytes'])}. "
+        f"{fmt.size(device['l3_bytes'])}, huge pages: {device['huge_pages']}. "
         + ", ".join(f"{name} {text}" for name, text in where["versions"].items())
         + "."
     )

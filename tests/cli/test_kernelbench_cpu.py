@@ -36,7 +36,14 @@ def bench(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "STATE", tmp_path / "build" / "state.json")
     monkeypatch.setattr(module, "DOCS", tmp_path / "docs")
     monkeypatch.setattr(module, "OUT", tmp_path / "out")
-    device = {"model": "CPU", "cores": 4, "simd": "avx2", "l2_bytes": 1 << 19, "l3_bytes": 1 << 25}
+    device = {
+        "model": "CPU",
+        "cores": 4,
+        "simd": "avx2",
+        "l2_bytes": 1 << 19,
+        "l3_bytes": 1 << 25,
+        "huge_pages": "madvise",
+    }
     where = {"date": "2026-01-02", "command": "python bench", "device": device, "versions": {"torch": "2.13.0"}}
     monkeypatch.setattr(module, "facts", lambda *_: where)
     monkeypatch.setattr(module, "ZygotePart", no_zygote)
