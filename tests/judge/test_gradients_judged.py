@@ -21,7 +21,7 @@ TASK = dedent("""
             self.weight = nn.Parameter(torch.randn(40))
 
         def forward(self, x):
-            return torch.tanh(x) * self.weight
+            return torch.sigmoid(x) * self.weight
 
     def get_inputs():
         return [torch.randn(64, 40)]
@@ -38,13 +38,13 @@ CANDIDATE = dedent("""
         @staticmethod
         def forward(ctx, x, weight):
             ctx.save_for_backward(x, weight)
-            return torch.tanh(x) * weight
+            return torch.sigmoid(x) * weight
 
         @staticmethod
         def backward(ctx, gradient):
             x, weight = ctx.saved_tensors
-            y = torch.tanh(x)
-            return gradient * weight * (1 - y * y), (gradient * y).sum(0)
+            y = torch.sigmoid(x)
+            return gradient * weight * y * (1 - y), (gradient * y).sum(0)
 
     class ModelNew(nn.Module):
         def __init__(self):
@@ -65,9 +65,9 @@ def test_what_is_right_is_right_in_every_stage_before_the_audit(bench: Bench) ->
 @pytest.mark.parametrize(
     ("old", "new", "reason", "named"),
     [
-        ("(1 - y * y)", "(1 - y)", "wrong_values", "output 1"),
+        ("(1 - y)", "(1 - x)", "wrong_values", "output 1"),
         ("(gradient * y)", "(gradient * x)", "wrong_values", "output 2"),
-        ("torch.tanh(x) * weight\n", "torch.tanh(x) * weight * 1.01\n", "wrong_values", "output 0"),
+        ("torch.sigmoid(x) * weight\n", "torch.sigmoid(x) * weight * 1.01\n", "wrong_values", "output 0"),
         ("return Both.apply(x, self.weight)", "return Both.apply(x, self.weight).detach()", "crashed", "grad"),
         ("self.weight", "self.other", "crashed", "'weight'"),
     ],

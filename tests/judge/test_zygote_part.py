@@ -215,3 +215,17 @@ def test_one_may_be_closed_before_it_starts_and_while_it_does(before: bool) -> N
     thread.join(60)
     assert len(errors) == 1
     assert not kept(), "it has not been left behind"
+
+
+def test_a_zygote_outlives_the_thread_that_started_it(started: Callable[[], ZygotePart]) -> None:
+    """As a judge does whose event loop has ended, while others share its zygote."""
+    zygote_part.end_idle()
+    parts: list[ZygotePart] = []
+    starter = threading.Thread(target=lambda: parts.append(started()))
+    starter.start()
+    starter.join()
+
+    worker = parts[0].fork(CONFINED)
+
+    assert worker.call("trim", 10.0) == {}
+    worker.close()

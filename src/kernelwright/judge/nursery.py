@@ -13,6 +13,7 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -68,14 +69,8 @@ class Zygote:
             if self._closed:
                 raise MachineError("the judge was closed while it started")
             self._control = ours
-            self._process = process = subprocess.Popen(
-                [*prefix, sys.executable, "-I", "-c", program],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                env=environment,
-                start_new_session=True,
+            self._process = process = _started(
+                [*prefix, sys.executable, "-I", "-c", program], environment, theirs.fileno()
             )
         theirs.close()
         try:
@@ -197,6 +192,32 @@ class Zygote:
         with self._changed:
             self._listening = False
             self._changed.notify_all()
+
+
+def _started(command: Sequence[str], environment: Mapping[str, str], passed: int) -> subprocess.Popen[bytes]:
+    """A process that a thread starts which lives as long: the system tells it of the death of its parent
+    (`--die-with-parent`) when the thread that started it has ended, and judges come and go."""
+    made: Future[subprocess.Popen[bytes]] = Future()
+
+    def mother() -> None:
+        try:
+            process = subprocess.Popen(
+                command,
+                pass_fds=[passed],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                env=environment,
+                start_new_session=True,
+            )
+        except OSError as error:
+            made.set_exception(error)
+            return
+        made.set_result(process)
+        process.wait()
+
+    threading.Thread(target=mother, daemon=True, name="zygote-mother").start()
+    return made.result()
 
 
 def _here() -> str:
