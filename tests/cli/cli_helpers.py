@@ -17,7 +17,17 @@ from kernelwright.store import Store
 sys.path.insert(0, str(Path(__file__).parent.parent / "report"))
 from made_up_run import make_view
 
-__all__ = ["TASK", "make_view", "one_line", "parsed", "store_run"]
+__all__ = ["DEVICE", "TASK", "make_view", "one_line", "parsed", "store_run"]
+
+DEVICE = {
+    "model": "CPU",
+    "cores": 4,
+    "simd": "avx2",
+    "l2_bytes": 1 << 19,
+    "l3_bytes": 1 << 25,
+    "huge_pages": "madvise",
+}
+"""A machine that pages of results tell of."""
 
 TASK = """\
 import torch

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from cli_helpers import DEVICE
 from typer.testing import CliRunner
 
 SUITE = Path(__file__).parents[2] / "benchmarks" / "cpu_suite.py"
@@ -45,15 +46,7 @@ def test_means_are_geometric_and_count_tasks_without_a_kernel(suite):
 
 
 def test_page_has_a_line_for_each_task_and_says_how_it_was_made(suite):
-    device = {
-        "model": "CPU",
-        "cores": 4,
-        "simd": "avx2",
-        "l2_bytes": 1 << 19,
-        "l3_bytes": 1 << 25,
-        "huge_pages": "madvise",
-    }
-    where = {"date": "2026-01-02", "command": "python suite", "device": device, "versions": {"torch": "2.13.0"}}
+    where = {"date": "2026-01-02", "command": "python suite", "device": DEVICE, "versions": {"torch": "2.13.0"}}
     rows = [make_row(suite), suite.Row("odd", "error", problem="it does not load")]
     page = suite.markdown(rows, suite.summarise(rows), where)
     assert "`python suite`" in page

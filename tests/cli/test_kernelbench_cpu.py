@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+from cli_helpers import DEVICE
 from typer.testing import CliRunner
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "kernelbench_cpu.py"
@@ -36,15 +37,7 @@ def bench(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "STATE", tmp_path / "build" / "state.json")
     monkeypatch.setattr(module, "DOCS", tmp_path / "docs")
     monkeypatch.setattr(module, "OUT", tmp_path / "out")
-    device = {
-        "model": "CPU",
-        "cores": 4,
-        "simd": "avx2",
-        "l2_bytes": 1 << 19,
-        "l3_bytes": 1 << 25,
-        "huge_pages": "madvise",
-    }
-    where = {"date": "2026-01-02", "command": "python bench", "device": device, "versions": {"torch": "2.13.0"}}
+    where = {"date": "2026-01-02", "command": "python bench", "device": DEVICE, "versions": {"torch": "2.13.0"}}
     monkeypatch.setattr(module, "facts", lambda *_: where)
     monkeypatch.setattr(module, "ZygotePart", no_zygote)
     for name in ("level1/2_b", "level1/10_a", "level2/23_c", "level3/1_d"):

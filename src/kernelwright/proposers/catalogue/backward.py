@@ -8,9 +8,8 @@ from collections.abc import Iterable
 from kernelwright.proposers.catalogue.forward import ForwardText, attribute, split
 from kernelwright.proposers.catalogue.ir import Call
 from kernelwright.proposers.catalogue.schedule import Schedule
+from kernelwright.proposers.catalogue.sizes import NAME
 from kernelwright.tasks import GradientsInfo
-
-_SIZE = re.compile(r"\bd\d+\b")
 
 
 class BackwardText:
@@ -33,7 +32,7 @@ class BackwardText:
         groups = [name for name in kept if name in text.buffers and not text.buffers[name].dtype]
         self._kept = [name for name in kept if name not in groups]
         defined = {line.split(" = ")[0] for line in self._back}
-        sizes = dict.fromkeys(_SIZE.findall("\n".join(self._back)))
+        sizes = dict.fromkeys(NAME.findall("\n".join(self._back)))
         self._others = [name for name in sizes if name not in defined and name not in text.sizes.constants]
         self._others += groups
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -11,7 +10,7 @@ from kernelwright.proposers.catalogue.loops import Nest
 from kernelwright.proposers.catalogue.lower import operation
 from kernelwright.proposers.catalogue.program import Program
 from kernelwright.proposers.catalogue.renderer import Kernels
-from kernelwright.proposers.catalogue.sizes import Sizes
+from kernelwright.proposers.catalogue.sizes import NAME, Sizes
 from kernelwright.tasks import Argument, CaseInfo, GraphNode
 
 _IGNORED = frozenset({"device", "layout", "pin_memory", "memory_format", "non_blocking"})
@@ -90,7 +89,7 @@ class ForwardText:
 
     def accepts(self, case: CaseInfo) -> bool:
         """Whether the kernels serve a case of the task: by its dtypes and the shapes of its inputs."""
-        tensors = [argument.tensor for argument in own_inputs(case) if argument.tensor is not None]
+        tensors = [argument.tensor for argument in case.inputs if argument.tensor is not None]
         if len(tensors) != len(self.inputs):
             return False
         values = {axis: self.sizes.constants[self.sizes.name(axis)] for axis in self.sizes.fixed}
@@ -148,7 +147,7 @@ class ForwardText:
 
     def constants(self, lines: Iterable[str]) -> list[str]:
         """The sizes among those used that are the same in every case."""
-        used = set(re.findall(r"\bd\d+\b", "\n".join(lines)))
+        used = set(NAME.findall("\n".join(lines)))
         return [f"{name} = {value}" for name, value in self.sizes.constants.items() if name in used]
 
     def mutations(self) -> list[str]:

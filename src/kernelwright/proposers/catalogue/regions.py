@@ -212,8 +212,9 @@ class Partition:
         expr, name = self._now(store.expr), store.buffer.name
         inner = self._reductions(expr)
         self._unite(inner)
+        read = _names([expr])
         for kernel in reversed(self.kernels):
-            reads_own = any(self.makers.get(read) is kernel for read in _names([expr]))
+            reads_own = any(self.makers.get(each) is kernel for each in read)
             here = self._now(store.expr, kernel) if reads_own else expr
             needs = self._reductions(here)
             if not self._store_fits(store.buffer, needs, kernel) or not (needs or self._shares_memory(here, kernel)):
@@ -267,10 +268,10 @@ class Partition:
 
     def _joins(self, expr: Expr, kernel: Kernel) -> bool:
         """Lets the kernel compute `expr` too, unless it would then wait for itself or go both forward and back."""
-        before = self.reads[kernel]
-        if self._is_backward(_names([expr])) != self._is_backward(before):
+        before, read = self.reads[kernel], {buffer.name: buffer for buffer in buffers([expr])}
+        if self._is_backward(read) != self._is_backward(before):
             return False
-        self.reads[kernel] = before | {buffer.name: buffer for buffer in buffers([expr])}
+        self.reads[kernel] = before | read
         if not self._waits_for_itself(kernel):
             return True
         self.reads[kernel] = before

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from kernelwright.proposers.catalogue.ir import Apply, Axis, Buffer, Const, Expr, Size, resolved, walk
 
 _PYTHON = {"add": "+", "sub": "-", "mul": "*", "div": "//"}
-_NAME = re.compile(r"\bd\d+\b")
+NAME = re.compile(r"\bd\d+\b")
 
 
 class Sizes:
@@ -69,7 +69,7 @@ class Sizes:
         known: set[str] = set()
 
         def define(text: str) -> None:
-            for name in _NAME.findall(text):
+            for name in NAME.findall(text):
                 if name in self.derived and name not in known:
                     known.add(name)
                     define(self.derived[name])
