@@ -115,14 +115,14 @@ def written(model: nn.Module, inputs: Sequence[Any], info: TaskInfo, program: Pr
     return Made(model, tuple(inputs), info, program, write(program, info))
 
 
-def load_all(made: Sequence[Made]) -> list[nn.Module]:
+def load_all(made: Sequence[Made], optimised: bool = False) -> list[nn.Module]:
     """Imports candidates whose kernels are compiled together: a build takes seconds however little there is to
-    build."""
-    built = _built(made)
+    build. Optimised as they are for use, it takes several times as long, and products and sums are rounded at once."""
+    built = _built(made, CFLAGS if optimised else _FLAGS)
     return [_imported(one, built, index) for index, one in enumerate(made)]
 
 
-def _built(made: Sequence[Made]) -> Any:
+def _built(made: Sequence[Made], flags: Sequence[str]) -> Any:
     texts = [_kernels(one) for one in made]
     functions = [function for text in texts for function in text.functions]
     values: dict[str, Any] = {"THREADS": TARGET.cores, "SERIAL_BELOW": 100}
@@ -137,7 +137,7 @@ def _built(made: Sequence[Made]) -> Any:
             code += re.sub(r"\bkernel_(\d+)\b", rf"m{index}_kernel_\1", function.text)
             code += _called(f"m{index}_{function.nest.name}", function)
     return tvm_ffi.cpp.load_inline(
-        name="catalogue_tests", cpp_sources=code, extra_cflags=_FLAGS, extra_ldflags=["-fopenmp"]
+        name="catalogue_tests", cpp_sources=code, extra_cflags=[*flags], extra_ldflags=["-fopenmp"]
     )
 
 

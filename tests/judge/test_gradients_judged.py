@@ -89,8 +89,9 @@ async def _first(judge: Judge) -> Candidate:
     return await anext(Catalogue().propose(context))
 
 
-def test_the_catalogues_kernels_of_both_ways_are_accepted_and_each_way_is_timed(bench: Bench) -> None:
-    judge = bench.judge(TASK, backward=True)
+@pytest.mark.parametrize("function", ["sigmoid", "tanh"])
+def test_the_catalogues_kernels_of_both_ways_are_accepted_and_each_way_is_timed(bench: Bench, function: str) -> None:
+    judge = bench.judge(TASK.replace("sigmoid", function), backward=True)
     candidate = bench.run(_first(judge))
 
     verdict = bench.run(judge.evaluate(candidate))

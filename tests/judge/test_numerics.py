@@ -314,3 +314,18 @@ def test_whole_sums_of_millions_are_allowed_no_16_bits() -> None:
 
     assert bound.admits(numerics.Errors(300 * 2.0**-24, 200 * 2.0**-24, 0))
     assert not bound.admits(numerics.Errors(1200 * 2.0**-24, 1138 * 2.0**-24, 0))
+
+
+@pytest.mark.parametrize("few", [40, 2560])
+@pytest.mark.parametrize("calls", [1, 8, 128])
+def test_the_worst_of_many_calls_is_no_further_off_than_it_may_grow(few: int, calls: int) -> None:
+    """Products of three normal numbers, as gradients times weights times roundings are, four times in five."""
+    random = np.random.default_rng(0)
+    errors = np.abs(random.standard_normal((3, 40, few * calls)).prod(axis=0))
+    typical = np.median(errors[:, :few].max(axis=1))
+
+    grown = errors.max(axis=1) / (typical * numerics.growth(few, few * calls))
+
+    # The bound of one call is four times what it leaves.
+    assert np.quantile(grown, 0.8) <= 4.0
+    assert numerics.growth(few, few * calls) <= numerics.GROWTH

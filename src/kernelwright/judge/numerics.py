@@ -53,6 +53,8 @@ TF32_ROUNDOFF = 2.0**-11
 GROSS, LOST, MOVES = 0.1, 0.01, 1 / 8
 """See `gross` and `sensitive`: a share of an element and of all elements (beyond it there is no reference, as
 `tasks/host_fairness.py` says too), another share of the elements, a share of the distance."""
+GROWTH = 4.0
+"""How many times as much the worst element of many calls may be off as that of one, at most."""
 ROW = 32
 _SAMPLE = 1 << 14
 _CHUNK = 1 << 18
@@ -285,6 +287,16 @@ def _magnified(multiple: float, chain: float, limit: float) -> float:
     """What a multiple of the reference's own error becomes where one chain may be added up instead of partial sums."""
     growth = math.sqrt(max(1.0, chain / PARTIAL_SUMS))
     return max(multiple, min(growth * multiple, limit))
+
+
+def growth(few: int, many: int) -> float:
+    """How many times as far off the worst of `many` elements may be as the worst of `few`, where errors have the tails
+    of a product of three normal numbers (P(error > e) ~ exp(-e^(2/3))): a gradient's are an incoming gradient times a
+    weight times a rounding."""
+    if many <= few:
+        return 1.0
+    first = 2.0 + math.log(max(1, few))
+    return min(GROWTH, float((1 + math.log(many / max(1, few)) / first) ** 1.5))
 
 
 def narrowed(exact: Array, dtype: str, bound: Bound) -> tuple[Array, Bound]:

@@ -104,12 +104,14 @@ class _Shared:
         self.timer: threading.Timer | None = None
 
     def end(self) -> None:
-        """Ends it; a process that was forked from this one leaves it alone."""
+        """Ends it; a process that was forked from this one leaves it alone, and its locks, which threads that are no
+        more may hold for ever."""
+        if self.pid != os.getpid():
+            return
         if self.timer is not None:
             self.timer.cancel()
-        if self.pid == os.getpid():
-            self.zygote.close()
-            self.zygote.release()
+        self.zygote.close()
+        self.zygote.release()
 
 
 _lock = threading.Lock()

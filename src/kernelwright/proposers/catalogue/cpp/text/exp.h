@@ -65,3 +65,9 @@ INLINE inline F reciprocal(F d) {
   return 1.0f / d;
 #endif
 }
+// a + b and what rounding it loses, for |a| >= |b|.
+struct Rounded { F sum, lost; };
+INLINE inline Rounded exact_sum(F a, F b) {
+  const F sum = a + b;
+  return {sum, b - (sum - a)};
+}
