@@ -204,8 +204,14 @@ def test_a_number_a_row_goes_to_memory_rather_than_what_it_is_made_of() -> None:
 
 
 def test_what_it_has_no_kernel_for_stays_a_library_call() -> None:
-    source = text("running")
+    source = text("running_down")
     assert "torch.ops.aten.cumsum" in source and "@triton.jit" in source
+
+
+def test_running_results_along_rows_are_part_of_a_kernel() -> None:
+    for name in ("running", "running_share", "running_backward", "running_turned", "running_twice"):
+        source = text(name)
+        assert "tl.cumsum(" in source and source.count("@triton.jit") == 1 and "torch.ops" not in source, name
 
 
 def test_new_tensors_lie_where_the_inputs_do() -> None:

@@ -111,12 +111,12 @@ def gate_that_is_kept(x: torch.Tensor, w: torch.Tensor, v: torch.Tensor, scale: 
 
 
 class Convolution(nn.Module):
-    """A convolution of 16 channels or 8 by windows of 3, and what follows it."""
+    """A convolution of 16 channels or 8 by windows, and what follows it."""
 
-    def __init__(self, dims: int, *, transposed: bool = False, **options: Any) -> None:
+    def __init__(self, dims: int, *, transposed: bool = False, window: int = 3, **options: Any) -> None:
         super().__init__()
         kind = getattr(nn, f"Conv{'Transpose' if transposed else ''}{dims}d")
-        self.conv = kind(8 if dims == 3 else 16, 32, 3, dtype=torch.float16, **options)
+        self.conv = kind(8 if dims == 3 else 16, 32, window, dtype=torch.float16, **options)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """The convolution, halved where it is negative."""
@@ -183,12 +183,25 @@ MODULES: list[Module] = [
     ("windows_in_three_dimensions", Convolution(3, padding=1), (_half(1, 8, 5, 6, 12),)),
     ("windows_turned", Convolution(2, transposed=True, stride=2, padding=1), (_half(2, 16, 6, 7),)),
     ("windows_turned_unevenly", Convolution(2, transposed=True, stride=2), (_half(2, 16, 6, 7),)),
+    ("windows_turned_evenly", Convolution(2, window=4, transposed=True, stride=2, padding=1), (_half(2, 16, 6, 8),)),
+    ("windows_turned_along_one", Convolution(1, window=4, transposed=True, stride=2, padding=1), (_half(2, 16, 60),)),
     ("windows_by_channel", Convolution(1, padding=2, groups=16), (_half(2, 16, 50),)),
     ("wide_results", lambda x, w: torch.sigmoid(x.float()) @ w.float(), (_half(64, 48), _half(48, 64))),
     ("whole_numbers", lambda x, w: x.float() @ w.float(), (_ints(9, 64, 48), _ints(9, 48, 64))),
     ("names", lambda row, w: torch.relu(row.permute(1, 0, 2)) @ w, (_x(12, 10, 48), _x(48, 64))),
     ("lowest_rows", lambda x: x.log_softmax(-1), (torch.full((2, 20000), torch.finfo(torch.float32).min),)),
     ("running", lambda x: x.cumsum(-1) + 1, (_x(5, 40),)),
+    ("running_products", lambda x: x.cumprod(1) - x, (_positive(5, 40).half(),)),
+    ("running_down", lambda x: x.cumsum(0) + 1, (_x(40, 5),)),
+    ("running_backward", lambda x: x.flip(1).cumsum(1).flip(1), (_x(5, 77),)),
+    ("running_counts", lambda x: (x > 0).cumsum(-1), (_x(5, 77),)),
+    ("running_share", lambda x: x.cumsum(-1) / x.sum(-1, keepdim=True), (_positive(5, 40),)),
+    ("running_twice", lambda x: x.softmax(-1).cumsum(-1).cumsum(-1) * 2, (_x(5, 40),)),
+    ("running_turned", lambda x: x.T.cumsum(-1), (_x(40, 50),)),
+    ("running_to_go", lambda x: x.cumsum(1).amax(1, keepdim=True) - x.cumsum(1), (_positive(5, 40),)),
+    ("a_number_a_row", lambda x, a, w: torch.relu(x * a + w), (_half(1060, 1900), _half(1060, 1), _half(1900))),
+    ("a_number_a_long_row", lambda x, a: a / (1 + x * x), (_half(2, 530, 1), _half(2, 530, 17000))),
+    ("gate_by_tanh", lambda x, y: 0.5 * x * (1 + torch.tanh(0.8 * x)) * y, (_half(5, 40), _half(5, 40))),
 ]  # fmt: skip
 
 

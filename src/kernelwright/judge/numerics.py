@@ -95,9 +95,10 @@ def scale(exact: Array, dtype: str) -> Float64:
 
     Never below the median magnitude in the whole tensor, zeros apart: a whole row may be what cancellation left of
     larger terms (a normalised row of equal values, or the little that a ReLU let through), and rounding was relative to
-    those. The median, since one huge element must not hide all others.
+    those. The median, since one huge element must not hide all others. Nor below where one step between float16's
+    smallest numbers, which are equally far apart, is what `FIXED_MAX` allows.
     """
-    smallest = {"float16": 2.0**-22, "float64": 1e-300}.get(dtype, 1e-36)
+    smallest = {"float16": 2.0**-16, "float64": 1e-300}.get(dtype, 1e-36)
     if not exact.size:
         return np.full((1,) * exact.ndim, smallest)
     known = exact if finite(exact, "float64") else np.where(np.isfinite(exact), exact, 0)

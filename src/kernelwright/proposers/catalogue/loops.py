@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from math import prod
 from typing import Literal
 
 from kernelwright.proposers.catalogue.ir import (
@@ -27,6 +28,8 @@ from kernelwright.proposers.catalogue.products import Product
 from kernelwright.proposers.catalogue.resolve import buffers
 from kernelwright.proposers.catalogue.rewrites import Rewrite
 
+_HELD = 8192
+"""Sums that a program holds while it goes from row to row."""
 Kind = Literal["map", "rows", "tiles", "whole", "columns", "product"]
 
 
@@ -191,3 +194,12 @@ def window_axes(nodes: Iterable[Expr]) -> frozenset[Axis]:
 def is_ordered(node: Expr) -> bool:
     """Whether the result depends on the order of several axes."""
     return (isinstance(node, Reduce) and node.ordered) or (isinstance(node, Scan) and len(resolved(node.axes)) > 1)
+
+
+def is_sum_of_columns(node: Reduce) -> bool:
+    """Whether it adds up what lies at the same place of short rows, one of which a program can hold."""
+    if node.op != "sum" or not node.dtype.startswith("float") or prod(axis.size for axis in node.free) > _HELD:
+        return False
+    whole = {*node.axes, *node.free}
+    lasts = {buffer.axes[-1] for buffer in buffers([node.operand]) if whole <= {*buffer.axes}}
+    return bool(lasts) and lasts <= node.free

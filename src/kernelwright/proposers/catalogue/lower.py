@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from math import prod
 from typing import Any
 
@@ -26,7 +27,7 @@ from kernelwright.proposers.catalogue import (
 )
 from kernelwright.proposers.catalogue.axes import Axes, ConflictError, Dims
 from kernelwright.proposers.catalogue.build import InMemoryError, UnsupportedError, has_reduction, renamed
-from kernelwright.proposers.catalogue.ir import Buffer, Call, Load, Store, Tensor, Term, resolved
+from kernelwright.proposers.catalogue.ir import Axis, Buffer, Call, Load, Store, Tensor, Term, resolved
 from kernelwright.tasks import Graph, GraphNode
 
 Step = Store | Call
@@ -34,6 +35,7 @@ Step = Store | Call
 
 _PRODUCTS = (*contractions.RULES, "convolution")
 _UNDERSTOOD = {"alpha", "approximate", "value", "rounding_mode"}
+_CONTIGUOUS = {"memory_format": "contiguous_format"}
 _NO_MATTER = {"dtype", "layout", "device", "pin_memory", "memory_format", "non_blocking"}
 """Arguments that the graph's own record of the result already answers, or that change no value."""
 
@@ -216,13 +218,16 @@ class Lowering:
         parts = (part for node in users if references(node.args[:1]) == [name] for part in node.outputs)
         return sum(size for part in parts if (size := prod(part.shape)) < whole) >= whole
 
-    def _in_memory(self, name: str, tensor: Tensor) -> Tensor:
-        """A tensor that the graph does not have, written to memory and read from there."""
+    def _in_memory(self, name: str, tensor: Tensor, outermost: Sequence[Axis] = ()) -> Tensor:
+        """A tensor that the graph does not have, written to memory and read from there; where it lies there, some axes
+        may come first."""
         while name in self.nodes:
             name += "_"
-        self.buffers[name] = Buffer(name, tensor.dtype, tensor.dims)
+        rest = (axis for axis in tensor.axes if axis not in outermost)
+        dims = tuple((axis,) for axis in (*outermost, *rest)) if outermost else tensor.dims
+        self.buffers[name] = Buffer(name, tensor.dtype, dims)
         self.steps.append(Store(self.buffers[name], tensor.expr))
-        return self.axes.remember(read(self.buffers[name]))
+        return self.axes.remember(replace(read(self.buffers[name]), dims=tensor.dims))
 
     def _convolution(self, node: GraphNode, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """Over its input and weight as they are written to memory for it, where they are."""
@@ -232,9 +237,14 @@ class Lowering:
         input_ = input_ and self._in_memory(f"{node.name}_input", input_)
         turned = turned and self._in_memory(f"{node.name}_weight", turned)
         whole = convolutions.convolution(self.axes, node, x, weight, bias, input_, turned, on_device=device)
-        if tuple(map(views.extent, whole.dims)) == tuple(node.outputs[0].shape):
+        name = f"{node.name}_phases"
+        if tuple(map(views.extent, whole.dims)) != tuple(node.outputs[0].shape):
+            return convolutions.cropped(self.axes, node, self._in_memory(name, whole))
+        if not (device and turned and node.args[6]):
             return whole
-        return convolutions.cropped(self.axes, node, self._in_memory(f"{node.name}_phases", whole))
+        # A device writes whole lines of each phase much faster than every second number of a result's lines.
+        phases = resolved(axis for dim in turned.dims[: len(whole.dims) - 2] for axis in dim)
+        return self._in_memory(name, whole, phases) if phases else whole
 
     def _pointwise(self, name: str, node: GraphNode, operands: Sequence[Any]) -> Tensor:
         (out,) = node.outputs
@@ -351,7 +361,7 @@ def _check(name: str, node: GraphNode, tensors: Sequence[Tensor], kind: str) -> 
         raise UnsupportedError
     if name in pointwise.BOOL_ONLY and any(tensor.dtype != "bool" for tensor in tensors):
         raise UnsupportedError
-    if "memory_format" in node.kwargs and name == "_to_copy":
+    if name == "_to_copy" and node.kwargs.get("memory_format", _CONTIGUOUS) != _CONTIGUOUS:
         raise UnsupportedError
 
 

@@ -97,6 +97,7 @@ def plan(graph: Graph, target: TargetInfo, renderer: Renderer) -> Program:
     partition = Partition(
         lowering,
         combines_rows=renderer.combines_rows,
+        sums_columns=renderer.sums_columns,
         shares_left=renderer.shares_left,
         attends=renderer.attends,
     ).run()

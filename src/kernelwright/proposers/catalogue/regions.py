@@ -26,7 +26,7 @@ from kernelwright.proposers.catalogue.ir import (
     Term,
     walk,
 )
-from kernelwright.proposers.catalogue.loops import is_ordered
+from kernelwright.proposers.catalogue.loops import is_ordered, is_sum_of_columns
 from kernelwright.proposers.catalogue.lower import Lowering, references
 from kernelwright.proposers.catalogue.products import is_product, product
 from kernelwright.proposers.catalogue.resolve import Interner, buffers
@@ -45,15 +45,22 @@ class Partition:
     Args:
         lowering: the stores.
         combines_rows: a kernel may combine the results of all its rows once all are done.
+        sums_columns: it may add up what it finds in each column of its rows.
         shares_left: a kernel may make several products of the same left side.
         attends: whether a kernel can compute a product of what is made of another's results.
     """
 
     def __init__(
-        self, lowering: Lowering, *, combines_rows: bool, shares_left: bool, attends: Callable[[Expr], bool]
+        self,
+        lowering: Lowering,
+        *,
+        combines_rows: bool,
+        sums_columns: bool,
+        shares_left: bool,
+        attends: Callable[[Expr], bool],
     ) -> None:
         self.interner = Interner()
-        self._combines_rows, self._shares_left = combines_rows, shares_left
+        self._combines_rows, self._sums_columns, self._shares_left = combines_rows, sums_columns, shares_left
         self.calls = [step for step in lowering.steps if isinstance(step, Call)]
         stores = [step for step in lowering.steps if isinstance(step, Store)]
         exprs = simplified(self.interner.intern(store.expr for store in stores), self.interner)
@@ -117,7 +124,24 @@ class Partition:
         inner = [] if node in self.attentions else self._reductions(node.operand)
         alone = is_product(node)
         self._unite(inner)
-        for kernel in () if alone else reversed(self.kernels):
+        if not alone and self._at_home(original, node, inner):
+            return
+        if not self._cut_before(node, inner):
+            for dependency in inner:
+                self._cut(dependency)
+        node_now = self._now(original)
+        assert isinstance(node_now, Swept)
+        if inner and not alone and self._at_home(original, node_now, self._reductions(node_now.operand)):
+            return
+        over = frozenset(node_now.axes)
+        kernel = self._new_kernel(node_now, node_now.free - over, over)
+        self.home[node_now] = kernel
+        if alone:
+            self.products.add(kernel)
+
+    def _at_home(self, original: Swept, node: Swept, inner: Sequence[Swept]) -> bool:
+        """Has the last kernel that can compute a reduction do so; whether there is one."""
+        for kernel in reversed(self.kernels):
             regrouped = self._as_part_of(node, inner, kernel)
             if regrouped is None or not (inner or self._shares_memory(regrouped, kernel)):
                 continue
@@ -126,19 +150,10 @@ class Partition:
             if self._joins(regrouped, kernel):
                 if regrouped is not node:
                     self.exchanged[original] = self.exchanged[node] = regrouped
-                return
+                return True
             for part in new:
                 del self.home[part]
-        if not self._cut_before(node, inner):
-            for dependency in inner:
-                self._cut(dependency)
-        node_now = self._now(original)
-        assert isinstance(node_now, Swept)
-        over = frozenset(node_now.axes)
-        kernel = self._new_kernel(node_now, node_now.free - over, over)
-        self.home[node_now] = kernel
-        if alone:
-            self.products.add(kernel)
+        return False
 
     def _unite(self, inner: Sequence[Swept]) -> None:
         """Makes one kernel of those that compute these reductions, where they go over the same axes: what needs them
@@ -190,6 +205,8 @@ class Partition:
             return node if same else None
         if (over, node.free) == (reduced, kept):
             return node
+        if self._sums_columns and (over, node.free) == (kept, reduced) and is_sum_of_columns(node):
+            return node
         if not self._combines_rows:
             return None
         if kept and over == kept and node.operand.free <= kept:
@@ -209,9 +226,19 @@ class Partition:
         if self._shares_left:
             self._unite_products(store)
         self._cut_all_but_last_product(store)
+        self._unite(self._reductions(self._now(store.expr)))
+        if self._joined(store) or (self._cut_all_but_last_home(store) and self._joined(store)):
+            return
+        for dependency in self._reductions(self._now(store.expr)):
+            self._cut(dependency)
+        expr = self._now(store.expr)
+        kernel = self._new_kernel(expr, frozenset(store.buffer.axes), frozenset())
+        kernel.stores.append(Store(store.buffer, expr))
+        self.makers[store.buffer.name] = kernel
+
+    def _joined(self, store: Store) -> bool:
+        """Has the last kernel that can compute the store do so; whether there is one."""
         expr, name = self._now(store.expr), store.buffer.name
-        inner = self._reductions(expr)
-        self._unite(inner)
         read = _names([expr])
         for kernel in reversed(self.kernels):
             reads_own = any(self.makers.get(each) is kernel for each in read)
@@ -222,14 +249,20 @@ class Partition:
             self.makers[name] = kernel
             if self._joins(here, kernel):
                 kernel.stores.append(Store(store.buffer, here))
-                return
+                return True
             self.makers[name] = store
-        for dependency in inner:
-            self._cut(dependency)
-        expr = self._now(store.expr)
-        kernel = self._new_kernel(expr, frozenset(store.buffer.axes), frozenset())
-        kernel.stores.append(Store(store.buffer, expr))
-        self.makers[name] = kernel
+        return False
+
+    def _cut_all_but_last_home(self, store: Store) -> bool:
+        """Has what other kernels than the last reduce for a store come from memory; whether there are such."""
+        found = False
+        while True:
+            inner = self._reductions(self._now(store.expr))
+            homes = sorted({self.home[dep] for dep in inner}, key=self.kernels.index)
+            if len(homes) < 2:
+                return found
+            found = True
+            self._cut(next(dep for dep in reversed(inner) if self.home[dep] is not homes[-1]))
 
     def _unite_products(self, store: Store) -> None:
         """Makes one kernel of products of the same left side that meet in a store."""
@@ -255,9 +288,8 @@ class Partition:
         swept = frozenset(buffer.axes)
         if kernel in self.products:
             return bool(inner) and swept == kernel.kept
-        final = any(self._final(dep, kernel) for dep in inner)
-        if final:
-            return not swept
+        if final := [dep for dep in inner if self._final(dep, kernel)]:
+            return all(dep.free == swept for dep in final)
         if swept == kernel.kept | kernel.reduced:
             return True
         return bool(inner) and swept == kernel.kept

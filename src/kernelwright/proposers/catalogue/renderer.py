@@ -55,6 +55,8 @@ class Renderer(ABC):
     combines_rows: bool
     """Whether one kernel can combine results of all its rows once all are done, which takes threads that wait for each
     other."""
+    sums_columns: bool
+    """Whether a kernel that combines rows can add up what it finds in each column as well."""
     shares_left: bool
     """Whether one kernel can make several products of the same left side."""
     on_devices: bool

@@ -109,6 +109,19 @@ def _tanh_of_softplus(node: Expr) -> Expr | None:
     return None
 
 
+def _one_and_tanh(node: Expr) -> Expr | None:
+    """1 + tanh(x) = 2 sigmoid(2x), which loses nothing where tanh comes close to -1."""
+    match node:
+        case Apply(op="add", operands=(Const(value=1), Apply(op="tanh", operands=(x,)))):
+            pass
+        case Apply(op="add", operands=(Apply(op="tanh", operands=(x,)), Const(value=1))):
+            pass
+        case _:
+            return None
+    two = const(2, node.dtype)
+    return apply("mul", apply("sigmoid", apply("mul", x, two)), two)
+
+
 def _softmax_of_log_softmax(node: Expr) -> Expr | None:
     """exp(s - log t) = exp(s) / t, where s is what remains after the maximum was taken away."""
     match node:
@@ -251,6 +264,7 @@ def _product(factors: Sequence[Expr]) -> Expr:
 RULES: tuple[Rule, ...] = (
     _exp_of_negative,
     _tanh_of_softplus,
+    _one_and_tanh,
     _softmax_of_log_softmax,
     _log_of_softmax,
     _division_by_row,

@@ -54,6 +54,7 @@ class Cpp(Renderer):
 
     language = "cpp"
     combines_rows = True
+    sums_columns = False
     shares_left = False
     on_devices = False
     rewrites = frozenset(NAMES)

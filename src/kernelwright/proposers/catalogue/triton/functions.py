@@ -5,7 +5,7 @@ from __future__ import annotations
 import keyword
 import textwrap
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 from kernelwright.proposers.catalogue.ir import Axis, Buffer, Load, Reduce, Size, Window, walk
@@ -15,6 +15,8 @@ from kernelwright.proposers.catalogue.triton.support import KNOWN
 
 WHOLE = 16384
 """Positions that one block may hold: a row that is no longer is read once, and kept in registers."""
+_LONG, _MOSTLY = 1024, 0.85
+"""Positions of a row that are worth a program, and the share of a block that they must fill."""
 _WIDE = 110
 TAKEN = frozenset(
     {
@@ -67,6 +69,21 @@ class Function:
 def is_whole(nest: Nest) -> bool:
     """Whether a block holds all positions that are combined."""
     return nest.kind == "rows" and padded(combined_axes(nest)) <= WHOLE
+
+
+def by_rows(nest: Nest, programs: int) -> Nest:
+    """A map as rows that programs go along, where rows are long, there are enough for so many programs, and something
+    is one number a row: it is read and computed once instead of at each position."""
+    vector, outer = nest.vector, frozenset(nest.parallel)
+    if nest.kind != "map" or vector is None or vector.size < _LONG or prod(axis.size for axis in outer) < programs:
+        return nest
+    nodes = walk(store.expr for store in nest.stores)
+    if any(isinstance(node, Window) for node in nodes):
+        return nest
+    if padded([vector]) <= WHOLE and vector.size < _MOSTLY * padded([vector]):
+        return nest
+    a_row = any(isinstance(node, Load) and node.free and node.free <= outer for node in nodes)
+    return replace(nest, kind="rows") if a_row else nest
 
 
 def kept_axes(nest: Nest) -> tuple[Axis, ...]:

@@ -8,6 +8,7 @@ from kernelwright.proposers.catalogue.ir import Axis
 from kernelwright.proposers.catalogue.loops import Nest
 from kernelwright.proposers.catalogue.products import Product
 from kernelwright.proposers.catalogue.triton import attentions
+from kernelwright.proposers.catalogue.triton.columns import COLUMNS, ColumnSums
 from kernelwright.proposers.catalogue.triton.functions import Function, is_whole
 from kernelwright.proposers.catalogue.triton.products import NUMBERS, SHARED_NUMBERS
 from kernelwright.proposers.catalogue.triton.shares import ShareText
@@ -43,11 +44,13 @@ def shared_product(share: Function, merged: Function, lengths: Lengths, numbers:
     results = " * ".join(filter(None, map(lengths.of, (found.batch, found.m, found.n))))
     like = share.nest.reads[0].name
     lines = [f"parts = torch.empty(({shares}, {results}), dtype=torch.float32, device={like}.device)"]
-    constants = {name: numbers[name] for name in SHARED_NUMBERS} | {"num_stages": numbers["STAGES"]}
-    for function, name, times in ((share, "shares", f" * {shares}"), (merged, "merged", "")):
-        grid = f"({_tiles(found, lengths, numbers)}{times},)"
-        others = [*_matrices(function, lengths, numbers), "parts"]
-        lines.append(_call(function, f"{function.nest.name}_{name}", grid, lengths, constants, numbers, others))
+    # What is only added up goes by smaller tiles: more programs read at once.
+    small = {**numbers, "BLOCK_M": "16", "BLOCK_N": "32"}
+    for function, name, times, own in ((share, "shares", f" * {shares}", numbers), (merged, "merged", "", small)):
+        constants = {name: own[name] for name in SHARED_NUMBERS} | {"num_stages": own["STAGES"]}
+        grid = f"({_tiles(found, lengths, own)}{times},)"
+        others = [*_matrices(function, lengths, own), "parts"]
+        lines.append(_call(function, f"{function.nest.name}_{name}", grid, lengths, constants, own, others))
     return lines
 
 
@@ -131,6 +134,26 @@ def shared(
         grid = f"({results}, {numbers['SHARES'] if sweeps else 1})"
         parts = [part.name for part in kernel.memory]
         lines.append(_call(function, f"{function.nest.name}_{kernel.index}", grid, lengths, constants, numbers, parts))
+    return lines
+
+
+def column_sums(
+    text: ColumnSums, rows: Function, sums: Function, lengths: Lengths, numbers: Mapping[str, str]
+) -> list[str]:
+    """Memory for what programs leave of each column, as many programs as there are rows but for a most, and those that
+    add up what they leave."""
+    nest, width = rows.nest, lengths.of(rows.combined)
+    count = f"programs_{nest.name}"
+    lines = [f"{count} = min(triton.cdiv({lengths.of(rows.kept)}, {numbers['ROWS']}), {numbers['PROGRAMS']})"]
+    like, parts = rows.arguments[0].name, list(text.parts.values())
+    lines += [f"{name} = torch.empty(({count}, {width}), dtype=torch.float32, device={like}.device)" for name in parts]
+    constants = {
+        "ROWS": numbers["ROWS"], "BLOCK": f"triton.next_power_of_2({width})", "STAGES": numbers["STAGES"]
+    }  # fmt: skip
+    lines.append(_call(rows, f"{nest.name}_rows", f"({count},)", lengths, constants, numbers, parts))
+    grid = f"(triton.cdiv({width}, {COLUMNS}),)"
+    constants = {"BLOCK": str(COLUMNS), "PARTS": count}
+    lines.append(_call(sums, f"{nest.name}_sums", grid, lengths, constants, {**numbers, "WARPS": "4"}, parts))
     return lines
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from kernelwright.proposers.catalogue import dtypes
-from kernelwright.proposers.catalogue.ir import IDENTITY, Buffer, Expr, Load, Reduce, Store, walk
+from kernelwright.proposers.catalogue.ir import IDENTITY, Buffer, Expr, Load, Reduce, Scan, Store, walk
 from kernelwright.proposers.catalogue.loops import Nest, Sweep
 from kernelwright.proposers.catalogue.shifts import only_shifts
 from kernelwright.proposers.catalogue.triton import pairs
@@ -116,12 +116,20 @@ class KernelText:
 
     def _rows(self, body: Emitter) -> None:
         """Sweeps along what is combined, then what is known once they are done."""
+        if is_whole(self.nest):
+            self._along(body, "")
+        self._of_rows(body)
+
+    def _of_rows(self, body: Emitter) -> None:
+        """What is found of a program's rows."""
         nest, whole = self.nest, is_whole(self.nest)
         if whole:
-            self._along(body, "")
             body.count(root for sweep in nest.sweeps for root in sweep.roots)
         for sweep in nest.sweeps:
             if whole:
+                for scan in walk(sweep.roots):
+                    if isinstance(scan, Scan):
+                        self._run(body, scan)
                 for node in sweep.reductions:
                     self._combine(body, node)
                 self._write(body, sweep.stores)
@@ -141,6 +149,12 @@ class KernelText:
         """A reduction of one block."""
         value = self._counted(body, node.operand, node.op)
         body.known[node] = self._result(body, node, value)
+
+    def _run(self, body: Emitter, node: Scan) -> None:
+        """A running result along one block, unless it is known already."""
+        if node not in body.known:
+            value, way = self._counted(body, node.operand, node.op), ", reverse=True" if node.backward else ""
+            body.named(node, f"tl.cum{node.op}({value}, {self.dim}{way})", "running")
 
     def _counted(self, body: Emitter, operand: Expr, op: str) -> str:
         """What is combined, with what changes nothing where there is no position."""

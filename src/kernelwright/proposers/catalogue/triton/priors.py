@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import prod
 
-from kernelwright.proposers.catalogue.ir import Axis
+from kernelwright.proposers.catalogue.ir import Axis, Load, Window, walk
 from kernelwright.proposers.catalogue.loops import Nest
 from kernelwright.proposers.catalogue.products import Product
 from kernelwright.proposers.catalogue.triton.functions import combined_axes, is_whole, kept_axes, padded
@@ -16,6 +16,8 @@ _STEPS = 8
 """Blocks of steps that are worth a share of a sum."""
 _PROGRAMS = 8
 """Programs for each multiprocessor that keep it busy."""
+_FEW, _WIDE = 64, 1024
+"""Rows that are combined with so few others, and columns for each multiprocessor: then the more columns at once."""
 
 
 @dataclass(frozen=True)
@@ -33,30 +35,53 @@ def choices(nest: Nest, multiprocessors: int, *, in_pairs: bool, along: Axis | N
         return _attention(nest.product)
     if nest.product is not None:
         return _product(nest.product, multiprocessors, exact=not half(nest, nest.product))
-    kept = prod(axis.size for axis in kept_axes(nest))
     if not combined_axes(nest):
-        if not kept_axes(nest):
-            return {"WARPS": Choice(1, (1,))}
-        if along is not None and nest.vector is not None:
-            sides = {"ROWS": along, "BLOCK": nest.vector}
-            return {name: _of(max(16, min(64, padded([axis]))), 16, 128) for name, axis in sides.items()} | {
-                "WARPS": _of(4, 2, 8)
-            }
-        block = 512 if in_pairs else 1024
-        return {"BLOCK": _of(block, 256, 8192), "WARPS": _of(4, 2, 8)}
-    if is_whole(nest):
-        length = padded(combined_axes(nest))
-        rows = max(1, min(1024 // length, kept // 264))
-        rows = 1 << rows.bit_length() - 1
-        warps = _warps(rows * prod(axis.size for axis in combined_axes(nest)), alone=kept < multiprocessors)
-        return {"WARPS": _of(warps, max(1, warps // 4), min(32, warps * 4)), "ROWS": _rows(rows, length, kept)}
-    shares = shared_out(nest, multiprocessors)
-    if nest.kind == "rows":
-        found = {
-            "BLOCK": _of(4096 if shares == 1 else 2048, 512, 8192),
-            "WARPS": _of(8, 2, 16),
-            "ROWS": Choice(1, (1,)),
+        return _map(nest, in_pairs=in_pairs, along=along)
+    if nest.finals:
+        return _whole(nest, multiprocessors) | {
+            "STAGES": Choice(2, (1, 2, 3)),
+            "PROGRAMS": Choice(multiprocessors * 2, tuple(multiprocessors * each for each in (1, 2, 4))),
         }
+    if is_whole(nest):
+        return _whole(nest, multiprocessors)
+    return _swept(nest, multiprocessors)
+
+
+def _map(nest: Nest, *, in_pairs: bool, along: Axis | None) -> dict[str, Choice]:
+    if not kept_axes(nest):
+        return {"WARPS": Choice(1, (1,))}
+    if along is not None and nest.vector is not None:
+        sides = {"ROWS": along, "BLOCK": nest.vector}
+        return {name: _of(max(16, min(64, padded([axis]))), 16, 128) for name, axis in sides.items()} | {
+            "WARPS": _of(4, 2, 8)
+        }
+    if any(isinstance(node, Window) for node in walk(store.expr for store in nest.stores)):
+        return {"BLOCK": _of(256, 128, 4096), "WARPS": _of(4, 1, 8)}  # the more threads, the more is asked for
+    block = 512 if in_pairs else 2048 if _interpolates(nest) else 1024
+    return {"BLOCK": _of(block, 256, 8192), "WARPS": _of(4, 2, 8)}
+
+
+def _whole(nest: Nest, multiprocessors: int) -> dict[str, Choice]:
+    """Rows that a block holds, several where they are short."""
+    kept, length = prod(axis.size for axis in kept_axes(nest)), padded(combined_axes(nest))
+    rows = max(1, min(1024 // length, kept // 264))
+    rows = 1 << rows.bit_length() - 1
+    warps = _warps(rows * prod(axis.size for axis in combined_axes(nest)), alone=kept < multiprocessors)
+    return {"WARPS": _of(warps, max(1, warps // 4), min(32, warps * 4)), "ROWS": _rows(rows, length, kept)}
+
+
+def _swept(nest: Nest, multiprocessors: int) -> dict[str, Choice]:
+    """Rows or columns that are gone along block by block."""
+    kept, combined = (prod(axis.size for axis in axes) for axes in (kept_axes(nest), combined_axes(nest)))
+    shares, stages = shared_out(nest, multiprocessors), 1
+    if nest.kind == "rows":
+        # A row that is read again comes from the L2 cache: less at once, and asked for earlier.
+        again = shares == 1 and len(nest.sweeps) > 1
+        stages = 4 if again else 1
+        block, warps = 4096 if shares == 1 and not again else 2048, 2 if again else 8
+        found = {"BLOCK": _of(block, 512, 8192), "WARPS": _of(warps, 2, 16), "ROWS": Choice(1, (1,))}
+    elif kept >= _WIDE * multiprocessors and combined <= _FEW:
+        found, stages = {"ROWS": _of(512, 64, 1024), "BLOCK": _of(8, 1, 32), "WARPS": _of(4, 2, 8)}, 3
     else:
         rows = 64 if kept >= 64 else 1 << (kept - 1).bit_length()
         found = {
@@ -64,10 +89,17 @@ def choices(nest: Nest, multiprocessors: int, *, in_pairs: bool, along: Axis | N
             "BLOCK": _of(2048 // rows, 512 // rows, 8192 // rows),
             "WARPS": _of(4, 2, 8),
         }
-    found["STAGES"] = Choice(1, (1, 2, 3, 4))
+    found["STAGES"] = Choice(stages, (1, 2, 3, 4))
     if shares > 1:
         found["SHARES"] = _of(shares, max(2, shares // 4), min(1024, shares * 4))
     return found
+
+
+def _interpolates(nest: Nest) -> bool:
+    """Whether where it reads follows from numbers with a fraction."""
+    loads = (node for node in walk(store.expr for store in nest.stores) if isinstance(node, Load))
+    places = walk(term.at for load in loads for term in load.terms if term.at is not None)
+    return any(node.dtype.startswith("float") for node in places)
 
 
 def shared_out(nest: Nest, multiprocessors: int) -> int:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from kernelwright.proposers.catalogue.build import apply, const
+from kernelwright.proposers.catalogue.dtypes import width
+from kernelwright.proposers.catalogue.ir import Load, walk
 from kernelwright.proposers.catalogue.loops import Nest
 from kernelwright.proposers.catalogue.products import Product
 from kernelwright.proposers.catalogue.triton.expressions import Emitter
@@ -17,6 +19,7 @@ _NAMES = (
     "tile", "place", "columns", "rows", "first", "height", "tile_m", "tile_n", "left", "right", "batch", "row",
     "column", "step", "step_down", "share", "span", "begin", "end", PARTS, *SHARED_NUMBERS,
 )  # fmt: skip
+_WIDE = 4
 _TILES = """\
 # A program works on one tile after the other{ahead}.
 rows, columns = tl.cdiv({m}, BLOCK_M), tl.cdiv({n}, BLOCK_N)
@@ -91,7 +94,15 @@ class _Products(Tiles):
     @property
     def reads_ahead(self) -> bool:
         """Whether a program reads for its next tile while it finishes the last one."""
-        return self.scope.short and not self.product.beside
+        return self.scope.short and not self.product.beside and not self._adds_wide_tiles
+
+    @property
+    def _adds_wide_tiles(self) -> bool:
+        """Whether what is made of the sums reads a number of 32 bits for each, for which there is no more room."""
+        sides = set(self.product.m), set(self.product.n)
+        after = walk((store.expr for store in self.nest.stores), {self.product.total})
+        tiles = (node for node in after if isinstance(node, Load) and all(side & node.free for side in sides))
+        return any(width(load.buffer.dtype) >= _WIDE for load in tiles)
 
     def _begin(self, body: Emitter) -> None:
         """What comes before all else for a tile."""
@@ -176,6 +187,6 @@ class _Merged(_Parts):
         body.put(
             "# What all shares have found.",
             f"{total} = tl.zeros((BLOCK_M, BLOCK_N), tl.float32)",
-            "for share in range(SHARES):",
+            "for share in tl.range(SHARES, loop_unroll_factor=8):",
             f"    {total} += tl.load({self.place}, {self.mask}, other=0.0)",
         )

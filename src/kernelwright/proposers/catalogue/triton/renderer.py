@@ -7,15 +7,15 @@ from math import gcd
 from typing import Any
 
 from kernelwright.proposers.catalogue import convolutions, scans
-from kernelwright.proposers.catalogue.ir import Axis, Expr, Tensor
+from kernelwright.proposers.catalogue.ir import Axis, Expr, Scan, Tensor, resolved
 from kernelwright.proposers.catalogue.loops import Nest
 from kernelwright.proposers.catalogue.nesting import Loops
 from kernelwright.proposers.catalogue.program import Program
 from kernelwright.proposers.catalogue.renderer import Kernels, Renderer
 from kernelwright.proposers.catalogue.rewrites import IllegalRewriteError, Rewrite
 from kernelwright.proposers.catalogue.schedule import Schedule
-from kernelwright.proposers.catalogue.triton import attentions, launches, nests, pairs, products, turned
-from kernelwright.proposers.catalogue.triton.functions import Function, is_whole
+from kernelwright.proposers.catalogue.triton import attentions, columns, launches, nests, pairs, products, turned
+from kernelwright.proposers.catalogue.triton.functions import WHOLE, Function, by_rows, is_whole, padded
 from kernelwright.proposers.catalogue.triton.launches import Lengths
 from kernelwright.proposers.catalogue.triton.priors import choices
 from kernelwright.proposers.catalogue.triton.shares import ShareText
@@ -43,8 +43,10 @@ def _tiles(tensor: torch.Tensor, lines: int, block: list[int]) -> TensorDescript
     return TensorDescriptor(matrix, shape, [matrix.stride(0), 1], block)
 '''
 
-_LEFT = frozenset({*scans.RULES, "erfc", "asin", "acos", "atan", "atan2", "asinh", "acosh", "atanh"})
+_LEFT = frozenset({"erfc", "asin", "acos", "atan", "atan2", "asinh", "acosh", "atanh"})
 """What has no function in Triton's language."""
+_ROWS = 8
+"""Rows for each multiprocessor that keep it busy."""
 _CHANNELS = 8
 """Channels that a device reads at once (16 bytes)."""
 
@@ -54,12 +56,15 @@ class Triton(Renderer):
 
     language = "triton"
     combines_rows = False
+    sums_columns = True
     shares_left = True
     on_devices = True
     rewrites = frozenset({"fuse", "interchange", "online_reduce"})
 
     def leaves(self, name: str, operands: Sequence[Any]) -> bool:
         """See `Renderer.leaves`."""
+        if name in scans.RULES:
+            return not _is_row(*operands)
         return name in _LEFT or (name == "convolution" and not _is_quick(*operands))
 
     def attends(self, node: Expr) -> bool:
@@ -77,7 +82,14 @@ class Triton(Renderer):
             remedy = f"Triton's kernels take {', '.join(sorted(self.rewrites))}"
             where = f"{schedule.name}: {other}"
             raise IllegalRewriteError("it makes nothing of the kernel", where=where, remedy=remedy)
-        return schedule.loops.nest()
+        nest = schedule.loops.nest()
+        if not is_whole(nest) and (nest.finals or any(sweep.scans for sweep in nest.sweeps)):
+            what, remedy = (
+                "running results and sums of columns take whole rows",
+                "have the innermost loop go along them",
+            )
+            raise IllegalRewriteError(what, where=schedule.name, remedy=remedy)
+        return nest
 
     def check(self, nests: Sequence[Nest]) -> None:
         """See `Renderer.check`: any kernels can be together."""
@@ -99,13 +111,21 @@ def _is_quick(x: Tensor, weight: Tensor, *others: Any) -> bool:
     return x.dtype in ("float16", "bfloat16") and whole and full
 
 
+def _is_row(x: Tensor, dim: int) -> bool:
+    """Whether running results go along rows that a block holds."""
+    return not x.dims or (dim % len(x.dims) == len(x.dims) - 1 and padded(resolved(x.dims[dim])) <= WHOLE)
+
+
 def _guess(region: Loops) -> Schedule:
     schedule = Schedule.of(region)
     if region.product is not None:
         return schedule
+    if region.kind == "tiles" and (any(isinstance(node, Scan) for node in region.nodes) or region.passes.finals):
+        along = [name for name, axis in zip(region.names, region.order, strict=True) if axis in region.reduced]
+        schedule = schedule.then_if_legal(Rewrite.of("interchange", along[-1], "j"))
     schedule = schedule.fused()
-    if schedule.loops.kind == "rows" and not is_whole(schedule.loops.nest()):
-        for what in ("variance", "exponentials"):
+    if schedule.loops.reduced and not is_whole(schedule.loops.nest()):
+        for what in ("variance", "exponentials")[: 2 if schedule.loops.kind == "rows" else 1]:
             schedule = schedule.then_if_legal(Rewrite.of("online_reduce", what))
     return schedule
 
@@ -127,6 +147,8 @@ class TritonKernels(Kernels):
         innermost = fixed(nest.vector) if nest.vector and len(nest.leaves(nest.vector)) == 1 else None
         halves = pairs.pairs(nest, innermost)
         along = turned.across(nest) if halves is None else None
+        if halves is None and along is None:
+            nest = by_rows(nest, _ROWS * self._multiprocessors)
         numbers = self._numbers(nest, in_pairs=halves is not None, along=along)
         if nest.product is not None and nest.product.scores is not None:
             return [launches.attention(self._add(attentions.render(nest)), lengths, numbers)]
@@ -135,6 +157,9 @@ class TritonKernels(Kernels):
             return launches.shared_product(share, merged, lengths, numbers)
         if nest.product is not None:
             return [launches.product(self._add(products.render(nest)), lengths, numbers)]
+        if nest.finals:
+            text = columns.ColumnSums(nest, self._cache)
+            return launches.column_sums(text, self._add(text.rows()), self._add(text.sums()), lengths, numbers)
         if "SHARES" in numbers:
             count = len(nest.sweeps) + bool(nest.row_stores)
             kernels = [ShareText(nest, index, self._cache) for index in range(count)]
