@@ -14,8 +14,8 @@ from kernelwright.proposers.catalogue.triton.tiles import half
 _NEARLY = 0.9
 _STEPS = 8
 """Blocks of steps that are worth a share of a sum."""
-_PROGRAMS = 8
-"""Programs for each multiprocessor that keep it busy."""
+_PROGRAMS, _AHEAD = 8, 4
+"""Programs for each multiprocessor that keep it busy, and where they read ahead."""
 _FEW, _WIDE = 64, 1024
 """Rows that are combined with so few others, and columns for each multiprocessor: then the more columns at once."""
 
@@ -39,7 +39,7 @@ def choices(nest: Nest, multiprocessors: int, *, in_pairs: bool, along: Axis | N
         return _map(nest, in_pairs=in_pairs, along=along)
     if nest.finals:
         return _whole(nest, multiprocessors) | {
-            "STAGES": Choice(2, (1, 2, 3)),
+            "STAGES": Choice(3, (1, 2, 3, 4)),
             "PROGRAMS": Choice(multiprocessors * 2, tuple(multiprocessors * each for each in (1, 2, 4))),
         }
     if is_whole(nest):
@@ -89,6 +89,7 @@ def _swept(nest: Nest, multiprocessors: int) -> dict[str, Choice]:
             "BLOCK": _of(2048 // rows, 512 // rows, 8192 // rows),
             "WARPS": _of(4, 2, 8),
         }
+        stages = 3 if shares > 1 else 1
     found["STAGES"] = Choice(stages, (1, 2, 3, 4))
     if shares > 1:
         found["SHARES"] = _of(shares, max(2, shares // 4), min(1024, shares * 4))
@@ -110,7 +111,7 @@ def shared_out(nest: Nest, multiprocessors: int) -> int:
     kept, combined = (prod(axis.size for axis in axes) for axes in (kept_axes(nest), combined_axes(nest)))
     block = 2048 if nest.kind == "rows" else 2048 // min(64, kept)
     programs = kept if nest.kind == "rows" else -(-kept // 64)
-    wanted = _PROGRAMS * multiprocessors // programs
+    wanted = (_PROGRAMS if nest.kind == "rows" else _AHEAD) * multiprocessors // programs
     if wanted < 2:
         return 1
     return 1 << min(wanted, max(1, combined // (2 * block)), 1024).bit_length() - 1
