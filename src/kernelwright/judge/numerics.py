@@ -1,10 +1,8 @@
 """How wrong an output is, and how wrong an honest kernel may be.
 
 Errors are measured against float64, relative to the output's magnitude: |got - exact| / (|exact| + rms), where rms is
-that of the
-element's row (its last dimension, when that has at least 32 elements; else the whole tensor), since rounding in a sum
-is relative to
-what was summed and not to what is left after cancellation.
+that of the element's row (its last dimension, when that has at least 32 elements; else the whole tensor), since
+rounding in a sum is relative to what was summed and not to what is left after cancellation.
 
 Allowed is what any order of summation can leave: a multiple of the reference's own error, or the √K·u bound of the sums
 involved (K terms, unit roundoff u of the accumulator, which is float32 at least; Higham, *Accuracy and Stability of
@@ -65,9 +63,7 @@ Fetch = Callable[[int, int], Array]
 @dataclass(frozen=True)
 class Errors:
     """Relative errors of one output: worst and mean; `worst` is the flat index of the worst element or -1; `non_finite`
-    the
-    flat index
-    of the first element that is NaN or infinite where the exact value is finite, or -1."""
+    the flat index of the first element that is NaN or infinite where the exact value is finite, or -1."""
 
     max: float
     mean: float

@@ -2,8 +2,7 @@
 call.
 
 Views only rearrange axes. Operations without a rule, and shapes that cannot share axes, become `Call`s; what they read
-is
-stored before. Which stores share a kernel is decided later (`regions.py`).
+is stored before. Which stores share a kernel is decided later (`regions.py`).
 """
 
 from __future__ import annotations

@@ -2,8 +2,7 @@
 arises.
 
 Greedy, in the order of the graph. Where a value computed by one kernel is needed by another, only reductions are
-written to
-memory; elementwise work before and after them is done again, which costs less than a round trip through memory.
+written to memory; elementwise work before and after them is done again, which costs less than a round trip.
 """
 
 from __future__ import annotations
