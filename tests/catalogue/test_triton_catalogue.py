@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import catalogue_both_ways
 import pytest
 import torch
 import triton_modules
@@ -212,6 +213,15 @@ def test_running_results_along_rows_are_part_of_a_kernel() -> None:
     for name in ("running", "running_share", "running_backward", "running_turned", "running_twice"):
         source = text(name)
         assert "tl.cumsum(" in source and source.count("@triton.jit") == 1 and "torch.ops" not in source, name
+
+
+def test_sums_of_columns_are_found_by_the_kernel_that_goes_along_rows() -> None:
+    layer_norm = catalogue_both_ways.both_ways(*catalogue_both_ways.MODULES["layer norm"])
+    back = write(planned(layer_norm.graph), layer_norm.info).split("class Passes")[0]
+    for source in (back, text("columns_beside_rows"), text("running_then_down")):
+        assert source.count("for row in tl.range(") == source.count("_sums(\n") == 1
+    assert back.count("@triton.jit") == 3, "one forward, two back"
+    assert "for row in" not in text("columns_of_doubles"), "sums are kept in float32"
 
 
 def test_new_tensors_lie_where_the_inputs_do() -> None:

@@ -110,6 +110,12 @@ def gate_that_is_kept(x: torch.Tensor, w: torch.Tensor, v: torch.Tensor, scale: 
     return gate, F.silu(gate) * F.linear(x, v) * scale
 
 
+def columns_beside_rows(x: torch.Tensor, columns_0: torch.Tensor) -> Any:
+    """Rows that are normalised, and what they sum to, by an input whose name a kernel might take."""
+    scaled = (x - x.mean(-1, keepdim=True)) * columns_0
+    return scaled.softmax(-1), scaled.sum((0, 1)), (scaled * x).sum((0, 1)).sqrt().nan_to_num()
+
+
 class Convolution(nn.Module):
     """A convolution of 16 channels or 8 by windows, and what follows it."""
 
@@ -198,8 +204,10 @@ MODULES: list[Module] = [
     ("running_share", lambda x: x.cumsum(-1) / x.sum(-1, keepdim=True), (_positive(5, 40),)),
     ("running_twice", lambda x: x.softmax(-1).cumsum(-1).cumsum(-1) * 2, (_x(5, 40),)),
     ("running_turned", lambda x: x.T.cumsum(-1), (_x(40, 50),)),
+    ("running_then_down", lambda x: (x.cumsum(-1).sum(0), x.softmax(-1)), (_x(30, 40),)),
+    ("columns_beside_rows", columns_beside_rows, (_x(7, 90, 40), _x(7, 90, 1))),
+    ("columns_of_doubles", lambda x: (x * x.sum(1, keepdim=True), (x * x).sum(0)), (_x(30, 40, dtype=torch.float64),)),
     ("running_to_go", lambda x: x.cumsum(1).amax(1, keepdim=True) - x.cumsum(1), (_positive(5, 40),)),
-    ("a_number_a_row", lambda x, a, w: torch.relu(x * a + w), (_half(1060, 1900), _half(1060, 1), _half(1900))),
     ("a_number_a_long_row", lambda x, a: a / (1 + x * x), (_half(2, 530, 1), _half(2, 530, 17000))),
     ("gate_by_tanh", lambda x, y: 0.5 * x * (1 + torch.tanh(0.8 * x)) * y, (_half(5, 40), _half(5, 40))),
 ]  # fmt: skip
@@ -228,15 +236,20 @@ def loaded(source: str, folder: Path, name: str) -> Any:
     return module
 
 
+def few_programs(module: Any) -> Any:
+    """The candidate with two programs for what goes from tile to tile or from row to row, so that each has several."""
+    for number in module.PARAMS:
+        if number.startswith("PROGRAMS"):
+            module.PARAMS[number] = 2
+    return module
+
+
 def main(folder: Path) -> None:
     """Checks every module."""
     wrong = {}
     for name, function, inputs in MODULES:
         model, info, program = programmed(function, inputs)
-        module = loaded(write(program, info), folder, f"candidate_{name}")
-        for number in module.PARAMS:
-            if number.startswith("PROGRAMS"):
-                module.PARAMS[number] = 2  # so that a program has several tiles
+        module = few_programs(loaded(write(program, info), folder, f"candidate_{name}"))
         candidate = module.ModelNew()
         candidate.load_state_dict(model.state_dict())
         try:
@@ -245,7 +258,9 @@ def main(folder: Path) -> None:
             wrong[name] = repr(error)
     for name, both_ways in catalogue_both_ways.MODULES.items():
         both = catalogue_both_ways.both_ways(*both_ways)
-        module = loaded(write(planned(both.graph), both.info), folder, f"both_ways_{name.replace(' ', '_')}")
+        module = few_programs(
+            loaded(write(planned(both.graph), both.info), folder, f"both_ways_{name.replace(' ', '_')}")
+        )
         try:
             both.check(module.ModelNew())
         except Exception as error:  # noqa: BLE001

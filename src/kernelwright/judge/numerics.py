@@ -73,12 +73,20 @@ class Errors:
 
 @dataclass(frozen=True)
 class Bound:
-    """What one output may leave: `max` over its elements, `mean` over them, and the reference's own two."""
+    """What one output may leave: `max` over its elements, `mean` over them, and the reference's own two. `multiple` is
+    the part of `max` that is a multiple of the reference's own."""
 
     max: float
     mean: float
     reference_max: float
     reference_mean: float
+    multiple: float = 0.0
+
+    def beside_reference(self, times: float) -> Bound:
+        """What is allowed where the reference's own answer stands for the exact one, and where the worst of many
+        elements may be so many times as far off as that of those it was measured on."""
+        top = max(self.max, times * self.multiple) + times * self.reference_max
+        return replace(self, max=top, mean=self.mean + self.reference_mean)
 
     def admits(self, errors: Errors, times: float = 1.0) -> bool:
         """Whether errors are within so many times the bound."""
@@ -273,17 +281,18 @@ def bound(reference: Errors, dtype: str, terms: float, tolerance: Tolerance, cha
     sums = min(unit, ACCUMULATOR)
     top = FIXED_MAX * unit + max(SUM_MAX * root, CHAIN_MAX * chain) * sums
     mean = FIXED_MEAN * unit + max(SUM_MEAN * root, CHAIN_MEAN * chain) * sums
-    top = max(top, _magnified(REFERENCE_MULTIPLE_MAX * reference.max, chain, MAGNIFIED_MAX))
+    multiple = _magnified(REFERENCE_MULTIPLE_MAX * reference.max, chain, MAGNIFIED_MAX)
+    top = max(top, multiple)
     mean = max(mean, _magnified(REFERENCE_MULTIPLE_MEAN * reference.mean, chain, MAGNIFIED_MEAN))
     if tolerance.allow_tf32:
         top, mean = max(top, FIXED_MAX * TF32_ROUNDOFF), max(mean, TF32_ROUNDOFF)
-    return Bound(top, mean, reference.max, reference.mean)
+    return Bound(top, mean, reference.max, reference.mean, multiple)
 
 
 def _magnified(multiple: float, chain: float, limit: float) -> float:
     """What a multiple of the reference's own error becomes where one chain may be added up instead of partial sums."""
-    growth = math.sqrt(max(1.0, chain / PARTIAL_SUMS))
-    return max(multiple, min(growth * multiple, limit))
+    longer = math.sqrt(max(1.0, chain / PARTIAL_SUMS))
+    return max(multiple, min(longer * multiple, limit))
 
 
 def growth(few: int, many: int) -> float:

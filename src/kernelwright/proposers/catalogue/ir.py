@@ -257,7 +257,8 @@ class Kernel:
     """Everything computed in one sweep of loops: axes `kept` have one result a position, axes `reduced` are combined
     away.
 
-    `stores` over both are written while a row is swept, stores over `kept` once a row, stores over no axis once.
+    `stores` over both are written while a row is swept, stores over `kept` once a row, stores over no axis or, where
+    columns are added up, over `reduced` at the end.
     """
 
     name: str

@@ -1,8 +1,9 @@
 """The loop IR: a kernel's expressions arranged into loops, still in no language.
 
 A `Nest` has an outer loop over kept axes, and inside it sweeps over the reduced axes, each of which feeds some
-reductions and writes some stores; what depends on kept axes only is computed between sweeps, what depends on no axis at
-the end. One axis is the vector axis, the innermost. `rewrites` are what made it so (`rewrites.py`), numbers included.
+reductions and writes some stores; what depends on kept axes only is computed between sweeps, what depends on all rows
+at the end. One axis is the vector axis, the innermost. `rewrites` are what made it so (`rewrites.py`), numbers
+included.
 """
 
 from __future__ import annotations
@@ -198,7 +199,7 @@ def is_ordered(node: Expr) -> bool:
 
 def is_sum_of_columns(node: Reduce) -> bool:
     """Whether it adds up what lies at the same place of short rows, one of which a program can hold."""
-    if node.op != "sum" or not node.dtype.startswith("float") or prod(axis.size for axis in node.free) > _HELD:
+    if node.op != "sum" or node.dtype != "float32" or prod(axis.size for axis in node.free) > _HELD:
         return False
     whole = {*node.axes, *node.free}
     lasts = {buffer.axes[-1] for buffer in buffers([node.operand]) if whole <= {*buffer.axes}}

@@ -239,7 +239,8 @@ class Lowering:
         name = f"{node.name}_phases"
         if tuple(map(views.extent, whole.dims)) != tuple(node.outputs[0].shape):
             return convolutions.cropped(self.axes, node, self._in_memory(name, whole))
-        if not (device and turned and node.args[6]):
+        depthwise = convolutions.is_depthwise(weight, node.args[8], transposed=node.args[6])
+        if not (device and turned and node.args[6]) or depthwise:
             return whole
         # A device writes whole lines of each phase much faster than every second number of a result's lines.
         phases = resolved(axis for dim in turned.dims[: len(whole.dims) - 2] for axis in dim)

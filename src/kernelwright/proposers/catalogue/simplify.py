@@ -1,8 +1,7 @@
 """Rewrites that compute the same with less work: fewer divisions, no logarithm of an exponential, factors out of sums.
 
-Each keeps or improves the accuracy, up to one rounding; none is applied where a rounding function further on would make
-a large
-difference of that.
+Each keeps or improves the accuracy, up to one rounding; those that regroup are not applied where a rounding function
+further on would make a large difference of that.
 """
 
 from __future__ import annotations
@@ -34,14 +33,15 @@ Rule = Callable[[Expr], Expr | None]
 def simplified(roots: Sequence[Expr], interner: Interner) -> list[Expr]:
     """The same expressions in simpler form, interned."""
     exact = any(isinstance(node, Apply) and (node.op in ROUNDING or _to_integer(node)) for node in walk(roots))
-    rules = RULES[:4] if exact else RULES
+    rules = EXACT if exact else (*EXACT, *REGROUPING)
     done: dict[Expr, Expr] = {}
     for node in walk(roots):
         now = _rebuilt(node, done)
         for rule in rules:
             now = interner.intern([rule(now) or now])[0]
         done[node] = now
-    return _shared_exponentials([done[root] for root in roots], interner)
+    found = [done[root] for root in roots]
+    return _shared_exponentials(found if exact else _one_and_tanh(found, interner), interner)
 
 
 def _shared_exponentials(roots: Sequence[Expr], interner: Interner) -> list[Expr]:
@@ -109,17 +109,25 @@ def _tanh_of_softplus(node: Expr) -> Expr | None:
     return None
 
 
-def _one_and_tanh(node: Expr) -> Expr | None:
-    """1 + tanh(x) = 2 sigmoid(2x), which loses nothing where tanh comes close to -1."""
-    match node:
-        case Apply(op="add", operands=(Const(value=1), Apply(op="tanh", operands=(x,)))):
-            pass
-        case Apply(op="add", operands=(Apply(op="tanh", operands=(x,)), Const(value=1))):
-            pass
-        case _:
-            return None
-    two = const(2, node.dtype)
-    return apply("mul", apply("sigmoid", apply("mul", x, two)), two)
+def _one_and_tanh(roots: Sequence[Expr], interner: Interner) -> list[Expr]:
+    """1 + tanh(x) = 2 sigmoid(2x), which loses nothing where tanh comes close to -1; where nothing else needs it."""
+    users: dict[Expr, list[Expr]] = {}
+    for node in walk(roots):
+        for part in dict.fromkeys(node.args):
+            if _is(part, "tanh"):
+                users.setdefault(part, []).append(node)
+    swap: dict[Expr, Expr] = {}
+    for tanh, needing in users.items():
+        two = const(2, tanh.dtype)
+        sums = all(_is(node, "add") and any(_is_one(part) for part in node.args) for node in needing)
+        if sums and tanh not in roots:
+            sigmoid = apply("sigmoid", apply("mul", tanh.args[0], two))
+            swap |= dict.fromkeys(needing, apply("mul", sigmoid, two))
+    return interner.intern(roots, swap)
+
+
+def _is_one(node: Expr) -> bool:
+    return isinstance(node, Const) and node.value == 1
 
 
 def _softmax_of_log_softmax(node: Expr) -> Expr | None:
@@ -261,12 +269,9 @@ def _product(factors: Sequence[Expr]) -> Expr:
     return result
 
 
-RULES: tuple[Rule, ...] = (
-    _exp_of_negative,
-    _tanh_of_softplus,
-    _one_and_tanh,
-    _softmax_of_log_softmax,
-    _log_of_softmax,
+EXACT: tuple[Rule, ...] = (_exp_of_negative, _tanh_of_softplus, _softmax_of_log_softmax, _log_of_softmax)
+"""What changes no more than a rounding of what it computes."""
+REGROUPING: tuple[Rule, ...] = (
     _division_by_row,
     _factors_out_of_sum,
     _sum_of_log_softmax,
@@ -274,3 +279,4 @@ RULES: tuple[Rule, ...] = (
     _all_least,
     _constants_together,
 )
+"""What regroups factors and sums, of which a rounding function further on would make a large difference."""

@@ -28,7 +28,7 @@ class ColumnSums(KernelText):
 
     def __init__(self, nest: Nest, cache: int) -> None:
         super().__init__(nest, None, cache)
-        self.parts = {node: f"columns_{place}" for place, node in enumerate(nest.finals)}
+        self.parts = {node: f"{nest.name}_columns_{place}" for place, node in enumerate(nest.finals)}
         self.scope.names.update({"row", "parts", *(f"{name}_ptr" for name in self.parts.values())})
 
     def rows(self) -> Function:
@@ -52,6 +52,7 @@ class ColumnSums(KernelText):
         )
         loop.count(node.operand for node in sums)
         self._of_rows(loop)
+        self._run(loop, [node.operand for node in sums])
         for node, name in sums.items():
             exists = f"{group.mask} & {self.inner.mask}"
             loop.put(f"{name} += tl.where({exists}, {loop.value(node.operand)}, 0.0)")

@@ -15,8 +15,6 @@ from kernelwright.proposers.catalogue.triton.support import KNOWN
 
 WHOLE = 16384
 """Positions that one block may hold: a row that is no longer is read once, and kept in registers."""
-_LONG, _MOSTLY = 1024, 0.85
-"""Positions of a row that are worth a program, and the share of a block that they must fill."""
 _WIDE = 110
 TAKEN = frozenset(
     {
@@ -72,15 +70,13 @@ def is_whole(nest: Nest) -> bool:
 
 
 def by_rows(nest: Nest, programs: int) -> Nest:
-    """A map as rows that programs go along, where rows are long, there are enough for so many programs, and something
-    is one number a row: it is read and computed once instead of at each position."""
+    """A map as rows that programs go along block by block, where rows are long, there are enough for so many programs,
+    and something is one number a row: it is read and computed once instead of at each position."""
     vector, outer = nest.vector, frozenset(nest.parallel)
-    if nest.kind != "map" or vector is None or vector.size < _LONG or prod(axis.size for axis in outer) < programs:
+    if nest.kind != "map" or vector is None or vector.size <= WHOLE or prod(axis.size for axis in outer) < programs:
         return nest
     nodes = walk(store.expr for store in nest.stores)
     if any(isinstance(node, Window) for node in nodes):
-        return nest
-    if padded([vector]) <= WHOLE and vector.size < _MOSTLY * padded([vector]):
         return nest
     a_row = any(isinstance(node, Load) and node.free and node.free <= outer for node in nodes)
     return replace(nest, kind="rows") if a_row else nest

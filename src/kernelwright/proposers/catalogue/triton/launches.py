@@ -13,6 +13,9 @@ from kernelwright.proposers.catalogue.triton.functions import Function, is_whole
 from kernelwright.proposers.catalogue.triton.products import NUMBERS, SHARED_NUMBERS
 from kernelwright.proposers.catalogue.triton.shares import ShareText
 
+_MERGED = 16, 32
+"""The sides of a tile in which shares of a product are added up."""
+
 
 class Lengths:
     """Python text for numbers of positions.
@@ -43,13 +46,14 @@ def shared_product(share: Function, merged: Function, lengths: Lengths, numbers:
     found, shares = _product(share), numbers["SHARES"]
     results = " * ".join(filter(None, map(lengths.of, (found.batch, found.m, found.n))))
     like = share.nest.reads[0].name
-    lines = [f"parts = torch.empty(({shares}, {results}), dtype=torch.float32, device={like}.device)"]
+    parts = f"{share.nest.name}_parts"
+    lines = [f"{parts} = torch.empty(({shares}, {results}), dtype=torch.float32, device={like}.device)"]
     # What is only added up goes by smaller tiles: more programs read at once.
-    small = {**numbers, "BLOCK_M": "16", "BLOCK_N": "32"}
+    small = {**numbers, "BLOCK_M": str(_MERGED[0]), "BLOCK_N": str(_MERGED[1])}
     for function, name, times, own in ((share, "shares", f" * {shares}", numbers), (merged, "merged", "", small)):
         constants = {name: own[name] for name in SHARED_NUMBERS} | {"num_stages": own["STAGES"]}
         grid = f"({_tiles(found, lengths, own)}{times},)"
-        others = [*_matrices(function, lengths, own), "parts"]
+        others = [*_matrices(function, lengths, own), parts]
         lines.append(_call(function, f"{function.nest.name}_{name}", grid, lengths, constants, own, others))
     return lines
 

@@ -127,9 +127,7 @@ class KernelText:
             body.count(root for sweep in nest.sweeps for root in sweep.roots)
         for sweep in nest.sweeps:
             if whole:
-                for scan in walk(sweep.roots):
-                    if isinstance(scan, Scan):
-                        self._run(body, scan)
+                self._run(body, sweep.roots)
                 for node in sweep.reductions:
                     self._combine(body, node)
                 self._write(body, sweep.stores)
@@ -150,11 +148,12 @@ class KernelText:
         value = self._counted(body, node.operand, node.op)
         body.known[node] = self._result(body, node, value)
 
-    def _run(self, body: Emitter, node: Scan) -> None:
-        """A running result along one block, unless it is known already."""
-        if node not in body.known:
-            value, way = self._counted(body, node.operand, node.op), ", reverse=True" if node.backward else ""
-            body.named(node, f"tl.cum{node.op}({value}, {self.dim}{way})", "running")
+    def _run(self, body: Emitter, roots: Sequence[Expr]) -> None:
+        """The running results along one block that values need and that are not known yet."""
+        for node in walk(roots):
+            if isinstance(node, Scan) and node not in body.known:
+                value, way = self._counted(body, node.operand, node.op), ", reverse=True" if node.backward else ""
+                body.named(node, f"tl.cum{node.op}({value}, {self.dim}{way})", "running")
 
     def _counted(self, body: Emitter, operand: Expr, op: str) -> str:
         """What is combined, with what changes nothing where there is no position."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import prod
 
+from kernelwright.proposers.catalogue.dtypes import width
 from kernelwright.proposers.catalogue.ir import Axis, Load, Window, walk
 from kernelwright.proposers.catalogue.loops import Nest
 from kernelwright.proposers.catalogue.products import Product
@@ -16,6 +17,8 @@ _STEPS = 8
 """Blocks of steps that are worth a share of a sum."""
 _PROGRAMS, _AHEAD = 8, 4
 """Programs for each multiprocessor that keep it busy, and where they read ahead."""
+_SHARED = 160 << 10
+"""Bytes of a multiprocessor's shared memory for rows that are read ahead."""
 _FEW, _WIDE = 64, 1024
 """Rows that are combined with so few others, and columns for each multiprocessor: then the more columns at once."""
 
@@ -39,12 +42,20 @@ def choices(nest: Nest, multiprocessors: int, *, in_pairs: bool, along: Axis | N
         return _map(nest, in_pairs=in_pairs, along=along)
     if nest.finals:
         return _whole(nest, multiprocessors) | {
-            "STAGES": Choice(3, (1, 2, 3, 4)),
+            "STAGES": Choice(max(1, min(3, _SHARED // _row_bytes(nest))), (1, 2, 3, 4)),
             "PROGRAMS": Choice(multiprocessors * 2, tuple(multiprocessors * each for each in (1, 2, 4))),
         }
     if is_whole(nest):
         return _whole(nest, multiprocessors)
     return _swept(nest, multiprocessors)
+
+
+def _row_bytes(nest: Nest) -> int:
+    """Bytes of all that is read of a row."""
+    axes = {*kept_axes(nest), *combined_axes(nest)}
+    loads = (node for node in walk(store.expr for store in nest.stores) if isinstance(node, Load))
+    whole = {load.buffer for load in loads if axes <= load.free}
+    return padded(combined_axes(nest)) * sum(width(buffer.dtype) for buffer in whole) or 1
 
 
 def _map(nest: Nest, *, in_pairs: bool, along: Axis | None) -> dict[str, Choice]:

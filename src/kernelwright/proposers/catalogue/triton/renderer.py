@@ -112,8 +112,8 @@ def _is_quick(x: Tensor, weight: Tensor, *others: Any) -> bool:
 
 
 def _is_row(x: Tensor, dim: int) -> bool:
-    """Whether running results go along rows that a block holds."""
-    return not x.dims or (dim % len(x.dims) == len(x.dims) - 1 and padded(resolved(x.dims[dim])) <= WHOLE)
+    """Whether running results go along rows that a block holds, also where paddings lengthen them."""
+    return not x.dims or (dim % len(x.dims) == len(x.dims) - 1 and 2 * padded(resolved(x.dims[dim])) <= WHOLE)
 
 
 def _guess(region: Loops) -> Schedule:
@@ -125,7 +125,7 @@ def _guess(region: Loops) -> Schedule:
         schedule = schedule.then_if_legal(Rewrite.of("interchange", along[-1], "j"))
     schedule = schedule.fused()
     if schedule.loops.reduced and not is_whole(schedule.loops.nest()):
-        for what in ("variance", "exponentials")[: 2 if schedule.loops.kind == "rows" else 1]:
+        for what in ("variance", "exponentials"):
             schedule = schedule.then_if_legal(Rewrite.of("online_reduce", what))
     return schedule
 

@@ -37,7 +37,7 @@ class ShareText(KernelText):
         super().__init__(nest, None, cache)
         self.index = index
         done = [node for sweep in nest.sweeps[: index + 1] for node in sweep.reductions]
-        self.parts = {node: f"parts_{place}" for place, node in enumerate(done)}
+        self.parts = {node: f"{nest.name}_parts_{place}" for place, node in enumerate(done)}
         self.scope.names.update(
             {"share", "shares", "span", "begin", "end", *(f"{name}_ptr" for name in self.parts.values())}
         )
