@@ -105,7 +105,6 @@ ELEMENTWISE: list[Module] = [
         (_x(4, 30) * 4,),
     ),
     ("gate_by_tanh", lambda x: (0.5 * x * (1 + torch.tanh(0.8 * x)), (x.tanh() + 1) * x.tanh()), (_x(4, 35) * 3,)),
-    ("log_of_softmax_beside_rounding", lambda x: (x.softmax(-1).log(), x.round()), (_x(4, 35) * 40,)),
     ("gelu", lambda x: F.gelu(x) + F.gelu(x, approximate="tanh"), (_x(4, 35) * 3,)),
     ("mish", lambda x: F.mish(x) + F.softplus(x), (_x(4, 35) * 10,)),
     ("swish_family", lambda x: F.silu(x) + F.hardswish(x) + F.hardsigmoid(x) + F.softsign(x), (_x(4, 35) * 4,)),

@@ -215,6 +215,16 @@ def test_running_results_along_rows_are_part_of_a_kernel() -> None:
         assert "tl.cumsum(" in source and source.count("@triton.jit") == 1 and "torch.ops" not in source, name
 
 
+def test_logarithms_of_softmaxes_lose_nothing_also_beside_a_rounding_function() -> None:
+    source = text("beside_rounding")
+    assert "tl.log(total)" in source and source.count("tl.log(") == 1, source
+
+
+def test_one_and_tanh_is_a_sigmoid_where_nothing_else_needs_tanh() -> None:
+    assert "tanh(" not in text("gate_by_tanh")
+    assert "tl.sigmoid(" not in text("functions")
+
+
 def test_sums_of_columns_are_found_by_the_kernel_that_goes_along_rows() -> None:
     layer_norm = catalogue_both_ways.both_ways(*catalogue_both_ways.MODULES["layer norm"])
     back = write(planned(layer_norm.graph), layer_norm.info).split("class Passes")[0]

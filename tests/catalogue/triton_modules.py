@@ -209,6 +209,7 @@ MODULES: list[Module] = [
     ("columns_of_doubles", lambda x: (x * x.sum(1, keepdim=True), (x * x).sum(0)), (_x(30, 40, dtype=torch.float64),)),
     ("running_to_go", lambda x: x.cumsum(1).amax(1, keepdim=True) - x.cumsum(1), (_positive(5, 40),)),
     ("a_number_a_long_row", lambda x, a: a / (1 + x * x), (_half(2, 530, 1), _half(2, 530, 17000))),
+    ("beside_rounding", lambda x: (x.softmax(-1).log(), x.round()), (_x(4, 35) * 8,)),
     ("gate_by_tanh", lambda x, y: 0.5 * x * (1 + torch.tanh(0.8 * x)) * y, (_half(5, 40), _half(5, 40))),
 ]  # fmt: skip
 
