@@ -10,9 +10,8 @@ from __future__ import annotations
 from kernelwright.proposers.catalogue.ir import Reduce
 from kernelwright.proposers.catalogue.loops import Nest
 from kernelwright.proposers.catalogue.triton.expressions import Emitter
-from kernelwright.proposers.catalogue.triton.functions import Function, described, heading
+from kernelwright.proposers.catalogue.triton.functions import Function, described
 from kernelwright.proposers.catalogue.triton.nests import KernelText
-from kernelwright.proposers.catalogue.triton.space import pointer
 
 COLUMNS, TOGETHER = 32, 64
 """Columns of a program of the second kernel, and parts that it reads at once."""
@@ -29,7 +28,7 @@ class ColumnSums(KernelText):
     def __init__(self, nest: Nest, cache: int) -> None:
         super().__init__(nest, None, cache)
         self.parts = {node: f"{nest.name}_columns_{place}" for place, node in enumerate(nest.finals)}
-        self.scope.names.update({"row", "parts", *(f"{name}_ptr" for name in self.parts.values())})
+        self.scope.names.update({"row", "parts", *self._memory})
 
     def rows(self) -> Function:
         """The kernel that goes from row to row."""
@@ -45,11 +44,7 @@ class ColumnSums(KernelText):
         body.put(f"for row in tl.range(tl.program_id(0), {rows}, tl.num_programs(0), num_stages=STAGES):")
         loop = body.inner()
         row = "row.to(tl.int64)" if self.space.wide else "row"
-        loop.put(
-            f"{group.flat} = {row} * ROWS + tl.arange(0, ROWS){group.shape}",
-            f"{group.mask} = {group.flat} < {self.space.size(group.axes)}",
-            *self.space.positions(group),
-        )
+        loop.put(*self._positions(group, row, "ROWS"))
         loop.count(node.operand for node in sums)
         self._of_rows(loop)
         self._run(loop, [node.operand for node in sums])
@@ -61,20 +56,16 @@ class ColumnSums(KernelText):
         for node, name in sums.items():
             total = f"tl.sum({name}, 0, keep_dims=True)"
             body.put(f"tl.store({self.parts[node]}_ptr + {at}, {total}, mask={self.inner.mask})")
-        return self._finished("rows", body, ("ROWS", "BLOCK", "STAGES"))
+        return self.finished(body, ("ROWS", "BLOCK", "STAGES"), "_rows", self._memory)
 
     def sums(self) -> Function:
         """The kernel that adds up what programs have left."""
-        body, group = Emitter(self.space, {}, self.scope), self.inner
-        body.put(
-            f"{group.flat} = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK){group.shape}",
-            f"{group.mask} = {group.flat} < {self.space.size(group.axes)}",
-            *self.space.positions(group),
-        )
+        body = Emitter(self.space, {}, self.scope)
+        body.put(*self._positions(self.inner, "tl.program_id(0)", "BLOCK"))
         for node, part in self.parts.items():
             body.known[node] = self._added(body, node, part)
         self._write(body, self.nest.final_stores)
-        return self._finished("sums", body, ("BLOCK", "PARTS"))
+        return self.finished(body, ("BLOCK", "PARTS"), "_sums", self._memory)
 
     def _added(self, body: Emitter, node: Reduce, part: str) -> str:
         name, group = body.fresh_name(self.result_name(node)), self.inner
@@ -88,11 +79,6 @@ class ColumnSums(KernelText):
         )
         return name
 
-    def _finished(self, suffix: str, body: Emitter, constants: tuple[str, ...]) -> Function:
-        used = {name: axis for axis, name in self.sizes.items()}
-        pointers = [*map(pointer, self.arguments), *(f"{name}_ptr" for name in self.parts.values())]
-        lines = [*heading(f"{self.nest.name}_{suffix}", pointers, (*used, *constants)), *body.lines]
-        return Function(
-            self.nest, "\n".join(lines) + "\n", tuple(self.arguments), used, self.kept, self.combined,
-            frozenset(self.scope.snippets),
-        )  # fmt: skip
+    @property
+    def _memory(self) -> list[str]:
+        return [f"{name}_ptr" for name in self.parts.values()]

@@ -88,8 +88,13 @@ class KernelText:
         else:
             (sweep,) = self.nest.sweeps
             self._write(body, sweep.stores)
+        return self.finished(body, self.numbers)
+
+    def finished(self, body: Emitter, numbers: Sequence[str], suffix: str = "", others: Sequence[str] = ()) -> Function:
+        """The kernel, once all is written: one of several where its name has a suffix; `others` are tensors of these
+        alone."""
         used = {name: axis for axis, name in self.sizes.items()}
-        head = heading(self.nest.name, map(pointer, self.arguments), (*used, *self.numbers))
+        head = heading(self.nest.name + suffix, [*map(pointer, self.arguments), *others], (*used, *numbers))
         text = "\n".join([*head, *body.lines]) + "\n"
         return Function(
             self.nest, text, tuple(self.arguments), used, self.kept, self.combined, frozenset(self.scope.snippets)
@@ -111,8 +116,15 @@ class KernelText:
             return
         block = "ROWS" if self.combined else "BLOCK"
         program = "tl.program_id(0).to(tl.int64)" if self.space.wide else "tl.program_id(0)"
-        body.put(f"{group.flat} = {program} * {block} + tl.arange(0, {block}){group.shape}")
-        body.put(f"inside = {group.flat} < {self.space.size(group.axes)}", *self.space.positions(group))
+        body.put(*self._positions(group, program, block))
+
+    def _positions(self, group: Group, which: str, block: str) -> list[str]:
+        """Statements for the positions of one of a group's blocks, and which of them there are."""
+        return [
+            f"{group.flat} = {which} * {block} + tl.arange(0, {block}){group.shape}",
+            f"{group.mask} = {group.flat} < {self.space.size(group.axes)}",
+            *self.space.positions(group),
+        ]
 
     def _rows(self, body: Emitter) -> None:
         """Sweeps along what is combined, then what is known once they are done."""

@@ -19,7 +19,7 @@ _PROGRAMS, _AHEAD = 8, 4
 """Programs for each multiprocessor that keep it busy, and where they read ahead."""
 _SHARED = 160 << 10
 """Bytes of a multiprocessor's shared memory for rows that are read ahead."""
-_FEW, _WIDE = 64, 1024
+_FEW, _COLUMNS = 64, 1024
 """Rows that are combined with so few others, and columns for each multiprocessor: then the more columns at once."""
 
 
@@ -91,7 +91,7 @@ def _swept(nest: Nest, multiprocessors: int) -> dict[str, Choice]:
         stages = 4 if again else 1
         block, warps = 4096 if shares == 1 and not again else 2048, 2 if again else 8
         found = {"BLOCK": _of(block, 512, 8192), "WARPS": _of(warps, 2, 16), "ROWS": Choice(1, (1,))}
-    elif kept >= _WIDE * multiprocessors and combined <= _FEW:
+    elif kept >= _COLUMNS * multiprocessors and combined <= _FEW:
         found, stages = {"ROWS": _of(512, 64, 1024), "BLOCK": _of(8, 1, 32), "WARPS": _of(4, 2, 8)}, 3
     else:
         rows = 64 if kept >= 64 else 1 << (kept - 1).bit_length()

@@ -19,7 +19,8 @@ _NAMES = (
     "tile", "place", "columns", "rows", "first", "height", "tile_m", "tile_n", "left", "right", "batch", "row",
     "column", "step", "step_down", "share", "span", "begin", "end", PARTS, *SHARED_NUMBERS,
 )  # fmt: skip
-_WIDE = 4
+_WORD = 4
+"""Bytes of a number of 32 bits."""
 _TILES = """\
 # A program works on one tile after the other{ahead}.
 rows, columns = tl.cdiv({m}, BLOCK_M), tl.cdiv({n}, BLOCK_N)
@@ -102,7 +103,7 @@ class _Products(Tiles):
         sides = set(self.product.m), set(self.product.n)
         after = walk((store.expr for store in self.nest.stores), {self.product.total})
         tiles = (node for node in after if isinstance(node, Load) and all(side & node.free for side in sides))
-        return any(width(load.buffer.dtype) >= _WIDE for load in tiles)
+        return any(width(load.buffer.dtype) >= _WORD for load in tiles)
 
     def _begin(self, body: Emitter) -> None:
         """What comes before all else for a tile."""

@@ -84,10 +84,8 @@ class Triton(Renderer):
             raise IllegalRewriteError("it makes nothing of the kernel", where=where, remedy=remedy)
         nest = schedule.loops.nest()
         if not is_whole(nest) and (nest.finals or any(sweep.scans for sweep in nest.sweeps)):
-            what, remedy = (
-                "running results and sums of columns take whole rows",
-                "have the innermost loop go along them",
-            )
+            what = "running results and sums of columns take whole rows"
+            remedy = "have the innermost loop go along them"
             raise IllegalRewriteError(what, where=schedule.name, remedy=remedy)
         return nest
 

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from kernelwright.proposers.catalogue.ir import Reduce
 from kernelwright.proposers.catalogue.loops import Nest, Sweep
 from kernelwright.proposers.catalogue.triton.expressions import Emitter
-from kernelwright.proposers.catalogue.triton.functions import Function, described, heading
+from kernelwright.proposers.catalogue.triton.functions import Function, described
 from kernelwright.proposers.catalogue.triton.nests import KernelText
-from kernelwright.proposers.catalogue.triton.space import pointer
 
 
 @dataclass(frozen=True)
@@ -69,17 +68,8 @@ class ShareText(KernelText):
             self._own_share(body)
         else:
             self._write(body, nest.row_stores, scalars=True)
-        used = {name: axis for axis, name in self.sizes.items()}
-        constants = (*used, "ROWS", "BLOCK", "STAGES", "SHARES")
-        lines = heading(
-            f"{nest.name}_{self.index}",
-            [*map(pointer, self.arguments), *(f"{part.name}_ptr" for part in self.memory)],
-            constants,
-        )
-        text = "\n".join([*lines, *body.lines]) + "\n"
-        return Function(
-            nest, text, tuple(self.arguments), used, self.kept, self.combined, frozenset(self.scope.snippets)
-        )
+        parts = [f"{part.name}_ptr" for part in self.memory]
+        return self.finished(body, ("ROWS", "BLOCK", "STAGES", "SHARES"), f"_{self.index}", parts)
 
     def _own_share(self, body: Emitter) -> None:
         """The sweep along this program's share, and what it leaves."""

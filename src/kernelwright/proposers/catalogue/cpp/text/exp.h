@@ -65,7 +65,7 @@ INLINE inline F reciprocal(F d) {
   return 1.0f / d;
 #endif
 }
-// a + b and what rounding it loses, for |a| >= |b|.
+// a + b and what rounding it loses, for |a| >= |b|; where |b| is larger, about what.
 struct Rounded { F sum, lost; };
 INLINE inline Rounded exact_sum(F a, F b) {
   const F sum = a + b;
