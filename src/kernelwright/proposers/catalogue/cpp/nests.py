@@ -39,13 +39,15 @@ def render(nest: Nest, leaf_size: Callable[[Axis], str], fixed: Callable[[Axis],
 
 
 def pattern(nest: Nest, fixed: Callable[[Axis], int | None], macro: Macro) -> str:
-    """The function's text with numbers for names: nests with equal patterns can share one function."""
+    """The function's text with numbers for names, without what it says of them: nests with equal patterns can share
+    one function."""
     names = Writer(nest, str, pointer, fixed, macro)
     sizes = {axis: f"z{index}" for index, axis in enumerate(names.all_axes)}
     pointers = {buffer.name: f"p{index}" for index, buffer in enumerate(names.arguments)}
     named = replace(nest, name="pattern")
     writer = Writer(named, sizes.__getitem__, lambda buffer: pointers[buffer.name], fixed, macro)
-    return _rendered(writer, []).text
+    lines = _rendered(writer, []).text.splitlines()
+    return "\n".join(line for line in lines if not line.lstrip().startswith("//"))
 
 
 def _rendered(writer: Writer, comment: Sequence[str]) -> Function:

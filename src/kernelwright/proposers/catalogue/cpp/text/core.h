@@ -1,5 +1,6 @@
 // Vectors of W lanes by GCC/Clang vector extensions: AVX2, AVX-512, NEON or plain code, whatever -march=native has.
 #include <tvm/ffi/container/tensor.h>
+#include <tvm/ffi/function.h>
 #include <omp.h>
 #include <algorithm>
 #include <array>
@@ -15,6 +16,25 @@
 #endif
 
 using tvm::ffi::TensorView;
+// Kernels are called from Python through these. tvm-ffi's own wrapper has the text of every error of every argument in it,
+// which takes longer to compile than most kernels.
+template <class T> __attribute__((noinline)) T given(const TVMFFIAny& value) {
+  return tvm::ffi::AnyView::CopyFromTVMFFIAny(value).cast<T>();
+}
+template <class... T, size_t... I> void call(void (*kernel)(T...), const TVMFFIAny* values, int count, std::index_sequence<I...>) {
+  if (count != sizeof...(T)) TVM_FFI_THROW(TypeError) << "takes " << sizeof...(T) << " arguments, not " << count;
+  kernel(given<T>(values[I])...);
+}
+template <class... T> void called(void (*kernel)(T...), const TVMFFIAny* values, int count) {
+  call(kernel, values, count, std::index_sequence_for<T...>{});
+}
+#undef TVM_FFI_DLL_EXPORT_TYPED_FUNC
+#define TVM_FFI_DLL_EXPORT_TYPED_FUNC(name, kernel)                                                              \
+  extern "C" TVM_FFI_DLL_EXPORT int __tvm_ffi_##name(void*, const TVMFFIAny* values, int32_t count, TVMFFIAny*) { \
+    TVM_FFI_SAFE_CALL_BEGIN();                                                                                   \
+    called(kernel, values, count);                                                                               \
+    TVM_FFI_SAFE_CALL_END();                                                                                     \
+  }
 #define INLINE __attribute__((always_inline))
 #if defined(__AVX512F__)
 constexpr int W = 16;
