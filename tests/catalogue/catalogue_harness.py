@@ -15,7 +15,6 @@ import torch
 import tvm_ffi.cpp
 from torch import nn
 
-from kernelwright.proposers.catalogue.cpp.nests import Function
 from kernelwright.proposers.catalogue.cpp.renderer import CFLAGS, Cpp, CppKernels
 from kernelwright.proposers.catalogue.cpp.support import support
 from kernelwright.proposers.catalogue.forward import ForwardText
@@ -44,25 +43,6 @@ _SMALL = {
 """Arguments of rewrites that small tensors need several of."""
 # Compiles a third faster than -O1; without any optimisation GCC 12 fails on AVX-512.
 _FLAGS = ["-Og", *(flag for flag in CFLAGS if flag != "-O3")]
-_CALLS = """
-#include <tvm/ffi/function.h>
-
-namespace calls {
-using Arguments = const tvm::ffi::AnyView*;
-
-__attribute__((noinline)) TensorView tensor(const tvm::ffi::AnyView& value) { return value.cast<TensorView>(); }
-__attribute__((noinline)) int64_t size(const tvm::ffi::AnyView& value) { return value.cast<int64_t>(); }
-
-int made(void (*kernel)(Arguments), int32_t takes, const TVMFFIAny* arguments, int32_t count) {
-  TVM_FFI_SAFE_CALL_BEGIN();
-  if (count != takes) TVM_FFI_THROW(TypeError) << "a kernel takes " << takes << " arguments and got " << count;
-  kernel(reinterpret_cast<Arguments>(arguments));
-  TVM_FFI_SAFE_CALL_END();
-}
-}  // namespace calls
-"""
-"""How Python calls the kernels. What tvm-ffi generates for it, a set of templates for each, takes four times as long to
-compile as the kernels themselves."""
 
 
 class Lambda(nn.Module):
@@ -131,23 +111,18 @@ def _built(made: Sequence[Made], flags: Sequence[str]) -> Any:
     values |= {name: _SMALL[plain] for name in values if (plain := re.sub(r"_\d+$", "", name)) in _SMALL}
     code = "".join(f"#define {name} {value}\n" for name, value in values.items())
     code += support({snippet for function in functions for snippet in function.snippets})
-    code += _CALLS
+    names: list[str] = []
     for index, text in enumerate(texts):
         for function in text.functions:
             code += re.sub(r"\bkernel_(\d+)\b", rf"m{index}_kernel_\1", function.text)
-            code += _called(f"m{index}_{function.nest.name}", function)
+            names.append(f"m{index}_{function.nest.name}")
     return tvm_ffi.cpp.load_inline(
-        name="catalogue_tests", cpp_sources=code, extra_cflags=[*flags], extra_ldflags=["-fopenmp"]
+        name="catalogue_tests",
+        cpp_sources=code,
+        functions=names,
+        extra_cflags=[*flags],
+        extra_ldflags=["-fopenmp"],
     )
-
-
-def _called(name: str, function: Function) -> str:
-    """What exports a kernel."""
-    kinds = ["tensor"] * len(function.arguments) + ["size"] * len(function.axes)
-    values = ", ".join(f"calls::{kind}(given[{place}])" for place, kind in enumerate(kinds))
-    exported = f"__tvm_ffi_{name}(void*, const TVMFFIAny* all, int32_t count, TVMFFIAny*)"
-    call = f"calls::made([](calls::Arguments given) {{ {name}({values}); }}, {len(kinds)}, all, count)"
-    return f'extern "C" TVM_FFI_DLL_EXPORT int {exported} {{ return {call}; }}\n'
 
 
 def _kernels(made: Made) -> CppKernels:

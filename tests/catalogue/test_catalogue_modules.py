@@ -17,6 +17,7 @@ from torch import nn
 
 from kernelwright.proposers.base import Candidate
 from kernelwright.proposers.catalogue import Catalogue
+from kernelwright.proposers.catalogue.cpp.renderer import MANY
 from kernelwright.tasks import Graph, TaskInfo
 
 Loaded = dict[str, tuple[Made, nn.Module]]
@@ -43,10 +44,19 @@ def _mirrored(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
     return *around, *turned, F.interpolate(x, scale_factor=(1.5, 2), mode="bilinear")
 
 
+def _deep() -> nn.Module:
+    """Layers of one form, most of which have sizes of their own."""
+    widths = [(20 + 4 * depth, 24 + 4 * depth) for depth in range(MANY // 2)]
+    return nn.Sequential(
+        *(nn.Sequential(nn.Conv2d(a, b, 3, padding=1), nn.BatchNorm2d(b), nn.ReLU()) for a, b in widths)
+    )
+
+
 @pytest.fixture(scope="module")
 def loaded() -> Loaded:
     """What the tests of single modules need, built together."""
     made = {
+        "deep": make(_deep(), torch.randn(2, 20, 7, 9)),
         "norm": make(nn.Sequential(nn.LayerNorm(40), nn.GELU()), torch.randn(8, 40)),
         "loss": make(F.cross_entropy, torch.randn(8, 40), torch.randint(0, 40, (8,))),
         "mean": make(lambda x: x.view(x.shape[0], 4, -1).mean(-1) + x.std(0).sum(), torch.randn(16, 32)),
@@ -111,6 +121,13 @@ def test_other_dtypes_are_refused_by_name(loaded: Loaded) -> None:
 
 def test_nothing_to_lower_leaves_no_kernel() -> None:
     assert make(lambda x, y: x @ y, torch.randn(4, 5).double(), torch.randn(5, 6).double()).program.nests == []
+
+
+def test_kernels_of_one_form_are_one_function_in_a_deep_model(loaded: Loaded) -> None:
+    made, candidate = loaded["deep"]
+    check(made.model, candidate, made.inputs)
+    assert len(made.program.nests) >= MANY
+    assert made.source.count("multiply<") <= 3  # its definition, and whether it reads what is padded or not
 
 
 def test_library_calls_stay_between_kernels() -> None:

@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
+
 from kernelwright.judge import wire
 from kernelwright.judge.device.lane import Lane
 from kernelwright.judge.memory import BadAddress

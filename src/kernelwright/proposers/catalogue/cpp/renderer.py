@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 from kernelwright.proposers.catalogue.cpp.alternatives import alternatives
@@ -29,6 +30,12 @@ CFLAGS = [
     "-Wno-psabi",
     "-Wno-ignored-attributes",
 ]
+
+MANY = 12
+"""From so many kernels on, those of one form take their sizes as arguments, so that they can be one function: a model
+of a hundred layers compiles in seconds."""
+_WINDOW = 16
+"""Sizes up to this one are of windows and the like, which positions are divided by: they stay in the code."""
 
 _IMPORTS = """\
 from __future__ import annotations
@@ -104,10 +111,17 @@ class CppKernels(Kernels):
         self.numbers = Numbers(program.nests)
         self.functions: list[Function] = []
         self._known: dict[str, str] = {}
+        self._forms = Counter(map(self._form, program.nests)) if len(program.nests) >= MANY else Counter[str]()
+
+    def _form(self, nest: Nest) -> str:
+        """What a kernel's text is without any sizes."""
+        return pattern(nest, lambda _: None, self.numbers.of(nest))
 
     def launch(self, nest: Nest, size: Callable[[Axis], str], fixed: Callable[[Axis], int | None]) -> list[str]:
         """See `Kernels.launch`."""
-        macro = self.numbers.of(nest)
+        macro, exact = self.numbers.of(nest), fixed
+        if self._forms and self._forms[self._form(nest)] > 1:
+            fixed = lambda axis: None if (size := exact(axis)) is None or size > _WINDOW else size  # noqa: E731
         function = render(nest, size, fixed, macro)
         name = self._known.setdefault(pattern(nest, fixed, macro), nest.name)
         if name == nest.name:
