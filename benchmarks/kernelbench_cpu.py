@@ -3,7 +3,8 @@
     python benchmarks/kernelbench_cpu.py PATH                  levels 1 and 2, 60 s each
     python benchmarks/kernelbench_cpu.py PATH --only '*/4?_*'  some of them, by level and file name
     python benchmarks/kernelbench_cpu.py PATH --resume         go on where Ctrl-C ended it
-    python benchmarks/kernelbench_cpu.py PATH --docs           also write docs/results/kernelbench_cpu.{md,json}
+    python benchmarks/kernelbench_cpu.py PATH --docs           also write docs/results/kernelbench_cpu.{md,json};
+                                                               with --levels 3, kernelbench_cpu_3.{md,json}
     python benchmarks/kernelbench_cpu.py PATH --load-only      describe the files; run nothing
 
 PATH is a checkout, or its folder that holds level1 to level4. A file whose forward would take longer than 2 s or
@@ -49,6 +50,7 @@ app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
 STATE = suites.ROOT / "build" / "kernelbench_cpu.json"
 OUT = suites.ROOT / "build" / "kernelbench_cpu"
 DOCS = suites.ROOT / "docs" / "results"
+LEVELS = "1,2"
 LONGEST_S, FORWARDS_SHARE, EAGER = 2.0, 0.005, 4.0
 """A forward's longest time, also as a share of the budget (judging takes dozens of forwards), and how many times the
 floor an eager forward is taken to last."""
@@ -245,13 +247,14 @@ def search(zygote: ZygotePart, found: Sequence[Path], budget: str, *, resume: bo
     )
 
 
-def report(rows: Sequence[Row], where: dict[str, Any], *, docs: bool, as_json: bool) -> None:
-    """Prints the rows, and writes docs/results/kernelbench_cpu.{md,json}."""
+def report(rows: Sequence[Row], where: dict[str, Any], levels: str, *, docs: bool, as_json: bool) -> None:
+    """Prints the rows, and writes their page of docs/results."""
     data = {**where, "summary": asdict(suites.summarise(rows)), "rows": [asdict(row) for row in rows]}
     if docs:
         DOCS.mkdir(parents=True, exist_ok=True)
-        (DOCS / "kernelbench_cpu.json").write_text(json.dumps(data, indent=2) + "\n")
-        (DOCS / "kernelbench_cpu.md").write_text(markdown(rows, where))
+        page = STATE.stem if levels == LEVELS else f"{STATE.stem}_{levels.replace(',', '_')}"
+        (DOCS / f"{page}.json").write_text(json.dumps(data, indent=2) + "\n")
+        (DOCS / f"{page}.md").write_text(markdown(rows, where))
     if as_json:
         print(json.dumps(data, indent=2))
         return
@@ -286,12 +289,12 @@ def main(
     resume: Annotated[
         bool, typer.Option("--resume", help="Skip files that the last, interrupted suite has done.")
     ] = False,
-    docs: Annotated[bool, typer.Option("--docs", help="Write docs/results/kernelbench_cpu.{md,json}.")] = False,
+    docs: Annotated[bool, typer.Option("--docs", help="Write the table to docs/results.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
     jobs: Annotated[int, typer.Option(help="Processes at a time, for --load-only.")] = 4,
 ) -> None:
     """Optimises every file of a KernelBench checkout, or describes it."""
-    levels = levels or ("1,2,3,4" if load_only else "1,2")
+    levels = levels or ("1,2,3,4" if load_only else LEVELS)
     wanted = {f"level{level.strip()}" for level in levels.split(",")}
     found = [file for file in files(path) if file.parent.name in wanted and fnmatch.fnmatch(name_of(file), only)]
     if not found:
@@ -306,7 +309,7 @@ def main(
     finally:
         zygote.close()
         zygote.release()
-    report(rows, facts(path, budget, levels), docs=docs, as_json=as_json)
+    report(rows, facts(path, budget, levels), levels, docs=docs, as_json=as_json)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from kernelwright.judge import numerics, tensors
 from kernelwright.judge.memory import Bytes
 from kernelwright.judge.tensors import Array
-from kernelwright.tasks import CaseInfo
+from kernelwright.tasks import CaseInfo, SumsInfo
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,9 @@ class Expected:
 
     `exact` is float64 (the answer computed in it) for floating outputs, else the reference's own value; `alternative`
     is another right answer: for outputs that are not floating the float64 run's choice between near ties, for floating
-    ones float64's where the reference overflows (there, `exact` is what the reference gives). `value` is set for a
-    plain value, `argument` to the position of an argument that forward leaves changed.
+    ones float64's where the reference overflows (there, `exact` is what the reference gives). `ties` are float64's
+    choices where numbers are a share `moved` smaller, or larger, before they become whole. `value` is set for a plain
+    value, `argument` to the position of an argument that forward leaves changed.
     """
 
     shape: tuple[int, ...] = ()
@@ -51,11 +53,14 @@ class Expected:
     bound: numerics.Bound | None = None
     value: Any = None
     argument: int | None = None
+    ties: tuple[Array, ...] = ()
+    moved: float = 0.0
 
     def of_first(self, calls: int) -> Expected:
         """Of outputs stacked over several calls, those of the first ones."""
         exact, other, size = (None if a is None else a[:calls] for a in (self.exact, self.alternative, self.magnitude))
-        return replace(self, exact=exact, alternative=other, magnitude=size)
+        ties = tuple(choice[:calls] for choice in self.ties)
+        return replace(self, exact=exact, alternative=other, ties=ties, magnitude=size)
 
     def admits(self, other: Expected, times: float = 1.0) -> bool:
         """Whether the answer to other inputs would pass for this one, for each of this one's calls, were so many times
@@ -72,6 +77,19 @@ class Expected:
             return np.take(flat, np.arange(start, stop), mode="wrap")
 
         return self.bound.admits(numerics.errors(fetch, str(flat.dtype), self.exact, self.magnitude), times)
+
+    def beside(self, moved: float, choices: Sequence[Array | None]) -> Expected:
+        """With float64's `choices` where numbers are `moved` before they become whole, those that are of its form."""
+        if self.exact is None or self.bound is not None:
+            return self
+        form = self.exact.dtype, self.exact.shape
+        ties = tuple(choice for choice in choices if choice is not None and (choice.dtype, choice.shape) == form)
+        return replace(self, ties=ties, moved=moved if ties else 0.0)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that the right answers take."""
+        return sum(array.nbytes for array in (self.exact, self.alternative, *self.ties) if array is not None)
 
     @property
     def name(self) -> str:
@@ -102,5 +120,16 @@ class Answer:
     @property
     def nbytes(self) -> int:
         """Memory it holds."""
-        held = [array for out in self.outputs for array in (out.exact, out.alternative) if array is not None]
-        return self.inputs.nbytes + sum(array.nbytes for array in held)
+        return self.inputs.nbytes + sum(out.nbytes for out in self.outputs)
+
+
+def leaves(reply: dict[str, Any]) -> list[dict[str, Any]]:
+    """An answer's outputs, then the arguments that forward changed."""
+    return [*reply["outputs"], *reply["mutated"]]
+
+
+def sums_of(case: CaseInfo, found: list[dict[str, Any]]) -> list[SumsInfo]:
+    """What is added up for each leaf of an answer: outputs that are tensors in their order, then what forward leaves in
+    arguments."""
+    outputs = iter(case.sums)
+    return [next(outputs, case.left) if "pointer" in leaf and "argument" not in leaf else case.left for leaf in found]

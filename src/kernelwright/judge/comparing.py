@@ -130,14 +130,14 @@ def _where(wrong: npt.NDArray[np.bool_]) -> dict[str, Any]:
 
 
 def _equal(fetch: numerics.Fetch, want: Expected, exact: Array, what: str, *, explained: bool) -> None:
-    """Exact comparison, for integers and booleans; another right answer counts too."""
+    """Exact comparison, for integers and booleans; other right answers count too."""
     flat, wrong = exact.reshape(-1), np.zeros(exact.size, np.bool_)
-    other = want.alternative.reshape(-1) if want.alternative is not None else None
+    others = [other.reshape(-1) for other in (want.alternative, *want.ties) if other is not None]
     for start in range(0, flat.size, _PART):
         stop = min(start + _PART, flat.size)
         got = fetch(start, stop)
         right = got == flat[start:stop]
-        if other is not None:
+        for other in others:
             right |= got == other[start:stop]
         wrong[start:stop] = ~right
     if wrong.any():

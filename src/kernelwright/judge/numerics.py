@@ -279,7 +279,7 @@ def bound(reference: Errors, dtype: str, terms: float, tolerance: Tolerance, cha
         return Bound(tolerance.relative, tolerance.relative, reference.max, reference.mean)
     unit, root, chain = UNIT_ROUNDOFF[dtype], min(max(terms, chain, 1.0) ** 0.5, ROOT), min(chain, CHAIN)
     sums = min(unit, ACCUMULATOR)
-    top = FIXED_MAX * unit + max(SUM_MAX * root, CHAIN_MAX * chain) * sums
+    top = leeway(unit, terms, chain)
     mean = FIXED_MEAN * unit + max(SUM_MEAN * root, CHAIN_MEAN * chain) * sums
     multiple = _magnified(REFERENCE_MULTIPLE_MAX * reference.max, chain, MAGNIFIED_MAX)
     top = max(top, multiple)
@@ -287,6 +287,13 @@ def bound(reference: Errors, dtype: str, terms: float, tolerance: Tolerance, cha
     if tolerance.allow_tf32:
         top, mean = max(top, FIXED_MAX * TF32_ROUNDOFF), max(mean, TF32_ROUNDOFF)
     return Bound(top, mean, reference.max, reference.mean, multiple)
+
+
+def leeway(unit: float, terms: float, chain: float) -> float:
+    """What any order of summation and the elementary functions after it may leave in the worst element, as a share of
+    it, where what is stored has this unit roundoff."""
+    root = min(math.sqrt(max(terms, chain, 1.0)), ROOT)
+    return FIXED_MAX * unit + max(SUM_MAX * root, CHAIN_MAX * min(chain, CHAIN)) * min(unit, ACCUMULATOR)
 
 
 def _magnified(multiple: float, chain: float, limit: float) -> float:

@@ -15,9 +15,9 @@ import numpy as np
 
 from kernelwright.errors import TaskError
 from kernelwright.judge import numerics, tensors
-from kernelwright.judge.answer import Expected, Inputs
+from kernelwright.judge.answer import Expected, Inputs, leaves
 from kernelwright.judge.candidate import CandidateSide, same_memory
-from kernelwright.judge.reference import LOAD_TIMEOUT, ReferenceSide, leaves
+from kernelwright.judge.reference import LOAD_TIMEOUT, ReferenceSide
 from kernelwright.judge.rejection import Rejection
 from kernelwright.judge.tensors import Array, BadTensor, Claim
 from kernelwright.tasks import CaseInfo
@@ -81,9 +81,8 @@ class Pool:
     @property
     def nbytes(self) -> int:
         """Memory it holds."""
-        answers = [want for batch in self.expected for want in batch]
-        held = [array for want in answers for array in (want.exact, want.alternative) if array is not None]
-        return sum(item.nbytes for batch in self.batches for item in batch) + sum(array.nbytes for array in held)
+        answers = sum(want.nbytes for batch in self.expected for want in batch)
+        return sum(item.nbytes for batch in self.batches for item in batch) + answers
 
 
 class Reference(CandidateSide):
@@ -295,7 +294,7 @@ class Pools:
     def _answer(self, case: CaseInfo, inputs: list[Inputs]) -> tuple[tuple[Expected, ...], dict[str, Expected]]:
         """What a candidate's outputs and state after a batch are checked against. Raises `_NotAlike`."""
         base = self.base(case)
-        wide = any(want.alternative is not None for want in base)
+        wide = any(want.alternative is not None or want.ties for want in base)
         found = self._run(case, inputs, base, wide=wide)
         overflow = any(want.bound and want.exact is not None and not np.isfinite(want.exact).all() for want in found)
         # Float64 may be finite where the reference is not, and a candidate may be, too.
@@ -322,16 +321,18 @@ class Pools:
         timer = self.timer
         if self.reference.changed:
             timer.restore(case)
-        exact = None
+        exact: list[list[list[dict[str, Any]]]] = []
         if wide:  # in float64 first, since the own run may change the model's state and its arguments
             timer.reveal(inputs)
-            reply = self.reference.exact("exact", case, timer.worker, count=len(inputs))
-            exact = None if reply is None else [leaves(answer) for answer in reply["answers"]]
+            by = max((want.moved for want in base), default=0.0)
+            moved = [0.0, -by, by] if by else [0.0]
+            reply = self.reference.exact("exact", case, timer.worker, count=len(inputs), moved=moved)
+            exact = [list(map(leaves, answers)) for answers in reply["answers"]] if reply else []
         outputs, _ = timer.run(inputs)
         return tuple(self._expected(outputs, exact, index, want) for index, want in enumerate(base))
 
     def _expected(
-        self, outputs: list[list[dict[str, Any]]], exact: list[list[dict[str, Any]]] | None, index: int, want: Expected
+        self, outputs: list[list[dict[str, Any]]], exact: list[list[list[dict[str, Any]]]], index: int, want: Expected
     ) -> Expected:
         """One output of a batch: the reference's own error is added to what is allowed. Raises `_NotAlike`."""
         if not want.dtype:
@@ -347,8 +348,8 @@ class Pools:
         with self.timer.trusting(f"output {index}"):
             stack = tensors.read(self.timer.worker, held, kept=True)
         own = np.ascontiguousarray(stack if len(held) > 1 else stack[0])
-        other = None if exact is None else self._in_float64(exact, index)
-        return replace(_lenient(want, own, other), shape=held[0].shape)
+        other, *ties = [self._in_float64(answers, index) for answers in exact] or [None]
+        return replace(_lenient(want, own, other), shape=held[0].shape).beside(want.moved, ties)
 
     def _overwritten(self, held: list[Claim]) -> bool:
         """Whether the results of several calls are one memory that each call writes anew: not so where forward returns
@@ -382,7 +383,7 @@ def _lenient(want: Expected, own: Array, exact: Array | None) -> Expected:
     """`want` with the reference's own result in place of the exact one; what is allowed was measured on one call."""
     if want.bound is None:
         exact = exact if exact is not None and (exact.dtype, exact.shape) == (own.dtype, own.shape) else None
-        return replace(want, exact=own, alternative=exact)
+        return replace(want, exact=own, alternative=exact, ties=())
     if want.dtype in ("float16", "bfloat16"):
         own = tensors.single(own, want.dtype)
     assert want.exact is not None

@@ -15,7 +15,7 @@ import numpy as np
 
 from kernelwright.errors import TaskError
 from kernelwright.judge import numerics, tensors
-from kernelwright.judge.answer import Answer, Expected, Inputs
+from kernelwright.judge.answer import Answer, Expected, Inputs, leaves, sums_of
 from kernelwright.judge.endings import WorkerBroken, WorkerGone, WorkerRefused, WorkerTimeout
 from kernelwright.judge.memory import BadAddress, Bytes, Forbidden, Gone
 from kernelwright.judge.process import Worker
@@ -45,7 +45,6 @@ ANSWERS_BYTES = 3 << 30
 KEPT_WIDE = 16 << 20
 """Bytes up to which an answer is kept in float64; larger ones are rounded to float32, and what that rounding
 leaves is added to what is allowed: answers are most of what judging a large task holds."""
-
 
 _Leaf = tuple[dict[str, Any], Array | None, Array | None, SumsInfo]
 """A leaf of an answer: as the worker describes it, its value, float64's, and what is added up for it."""
@@ -254,6 +253,7 @@ class ReferenceSide:
         reply = self._exact(case, inputs)  # before the own run, which may change the model's state
         exact_state = self.call("state_of_exact", LOAD_TIMEOUT)["state"] if reply is not None else []
         exact = [] if reply is None else [self._read(leaf, wide=True) for leaf in leaves(reply)]
+        moved, choices = self._near_ties(case, reply)
         state = {entry["name"]: self._read(entry, wide=True) for entry in exact_state if entry["name"] in self.changed}
         start = time.monotonic()
         answered = self.call("answer", FORWARD_TIMEOUT, slot=0, exact=False)
@@ -263,9 +263,12 @@ class ReferenceSide:
         if distribution and not all(_finite(array, leaf) for array, leaf in zip(own, found, strict=True)):
             return None
         if [_shape(array) for array in exact] != [_shape(array) for array in own]:
-            exact, state = [None] * len(own), {}
-        columns = list(zip(found, own, exact, _sums(case, found), strict=True))
-        outputs = tuple(self._expected(leaf, array, best, sums) for leaf, array, best, sums in columns)
+            exact, choices, state = [None] * len(own), [], {}
+        columns = list(zip(found, own, exact, sums_of(case, found), strict=True))
+        outputs = tuple(
+            self._expected(*column).beside(moved, [choice[index] for choice in choices])
+            for index, column in enumerate(columns)
+        )
         left = self._expected_state(state, case.left)
         if case.name not in self._settled:
             otherwise = self._answers_otherwise(case, inputs, columns, outputs)
@@ -274,6 +277,16 @@ class ReferenceSide:
                 self._inexact.add(case.name)
                 return self._compute(case, distribution)
         return Answer(case, distribution, inputs, outputs, left, bool(answered["aliases"]))
+
+    def _near_ties(self, case: CaseInfo, reply: dict[str, Any] | None) -> tuple[float, list[list[Array | None]]]:
+        """Where float64's answer has whole numbers that were made of others: by what share those may be off before
+        that, and the answers' leaves where they are smaller, and larger, by that."""
+        found = [] if reply is None or not reply["ties"] else leaves(reply)
+        if all("pointer" not in leaf or leaf["dtype"] in tensors.UNIT_ROUNDOFF for leaf in found):
+            return 0.0, []
+        by = max(numerics.leeway(numerics.ACCUMULATOR, sums.terms, sums.chain) for sums in sums_of(case, found))
+        moved = self.exact("exact", case, count=1, moved=[-by, by])
+        return by, [[self._read(leaf) for leaf in leaves(answer)] for (answer,) in moved["answers"]] if moved else []
 
     def _answers_otherwise(
         self, case: CaseInfo, inputs: Inputs, columns: Sequence[_Leaf], outputs: Sequence[Expected]
@@ -375,18 +388,6 @@ class ReferenceSide:
 def new_seeds(seed: int | None) -> np.random.Generator:
     """The judge's own generator: from the operating system's entropy unless a run must be repeatable."""
     return np.random.default_rng(secrets.randbits(128) if seed is None else seed)
-
-
-def _sums(case: CaseInfo, found: list[dict[str, Any]]) -> list[SumsInfo]:
-    """What is added up for each leaf of an answer: outputs that are tensors in their order, then what forward leaves in
-    arguments."""
-    outputs = iter(case.sums)
-    return [next(outputs, case.left) if "pointer" in leaf and "argument" not in leaf else case.left for leaf in found]
-
-
-def leaves(reply: dict[str, Any]) -> list[dict[str, Any]]:
-    """An answer's outputs, then the arguments that forward changed."""
-    return [*reply["outputs"], *reply["mutated"]]
 
 
 def _shape(array: Array | None) -> tuple[int, ...] | None:

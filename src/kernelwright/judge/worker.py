@@ -177,17 +177,21 @@ class Subject:
         self.do_trim()
         return self._answer(model, slot, exact=exact)
 
-    def do_exact(self, count: int) -> dict[str, Any]:
-        """As `do_answer` in float64, for each of the first slots in turn."""
-        model = self._exact_model()
+    def do_exact(self, count: int, moved: list[float]) -> dict[str, Any]:
+        """As `do_answer` in float64, for each of the first slots in turn; all of that for each share by which numbers
+        are moved before they become whole (see `NearTies`)."""
         self.kept = []
-        return {"answers": [self._answer(model, slot, exact=True) for slot in range(count)]}
+        return {"answers": [self._exact_answers(count, by) for by in moved]}
 
-    def _answer(self, model: torch.nn.Module, slot: int, *, exact: bool) -> dict[str, Any]:
+    def _exact_answers(self, count: int, by: float) -> list[dict[str, Any]]:
+        model = self._exact_model()
+        return [self._answer(model, slot, exact=True, by=by) for slot in range(count)]
+
+    def _answer(self, model: torch.nn.Module, slot: int, *, exact: bool, by: float = 0.0) -> dict[str, Any]:
         inputs = [copied(value, exact=exact) for value in self.slots[slot]]
         before = versions(inputs)
         with torch.no_grad():
-            output = self._task().forward(model, inputs, exact=exact)
+            output = self._task().forward(model, inputs, exact=exact, by=by)
         self.kept.append([output, inputs])
         changed = [i for i, (then, now) in enumerate(zip(before, versions(inputs), strict=True)) if then != now]
         mutated = [{"argument": index, **describe_tensor(inputs[index])} for index in changed]
@@ -196,7 +200,8 @@ class Subject:
         given = {storage(value) for value in (*inputs, *(tensor for _, _, tensor in host.state(model)))} - {0}
         aliases = any(storage(leaf) in given for leaf in results)
         outputs = [describe_output(leaf, self.device.name) for leaf in results]
-        return {"outputs": outputs, "mutated": mutated, "aliases": aliases}
+        ties = exact and self._task().ties.met
+        return {"outputs": outputs, "mutated": mutated, "aliases": aliases, "ties": ties}
 
     def do_forget(self, drawn: bool) -> dict[str, Any]:
         """Gives back what was answered, which the judge has read; if `drawn`, also what distributions are made from."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import random
 import sys
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from functools import partial
 from typing import Any
 
@@ -31,6 +31,7 @@ from kernelwright.tasks.host_inputs import distributions, randomise_state
 from kernelwright.tasks.host_json import HostError, Kind, argument, decode, encode, flatten_outputs
 from kernelwright.tasks.host_memory import MemoryGuard
 from kernelwright.tasks.host_nodes import ExportProblem
+from kernelwright.tasks.host_rounding import NearTies
 
 __all__ = [
     "HostError", "MemoryGuard", "Reference", "decode", "distributions", "encode", "flatten_outputs", "on_device",
@@ -65,6 +66,8 @@ class Reference:
         """For each case what has gradients, and the form of those that come in."""
         self.export_problem = ""
         """Why the last `export` returned None."""
+        self.ties = NearTies(0.0)
+        """What the last `forward` in float64 met."""
 
     def cases(self) -> list[tuple[str, str, str | None]]:
         """Name, role and dtype of each case; the one from `get_inputs()` comes first and is called `default`. Where a
@@ -157,10 +160,14 @@ class Reference:
             _check_devices([tensor for _, _, tensor in state(model)], "init", "the constructor")
             return model.to(drawer.dtype) if drawer.dtype else model
 
-    def forward(self, model: nn.Module, inputs: list[Any], *, exact: bool = False) -> Any:
+    def forward(self, model: nn.Module, inputs: list[Any], *, exact: bool = False, by: float = 0.0) -> Any:
         """What the model returns, with errors that name the line of the task file; with `exact` in float64, in which
-        they both are."""
-        with self._blame("forward", "forward()"), ConvolutionsInParts() if exact else nullcontext():
+        they both are, and with numbers moved `by` a share of them before they become whole (see `NearTies`)."""
+        with ExitStack() as stack:
+            stack.enter_context(self._blame("forward", "forward()"))
+            if exact:
+                stack.enter_context(ConvolutionsInParts())
+                self.ties = stack.enter_context(NearTies(by))
             return model(*inputs)
 
     def state(self, model: nn.Module) -> State:

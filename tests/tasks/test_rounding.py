@@ -1,0 +1,52 @@
+"""Float64 answers beside a tie: what becomes another whole number, and what does not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from kernelwright.tasks.host_rounding import NearTies
+
+BY = 1e-6
+# Beside a tie of `round`, a whole number, and far from both.
+X = torch.tensor([2.5 + 1e-8, -2.5 - 1e-8, 3.0, 0.2, 7.9], dtype=torch.float64)
+
+
+def ways(function: Callable[[Tensor], Tensor]) -> list[list[float]]:
+    """What it gives as it is, moved down and moved up."""
+    found = []
+    for by in (0.0, -BY, BY):
+        with NearTies(by):
+            found.append(function(X.clone()).double().tolist())
+    return found
+
+
+@pytest.mark.parametrize(
+    ("function", "down", "up"),
+    [
+        (torch.round, [2, -3, 3, 0, 8], [3, -2, 3, 0, 8]),
+        (lambda x: x.round_().to(torch.int8), [2, -3, 3, 0, 8], [3, -2, 3, 0, 8]),
+        (torch.floor, [2, -3, 2, 0, 7], [2, -3, 3, 0, 7]),
+        (lambda x: (x * 2).to(torch.int32), [4, -5, 6, 0, 15], [5, -4, 6, 0, 15]),
+        (lambda x: torch.div(x, 1.0, rounding_mode="floor"), [2, -3, 2, 0, 7], [2, -3, 3, 0, 7]),
+        (lambda x: x > 2.5, [0, 0, 1, 0, 1], [1, 0, 1, 0, 1]),
+        (lambda x: x >= x.amax(), [0, 0, 0, 0, 1], [0, 0, 0, 0, 1]),
+        (lambda x: x * 2 + 1, *[[2 * value + 1 for value in X.tolist()]] * 2),
+    ],
+)
+def test_only_what_a_rounding_decides_is_decided_both_ways(
+    function: Callable[[Tensor], Tensor], down: list[float], up: list[float]
+) -> None:
+    _, *found = ways(function)
+    assert found == [down, up]
+
+
+def test_it_says_whether_anything_was_decided() -> None:
+    with NearTies(0.0) as met:
+        torch.relu(X)
+        assert not met.met
+        assert torch.equal(X.round(), torch.tensor([3.0, -3.0, 3.0, 0.0, 8.0], dtype=torch.float64))
+    assert met.met
