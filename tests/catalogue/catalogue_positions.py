@@ -55,6 +55,11 @@ PADDING: list[Module] = [
     ("pad_circular", lambda x: F.pad(x, (1, 2, 2, 1), mode="circular"), (_x(2, 3, 9, 37),)),
     ("pad_of_slice", lambda x: F.pad(x[:, 2:-1], (1, 3)), (_x(3, 37),)),
     ("cat_unequal", lambda x, y, z: torch.cat([torch.relu(x), y * 2, z], 1), (_x(3, 5), _x(3, 7), _x(3, 33))),
+    (
+        "cat_products",
+        lambda x, y: torch.cat([x @ y, torch.relu(y.T @ x.T)[:, :2], x[:, :3] @ y[:3, :5]], 1),
+        (_x(7, 7), _x(7, 7)),
+    ),
     ("cat_rows", lambda x, y: torch.relu(torch.cat([x, y], -2)), (_x(3, 5, 20), _x(3, 7, 20))),
     ("cat_one", lambda x, y: torch.cat([x, y.sum(1, keepdim=True)], 1), (_x(3, 9), _x(3, 7))),
     ("stack", lambda x: torch.stack([x, x + 1, x * 2], 1), (_x(2, 3, 19),)),

@@ -44,6 +44,17 @@ def _mirrored(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
     return *around, *turned, F.interpolate(x, scale_factor=(1.5, 2), mode="bilinear")
 
 
+class Branches(nn.Module):
+    """What several modules make of one input, side by side."""
+
+    def __init__(self, branches: nn.ModuleList) -> None:
+        super().__init__()
+        self.branches = branches
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.cat([branch(x) for branch in self.branches], 1)
+
+
 def _deep() -> nn.Module:
     """Layers of one form, most of which have sizes of their own."""
     widths = [(20 + 4 * depth, 24 + 4 * depth) for depth in range(MANY // 2)]
@@ -128,6 +139,13 @@ def test_kernels_of_one_form_are_one_function_in_a_deep_model(loaded: Loaded) ->
     check(made.model, candidate, made.inputs)
     assert len(made.program.nests) >= MANY
     assert made.source.count("multiply<") <= 3  # its definition, and whether it reads what is padded or not
+
+
+def test_products_that_are_put_beside_each_other_are_computed_once() -> None:
+    branches = nn.ModuleList(nn.Conv2d(64, channels, 1) for channels in (32, 48, 64))
+    made = make(Branches(branches), torch.randn(1, 64, 20, 20))
+    products = [nest.product for nest in made.program.nests if nest.product is not None]
+    assert sorted(axis.size for product in products for axis in product.m) == [32, 48, 64]
 
 
 def test_library_calls_stay_between_kernels() -> None:

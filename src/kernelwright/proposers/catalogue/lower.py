@@ -131,6 +131,8 @@ class Lowering:
             self._keep_products(node)
         if name in views.PARTS:
             self._keep_whole(node)
+        if name == "cat":
+            self._keep_parts(node)
         operands = [self._operand(arg) for arg in node.args]
         if self._leaves(name, operands):
             raise UnsupportedError
@@ -208,6 +210,14 @@ class Lowering:
         for name in references(node.args[:1]):
             tensor = self.tensors.get(name)
             if isinstance(tensor, Tensor) and contractions.sums_products(tensor) and self._has_all_taken(name):
+                self._into_memory(name)
+
+    def _keep_parts(self, node: GraphNode) -> None:
+        """Has sums of products written to memory before they are put beside others, as the branches of an inception
+        block are: each would be computed for every position of the whole."""
+        for name in references(node.args[:1]):
+            tensor = self.tensors.get(name)
+            if isinstance(tensor, Tensor) and contractions.sums_products(tensor):
                 self._into_memory(name)
 
     def _has_all_taken(self, name: str) -> bool:
