@@ -13,10 +13,10 @@ TASK = dedent("""
 
     class Model(nn.Module):
         def forward(self, x):
-            return (x / 3).round().to(torch.int8)
+            return (x / 7).round().to(torch.int8)
 
     def get_inputs():
-        return [torch.randint(-200, 200, (64, 1000)) * 1.5]
+        return [torch.randint(-200, 200, (64, 1000)) * 3.5]
 
     def get_init_inputs():
         return []
@@ -28,18 +28,18 @@ from torch import nn
 
 CPP = r'''
 #include <cmath>
-void thirds(tvm::ffi::TensorView x, tvm::ffi::TensorView y) {
+void sevenths(tvm::ffi::TensorView x, tvm::ffi::TensorView y) {
   const float* from = static_cast<const float*>(x.data_ptr());
   for (long i = 0; i < x.size(0) * x.size(1); ++i)
-    static_cast<signed char*>(y.data_ptr())[i] = static_cast<signed char>(FUNCTION(from[i] * (1.0f / 3)));
+    static_cast<signed char*>(y.data_ptr())[i] = static_cast<signed char>(FUNCTION(from[i] * (1.0f / 7)));
 }
 '''
-kernels = tvm_ffi.cpp.load_inline("thirds", cpp_sources=CPP, functions=["thirds"], extra_cflags=["-O3"])
+kernels = tvm_ffi.cpp.load_inline("sevenths", cpp_sources=CPP, functions=["sevenths"], extra_cflags=["-O3"])
 
 class ModelNew(nn.Module):
     def forward(self, x):
         y = torch.empty(x.shape, dtype=torch.int8)
-        kernels.thirds(x, y)
+        kernels.sevenths(x, y)
         return y
 """
 
