@@ -50,7 +50,7 @@ app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
 STATE = suites.ROOT / "build" / "kernelbench_cpu.json"
 OUT = suites.ROOT / "build" / "kernelbench_cpu"
 DOCS = suites.ROOT / "docs" / "results"
-LEVELS = "1,2"
+PAGE, LEVELS = "kernelbench_cpu", "1,2"
 LONGEST_S, FORWARDS_SHARE, EAGER = 2.0, 0.005, 4.0
 """A forward's longest time, also as a share of the budget (judging takes dozens of forwards), and how many times the
 floor an eager forward is taken to last."""
@@ -252,7 +252,7 @@ def report(rows: Sequence[Row], where: dict[str, Any], levels: str, *, docs: boo
     data = {**where, "summary": asdict(suites.summarise(rows)), "rows": [asdict(row) for row in rows]}
     if docs:
         DOCS.mkdir(parents=True, exist_ok=True)
-        page = STATE.stem if levels == LEVELS else f"{STATE.stem}_{levels.replace(',', '_')}"
+        page = PAGE if levels == LEVELS else f"{PAGE}_{levels.replace(',', '_')}"
         (DOCS / f"{page}.json").write_text(json.dumps(data, indent=2) + "\n")
         (DOCS / f"{page}.md").write_text(markdown(rows, where))
     if as_json:
@@ -294,8 +294,9 @@ def main(
     jobs: Annotated[int, typer.Option(help="Processes at a time, for --load-only.")] = 4,
 ) -> None:
     """Optimises every file of a KernelBench checkout, or describes it."""
-    levels = levels or ("1,2,3,4" if load_only else LEVELS)
-    wanted = {f"level{level.strip()}" for level in levels.split(",")}
+    numbers = (levels or ("1,2,3,4" if load_only else LEVELS)).split(",")
+    levels = ",".join(sorted(number.strip() for number in numbers))
+    wanted = {f"level{number.strip()}" for number in numbers}
     found = [file for file in files(path) if file.parent.name in wanted and fnmatch.fnmatch(name_of(file), only)]
     if not found:
         raise typer.BadParameter(f"{path} holds no task files of levels {levels} that match {only!r}")

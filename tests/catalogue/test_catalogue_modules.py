@@ -138,7 +138,7 @@ def test_kernels_of_one_form_are_one_function_in_a_deep_model(loaded: Loaded) ->
     made, candidate = loaded["deep"]
     check(made.model, candidate, made.inputs)
     assert len(made.program.nests) >= MANY
-    assert made.source.count("multiply<") <= 3  # its definition, and whether it reads what is padded or not
+    assert made.source.count("multiply<") <= 2  # calls: images may be of another size after the first padding
 
 
 def test_products_that_are_put_beside_each_other_are_computed_once() -> None:

@@ -26,6 +26,11 @@ class Inputs:
         """Bytes of all tensors."""
         return sum(item.nbytes for item in self.data if item is not None)
 
+    @property
+    def tensors(self) -> list[Any]:
+        """What the wire says of each tensor; None for other arguments."""
+        return [argument.get("tensor") for argument in self.arguments]
+
     def nudged(self) -> Inputs:
         """With every floating number a little smaller."""
         columns = zip(self.arguments, self.data, strict=True)
@@ -41,8 +46,8 @@ class Expected:
     `exact` is float64 (the answer computed in it) for floating outputs, else the reference's own value; `alternative`
     is another right answer: for outputs that are not floating the float64 run's choice between near ties, for floating
     ones float64's where the reference overflows (there, `exact` is what the reference gives). `ties` are float64's
-    choices where numbers are a share `moved` smaller, or larger, before they become whole. `value` is set for a plain
-    value, `argument` to the position of an argument that forward leaves changed.
+    choices where numbers are smaller, or larger, `by` a share of them before they are rounded (0 where none are).
+    `value` is set for a plain value, `argument` to the position of an argument that forward leaves changed.
     """
 
     shape: tuple[int, ...] = ()
@@ -54,7 +59,7 @@ class Expected:
     value: Any = None
     argument: int | None = None
     ties: tuple[Array, ...] = ()
-    moved: float = 0.0
+    by: float = 0.0
 
     def of_first(self, calls: int) -> Expected:
         """Of outputs stacked over several calls, those of the first ones."""
@@ -78,13 +83,16 @@ class Expected:
 
         return self.bound.admits(numerics.errors(fetch, str(flat.dtype), self.exact, self.magnitude), times)
 
-    def beside(self, moved: float, choices: Sequence[Array | None]) -> Expected:
-        """With float64's `choices` where numbers are `moved` before they become whole, those that are of its form."""
-        if self.exact is None or self.bound is not None:
+    def beside(self, by: float, choices: Sequence[Array | None]) -> Expected:
+        """With float64's `choices` where numbers are moved `by` a share of them: those that are of its form, and
+        another answer."""
+        if not by or self.exact is None or self.bound is not None:
             return self
-        form = self.exact.dtype, self.exact.shape
-        ties = tuple(choice for choice in choices if choice is not None and (choice.dtype, choice.shape) == form)
-        return replace(self, ties=ties, moved=moved if ties else 0.0)
+        form, known = (self.exact.dtype, self.exact.shape), [self.exact]
+        for choice in (self.alternative, *choices):
+            if choice is not None and (choice.dtype, choice.shape) == form:
+                known += [] if any(np.array_equal(choice, other) for other in known) else [choice]
+        return replace(self, alternative=None, ties=tuple(known[1:]), by=by)
 
     @property
     def nbytes(self) -> int:
@@ -133,3 +141,14 @@ def sums_of(case: CaseInfo, found: list[dict[str, Any]]) -> list[SumsInfo]:
     arguments."""
     outputs = iter(case.sums)
     return [next(outputs, case.left) if "pointer" in leaf and "argument" not in leaf else case.left for leaf in found]
+
+
+def shape_of(array: Array | None) -> tuple[int, ...] | None:
+    """The shape of a leaf's value; None for a plain value."""
+    return None if array is None else array.shape
+
+
+def is_finite(array: Array | None, leaf: dict[str, Any]) -> bool:
+    """Whether a leaf's value has no NaN or infinity, as far as it is floating."""
+    dtype = str(leaf.get("dtype"))
+    return array is None or dtype not in tensors.UNIT_ROUNDOFF or numerics.finite(array, dtype)

@@ -277,9 +277,9 @@ def bound(reference: Errors, dtype: str, terms: float, tolerance: Tolerance, cha
     nothing is multiplied."""
     if tolerance.relative is not None:
         return Bound(tolerance.relative, tolerance.relative, reference.max, reference.mean)
-    unit, root, chain = UNIT_ROUNDOFF[dtype], min(max(terms, chain, 1.0) ** 0.5, ROOT), min(chain, CHAIN)
-    sums = min(unit, ACCUMULATOR)
+    unit = UNIT_ROUNDOFF[dtype]
     top = leeway(unit, terms, chain)
+    root, chain, sums = min(max(terms, chain, 1.0) ** 0.5, ROOT), min(chain, CHAIN), min(unit, ACCUMULATOR)
     mean = FIXED_MEAN * unit + max(SUM_MEAN * root, CHAIN_MEAN * chain) * sums
     multiple = _magnified(REFERENCE_MULTIPLE_MAX * reference.max, chain, MAGNIFIED_MAX)
     top = max(top, multiple)

@@ -196,7 +196,7 @@ class Pools:
         """So many batches of so many calls on fresh inputs, answered by the reference."""
         worker, self._timer_case = self.timer.worker, ""
         batches = [list(self.reference.draws(case, calls, worker=worker)) for _ in range(count)]
-        if any(_tensors(inputs) != _tensors(like) for batch in batches for inputs in batch):
+        if any(inputs.tensors != like.tensors for batch in batches for inputs in batch):
             raise TaskError(
                 "two draws of its inputs differ in shape or dtype",
                 where=self.reference.task.source.filename,
@@ -294,7 +294,7 @@ class Pools:
     def _answer(self, case: CaseInfo, inputs: list[Inputs]) -> tuple[tuple[Expected, ...], dict[str, Expected]]:
         """What a candidate's outputs and state after a batch are checked against. Raises `_NotAlike`."""
         base = self.base(case)
-        wide = any(want.alternative is not None or want.ties for want in base)
+        wide = any(want.alternative is not None or want.by for want in base)
         found = self._run(case, inputs, base, wide=wide)
         overflow = any(want.bound and want.exact is not None and not np.isfinite(want.exact).all() for want in found)
         # Float64 may be finite where the reference is not, and a candidate may be, too.
@@ -321,18 +321,16 @@ class Pools:
         timer = self.timer
         if self.reference.changed:
             timer.restore(case)
-        exact: list[list[list[dict[str, Any]]]] = []
+        exact: list[list[Array | None]] = []
         if wide:  # in float64 first, since the own run may change the model's state and its arguments
             timer.reveal(inputs)
-            by = max((want.moved for want in base), default=0.0)
-            moved = [0.0, -by, by] if by else [0.0]
-            reply = self.reference.exact("exact", case, timer.worker, count=len(inputs), moved=moved)
-            exact = [list(map(leaves, answers)) for answers in reply["answers"]] if reply else []
+            by = max((want.by for want in base), default=0.0)
+            exact = [self._in_float64(case, len(inputs), base, each) for each in ((0.0, -by, by) if by else (0.0,))]
         outputs, _ = timer.run(inputs)
         return tuple(self._expected(outputs, exact, index, want) for index, want in enumerate(base))
 
     def _expected(
-        self, outputs: list[list[dict[str, Any]]], exact: list[list[list[dict[str, Any]]]], index: int, want: Expected
+        self, outputs: list[list[dict[str, Any]]], exact: list[list[Array | None]], index: int, want: Expected
     ) -> Expected:
         """One output of a batch: the reference's own error is added to what is allowed. Raises `_NotAlike`."""
         if not want.dtype:
@@ -348,8 +346,8 @@ class Pools:
         with self.timer.trusting(f"output {index}"):
             stack = tensors.read(self.timer.worker, held, kept=True)
         own = np.ascontiguousarray(stack if len(held) > 1 else stack[0])
-        other, *ties = [self._in_float64(answers, index) for answers in exact] or [None]
-        return replace(_lenient(want, own, other), shape=held[0].shape).beside(want.moved, ties)
+        other, *ties = [answers[index] for answers in exact] or [None]
+        return replace(_lenient(want, own, other), shape=held[0].shape).beside(want.by, ties)
 
     def _overwritten(self, held: list[Claim]) -> bool:
         """Whether the results of several calls are one memory that each call writes anew: not so where forward returns
@@ -357,26 +355,28 @@ class Pools:
         own = [claim for claim in held if not any(same_memory([claim, state]) for state in self.timer.state)]
         return same_memory(held if self.reference.changed else own)
 
-    def _in_float64(self, exact: list[list[dict[str, Any]]], index: int) -> Array | None:
-        """The float64 run's outputs, stacked like the reference's own; None where they are not alike."""
+    def _in_float64(self, case: CaseInfo, count: int, base: tuple[Expected, ...], by: float) -> list[Array | None]:
+        """The outputs of a float64 run, stacked like the reference's own, None where they are not alike; of one with
+        numbers moved `by` a share of them, those that are not floating."""
+        reply = self.reference.exact("exact", case, self.timer.worker, count=count, by=by)
+        calls = [leaves(answer) for answer in reply["answers"]] if reply else []
+        wanted = [bool(want.dtype) and (not by or want.bound is None) for want in base]
+        return [self._stacked(calls, index) if calls and wants else None for index, wants in enumerate(wanted)]
+
+    def _stacked(self, calls: list[list[dict[str, Any]]], index: int) -> Array | None:
         with self.timer.trusting(f"output {index}"):
             try:
-                held = [Claim.parse(answer[index]) for answer in exact]
+                held = [Claim.parse(call[index]) for call in calls]
                 stack = np.ascontiguousarray(tensors.read(self.timer.worker, held, kept=True))
             except (BadTensor, IndexError):
                 return None
-        floating = held[0].dtype in tensors.UNIT_ROUNDOFF
         array: Array = stack if len(held) > 1 else stack[0]
-        return tensors.widen(array, held[0].dtype) if floating else array
+        return tensors.widen(array, held[0].dtype) if held[0].dtype in tensors.UNIT_ROUNDOFF else array
 
 
 def _bits(answer: Array) -> float:
     """About how many it takes to say what an output is."""
     return answer.size * max(1.0, math.log2(max(1, np.unique(answer.reshape(-1)[:_SAMPLE]).size)))
-
-
-def _tensors(inputs: Inputs) -> list[Any]:
-    return [argument.get("tensor") for argument in inputs.arguments]
 
 
 def _lenient(want: Expected, own: Array, exact: Array | None) -> Expected:

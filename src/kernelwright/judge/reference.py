@@ -1,5 +1,4 @@
-"""The reference's side of the judge: a task worker that draws inputs and computes answers, and what the judge keeps of
-them."""
+"""The reference's side of the judge: a task worker that draws inputs and computes answers, and what is kept of them."""
 
 from __future__ import annotations
 
@@ -9,13 +8,14 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import compress
 from typing import Any, cast
 
 import numpy as np
 
 from kernelwright.errors import TaskError
 from kernelwright.judge import numerics, tensors
-from kernelwright.judge.answer import Answer, Expected, Inputs, leaves, sums_of
+from kernelwright.judge.answer import Answer, Expected, Inputs, is_finite, leaves, shape_of, sums_of
 from kernelwright.judge.endings import WorkerBroken, WorkerGone, WorkerRefused, WorkerTimeout
 from kernelwright.judge.memory import BadAddress, Bytes, Forbidden, Gone
 from kernelwright.judge.process import Worker
@@ -46,6 +46,7 @@ KEPT_WIDE = 16 << 20
 """Bytes up to which an answer is kept in float64; larger ones are rounded to float32, and what that rounding
 leaves is added to what is allowed: answers are most of what judging a large task holds."""
 
+_Values = list[Array | None]
 _Leaf = tuple[dict[str, Any], Array | None, Array | None, SumsInfo]
 """A leaf of an answer: as the worker describes it, its value, float64's, and what is added up for it."""
 
@@ -253,22 +254,19 @@ class ReferenceSide:
         reply = self._exact(case, inputs)  # before the own run, which may change the model's state
         exact_state = self.call("state_of_exact", LOAD_TIMEOUT)["state"] if reply is not None else []
         exact = [] if reply is None else [self._read(leaf, wide=True) for leaf in leaves(reply)]
-        moved, choices = self._near_ties(case, reply)
         state = {entry["name"]: self._read(entry, wide=True) for entry in exact_state if entry["name"] in self.changed}
+        by, choices = self._near_ties(case, inputs, reply)
         start = time.monotonic()
         answered = self.call("answer", FORWARD_TIMEOUT, slot=0, exact=False)
         self.seconds = max(self.seconds, time.monotonic() - start)
         found = leaves(answered)
         own = [self._read(leaf) for leaf in found]
-        if distribution and not all(_finite(array, leaf) for array, leaf in zip(own, found, strict=True)):
+        if distribution and not all(is_finite(array, leaf) for array, leaf in zip(own, found, strict=True)):
             return None
-        if [_shape(array) for array in exact] != [_shape(array) for array in own]:
+        if [shape_of(array) for array in exact] != [shape_of(array) for array in own]:
             exact, choices, state = [None] * len(own), [], {}
         columns = list(zip(found, own, exact, sums_of(case, found), strict=True))
-        outputs = tuple(
-            self._expected(*column).beside(moved, [choice[index] for choice in choices])
-            for index, column in enumerate(columns)
-        )
+        outputs = tuple(self._expected(*each).beside(by, [one[i] for one in choices]) for i, each in enumerate(columns))
         left = self._expected_state(state, case.left)
         if case.name not in self._settled:
             otherwise = self._answers_otherwise(case, inputs, columns, outputs)
@@ -278,15 +276,26 @@ class ReferenceSide:
                 return self._compute(case, distribution)
         return Answer(case, distribution, inputs, outputs, left, bool(answered["aliases"]))
 
-    def _near_ties(self, case: CaseInfo, reply: dict[str, Any] | None) -> tuple[float, list[list[Array | None]]]:
-        """Where float64's answer has whole numbers that were made of others: by what share those may be off before
-        that, and the answers' leaves where they are smaller, and larger, by that."""
+    def _near_ties(self, case: CaseInfo, inputs: Inputs, reply: dict[str, Any] | None) -> tuple[float, list[_Values]]:
+        """Where earlier roundings decide float64's answer: by what share what is rounded may be off, and the leaves
+        that are not floating where it is smaller, and larger, by that."""
         found = [] if reply is None or not reply["ties"] else leaves(reply)
-        if all("pointer" not in leaf or leaf["dtype"] in tensors.UNIT_ROUNDOFF for leaf in found):
+        whole = ["pointer" in leaf and leaf["dtype"] not in tensors.UNIT_ROUNDOFF for leaf in found]
+        if not any(whole):
             return 0.0, []
-        by = max(numerics.leeway(numerics.ACCUMULATOR, sums.terms, sums.chain) for sums in sums_of(case, found))
-        moved = self.exact("exact", case, count=1, moved=[-by, by])
-        return by, [[self._read(leaf) for leaf in leaves(answer)] for (answer,) in moved["answers"]] if moved else []
+        sums = compress(sums_of(case, found), whole)
+        by = max(numerics.leeway(numerics.ACCUMULATOR, each.terms, each.chain) for each in sums)
+        choices: list[_Values] = []
+        try:
+            for share in (-by, by):
+                moved = self.exact("exact", case, count=1, by=share)
+                told = leaves(moved["answers"][0]) if moved else []
+                values = [self._read(leaf) if one else None for leaf, one in zip(told, whole, strict=False)]
+                choices += [values] if len(told) == len(found) else []
+        except TaskError:  # it takes too long, or too much memory
+            self._afresh(case, inputs)
+            return 0.0, []
+        return by, choices
 
     def _answers_otherwise(
         self, case: CaseInfo, inputs: Inputs, columns: Sequence[_Leaf], outputs: Sequence[Expected]
@@ -309,7 +318,7 @@ class ReferenceSide:
             self._afresh(case, inputs)
             return False
         moved = [self._read(leaf) for leaf in leaves(answered)]
-        if [_shape(array) for array in moved] != [_shape(own) for _, own, *_ in columns]:
+        if [shape_of(array) for array in moved] != [shape_of(own) for _, own, *_ in columns]:
             return False
         return not all(
             numerics.sensitive(own, dtype, exact, other)
@@ -388,12 +397,3 @@ class ReferenceSide:
 def new_seeds(seed: int | None) -> np.random.Generator:
     """The judge's own generator: from the operating system's entropy unless a run must be repeatable."""
     return np.random.default_rng(secrets.randbits(128) if seed is None else seed)
-
-
-def _shape(array: Array | None) -> tuple[int, ...] | None:
-    return None if array is None else array.shape
-
-
-def _finite(array: Array | None, leaf: dict[str, Any]) -> bool:
-    dtype = str(leaf.get("dtype"))
-    return array is None or dtype not in tensors.UNIT_ROUNDOFF or numerics.finite(array, dtype)

@@ -177,15 +177,12 @@ class Subject:
         self.do_trim()
         return self._answer(model, slot, exact=exact)
 
-    def do_exact(self, count: int, moved: list[float]) -> dict[str, Any]:
-        """As `do_answer` in float64, for each of the first slots in turn; all of that for each share by which numbers
-        are moved before they become whole (see `NearTies`)."""
-        self.kept = []
-        return {"answers": [self._exact_answers(count, by) for by in moved]}
-
-    def _exact_answers(self, count: int, by: float) -> list[dict[str, Any]]:
+    def do_exact(self, count: int, by: float) -> dict[str, Any]:
+        """As `do_answer` in float64, for each of the first slots in turn, with numbers moved `by` a share of them
+        before they are rounded (see `NearTies`)."""
         model = self._exact_model()
-        return [self._answer(model, slot, exact=True, by=by) for slot in range(count)]
+        self.kept = []
+        return {"answers": [self._answer(model, slot, exact=True, by=by) for slot in range(count)]}
 
     def _answer(self, model: torch.nn.Module, slot: int, *, exact: bool, by: float = 0.0) -> dict[str, Any]:
         inputs = [copied(value, exact=exact) for value in self.slots[slot]]

@@ -32,6 +32,7 @@ from kernelwright.tasks.host_json import HostError, Kind, argument, decode, enco
 from kernelwright.tasks.host_memory import MemoryGuard
 from kernelwright.tasks.host_nodes import ExportProblem
 from kernelwright.tasks.host_rounding import NearTies
+from kernelwright.tasks.host_sums import storage
 
 __all__ = [
     "HostError", "MemoryGuard", "Reference", "decode", "distributions", "encode", "flatten_outputs", "on_device",
@@ -162,12 +163,14 @@ class Reference:
 
     def forward(self, model: nn.Module, inputs: list[Any], *, exact: bool = False, by: float = 0.0) -> Any:
         """What the model returns, with errors that name the line of the task file; with `exact` in float64, in which
-        they both are, and with numbers moved `by` a share of them before they become whole (see `NearTies`)."""
+        they both are, and with numbers moved `by` a share of them before they are rounded (see `NearTies`)."""
         with ExitStack() as stack:
             stack.enter_context(self._blame("forward", "forward()"))
             if exact:
+                given = [*inputs, *(tensor for _, _, tensor in state(model))]
+                self.ties = NearTies(by, {storage(each) for each in given if isinstance(each, Tensor)})
                 stack.enter_context(ConvolutionsInParts())
-                self.ties = stack.enter_context(NearTies(by))
+                stack.enter_context(self.ties)
             return model(*inputs)
 
     def state(self, model: nn.Module) -> State:

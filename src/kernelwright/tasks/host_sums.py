@@ -96,8 +96,11 @@ class SumsBehind:
         results: list[Tensor],
     ) -> None:
         """One operation that is no view: `result` as it returned it, `results` with what it changed in place."""
-        operands, results = [each for each in operands if _rounds(each)], [each for each in results if _rounds(each)]
+        operands = [each for each in operands if _rounds(each)]
+        whole, results = results, [each for each in results if _rounds(each)]
         if not results:
+            for key in map(storage, whole):  # decided by what lies behind its operands
+                self._behind[key] = self.of(operands)
             return
         packet = _out_of_place(func)
         product = _product(packet, args, kwargs, result, results)

@@ -50,6 +50,11 @@ def pattern(nest: Nest, fixed: Callable[[Axis], int | None], macro: Macro) -> st
     return "\n".join(line for line in lines if not line.lstrip().startswith("//"))
 
 
+def sizes_of(nest: Nest, macro: Macro) -> tuple[int, ...]:
+    """The sizes of a kernel's axes, in the order in which its text needs them."""
+    return tuple(axis.size for axis in Writer(nest, str, pointer, lambda _: None, macro).all_axes)
+
+
 def _rendered(writer: Writer, comment: Sequence[str]) -> Function:
     nest = writer.nest
     parameters = [f"TensorView {writer.pointer(buffer)}_" for buffer in writer.arguments]

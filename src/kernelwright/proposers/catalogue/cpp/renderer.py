@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
+from functools import partial
 
 from kernelwright.proposers.catalogue.cpp.alternatives import alternatives
-from kernelwright.proposers.catalogue.cpp.nests import Function, pattern, render
+from kernelwright.proposers.catalogue.cpp.nests import Function, pattern, render, sizes_of
 from kernelwright.proposers.catalogue.cpp.params import Numbers, parameters
 from kernelwright.proposers.catalogue.cpp.priors import Machine, default
 from kernelwright.proposers.catalogue.cpp.support import support
@@ -111,17 +111,24 @@ class CppKernels(Kernels):
         self.numbers = Numbers(program.nests)
         self.functions: list[Function] = []
         self._known: dict[str, str] = {}
-        self._forms = Counter(map(self._form, program.nests)) if len(program.nests) >= MANY else Counter[str]()
+        self._takes_sizes = self._of_one_form() if len(program.nests) >= MANY else frozenset()
 
-    def _form(self, nest: Nest) -> str:
-        """What a kernel's text is without any sizes."""
-        return pattern(nest, lambda _: None, self.numbers.of(nest))
+    def _of_one_form(self) -> frozenset[str]:
+        """The kernels that would be one function, if large sizes were its arguments, and are not else."""
+        alike: dict[Hashable, dict[str, Hashable]] = {}
+        for nest in self._program.nests:
+            macro = self.numbers.of(nest)
+            text, sizes = pattern(nest, _unknown, macro), sizes_of(nest, macro)
+            if "scatter(" not in text:  # where it needs a size to store whole vectors
+                small = tuple(size if size <= _WINDOW else 0 for size in sizes)
+                alike.setdefault((text, small), {})[nest.name] = sizes
+        return frozenset(name for group in alike.values() if len(set(group.values())) > 1 for name in group)
 
     def launch(self, nest: Nest, size: Callable[[Axis], str], fixed: Callable[[Axis], int | None]) -> list[str]:
         """See `Kernels.launch`."""
-        macro, exact = self.numbers.of(nest), fixed
-        if self._forms and self._forms[self._form(nest)] > 1:
-            fixed = lambda axis: None if (size := exact(axis)) is None or size > _WINDOW else size  # noqa: E731
+        macro = self.numbers.of(nest)
+        if nest.name in self._takes_sizes:
+            fixed = partial(_small, fixed)
         function = render(nest, size, fixed, macro)
         name = self._known.setdefault(pattern(nest, fixed, macro), nest.name)
         if name == nest.name:
@@ -151,6 +158,16 @@ class CppKernels(Kernels):
         code += "\n" + "\n".join(function.text for function in self.functions)
         defined = 'SOURCE = "".join(f"#define {name} {value}\\n" for name, value in PARAMS.items())'
         return f'{defined} + r"""\n{code}"""\n'
+
+
+def _unknown(_: Axis) -> None:
+    """No size is known."""
+
+
+def _small(fixed: Callable[[Axis], int | None], axis: Axis) -> int | None:
+    """The length of an axis, where it is the same in all cases and that of a window."""
+    size = fixed(axis)
+    return None if size is None or size > _WINDOW else size
 
 
 def _fused(nest: Nest) -> str:

@@ -21,18 +21,20 @@ using tvm::ffi::TensorView;
 template <class T> __attribute__((noinline)) T given(const TVMFFIAny& value) {
   return tvm::ffi::AnyView::CopyFromTVMFFIAny(value).cast<T>();
 }
-template <class... T, size_t... I> void call(void (*kernel)(T...), const TVMFFIAny* values, int count, std::index_sequence<I...>) {
-  if (count != sizeof...(T)) TVM_FFI_THROW(TypeError) << "takes " << sizeof...(T) << " arguments, not " << count;
-  kernel(given<T>(values[I])...);
+template <class R, class... T, size_t... I>
+void call(R (*kernel)(T...), const char* name, const TVMFFIAny* values, int count, std::index_sequence<I...>) {
+  static_assert(std::is_void_v<R>, "kernels return nothing");
+  if (count != sizeof...(T)) TVM_FFI_THROW(TypeError) << name << " takes " << sizeof...(T) << " arguments, not " << count;
+  kernel(given<std::decay_t<T>>(values[I])...);
 }
-template <class... T> void called(void (*kernel)(T...), const TVMFFIAny* values, int count) {
-  call(kernel, values, count, std::index_sequence_for<T...>{});
+template <class R, class... T> void called(R (*kernel)(T...), const char* name, const TVMFFIAny* values, int count) {
+  call(kernel, name, values, count, std::index_sequence_for<T...>{});
 }
 #undef TVM_FFI_DLL_EXPORT_TYPED_FUNC
 #define TVM_FFI_DLL_EXPORT_TYPED_FUNC(name, kernel)                                                              \
   extern "C" TVM_FFI_DLL_EXPORT int __tvm_ffi_##name(void*, const TVMFFIAny* values, int32_t count, TVMFFIAny*) { \
     TVM_FFI_SAFE_CALL_BEGIN();                                                                                   \
-    called(kernel, values, count);                                                                               \
+    called(kernel, #name, values, count);                                                                        \
     TVM_FFI_SAFE_CALL_END();                                                                                     \
   }
 #define INLINE __attribute__((always_inline))
