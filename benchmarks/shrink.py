@@ -1,4 +1,5 @@
-"""Makes a KernelBench file smaller: halves integers that the module assigns and `get_inputs` uses, batch first.
+"""Makes a KernelBench file smaller: halves integers that the module assigns and `get_inputs` uses, batch first, then
+those that only `get_init_inputs` uses.
 
 The text is rewritten where a constant stands, so that whatever else uses the name (a layer's width, a bias' shape)
 shrinks with it.
@@ -8,8 +9,8 @@ from __future__ import annotations
 
 import ast
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 STEPS, GAIN = 12, 0.8
 """Halvings tried at most, and how much smaller one must make the task: halving the batch of a task that is all weights
@@ -18,13 +19,14 @@ does not help."""
 
 @dataclass(frozen=True)
 class Constant:
-    """An integer in the source, with the name that it is assigned to."""
+    """An integer in the source, with the name that it is assigned to; `inner` if no input's shape follows from it."""
 
     name: str
     value: int
     line: int
     column: int
     end: int
+    inner: bool = False
 
     @property
     def is_batch(self) -> bool:
@@ -33,15 +35,24 @@ class Constant:
 
 
 def constants(text: str) -> list[Constant]:
-    """The integers above 1 at module level that the inputs' shapes follow from, by name."""
+    """The integers above 1 at module level that the shapes of inputs, or of the model's state, follow from."""
     tree = ast.parse(text)
     assigned = [node for node in tree.body if isinstance(node, ast.Assign)]
-    used = _names(next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "get_inputs"))
-    for node in reversed(assigned):  # what a used name is computed from is used as well
+    outer, everything = (_used(tree, functions) for functions in (("get_inputs",), ("get_inputs", "get_init_inputs")))
+    found = [constant for node in assigned for constant in _integers(node.targets[0], node.value) if constant.value > 1]
+    named = [(constant.name.partition("[")[0], constant) for constant in found]
+    return [replace(constant, inner=name not in outer) for name, constant in named if name in everything]
+
+
+def _used(tree: ast.Module, functions: Sequence[str]) -> set[str]:
+    """The names that functions use, and those that these are computed from."""
+    used = set[str]().union(
+        *(_names(node) for node in tree.body if isinstance(node, ast.FunctionDef) and node.name in functions)
+    )
+    for node in reversed([node for node in tree.body if isinstance(node, ast.Assign)]):
         if used & {name.id for target in node.targets for name in ast.walk(target) if isinstance(name, ast.Name)}:
             used |= _names(node.value)
-    found = [constant for node in assigned for constant in _integers(node.targets[0], node.value)]
-    return [constant for constant in found if constant.name.partition("[")[0] in used and constant.value > 1]
+    return used
 
 
 def _names(tree: ast.AST) -> set[str]:
@@ -53,7 +64,7 @@ def _integers(target: ast.expr, value: ast.expr) -> Iterator[Constant]:
     match target, value:
         case ast.Name(id=name), _ if number is not None and value.end_lineno == value.lineno:
             yield Constant(name, number, value.lineno, value.col_offset, value.end_col_offset or 0)
-        case ast.Name(id=name), ast.Tuple(elts=parts):
+        case ast.Name(id=name), ast.Tuple(elts=parts) | ast.List(elts=parts):
             for index, part in enumerate(parts):
                 yield from _integers(ast.Name(id=f"{name}[{index}]"), part)
         case ast.Tuple(elts=targets), ast.Tuple(elts=parts):
@@ -106,17 +117,23 @@ def shrunk(text: str, excess: Callable[[str], float | None]) -> tuple[str, str]:
 
 
 def _smaller(text: str, too_large: float) -> Iterator[str]:
-    """Texts to try next: the batch as small as it takes, else the largest other constant halved, and so on; last, all
-    constants of one value, which may have to stay equal."""
-    found = sorted(constants(text), key=lambda constant: (not constant.is_batch, -constant.value))
-    for constant in found:
-        times = 1
-        while constant.is_batch and 1 << times < too_large and constant.value >> times > 1:
-            times += 1
-        yield halved(text, constant, times)
+    """Texts to try next: the batch as small as it takes, else the largest other constant halved, and so on; then all
+    constants of one value, which may have to stay equal; last, what no input's shape follows from."""
+    everything = sorted(constants(text), key=lambda constant: (not constant.is_batch, -constant.value))
+    found = [constant for constant in everything if not constant.inner]
+    yield from _one_by_one(text, too_large, found)
     counts = Counter(constant.value for constant in found)
     for value in (value for value, count in counts.items() if count > 1):
         together = text
         for constant in sorted(found, key=lambda one: (-one.line, -one.column)):  # from the end: columns stay right
             together = halved(together, constant) if constant.value == value else together
         yield together
+    yield from _one_by_one(text, too_large, [constant for constant in everything if constant.inner])
+
+
+def _one_by_one(text: str, too_large: float, found: Sequence[Constant]) -> Iterator[str]:
+    for constant in found:
+        times = 1
+        while constant.is_batch and 1 << times < too_large and constant.value >> times > 1:
+            times += 1
+        yield halved(text, constant, times)

@@ -78,6 +78,27 @@ def test_what_does_not_load_when_smaller_is_left_as_it_is(bench):
     assert changes == "shape[0] 32→4, shape[1] 500→7"
 
 
+def test_layers_shrink_where_inputs_are_not_what_is_large(bench):
+    text = """
+batch_size, features = 4, 16
+widths = [512, 256]
+
+def get_inputs():
+    return [torch.rand(batch_size, features)]
+
+def get_init_inputs():
+    return [features, widths]
+"""
+
+    def excess(text):
+        scope = {}
+        exec(text.partition("def get_inputs")[0], scope)
+        return (scope["features"] * scope["widths"][0] + scope["widths"][0] * scope["widths"][1]) / 20_000
+
+    assert bench.shrink.shrunk(text, excess)[1] == "widths[0] 512→128, widths[1] 256→128"
+    assert bench.shrink.shrunk(text, lambda _: 0.5) == (text, "")
+
+
 def test_constants_that_must_stay_equal_shrink_together(bench):
     text = "batch_size = 64\nshape = (64,)\n\ndef get_inputs():\n    return [batch_size, *shape]\n"
 

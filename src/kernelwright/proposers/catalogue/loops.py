@@ -142,14 +142,21 @@ class Nest:
         return list(big.values())
 
     def next_row(self) -> list[Load]:
-        """What the first sweep reads of rows that follow each other in memory, where a second one leaves memory time
-        for the next row."""
+        """What the first sweep reads of rows that follow each other, in memory or by an index that each row has, where
+        a second one leaves memory time for the next row."""
         if self.kind != "rows" or len(self.sweeps) < 2 or not self.parallel:
             return []
         found = []
-        for load in self.sweeps[0].loads:
-            axes = [term.axis for term in load.terms if term.at is None]
-            if len(axes) == len(load.terms) and self.parallel[-1] in axes and axes[-1] is self.vector:
+        for load in (each for each in self.sweeps[0].loads if each.terms):
+            *outer, last = load.terms
+            reach = [frozenset((term.axis,)) if term.at is None else term.at.free for term in outer]
+            known = all(term.at is None or term.at.free <= set(self.parallel) for term in outer)
+            if (
+                known
+                and last.at is None
+                and last.axis is self.vector
+                and self.parallel[-1] in frozenset().union(*reach)
+            ):
                 found.append(load)
         return found
 

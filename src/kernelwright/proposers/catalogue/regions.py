@@ -130,11 +130,14 @@ class Partition:
                 self._cut(dependency)
         node_now = self._now(original)
         assert isinstance(node_now, Swept)
+        if made := [each for each in self._reductions(node_now)[:-1] if each not in self.home]:  # by cutting
+            for each in (*made, original):
+                self._place_reduction(each)
+            return
         if inner and not alone and self._at_home(original, node_now, self._reductions(node_now.operand)):
             return
         over = frozenset(node_now.axes)
-        kernel = self._new_kernel(node_now, node_now.free - over, over)
-        self.home[node_now] = kernel
+        kernel = self.home[node_now] = self._new_kernel(node_now, node_now.free - over, over)
         if alone:
             self.products.add(kernel)
 

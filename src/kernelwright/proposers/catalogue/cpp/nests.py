@@ -117,7 +117,7 @@ def _rows(writer: Writer) -> None:
         rows = rows_emitter(writer)
         for index, sweep in enumerate(nest.sweeps):
             # The second sweep reads from cache, so that memory has time for the next row.
-            row_sweep(writer, sweep, rows, kept, writer.next_rows() if index == 1 else ())
+            row_sweep(writer, sweep, rows, kept, writer.next_rows(rows) if index == 1 else ())
         for store in nest.row_stores:
             writer.scalar_store(store, rows)
         for node in nest.finals:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 
+from kernelwright.proposers.catalogue.build import apply, const, substitute
 from kernelwright.proposers.catalogue.cpp.expressions import SCALAR, Emitter, Names, memory_type
 from kernelwright.proposers.catalogue.ir import (
     Axis,
@@ -286,14 +287,27 @@ class Writer:
         value = text if kind == SCALAR[store.expr.dtype] else f"{kind}({text})"
         self.put(f"{self.pointer(store.buffer)}[{offset or '0'}] = {value};")
 
-    def next_rows(self) -> list[str]:
-        """Where the next row's values lie that the first sweep will read."""
-        last, found = self.nest.parallel[-1:], []
-        for load in self.nest.next_row() if self.nest.made("stage", "next_row") else ():
-            axes = [term.axis for term in load.terms]
-            at = [(axis, f"({self.indices[axis]} + 1)" if axis in last else self.indices[axis]) for axis in axes[:-1]]
-            at.append((axes[-1], "0"))
-            found.append(f"{self.pointer(load.buffer)} + {self.names.offset(at).removesuffix(' + 0')}")
+    def next_rows(self, rows: Emitter) -> list[str]:
+        """Where the next row's values lie that the first sweep will read; writes statements for what that takes."""
+        loads = self.nest.next_row() if self.nest.made("stage", "next_row") else []
+        if not loads:
+            return []
+        row, found = self.nest.parallel[-1], list[str]()
+        # Not beyond the last one: an index is read there, not only fetched.
+        self.put(f"const int64_t next = std::min<int64_t>({self.indices[row]} + 1, {self.full_size(row)} - 1);")
+        following = apply("add", Iota("int64", row), const(1, "int64"))
+        here = Emitter(self.names, {**rows.known, following: "next"}, vector=False, prefix="a")
+        for load in loads:
+            *outer, last = load.terms
+            moved = [term.at and substitute(term.at, row, following) for term in outer]
+            here.count([to for to in moved if to is not None])
+            at = [
+                (term.axis, here.text(to) if to else "next" if term.axis is row else self.indices[term.axis])
+                for term, to in zip(outer, moved, strict=True)
+            ]
+            address = self.names.offset([*at, (last.axis, "0")]).removesuffix(" + 0")
+            found.append(f"{self.pointer(load.buffer)} + {address}")
+        self.put(*here.flush())
         return list(dict.fromkeys(found))
 
     def streams(self, sweep: Sweep) -> list[str]:
