@@ -13,7 +13,7 @@ class Settings(BaseModel):
     target's, which has to be registered (`UsageError`).
 
     `budget_s` bounds the wall time of search and final comparison together (None: no bound; a search that has no kernel
-    by then goes on for as long again, 30 s at most), `evaluations` the number of candidates, `patience` the verdicts in
+    by then goes on for as long again, 60 s at most), `evaluations` the number of candidates, `patience` the verdicts in
     a row without a new best. `proposers` start in this order; those that are scaffolds ask the language models
     `models`, or in their place the record of calls `replay` (a run's name, or the whole path of a file), with templates
     from the folders `prompts` in turn (none: those that ship). The same `seed` with the same verdicts and replies in

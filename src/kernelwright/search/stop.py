@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from kernelwright.search.graph import SearchGraph
 
 _COMPARISON_SHARE, _COMPARISON_LEAST_S, _COMPARISON_MOST_S = 0.15, 2.0, 30.0
-_OVERTIME_MOST_S = 30.0
+_OVERTIME_MOST_S = 60.0
 NEAR_FLOOR = 0.97
 """A kernel that takes at most 1/0.97 of the floor's time cannot be made noticeably faster."""
 
