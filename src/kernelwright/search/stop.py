@@ -18,7 +18,7 @@ class Budget:
     """What a search may spend and what is left of it: seconds of wall time, and evaluations.
 
     The final comparison's time is kept back from the search: 15 % of the whole, at least 2 s and at most 30 s. A search
-    that has found no kernel has the whole time and as much again, at most 30 s: what it is judging is worth the wait.
+    that has found no kernel has the whole time and as much again, at most 60 s: what it is judging is worth the wait.
 
     Args:
         seconds: for search and final comparison together; None for no limit.
