@@ -42,9 +42,11 @@ class Bench:
             self._judges[key] = judge
         return self._judges[key]
 
-    def evaluate(self, task: str, source: str, *, strict: bool = False, backward: bool = False) -> Verdict:
+    def evaluate(
+        self, task: str, source: str, *, strict: bool = False, backward: bool = False, brief: bool = False
+    ) -> Verdict:
         judge = self.judge(task, strict=strict, backward=backward)
-        return self.run(judge.evaluate(Candidate(source=source, language="cpp")))
+        return self.run(judge.evaluate(Candidate(source=source, language="cpp"), brief=brief))
 
     def known(self, task: str, source: str) -> Verdict:
         """The verdict of an earlier test on the same text, where there is one."""
