@@ -38,18 +38,18 @@ def constants(text: str) -> list[Constant]:
     """The integers above 1 at module level that the shapes of inputs, or of the model's state, follow from."""
     tree = ast.parse(text)
     assigned = [node for node in tree.body if isinstance(node, ast.Assign)]
-    outer, everything = (_used(tree, functions) for functions in (("get_inputs",), ("get_inputs", "get_init_inputs")))
+    outer = _used(tree, assigned, "get_inputs")
+    everything = outer | _used(tree, assigned, "get_init_inputs")
     found = [constant for node in assigned for constant in _integers(node.targets[0], node.value) if constant.value > 1]
     named = [(constant.name.partition("[")[0], constant) for constant in found]
     return [replace(constant, inner=name not in outer) for name, constant in named if name in everything]
 
 
-def _used(tree: ast.Module, functions: Sequence[str]) -> set[str]:
-    """The names that functions use, and those that these are computed from."""
-    used = set[str]().union(
-        *(_names(node) for node in tree.body if isinstance(node, ast.FunctionDef) and node.name in functions)
-    )
-    for node in reversed([node for node in tree.body if isinstance(node, ast.Assign)]):
+def _used(tree: ast.Module, assigned: Sequence[ast.Assign], function: str) -> set[str]:
+    """The names that a function uses, and those that these are computed from."""
+    found = (node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == function)
+    used = set[str]().union(*map(_names, found))
+    for node in reversed(assigned):
         if used & {name.id for target in node.targets for name in ast.walk(target) if isinstance(name, ast.Name)}:
             used |= _names(node.value)
     return used

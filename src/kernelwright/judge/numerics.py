@@ -279,8 +279,8 @@ def bound(reference: Errors, dtype: str, terms: float, tolerance: Tolerance, cha
         return Bound(tolerance.relative, tolerance.relative, reference.max, reference.mean)
     unit = UNIT_ROUNDOFF[dtype]
     top = leeway(unit, terms, chain)
-    root, chain, sums = min(max(terms, chain, 1.0) ** 0.5, ROOT), min(chain, CHAIN), min(unit, ACCUMULATOR)
-    mean = FIXED_MEAN * unit + max(SUM_MEAN * root, CHAIN_MEAN * chain) * sums
+    mean = _left(unit, terms, chain, FIXED_MEAN, SUM_MEAN, CHAIN_MEAN)
+    chain = min(chain, CHAIN)
     multiple = _magnified(REFERENCE_MULTIPLE_MAX * reference.max, chain, MAGNIFIED_MAX)
     top = max(top, multiple)
     mean = max(mean, _magnified(REFERENCE_MULTIPLE_MEAN * reference.mean, chain, MAGNIFIED_MEAN))
@@ -292,8 +292,12 @@ def bound(reference: Errors, dtype: str, terms: float, tolerance: Tolerance, cha
 def leeway(unit: float, terms: float, chain: float) -> float:
     """What any order of summation and the elementary functions after it may leave in the worst element, as a share of
     it, where what is stored has this unit roundoff."""
+    return _left(unit, terms, chain, FIXED_MAX, SUM_MAX, CHAIN_MAX)
+
+
+def _left(unit: float, terms: float, chain: float, fixed: float, a_root: float, a_step: float) -> float:
     root = min(math.sqrt(max(terms, chain, 1.0)), ROOT)
-    return FIXED_MAX * unit + max(SUM_MAX * root, CHAIN_MAX * min(chain, CHAIN)) * min(unit, ACCUMULATOR)
+    return fixed * unit + max(a_root * root, a_step * min(chain, CHAIN)) * min(unit, ACCUMULATOR)
 
 
 def _magnified(multiple: float, chain: float, limit: float) -> float:

@@ -290,8 +290,8 @@ class ReferenceSide:
             for share in (-by, by):
                 moved = self.exact("exact", case, count=1, by=share)
                 told = leaves(moved["answers"][0]) if moved else []
-                values = [self._read(leaf) if one else None for leaf, one in zip(told, whole, strict=False)]
-                choices += [values] if len(told) == len(found) else []
+                if len(told) == len(found):
+                    choices.append([self._read(leaf) if one else None for leaf, one in zip(told, whole, strict=True)])
         except TaskError:  # it takes too long, or too much memory
             self._afresh(case, inputs)
             return 0.0, []

@@ -129,10 +129,8 @@ class Lowering:
     def _by_rule(self, name: str, node: GraphNode) -> None:
         if name in _PRODUCTS:
             self._keep_products(node)
-        if name in views.PARTS:
-            self._keep_whole(node)
-        if name == "cat":
-            self._keep_parts(node)
+        if name in views.PARTS or name == "cat":
+            self._keep_sums(name, node)
         operands = [self._operand(arg) for arg in node.args]
         if self._leaves(name, operands):
             raise UnsupportedError
@@ -204,21 +202,16 @@ class Lowering:
             name = sources[0]
         return name
 
-    def _keep_whole(self, node: GraphNode) -> None:
+    def _keep_sums(self, name: str, node: GraphNode) -> None:
         """Has sums of products written to memory before all of their parts are taken, as the gates of a recurrent cell
-        are: each part would be a product of its own."""
-        for name in references(node.args[:1]):
-            tensor = self.tensors.get(name)
-            if isinstance(tensor, Tensor) and contractions.sums_products(tensor) and self._has_all_taken(name):
-                self._into_memory(name)
-
-    def _keep_parts(self, node: GraphNode) -> None:
-        """Has sums of products written to memory before they are put beside others, as the branches of an inception
-        block are: each would be computed for every position of the whole."""
-        for name in references(node.args[:1]):
-            tensor = self.tensors.get(name)
-            if isinstance(tensor, Tensor) and contractions.sums_products(tensor):
-                self._into_memory(name)
+        are, since each part would be a product of its own; and before they are put beside others, as the branches of an
+        inception block are, since each would be computed for every position of the whole."""
+        for given in references(node.args[:1]):
+            tensor = self.tensors.get(given)
+            if not isinstance(tensor, Tensor) or not contractions.sums_products(tensor):
+                continue
+            if name == "cat" or self._has_all_taken(given):
+                self._into_memory(given)
 
     def _has_all_taken(self, name: str) -> bool:
         """Whether the parts that are taken of a tensor are as large as it is, together."""
