@@ -7,9 +7,9 @@
                                                                with --levels 3, kernelbench_cpu_3.{md,json}
     python benchmarks/kernelbench_cpu.py PATH --load-only      describe the files; run nothing
 
-PATH is a checkout, or its folder that holds level1 to level4. A file whose forward would take longer than 2 s or
-0.5 % of the budget (estimated as four times its floor), whose tensors would take 15 % of the budget to judge (50 ns
-a byte), or more memory than there is, is shrunk first (`shrink.py`); the row says how.
+PATH is a checkout, or its folder that holds level1 to level4. A file whose forward takes longer than 2 s or 0.5 % of
+the budget, whose tensors would take 15 % of the budget to judge (50 ns a byte), or more memory than there is, is shrunk
+first (`shrink.py`); the row says how.
 Task files run in sandboxed processes only. Every number comes from the side-by-side measurement at the end of a run.
 """
 
@@ -22,8 +22,9 @@ import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -39,7 +40,7 @@ from kernelwright import choices, registry
 from kernelwright import format as fmt
 from kernelwright.errors import TaskError
 from kernelwright.home import home
-from kernelwright.judge.reference import COPIES, ReferenceSide, new_seeds
+from kernelwright.judge.reference import COPIES, FORWARD_TIMEOUT, ReferenceSide, new_seeds
 from kernelwright.judge.sandbox import Confinement, visible_folders
 from kernelwright.judge.zygote_part import ZygotePart
 from kernelwright.targets.base import Target
@@ -53,7 +54,7 @@ DOCS = suites.ROOT / "docs" / "results"
 PAGE, LEVELS = "kernelbench_cpu", "1,2"
 LONGEST_S, FORWARDS_SHARE, EAGER = 2.0, 0.005, 4.0
 """A forward's longest time, also as a share of the budget (judging takes dozens of forwards), and how many times the
-floor an eager forward is taken to last."""
+floor an eager forward is taken to last before it is run."""
 JUDGED_S_A_BYTE, JUDGED_SHARE = 50e-9, 0.15
 """What drawing, answering and comparing a byte of the inputs and outputs takes (2 cores), and how much of the budget
 that may be."""
@@ -83,14 +84,22 @@ def files(path: Path) -> list[Path]:
     return sorted(found, key=lambda file: (file.parent.name, int(file.name.partition("_")[0])))
 
 
-def describe(zygote: ZygotePart, task: Task) -> TaskInfo:
-    """What a task computes, found in a sandboxed process of its own. Raises `TaskError`."""
+@contextmanager
+def reference(zygote: ZygotePart, task: Task) -> Iterator[ReferenceSide]:
+    """A task, loaded in a sandboxed process of its own. Raises `TaskError`."""
     confinement = Confinement(hidden=(str(home()),), visible=visible_folders(), memory=64 << 30)
     side = ReferenceSide(task, lambda: zygote.fork(confinement), new_seeds(0))
     try:
-        return side.load()
+        side.load()
+        yield side
     finally:
         side.worker.close()
+
+
+def describe(zygote: ZygotePart, task: Task) -> TaskInfo:
+    """What a task computes. Raises `TaskError`."""
+    with reference(zygote, task) as side:
+        return side.info
 
 
 def load(zygote: ZygotePart, file: Path) -> Described:
@@ -180,17 +189,30 @@ def machine() -> Target:
 def excess(zygote: ZygotePart, file: Path, text: str, seconds: float) -> float | None:
     """How many times too large a file with this text is, for a budget of so many seconds; None where it does not
     load."""
-    target = machine()
+    target, limit = machine(), min(LONGEST_S, FORWARDS_SHARE * seconds)
     try:
         task = Task.load(file)
-        case = describe(
-            zygote, task.model_copy(update={"source": task.source.model_copy(update={"text": text})})
-        ).tune_case
+        task = task.model_copy(update={"source": task.source.model_copy(update={"text": text})})
+        with reference(zygote, task) as side:
+            case = side.info.tune_case
+            judging = JUDGED_S_A_BYTE * (case.bytes - case.state_bytes) / (JUDGED_SHARE * seconds)
+            found = max(judging, COPIES * case.bytes / (target.info().memory_bytes / 2))
+            found = max(found, 1e-6 * EAGER * target.floor_us(case) / limit)
+            return found if found > 1 else max(found, forward_s(side) / limit)
     except TaskError:
         return None
-    forward = 1e-6 * EAGER * target.floor_us(case) / min(LONGEST_S, FORWARDS_SHARE * seconds)
-    judging = JUDGED_S_A_BYTE * (case.bytes - case.state_bytes) / (JUDGED_SHARE * seconds)
-    return max(forward, judging, COPIES * case.bytes / (target.info().memory_bytes / 2))
+
+
+def forward_s(side: ReferenceSide) -> float:
+    """Seconds of the reference's forward, the quicker of two."""
+    case, took = side.info.tune_case, []
+    side.construct(case)
+    side.bind(side.inputs(case))
+    for _ in range(2):
+        start = time.monotonic()
+        side.call("answer", FORWARD_TIMEOUT, slot=0, exact=False)
+        took.append(time.monotonic() - start)
+    return min(took)
 
 
 def name_of(file: Path) -> str:
@@ -221,10 +243,9 @@ def sentence(rows: Sequence[Row]) -> str:
 def markdown(rows: Sequence[Row], where: dict[str, Any]) -> str:
     """The table as a page of the documentation."""
     shrinking = (
-        "A file whose forward would take longer than 2 s or 0.5 % of the budget, estimated as four times its floor, "
-        "whose tensors would take 15 % of the budget to judge, or more memory than there is, was shrunk: integers "
-        "that the module assigns and `get_inputs` uses were halved, first the batch as often as it took, then the "
-        "largest one, until it fitted. "
+        "A file whose forward takes longer than 2 s or 0.5 % of the budget, whose tensors would take 15 % of the "
+        "budget to judge, or more memory than there is, was shrunk: integers that the module assigns and `get_inputs` "
+        "uses were halved, first the batch as often as it took, then the largest one, until it fitted. "
         "`own` is the share of the best kernel's time in its own kernels, `first` when the first kernel was accepted."
     )
     made = suites.page(

@@ -181,8 +181,14 @@ def test_each_kernels_numbers_are_among_those_that_are_tried() -> None:
 
 
 def test_what_is_turned_around_is_read_and_written_in_lines() -> None:
-    assert "mask=(i0 < n0) & (j < n)" in text("transposed")
+    assert "# Read along ROWS, written along BLOCK." in text("transposed")
     assert "ROWS" not in text("few_transposed")
+
+
+def test_what_follows_from_the_row_alone_is_found_once_a_row() -> None:
+    for name in ("pooled_alone", "enlarged", "scaled_by_groups", "windows_by_channel"):
+        assert "rows, columns = tl.cdiv(" in text(name), name
+    assert "rows, columns" not in text("few_transposed"), "rows are too short"
 
 
 def test_tiles_of_float32_are_smaller() -> None:
@@ -205,14 +211,15 @@ def test_a_number_a_row_goes_to_memory_rather_than_what_it_is_made_of() -> None:
 
 
 def test_what_it_has_no_kernel_for_stays_a_library_call() -> None:
-    source = text("running_down")
+    source = text("running_along_one")
     assert "torch.ops.aten.cumsum" in source and "@triton.jit" in source
 
 
-def test_running_results_along_rows_are_part_of_a_kernel() -> None:
-    for name in ("running", "running_share", "running_backward", "running_turned", "running_twice"):
+def test_running_results_are_part_of_a_kernel() -> None:
+    rows = ("running", "running_share", "running_backward", "running_turned", "running_twice")
+    for name in (*rows, "running_down", "running_up", "running_along_long_rows"):
         source = text(name)
-        assert "tl.cumsum(" in source and source.count("@triton.jit") == 1 and "torch.ops" not in source, name
+        assert "tl.cum" in source and source.count("def kernel_") == 1 and "torch.ops" not in source, name
 
 
 def test_logarithms_of_softmaxes_lose_nothing_also_beside_a_rounding_function() -> None:

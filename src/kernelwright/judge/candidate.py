@@ -75,11 +75,16 @@ class CandidateSide(Runner):
         return self.give_state(case, self.construct(case))
 
     def restore(self, case: CaseInfo) -> None:
-        """Puts the reference's parameters and buffers back after forward has changed some."""
-        self.give_state(case, state_in(self.call("state", LOAD_TIMEOUT)))
+        """Puts the reference's parameters and buffers back after forward has changed some: what the reference's changes
+        as well, and all where the judge has written over some."""
+        only = None if self.spoilt or self.hooked else self.reference.changed
+        self.give_state(case, state_in(self.call("state", LOAD_TIMEOUT)), only)
 
-    def give_state(self, case: CaseInfo, entries: list[dict[str, Any]]) -> list[str]:
-        """Writes the reference's parameters and buffers into the candidate's: by name, else by order and shape.
+    def give_state(
+        self, case: CaseInfo, entries: list[dict[str, Any]], only: frozenset[str] | None = None
+    ) -> list[str]:
+        """Writes the reference's parameters and buffers, or only those of some names, into the candidate's: by name,
+        else by order and shape.
 
         Returns:
             The names of reference parameters that found no place (the candidate may have folded them into others).
@@ -87,7 +92,7 @@ class CandidateSide(Runner):
         theirs = self.reference.construct(case)
         with self.trusting("its parameters"):
             self.state, self.spoilt = tuple(Claim.parse(entry) for entry in entries), False
-        left = self._match(theirs, entries)
+        left = self._match(theirs, entries, only)
         if self.hooked:
             self._load_state([entry for entry in theirs if entry["kind"] != "attribute"])
         return left
@@ -106,15 +111,18 @@ class CandidateSide(Runner):
                     tensors.fill(self.worker, [address(pointer)], [data.reshape(-1).view(np.uint8)])
         self.call("load_state", LOAD_TIMEOUT)
 
-    def _match(self, theirs: list[dict[str, Any]], entries: list[dict[str, Any]]) -> list[str]:
+    def _match(
+        self, theirs: list[dict[str, Any]], entries: list[dict[str, Any]], only: frozenset[str] | None
+    ) -> list[str]:
         with self.trusting("its parameters"):
             claims = [(str(entry.get("name")), str(entry.get("kind")), Claim.parse(entry)) for entry in entries]
         open_entries = {name: (kind, claim) for name, kind, claim in claims}
         unplaced: list[tuple[str, str, Claim]] = []
+        pairs: list[tuple[str, Claim, Claim]] = []
         for entry in theirs:
             name, kind, source = str(entry["name"]), str(entry["kind"]), Claim.parse(entry)
             if name in open_entries and open_entries[name][1].shape == source.shape:
-                self._copy(source, open_entries.pop(name)[1])
+                pairs.append((name, source, open_entries.pop(name)[1]))
             else:
                 unplaced.append((name, kind, source))
         left = []
@@ -126,7 +134,10 @@ class CandidateSide(Runner):
             if match is None:
                 left.append(name)
             else:
-                self._copy(source, open_entries.pop(match)[1])
+                pairs.append((name, source, open_entries.pop(match)[1]))
+        for name, source, target in pairs:
+            if only is None or name in only:
+                self._copy(source, target)
         return left
 
     def _copy(self, source: Claim, target: Claim) -> None:

@@ -114,8 +114,8 @@ class Evaluation:
     def enter(self, case: CaseInfo) -> None:
         """Makes the candidate's model ready for a case, with the reference's parameters."""
         before, changes = self._case, bool(self.reference.changed)
-        if before is not None and (before.dtype, before.gradients) == (case.dtype, case.gradients) and not changes:
-            if self.subject.spoilt:
+        if before is not None and (before.dtype, before.gradients) == (case.dtype, case.gradients):
+            if self.subject.spoilt or changes:
                 self.subject.restore(case)
             return
         unplaced = self.subject.ready(case)

@@ -143,7 +143,7 @@ class ReferenceSide:
         self, case: CaseInfo, *, worker: Worker | None = None, compiled: bool = False
     ) -> list[dict[str, Any]]:
         """Makes the reference's model for a case; its state is the same each time. Returns the state's places."""
-        arguments = {"seed": self.state_seed, "case": case.name, "compiled": compiled}
+        arguments = {"seed": self.state_seed, "case": case.name, "compiled": compiled, "changed": sorted(self.changed)}
         return list(self.call("construct", LOAD_TIMEOUT, worker=worker, **arguments)["state"])
 
     def inputs(self, case: CaseInfo, distribution: str = "", worker: Worker | None = None) -> Inputs:
@@ -231,7 +231,7 @@ class ReferenceSide:
         """The answer to the case's own inputs."""
         return cast("Answer", self.answer(case))  # only other inputs may have none
 
-    def _bind(self, inputs: Inputs) -> None:
+    def bind(self, inputs: Inputs) -> None:
         """Lays one set of inputs out in the task worker's slot 0."""
         reply = self.call("slots", FORWARD_TIMEOUT, arguments=list(inputs.arguments), count=1)
         for pointer, item in zip(reply["pointers"][0], inputs.data, strict=True):
@@ -250,7 +250,7 @@ class ReferenceSide:
             self.answer(case)  # which settles whether float64 answers the same question
         self.construct(case)
         inputs = self.inputs(case, distribution)
-        self._bind(inputs)
+        self.bind(inputs)
         reply = self._exact(case, inputs)  # before the own run, which may change the model's state
         exact_state = self.call("state_of_exact", LOAD_TIMEOUT)["state"] if reply is not None else []
         exact = [] if reply is None else [self._read(leaf, wide=True) for leaf in leaves(reply)]
@@ -312,7 +312,7 @@ class ReferenceSide:
             return False
         try:
             self.construct(case)
-            self._bind(inputs.nudged())
+            self.bind(inputs.nudged())
             answered = self.call("answer", FORWARD_TIMEOUT, slot=0, exact=False)
         except TaskError:  # it minds what its inputs are
             self._afresh(case, inputs)
@@ -357,7 +357,7 @@ class ReferenceSide:
         self.worker = self._start()
         self.load_into(self.worker)
         self.construct(case)
-        self._bind(inputs)
+        self.bind(inputs)
 
     def _read(self, leaf: dict[str, Any], *, wide: bool = False) -> Array | None:
         """A leaf's contents, float64 if `wide`; None for a plain value. Raises `TaskError`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -30,6 +31,34 @@ def described_state(model: torch.nn.Module | None) -> list[dict[str, Any]]:
     """Names, kinds and places of all that a model remembers."""
     entries = [] if model is None else host.state(model)
     return [{"name": name, "kind": kind, **describe_tensor(tensor)} for name, kind, tensor in entries]
+
+
+class Kept:
+    """What some of a model's tensors hold, to be put back once forward has changed them.
+
+    Args:
+        model: whose tensors.
+        names: which of them.
+    """
+
+    def __init__(self, model: torch.nn.Module, names: Sequence[str]) -> None:
+        self._model, self._names = model, frozenset(names)
+        self._held = [(tensor, tensor.detach().clone()) for tensor in self._tensors()]
+
+    def put_back(self) -> bool:
+        """Whether they are as they were; not so where forward has put other tensors in their places."""
+        now, then = self._tensors(), [tensor for tensor, _ in self._held]
+        if len(now) != len(then) or any(one is not other for one, other in zip(now, then, strict=True)):
+            return False
+        if any(tensor.shape != kept.shape for tensor, kept in self._held):
+            return False
+        with torch.no_grad():
+            for tensor, kept in self._held:
+                tensor.copy_(kept)
+        return True
+
+    def _tensors(self) -> list[torch.Tensor]:
+        return [tensor for name, _, tensor in host.state(self._model) if name in self._names]
 
 
 def described_argument(value: Any) -> dict[str, Any]:

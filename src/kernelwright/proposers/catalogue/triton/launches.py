@@ -13,7 +13,7 @@ from kernelwright.proposers.catalogue.triton.functions import Function, is_whole
 from kernelwright.proposers.catalogue.triton.products import NUMBERS, SHARED_NUMBERS
 from kernelwright.proposers.catalogue.triton.shares import ShareText
 
-_MERGED = 16, 32
+_MERGED = 4, 32
 """The sides of a tile in which shares of a product are added up."""
 
 
@@ -92,13 +92,13 @@ def _matrices(function: Function, lengths: Lengths, numbers: Mapping[str, str]) 
     ]
 
 
-def turned(function: Function, along: Axis, lengths: Lengths, numbers: Mapping[str, str]) -> str:
-    """A program for each block of the axis that it reads along and of that which it writes along."""
+def planes(function: Function, down: tuple[Axis, ...], lengths: Lengths, numbers: Mapping[str, str]) -> str:
+    """A program for each block of rows and of what results are written along."""
     *rest, vector = function.kept
     sides = [
-        f"triton.cdiv({lengths.of((axis,))}, {numbers[block]})" for axis, block in ((along, "ROWS"), (vector, "BLOCK"))
+        f"triton.cdiv({lengths.of(axes)}, {numbers[block]})" for axes, block in ((down, "ROWS"), ((vector,), "BLOCK"))
     ]
-    grid = f"({' * '.join(filter(None, (lengths.of(axis for axis in rest if axis is not along), *sides)))},)"
+    grid = f"({' * '.join(filter(None, (lengths.of(axis for axis in rest if axis not in down), *sides)))},)"
     constants = {name: numbers[name] for name in ("ROWS", "BLOCK")}
     return _call(function, function.nest.name, grid, lengths, constants, numbers)
 

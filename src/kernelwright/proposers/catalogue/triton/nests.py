@@ -147,12 +147,15 @@ class KernelText:
                 self._sweep(body, sweep)
         self._write(body, nest.row_stores, scalars=True)
 
-    def _along(self, body: Emitter, start: str) -> None:
-        """The positions of a block along what is combined."""
-        group = self.inner
-        body.put(f"{group.flat} = {start}tl.arange(0, BLOCK){group.shape}")
+    def _along(self, body: Emitter, start: str, *, backward: bool = False) -> None:
+        """The positions of a block along what is combined, from the far end where it goes backward."""
+        group, size = self.inner, self.space.size(self.inner.axes)
+        at, exist = f"{start}tl.arange(0, BLOCK){group.shape}", f"{group.flat} < {size}"
+        if backward:
+            at, exist = f"{bracketed(size)} - 1 - ({at})", f"{group.flat} >= 0"
+        body.put(f"{group.flat} = {at}")
         if group in body.space.groups:
-            body.put(f"{group.mask} = {group.flat} < {self.space.size(group.axes)}")
+            body.put(f"{group.mask} = {exist}")
         body.put(*self.space.positions(group))
 
     def _combine(self, body: Emitter, node: Reduce) -> None:
@@ -166,6 +169,27 @@ class KernelText:
             if isinstance(node, Scan) and node not in body.known:
                 value, way = self._counted(body, node.operand, node.op), ", reverse=True" if node.backward else ""
                 body.named(node, f"tl.cum{node.op}({value}, {self.dim}{way})", "running")
+
+    def _not_begun(self, scan: Scan, end: str) -> str:
+        """What running results begin with, for each place of what is kept."""
+        shape = "(1, ROWS)" if self.dim == 0 else "(ROWS, 1)"
+        return f"{end} = tl.full({shape}, {self._identity(scan.op, scan.dtype)}, tl.{scan.dtype})"
+
+    def _run_on(self, loop: Emitter, scan: Scan, end: str) -> None:
+        """Running results along one block after the other, where `end` is what the last one ended with."""
+        value = self._counted(loop, scan.operand, scan.op)
+        if not scan.operand.free >= {*self.kept, *self.combined}:
+            value = f"({value}) + tl.zeros({self._shape()}, tl.{scan.dtype})"
+        value = loop.named(scan.operand, value, "value")
+        loop.named(scan, loop.combined(scan.op, f"tl.cum{scan.op}({value}, {self.dim})", end, scan.dtype), "running")
+        loop.put(f"{end} = {loop.combined(scan.op, end, self._all(value, scan.op), scan.dtype)}")
+
+    def _all(self, value: str, op: str) -> str:
+        """The sum or the product of a block."""
+        if op == "sum":
+            return f"tl.sum({value}, {self.dim}, keep_dims=True)"
+        self.scope.snippets.add("times")
+        return f"tl.reduce({value}, {self.dim}, times, keep_dims=True)"
 
     def _counted(self, body: Emitter, operand: Expr, op: str) -> str:
         """What is combined, with what changes nothing where there is no position."""
@@ -193,11 +217,8 @@ class KernelText:
         dtype = node.operand.dtype
         if node.op in ("argmax", "argmin"):
             text = f"tl.{node.op}({value}, {self.dim}, keep_dims=True)"
-        elif node.op == "sum":
-            text = f"tl.sum({value}, {self.dim}, keep_dims=True)"
-        elif node.op == "prod":
-            self.scope.snippets.add("times")
-            text = f"tl.reduce({value}, {self.dim}, times, keep_dims=True)"
+        elif node.op in ("sum", "prod"):
+            text = self._all(value, node.op)
         elif dtype.startswith("float") and not only_shifts(node, self.nest.stores):
             joined = {"max": "larger", "min": "smaller"}[node.op]
             self.scope.snippets.add(joined)
@@ -222,25 +243,32 @@ class KernelText:
         for node in sweep.reductions:
             names[node] = body.fresh_name(_NAMES[node.op])
             body.put(*self._begun(node, names[node], sweep))
+        scans = frozenset(sweep.scans)
+        ends = {node: body.fresh_name("end") for node in walk(sweep.roots) if isinstance(node, Scan) and node in scans}
+        body.put(*(self._not_begun(scan, name) for scan, name in ends.items()))
         last = last or self.space.size(self.combined)
         before, count = ("", bracketed(last)) if first == "0" else (f"{first} + ", f"({last} - {first})")
         body.put(f"whole = {before}{count} // BLOCK * BLOCK")
         body.put(f"for start in tl.range({first}, whole, BLOCK, num_stages=STAGES):")
         everywhere = [replace(group, mask="") if group is self.inner else group for group in self.space.groups]
-        self._block(body, sweep, names, replace(self.space, groups=everywhere))
+        self._block(body, sweep, names, ends, replace(self.space, groups=everywhere))
         body.put(f"for start in tl.range(whole, {last}, BLOCK):")
-        self._block(body, sweep, names, self.space)
+        self._block(body, sweep, names, ends, self.space)
         for node, most in sweep.online.items():
             self._end_online(body, node, most, names)
         for node in sweep.plain:
             body.known[node] = self._ended(body, node, names[node])
         return names
 
-    def _block(self, body: Emitter, sweep: Sweep, names: dict[Reduce, str], space: Space) -> None:
+    def _block(
+        self, body: Emitter, sweep: Sweep, names: dict[Reduce, str], ends: dict[Scan, str], space: Space
+    ) -> None:
         """What is done with the positions of a block, all of which count where `space` has no mask for them."""
         loop = body.inner(space)
-        self._along(loop, "start + ")
+        self._along(loop, "start + ", backward=sweep.backward)
         loop.count(sweep.roots)
+        for scan, end in ends.items():
+            self._run_on(loop, scan, end)
         for node in sweep.plain:
             self._feed(loop, node, names[node])
         for node, most in sweep.online.items():

@@ -6,13 +6,16 @@ from dataclasses import dataclass
 from math import prod
 
 from kernelwright.proposers.catalogue.dtypes import width
-from kernelwright.proposers.catalogue.ir import Axis, Load, Window, walk
+from kernelwright.proposers.catalogue.ir import Axis, Load, walk
 from kernelwright.proposers.catalogue.loops import Nest
 from kernelwright.proposers.catalogue.products import Product
+from kernelwright.proposers.catalogue.triton import planes
 from kernelwright.proposers.catalogue.triton.functions import combined_axes, is_whole, kept_axes, padded
 from kernelwright.proposers.catalogue.triton.tiles import half
 
 _NEARLY = 0.9
+_UNUSED, _MIDDLE = 0.15, 64
+"""Share of a row that blocks may go beyond its end, and the length of one that two warps go along."""
 _STEPS = 8
 """Blocks of steps that are worth a share of a sum."""
 _PROGRAMS, _AHEAD = 8, 4
@@ -31,15 +34,15 @@ class Choice:
     values: tuple[int, ...]
 
 
-def choices(nest: Nest, multiprocessors: int, *, in_pairs: bool, along: Axis | None) -> dict[str, Choice]:
+def choices(nest: Nest, multiprocessors: int, *, in_pairs: bool, down: tuple[Axis, ...]) -> dict[str, Choice]:
     """The numbers of a kernel by name, those that matter most first; `in_pairs` where it makes two results at once,
-    `along` the axis that it reads along where that is another one than it writes along."""
+    `down` the axes of a block's rows where it has two directions."""
     if nest.product is not None and nest.product.scores is not None:
         return _attention(nest.product)
     if nest.product is not None:
         return _product(nest.product, multiprocessors, exact=not half(nest, nest.product))
     if not combined_axes(nest):
-        return _map(nest, in_pairs=in_pairs, along=along)
+        return _plane(nest, down) if down else _map(nest, in_pairs=in_pairs)
     if nest.finals:
         return _whole(nest, multiprocessors) | {
             "STAGES": Choice(max(1, min(3, _SHARED // _row_bytes(nest))), (1, 2, 3, 4)),
@@ -58,18 +61,36 @@ def _row_bytes(nest: Nest) -> int:
     return padded(combined_axes(nest)) * sum(width(buffer.dtype) for buffer in whole) or 1
 
 
-def _map(nest: Nest, *, in_pairs: bool, along: Axis | None) -> dict[str, Choice]:
+def _map(nest: Nest, *, in_pairs: bool) -> dict[str, Choice]:
     if not kept_axes(nest):
         return {"WARPS": Choice(1, (1,))}
-    if along is not None and nest.vector is not None:
-        sides = {"ROWS": along, "BLOCK": nest.vector}
-        return {name: _of(max(16, min(64, padded([axis]))), 16, 128) for name, axis in sides.items()} | {
+    if planes.has_windows(nest):
+        return {"BLOCK": _of(256, 128, 4096), "WARPS": _of(4, 1, 8)}
+    return {"BLOCK": _of(512 if in_pairs else 1024, 256, 8192), "WARPS": _of(4, 2, 8)}
+
+
+def _plane(nest: Nest, down: tuple[Axis, ...]) -> dict[str, Choice]:
+    """Blocks of two directions: about square where they are turned around, else as much of a row as fits."""
+    assert nest.vector is not None  # or there would be no rows
+    if planes.across(nest) is not None:
+        sides = {"ROWS": down, "BLOCK": (nest.vector,)}
+        return {name: _of(max(16, min(64, padded(axes))), 16, 128) for name, axes in sides.items()} | {
             "WARPS": _of(4, 2, 8)
         }
-    if any(isinstance(node, Window) for node in walk(store.expr for store in nest.stores)):
-        return {"BLOCK": _of(256, 128, 4096), "WARPS": _of(4, 1, 8)}  # the more threads, the more is asked for
-    block = 512 if in_pairs else 2048 if _interpolates(nest) else 1024
-    return {"BLOCK": _of(block, 256, 8192), "WARPS": _of(4, 2, 8)}
+    block = _fitting(nest.vector.size)
+    if planes.has_windows(nest):  # the more threads, the more is asked for
+        rows, warps = 4, 2 if block == _MIDDLE else 4
+    else:
+        rows, warps = min(2048 // block, padded(down)), 4
+    return {"ROWS": _of(rows, max(1, rows // 4), rows * 4), "BLOCK": _of(block, 16, 256), "WARPS": _of(warps, 1, 8)}
+
+
+def _fitting(length: int) -> int:
+    """The largest block that leaves little of itself unused at the end of a row, else the one that leaves least."""
+    unused = {block: -length % block for block in (128, 64, 32, 16)}
+    return next(
+        (block for block, rest in unused.items() if rest <= _UNUSED * length), min(unused, key=unused.__getitem__)
+    )
 
 
 def _whole(nest: Nest, multiprocessors: int) -> dict[str, Choice]:
@@ -91,6 +112,9 @@ def _swept(nest: Nest, multiprocessors: int) -> dict[str, Choice]:
         stages = 4 if again else 1
         block, warps = 4096 if shares == 1 and not again else 2048, 2 if again else 8
         found = {"BLOCK": _of(block, 512, 8192), "WARPS": _of(warps, 2, 16), "ROWS": Choice(1, (1,))}
+    elif any(sweep.scans for sweep in nest.sweeps):
+        found = {"ROWS": _of(32, 8, 128), "BLOCK": _of(64, 16, 256), "WARPS": _of(4, 1, 8)}
+        stages = 3
     elif kept >= _COLUMNS * multiprocessors and combined <= _FEW:
         found, stages = {"ROWS": _of(512, 64, 1024), "BLOCK": _of(8, 1, 32), "WARPS": _of(4, 2, 8)}, 3
     else:
@@ -107,18 +131,11 @@ def _swept(nest: Nest, multiprocessors: int) -> dict[str, Choice]:
     return found
 
 
-def _interpolates(nest: Nest) -> bool:
-    """Whether where it reads follows from numbers with a fraction."""
-    loads = (node for node in walk(store.expr for store in nest.stores) if isinstance(node, Load))
-    places = walk(term.at for load in loads for term in load.terms if term.at is not None)
-    return any(node.dtype.startswith("float") for node in places)
-
-
 def shared_out(nest: Nest, multiprocessors: int) -> int:
     """How many programs combine a share each of every result; 1 where there are results enough to keep all
     multiprocessors busy."""
-    if is_whole(nest) or not combined_axes(nest):
-        return 1
+    if is_whole(nest) or not combined_axes(nest) or any(sweep.scans for sweep in nest.sweeps):
+        return 1  # a running result needs the one before it
     kept, combined = (prod(axis.size for axis in axes) for axes in (kept_axes(nest), combined_axes(nest)))
     block = 2048 if nest.kind == "rows" else 2048 // min(64, kept)
     programs = kept if nest.kind == "rows" else -(-kept // 64)

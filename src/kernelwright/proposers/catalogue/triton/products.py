@@ -188,6 +188,6 @@ class _Merged(_Parts):
         body.put(
             "# What all shares have found.",
             f"{total} = tl.zeros((BLOCK_M, BLOCK_N), tl.float32)",
-            "for share in tl.range(SHARES, loop_unroll_factor=8):",
+            "for share in tl.range(SHARES, loop_unroll_factor=16):",
             f"    {total} += tl.load({self.place}, {self.mask}, other=0.0)",
         )

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from math import gcd
+from math import gcd, prod
 from typing import Any
 
 from kernelwright.proposers.catalogue import convolutions, scans
-from kernelwright.proposers.catalogue.ir import Axis, Expr, Scan, Tensor, resolved
+from kernelwright.proposers.catalogue.ir import Axis, Expr, Tensor, resolved
 from kernelwright.proposers.catalogue.loops import Nest
 from kernelwright.proposers.catalogue.nesting import Loops
 from kernelwright.proposers.catalogue.program import Program
 from kernelwright.proposers.catalogue.renderer import Kernels, Renderer
 from kernelwright.proposers.catalogue.rewrites import IllegalRewriteError, Rewrite
 from kernelwright.proposers.catalogue.schedule import Schedule
-from kernelwright.proposers.catalogue.triton import attentions, columns, launches, nests, pairs, products, turned
+from kernelwright.proposers.catalogue.triton import attentions, columns, launches, nests, pairs, planes, products
 from kernelwright.proposers.catalogue.triton.functions import WHOLE, Function, by_rows, is_whole, padded
 from kernelwright.proposers.catalogue.triton.launches import Lengths
 from kernelwright.proposers.catalogue.triton.priors import choices
@@ -47,6 +47,8 @@ _LEFT = frozenset({"erfc", "asin", "acos", "atan", "atan2", "asinh", "acosh", "a
 """What has no function in Triton's language."""
 _ROWS = 8
 """Rows for each multiprocessor that keep it busy."""
+_LANES = 512
+"""Running results side by side that keep a device busy."""
 _CHANNELS = 8
 """Channels that a device reads at once (16 bytes)."""
 
@@ -64,7 +66,7 @@ class Triton(Renderer):
     def leaves(self, name: str, operands: Sequence[Any]) -> bool:
         """See `Renderer.leaves`."""
         if name in scans.RULES:
-            return not _is_row(*operands)
+            return not _runs(*operands)
         return name in _LEFT or (name == "convolution" and not _is_quick(*operands))
 
     def attends(self, node: Expr) -> bool:
@@ -83,8 +85,8 @@ class Triton(Renderer):
             where = f"{schedule.name}: {other}"
             raise IllegalRewriteError("it makes nothing of the kernel", where=where, remedy=remedy)
         nest = schedule.loops.nest()
-        if not is_whole(nest) and (nest.finals or any(sweep.scans for sweep in nest.sweeps)):
-            what = "running results and sums of columns take whole rows"
+        if not is_whole(nest) and nest.finals:
+            what = "sums of columns take whole rows"
             remedy = "have the innermost loop go along them"
             raise IllegalRewriteError(what, where=schedule.name, remedy=remedy)
         return nest
@@ -109,16 +111,21 @@ def _is_quick(x: Tensor, weight: Tensor, *others: Any) -> bool:
     return x.dtype in ("float16", "bfloat16") and whole and full
 
 
-def _is_row(x: Tensor, dim: int) -> bool:
-    """Whether running results go along rows that a block holds, also where paddings lengthen them."""
-    return not x.dims or (dim % len(x.dims) == len(x.dims) - 1 and 2 * padded(resolved(x.dims[dim])) <= WHOLE)
+def _runs(x: Tensor, dim: int) -> bool:
+    """Whether running results go along what is short enough for a block, also where paddings lengthen it, or along
+    enough at once to keep the device busy."""
+    if not x.dims:
+        return True
+    along = frozenset(resolved(x.dims[dim]))
+    others = prod(axis.size for each in x.dims for axis in resolved(each) if axis not in along)
+    return 2 * padded(tuple(along)) <= WHOLE or others >= _LANES
 
 
 def _guess(region: Loops) -> Schedule:
     schedule = Schedule.of(region)
     if region.product is not None:
         return schedule
-    if region.kind == "tiles" and (any(isinstance(node, Scan) for node in region.nodes) or region.passes.finals):
+    if region.kind == "tiles" and region.passes.finals:
         along = [name for name, axis in zip(region.names, region.order, strict=True) if axis in region.reduced]
         schedule = schedule.then_if_legal(Rewrite.of("interchange", along[-1], "j"))
     schedule = schedule.fused()
@@ -144,10 +151,10 @@ class TritonKernels(Kernels):
         lengths = Lengths(nest, size)
         innermost = fixed(nest.vector) if nest.vector and len(nest.leaves(nest.vector)) == 1 else None
         halves = pairs.pairs(nest, innermost)
-        along = turned.across(nest) if halves is None else None
-        if halves is None and along is None:
+        down = planes.rows(nest) if halves is None else ()
+        if halves is None and not down:
             nest = by_rows(nest, _ROWS * self._multiprocessors)
-        numbers = self._numbers(nest, in_pairs=halves is not None, along=along)
+        numbers = self._numbers(nest, in_pairs=halves is not None, down=down)
         if nest.product is not None and nest.product.scores is not None:
             return [launches.attention(self._add(attentions.render(nest)), lengths, numbers)]
         if nest.product is not None and "SHARES" in numbers:
@@ -163,20 +170,20 @@ class TritonKernels(Kernels):
             kernels = [ShareText(nest, index, self._cache) for index in range(count)]
             functions = [self._add(kernel.function()) for kernel in kernels]
             return launches.shared(kernels, functions, lengths, numbers)
-        if along is not None:
-            function = self._add(turned.TurnedText(nest, along, self._cache).function())
-            return [launches.turned(function, along, lengths, numbers)]
+        if down:
+            function = self._add(planes.PlaneText(nest, down, self._cache).function())
+            return [launches.planes(function, down, lengths, numbers)]
         return [launches.blocks(self._add(nests.render(nest, halves, self._cache)), lengths, numbers)]
 
     def _add(self, function: Function) -> Function:
         self.functions.append(function)
         return function
 
-    def _numbers(self, nest: Nest, *, in_pairs: bool, along: Axis | None) -> dict[str, str]:
+    def _numbers(self, nest: Nest, *, in_pairs: bool, down: tuple[Axis, ...]) -> dict[str, str]:
         """Declares a kernel's numbers; returns what each is called in the module."""
         suffix = f"_{nest.name.rpartition('_')[2]}" if self._several else ""
         numbers = {}
-        for name, choice in choices(nest, self._multiprocessors, in_pairs=in_pairs, along=along).items():
+        for name, choice in choices(nest, self._multiprocessors, in_pairs=in_pairs, down=down).items():
             numbers[name] = f'PARAMS["{name}{suffix}"]'
             self.values[f"{name}{suffix}"] = choice.value
             if len(choice.values) > 1:
