@@ -22,7 +22,7 @@ import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -151,12 +151,28 @@ def show(rows: list[Described], seconds: float, console: Console) -> None:
         console.print(f"  {count} refused: {reason}")
 
 
+def asked(zygote: ZygotePart, file: Path, text: str, ask: Callable[[ReferenceSide], float]) -> float | None:
+    """What is found of a file with this text; None where it does not load."""
+    try:
+        task = Task.load(file)
+        with reference(
+            zygote, task.model_copy(update={"source": task.source.model_copy(update={"text": text})})
+        ) as side:
+            return ask(side)
+    except TaskError:
+        return None
+
+
 def measure(zygote: ZygotePart, file: Path, budget: str) -> Row:
     """Shrinks one file if need be, and optimises it. Whatever goes wrong with it is its row's problem."""
     row = Row(name_of(file), "error", unfair=UNFAIR.get(name_of(file).partition("_")[0], ""))
     try:
         seconds = choices.parse_budget(budget)
-        text, changes = shrink.shrunk(file.read_text(), lambda text: excess(zygote, file, text, seconds))
+        text, changes = shrink.shrunk(
+            file.read_text(),
+            lambda text: asked(zygote, file, text, lambda side: estimate(side, seconds)),
+            lambda text: asked(zygote, file, text, lambda side: forward_s(side) / longest_s(seconds)),
+        )
         path = OUT / "tasks" / file.parent.name / file.name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
@@ -186,21 +202,17 @@ def machine() -> Target:
     return target
 
 
-def excess(zygote: ZygotePart, file: Path, text: str, seconds: float) -> float | None:
-    """How many times too large a file with this text is, for a budget of so many seconds; None where it does not
-    load."""
-    target, limit = machine(), min(LONGEST_S, FORWARDS_SHARE * seconds)
-    try:
-        task = Task.load(file)
-        task = task.model_copy(update={"source": task.source.model_copy(update={"text": text})})
-        with reference(zygote, task) as side:
-            case = side.info.tune_case
-            judging = JUDGED_S_A_BYTE * (case.bytes - case.state_bytes) / (JUDGED_SHARE * seconds)
-            found = max(judging, COPIES * case.bytes / (target.info().memory_bytes / 2))
-            found = max(found, 1e-6 * EAGER * target.floor_us(case) / limit)
-            return found if found > 1 else max(found, forward_s(side) / limit)
-    except TaskError:
-        return None
+def estimate(side: ReferenceSide, seconds: float) -> float:
+    """How many times too large a task is for a budget of so many seconds, by its sizes."""
+    target, case = machine(), side.info.tune_case
+    forward = 1e-6 * EAGER * target.floor_us(case) / longest_s(seconds)
+    judging = JUDGED_S_A_BYTE * (case.bytes - case.state_bytes) / (JUDGED_SHARE * seconds)
+    return max(forward, judging, COPIES * case.bytes / (target.info().memory_bytes / 2))
+
+
+def longest_s(seconds: float) -> float:
+    """How long a forward may take, for a budget of so many seconds."""
+    return min(LONGEST_S, FORWARDS_SHARE * seconds)
 
 
 def forward_s(side: ReferenceSide) -> float:

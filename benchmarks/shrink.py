@@ -92,14 +92,22 @@ def halved(text: str, constant: Constant, times: int = 1) -> str:
     return "".join(lines)
 
 
-def shrunk(text: str, excess: Callable[[str], float | None]) -> tuple[str, str]:
-    """The text made small enough, and what was changed, as `name old→new`.
+def shrunk(text: str, *excesses: Callable[[str], float | None]) -> tuple[str, str]:
+    """The text made small enough by one measure after the other, and what was changed, as `name old→new`.
 
     Args:
         text: the file's.
-        excess: how many times too large a text's task is (at most 1: small enough); None where it does not load.
+        excesses: how many times too large a text's task is (at most 1: small enough); None where it does not load.
     """
     before = {constant.name: constant.value for constant in constants(text)}
+    for excess in excesses:
+        text = _small_enough(text, excess)
+    after = {constant.name: constant.value for constant in constants(text)}
+    changes = [f"{name} {old}→{after.get(name, 1)}" for name, old in before.items() if after.get(name, 1) != old]
+    return text, ", ".join(changes)
+
+
+def _small_enough(text: str, excess: Callable[[str], float | None]) -> str:
     too_large = excess(text)
     for _ in range(STEPS):
         if too_large is None or too_large <= 1:
@@ -111,9 +119,7 @@ def shrunk(text: str, excess: Callable[[str], float | None]) -> tuple[str, str]:
                 break
         else:
             break
-    after = {constant.name: constant.value for constant in constants(text)}
-    changes = [f"{name} {old}→{after.get(name, 1)}" for name, old in before.items() if after.get(name, 1) != old]
-    return text, ", ".join(changes)
+    return text
 
 
 def _smaller(text: str, too_large: float) -> Iterator[str]:

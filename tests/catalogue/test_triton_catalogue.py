@@ -131,7 +131,7 @@ def test_products_are_exact_and_keep_what_follows_in_their_kernel() -> None:
     assert gelu.count("def kernel_") == 1 and "tl.dot(left, right, total)" in gelu
     assert "erf_and_1(" in gelu and "tl.erf(" not in gelu, "16 bits show less than it is off by"
     assert "tl.erf(" in text("gelu")
-    assert 'input_precision="ieee"' in text("batched")
+    assert 'input_precision="tf32x3"' in text("batched")
 
 
 def test_products_of_the_same_left_side_that_meet_are_one_kernel() -> None:

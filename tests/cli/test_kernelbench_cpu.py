@@ -116,7 +116,7 @@ def test_small_files_stay_what_they_are(bench):
 
 
 def test_one_file_that_fails_does_not_end_the_suite(bench, tmp_path, monkeypatch):
-    monkeypatch.setattr(bench, "excess", lambda *_: 0.1)
+    monkeypatch.setattr(bench, "asked", lambda *_: 0.1)
 
     def fail(path, **_):
         raise RuntimeError(f"no luck with {path.name}")

@@ -66,3 +66,61 @@ def test_halves_that_no_rounding_has_made_go_where_the_reference_has_them_go(ben
     verdict = bench.evaluate(halves, KERNEL.replace("1.0f / 7", "1.0f").replace("FUNCTION", "std::round"))
 
     assert verdict.reason == "wrong_values", verdict.message
+
+
+PLACES = dedent("""
+    import torch
+    from torch import nn
+
+    class Model(nn.Module):
+        def forward(self, x):
+            return (x * x).WHICH(1)
+
+    def get_inputs():
+        x = torch.randn(64, 1000)
+        x[:, 500] = x[:, 0] = 9.0
+        x[:, 700] = x[:, 0] + 2.0**-20
+        return [x + torch.rand(64, 1) * 1e-3]
+
+    def get_init_inputs():
+        return []
+    """)
+"""Two equal numbers, which no rounding tells apart, and one next to them."""
+FINDS = r"""
+import torch
+import tvm_ffi.cpp
+from torch import nn
+
+CPP = r'''
+void find(tvm::ffi::TensorView x, tvm::ffi::TensorView places) {
+  for (long i = 0; i < x.size(0); ++i) {
+    const float* row = static_cast<const float*>(x.data_ptr()) + i * x.size(1);
+    long best = FIRST;
+    for (long j = 0; j < x.size(1); ++j)
+      if (row[j] * row[j] > row[best] * row[best] * MARGIN) best = j;
+    static_cast<long*>(places.data_ptr())[i] = best;
+  }
+}
+'''
+kernels = tvm_ffi.cpp.load_inline("find", cpp_sources=CPP, functions=["find"], extra_cflags=["-O3"])
+
+class ModelNew(nn.Module):
+    def forward(self, x):
+        places = torch.empty(x.shape[0], dtype=torch.int64)
+        kernels.find(x, places)
+        return places
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("first", "margin", "right"), [("0", "1.0000003f", True), ("0", "1.001f", False), ("500", "1.0000003f", False)]
+)
+def test_a_place_is_right_that_roundings_may_decide_and_no_other(
+    bench: Bench, first: str, margin: str, right: bool
+) -> None:
+    task = PLACES.replace("WHICH", "argmax")
+
+    verdict = bench.evaluate(task, FINDS.replace("FIRST", first).replace("MARGIN", margin), brief=right)
+
+    assert verdict.accepted == right, verdict.message

@@ -17,11 +17,16 @@ _DOWN_OR_UP = frozenset({
     _ATEN.floor, _ATEN.ceil, _ATEN.trunc, _ATEN.floor_, _ATEN.ceil_, _ATEN.trunc_, _ATEN._to_copy,  # noqa: SLF001
 })  # fmt: skip
 _SIDES = frozenset({_ATEN.gt, _ATEN.ge, _ATEN.lt, _ATEN.le})
+_PLACES = {_ATEN.argmax: True, _ATEN.argmin: False, _ATEN.max: True, _ATEN.min: False}
+"""What says where the largest number is, or the smallest."""
 
 
 class NearTies(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """While it is entered, floating numbers are moved by a share `by` of their size, down if that is negative, before
     they are rounded, converted to integers or compared: a run up and one down show where earlier roundings decide.
+
+    Where the place of the largest or smallest is asked for, one run has the next one's and the other the one's after
+    that, as far as they are as near.
 
     What no rounding can have made is not moved: numbers as they were `given` (storages of arguments and state), whole
     ones where the next one or the one before is looked for, equal ones where they are compared, infinities. `met` says
@@ -40,9 +45,30 @@ class NearTies(TorchDispatchMode):  # type: ignore[no-untyped-call]
         operation = func.overloadpacket
         if _decides(operation, args, kwargs) and storage(args[0]) not in self.given:
             self.met = True
+            if self.by and operation in _PLACES:
+                return self._beside(func, args, kwargs)
             if self.by:
                 args = (self._moved(operation, *args[:2]), *args[1:])
         return func(*args, **kwargs)
+
+    def _beside(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The place of another number than the largest or smallest, where one that is not equal is near; of both where
+        the operator tells both."""
+        operation = func.overloadpacket
+        given = dict(zip((argument.name for argument in func._schema.arguments), args, strict=False)) | kwargs  # noqa: SLF001
+        x, dim = given["self"], given.get("dim")
+        x, dim = (x.reshape(-1), 0) if dim is None else (x, dim)
+        best, places = x.topk(min(3, x.shape[dim]), dim, largest=_PLACES[operation])
+        first, other = best.narrow(dim, 0, 1), min(1 if self.by > 0 else 2, best.shape[dim] - 1)
+        value, place = best.narrow(dim, other, 1), places.narrow(dim, other, 1)
+        apart = (value - first).abs()
+        near = (apart > 0) & apart.isfinite() & (apart <= abs(self.by) * (value.abs() + first.abs()))
+        told = func(*args, **kwargs)
+        was = told if isinstance(told, Tensor) else told[1]
+        found = torch.where(near, place, was.reshape(place.shape)).reshape(was.shape)
+        return (
+            found if isinstance(told, Tensor) else (x.gather(dim, found.reshape(place.shape)).reshape(was.shape), found)
+        )
 
     def _moved(self, operation: Any, x: Tensor, other: Any = None) -> Tensor:
         size = x.abs() + abs(other) if operation in _SIDES else x.abs()
@@ -57,7 +83,10 @@ class NearTies(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def _decides(operation: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    """Whether the operation makes whole numbers of a floating first argument, or compares it."""
+    """Whether the operation makes whole numbers of a floating first argument, or compares it, or its elements."""
+    if operation in _PLACES:
+        named = operation.__name__.startswith("arg") or isinstance(kwargs.get("dim", args[1:2] and args[1]), int)
+        return named and isinstance(args[0], Tensor) and args[0].is_floating_point() and args[0].numel() > 1
     if operation not in _ROUND and operation not in _DOWN_OR_UP and operation not in _SIDES:
         return False
     if not args or not isinstance(args[0], Tensor) or not args[0].is_floating_point():

@@ -81,7 +81,7 @@ def _plane(nest: Nest, down: tuple[Axis, ...]) -> dict[str, Choice]:
     if planes.has_windows(nest):  # the more threads, the more is asked for
         rows, warps = 4, 2 if block == _MIDDLE else 4
     else:
-        rows, warps = min(2048 // block, padded(down)), 4
+        rows, warps = min(1024 // block, padded(down)), 1
     return {"ROWS": _of(rows, max(1, rows // 4), rows * 4), "BLOCK": _of(block, 16, 256), "WARPS": _of(warps, 1, 8)}
 
 
@@ -113,8 +113,7 @@ def _swept(nest: Nest, multiprocessors: int) -> dict[str, Choice]:
         block, warps = 4096 if shares == 1 and not again else 2048, 2 if again else 8
         found = {"BLOCK": _of(block, 512, 8192), "WARPS": _of(warps, 2, 16), "ROWS": Choice(1, (1,))}
     elif any(sweep.scans for sweep in nest.sweeps):
-        found = {"ROWS": _of(32, 8, 128), "BLOCK": _of(64, 16, 256), "WARPS": _of(4, 1, 8)}
-        stages = 3
+        found, stages = {"ROWS": _of(32, 8, 128), "BLOCK": _of(128, 16, 256), "WARPS": _of(2, 1, 8)}, 3
     elif kept >= _COLUMNS * multiprocessors and combined <= _FEW:
         found, stages = {"ROWS": _of(512, 64, 1024), "BLOCK": _of(8, 1, 32), "WARPS": _of(4, 2, 8)}, 3
     else:

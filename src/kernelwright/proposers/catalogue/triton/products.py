@@ -9,7 +9,7 @@ from kernelwright.proposers.catalogue.loops import Nest
 from kernelwright.proposers.catalogue.products import Product
 from kernelwright.proposers.catalogue.triton.expressions import Emitter
 from kernelwright.proposers.catalogue.triton.functions import Function, described
-from kernelwright.proposers.catalogue.triton.tiles import EXACT, Side, Tiles
+from kernelwright.proposers.catalogue.triton.tiles import EXACT, IN_THREE_PARTS, Side, Tiles
 
 NUMBERS = ("BLOCK_M", "BLOCK_N", "BLOCK_K", "GROUP")
 SHARED_NUMBERS = (*NUMBERS, "SHARES")
@@ -55,6 +55,8 @@ class _Products(Tiles):
     """How many programs there are for each tile, if not one."""
     number = "tile"
     """Which tile of which of the batch a program works on."""
+    exact = IN_THREE_PARTS
+    """How tiles of float32 are multiplied."""
 
     def __init__(self, nest: Nest, product: Product) -> None:
         super().__init__(nest, product, _NAMES)
@@ -132,12 +134,15 @@ class _Products(Tiles):
         self.tile(loop, "left", left, Side(self.rows, "tile_m * BLOCK_M", "BLOCK_M"), across)
         for each, total in totals.items():
             self.tile(loop, "right", each.right, down, Side(self.columns, "tile_n * BLOCK_N", "BLOCK_N"))
-            loop.put(f"{total} = tl.dot(left, right, {total}{'' if self.half else EXACT})")
+            loop.put(f"{total} = tl.dot(left, right, {total}{'' if self.half else self.exact})")
         self.placed(body, loop, (across, down))
 
 
 class _Parts(_Products):
-    """A kernel that leaves shares of sums in memory, or finds them there."""
+    """A kernel that leaves shares of sums in memory, or finds them there: there are few results, and memory has been
+    waited for, not the multiplication."""
+
+    exact = EXACT
 
     @property
     def reads_ahead(self) -> bool:
