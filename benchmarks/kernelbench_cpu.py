@@ -8,8 +8,8 @@
     python benchmarks/kernelbench_cpu.py PATH --load-only      describe the files; run nothing
 
 PATH is a checkout, or its folder that holds level1 to level4. A file whose forward takes longer than 2 s or 0.5 % of
-the budget, whose tensors would take 15 % of the budget to judge (50 ns a byte), or more memory than there is, is shrunk
-first (`shrink.py`); the row says how.
+the budget (four times its floor, then as it is measured), whose tensors would take 15 % of the budget to judge (50 ns a
+byte), or more memory than there is, is shrunk first (`shrink.py`); the row says how.
 Task files run in sandboxed processes only. Every number comes from the side-by-side measurement at the end of a run.
 """
 
@@ -19,6 +19,7 @@ import dataclasses
 import fnmatch
 import functools
 import json
+import math
 import sys
 import time
 from collections import Counter
@@ -216,14 +217,17 @@ def longest_s(seconds: float) -> float:
 
 
 def forward_s(side: ReferenceSide) -> float:
-    """Seconds of the reference's forward, the quicker of two."""
+    """Seconds of the reference's forward with a copy of its arguments, the quicker of two; infinite where it fails."""
     case, took = side.info.tune_case, []
-    side.construct(case)
-    side.bind(side.inputs(case))
-    for _ in range(2):
-        start = time.monotonic()
-        side.call("answer", FORWARD_TIMEOUT, slot=0, exact=False)
-        took.append(time.monotonic() - start)
+    try:
+        side.construct(case)
+        side.bind(side.inputs(case))
+        for _ in range(2):
+            start = time.monotonic()
+            side.call("answer", FORWARD_TIMEOUT, slot=0, exact=False)
+            took.append(time.monotonic() - start)
+    except TaskError:
+        return math.inf
     return min(took)
 
 
@@ -255,9 +259,10 @@ def sentence(rows: Sequence[Row]) -> str:
 def markdown(rows: Sequence[Row], where: dict[str, Any]) -> str:
     """The table as a page of the documentation."""
     shrinking = (
-        "A file whose forward takes longer than 2 s or 0.5 % of the budget, whose tensors would take 15 % of the "
-        "budget to judge, or more memory than there is, was shrunk: integers that the module assigns and `get_inputs` "
-        "uses were halved, first the batch as often as it took, then the largest one, until it fitted. "
+        "A file whose forward takes longer than 2 s or 0.5 % of the budget (by four times its floor, and then as it is "
+        "measured), whose tensors would take 15 % of the budget to judge, or more memory than there is, was shrunk: "
+        "integers that the module assigns and `get_inputs` uses were halved, first the batch as often as it took, then "
+        "the largest one, until it fitted. "
         "`own` is the share of the best kernel's time in its own kernels, `first` when the first kernel was accepted."
     )
     made = suites.page(
@@ -270,7 +275,8 @@ def markdown(rows: Sequence[Row], where: dict[str, Any]) -> str:
 def search(zygote: ZygotePart, found: Sequence[Path], budget: str, *, resume: bool) -> list[Row]:
     """A row for each file, in order."""
     paths = {name_of(file): file for file in found}
-    rule = f"{budget}, {FORWARDS_SHARE}, {JUDGED_S_A_BYTE}, {JUDGED_SHARE}"  # rows of other sizes are no part of it
+    sizes = (LONGEST_S, FORWARDS_SHARE, EAGER, JUDGED_S_A_BYTE, JUDGED_SHARE, "measured")
+    rule = ", ".join(map(str, (budget, *sizes)))  # rows of other sizes are no part of it
     return suites.run_all(
         list(paths),
         suites.load_state(STATE, rule, Row) if resume else {},

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 STEPS, GAIN = 12, 0.8
-"""Halvings tried at most, and how much smaller one must make the task: halving the batch of a task that is all weights
-does not help."""
+"""Halvings tried at most by each measure, and how much smaller one must make the task: halving the batch of a task that
+is all weights does not help."""
 
 
 @dataclass(frozen=True)

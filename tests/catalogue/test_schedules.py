@@ -70,7 +70,7 @@ MODULES: dict[str, tuple[Any, tuple[torch.Tensor, ...]]] = {
 
 DECISIONS = (
     "split_reduce", "online_reduce(variance)", "online_reduce(exponentials)", "stage(values)", "stage(columns)",
-    "stage(right)", "split_reduce(step)", PLAIN,
+    "stage(right)", "split_reduce(step)", "pipeline", PLAIN,
 )  # fmt: skip
 
 
@@ -207,6 +207,26 @@ def test_a_maximum_found_on_the_way_meets_infinities_and_nan_as_torch_does() -> 
     check(nn.Softmax(-1), candidate, (torch.randn(3, 5001) * 30,))
 
 
+@pytest.mark.slow
+def test_rows_in_turn_are_as_many_as_there_are() -> None:
+    def loss(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        shares = x.softmax(-1)
+        return shares, x.logsumexp(-1), x.argmax(-1)
+
+    models = [nn.Softmax(-1), nn.LayerNorm(133), Lambda(lambda x: x / x.norm(dim=-1, keepdim=True)), Lambda(loss)]
+    made = []
+    for model in models:
+        info, graph = describe(model, (torch.randn(9, 133),))
+        first = plan(graph, TARGET, Cpp())
+        before = [each for each in first.schedules[0].rewrites if each.name not in ("pipeline", "parallelise", "stage")]
+        rewrites = (*before, *parse("pipeline(i0); parallelise(i0); stage(stores, 1)"))
+        made.append(written(model, (), info, first.rescheduled({first.schedules[0].name: rewrites})))
+        assert "{  // pipeline(i0)" in made[-1].source
+    for one, candidate in zip(made, load_all(made), strict=True):
+        for rows in (0, 1, 7, 9, 1000):
+            check(one.model, candidate, (torch.randn(rows, 133),))
+
+
 def test_code_says_which_rewrite_made_which_loop() -> None:
     rows = parse("vectorise(j); unroll(j, 2); parallelise(i0, dynamic); stage(stores, 1)")
     info, _ = described("softmax")
@@ -248,6 +268,9 @@ def test_kernels_share_a_number_that_begins_the_same() -> None:
         ("softmax", "vectorise(j, 16)", "it takes no number; write vectorise"),
         ("softmax", "parallelise(j, static)", "cannot be shared out; outermost first: i0"),
         ("softmax", "vectorise(j); interchange(i0, j)", "it comes before vectorise"),
+        ("softmax", "pipeline(j)", "only the one loop around whole rows"),
+        ("positions", "vectorise(j); pipeline(i0)", "a row has one sweep"),
+        ("softmax", "vectorise(j); stage(next_row, 1); pipeline(i0)", "it comes before stage"),
         ("softmax", "stage(everything)", "one of values, columns, stores, next_row, reads"),
         ("softmax", "split_reduce(j)", "would not be the outermost loop"),
         ("softmax", "vectorise(i7)", "these are i0, j"),

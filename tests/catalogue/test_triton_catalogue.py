@@ -181,14 +181,17 @@ def test_each_kernels_numbers_are_among_those_that_are_tried() -> None:
 
 
 def test_what_is_turned_around_is_read_and_written_in_lines() -> None:
-    assert "# Read along ROWS, written along BLOCK." in text("transposed")
+    source = text("transposed")
+    assert "i0 = place // columns % rows * ROWS + tl.arange(0, ROWS)[:, None]" in source
+    assert "j = place % columns * BLOCK + tl.arange(0, BLOCK)[None, :]" in source
+    assert "mask=inside & counts" in source
     assert "ROWS" not in text("few_transposed")
 
 
 def test_what_follows_from_the_row_alone_is_found_once_a_row() -> None:
     for name in ("pooled_alone", "enlarged", "scaled_by_groups", "windows_by_channel"):
         assert "rows, columns = tl.cdiv(" in text(name), name
-    assert "rows, columns" not in text("few_transposed"), "rows are too short"
+    assert "rows, columns" not in text("broadcast"), "what it reads once a row has short rows"
 
 
 def test_tiles_of_float32_are_smaller() -> None:
@@ -217,9 +220,11 @@ def test_what_it_has_no_kernel_for_stays_a_library_call() -> None:
 
 def test_running_results_are_part_of_a_kernel() -> None:
     rows = ("running", "running_share", "running_backward", "running_turned", "running_twice")
-    for name in (*rows, "running_down", "running_up", "running_along_long_rows"):
+    loops = ("running_down", "running_up", "running_along_long_rows", "running_back_along_long_rows")
+    for name in (*rows, *loops):
         source = text(name)
         assert "tl.cum" in source and source.count("def kernel_") == 1 and "torch.ops" not in source, name
+        assert ("end = tl.full(" in source) == (name in loops), name
 
 
 def test_logarithms_of_softmaxes_lose_nothing_also_beside_a_rounding_function() -> None:

@@ -111,6 +111,22 @@ def test_constants_that_must_stay_equal_shrink_together(bench):
     assert bench.shrink.shrunk(text, excess)[1] == "batch_size 64→16, shape[0] 64→16"
 
 
+def test_what_is_small_by_its_sizes_shrinks_by_the_next_measure(bench):
+    def times(factor):
+        def excess(text):
+            scope = {}
+            exec(text.partition("def get_inputs")[0], scope)
+            return factor * scope["batch_size"]
+
+        return excess
+
+    text = "batch_size = 64\n\ndef get_inputs():\n    return [batch_size]\n"
+
+    assert bench.shrink.shrunk(text, times(1 / 32))[1] == "batch_size 64→32"
+    assert bench.shrink.shrunk(text, times(1 / 32), times(1 / 4))[1] == "batch_size 64→4"
+    assert bench.shrink.shrunk(text, times(1 / 32), times(float("inf")))[1] == "batch_size 64→32"
+
+
 def test_small_files_stay_what_they_are(bench):
     assert bench.shrink.shrunk(TEXT, lambda _: 0.5) == (TEXT, "")
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from textwrap import dedent
 
 import pytest
+import torch
 from judge_bench import Bench
+
+from kernelwright.tasks.host_rounding import NearTies
 
 TASK = dedent("""
     import torch
@@ -74,18 +78,18 @@ PLACES = dedent("""
 
     class Model(nn.Module):
         def forward(self, x):
-            return (x * x).WHICH(1)
+            return (x * x).argmax(1)
 
     def get_inputs():
         x = torch.randn(64, 1000)
-        x[:, 500] = x[:, 0] = 9.0
-        x[:, 700] = x[:, 0] + 2.0**-20
+        x[:, 0] = x[:, 500] = 9.0
+        x[:, 700] = THIRD
         return [x + torch.rand(64, 1) * 1e-3]
 
     def get_init_inputs():
         return []
     """)
-"""Two equal numbers, which no rounding tells apart, and one next to them."""
+"""Two equal numbers, which no rounding tells apart, and a third one."""
 FINDS = r"""
 import torch
 import tvm_ffi.cpp
@@ -114,13 +118,44 @@ class ModelNew(nn.Module):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("first", "margin", "right"), [("0", "1.0000003f", True), ("0", "1.001f", False), ("500", "1.0000003f", False)]
+    ("third", "first", "margin", "reason"),
+    [
+        pytest.param("9.0 + 2.0**-20", "0", "1.0000003f", None, id="next to the largest"),
+        pytest.param("9.001", "0", "1.001f", "wrong_values", id="nearly the largest"),
+        pytest.param("0.0", "500", "1.0f", "wrong_values", id="the second of two equal ones"),
+    ],
 )
 def test_a_place_is_right_that_roundings_may_decide_and_no_other(
-    bench: Bench, first: str, margin: str, right: bool
+    bench: Bench, third: str, first: str, margin: str, reason: str | None
 ) -> None:
-    task = PLACES.replace("WHICH", "argmax")
+    kernel = FINDS.replace("FIRST", first).replace("MARGIN", margin)
 
-    verdict = bench.evaluate(task, FINDS.replace("FIRST", first).replace("MARGIN", margin), brief=right)
+    verdict = bench.evaluate(PLACES.replace("THIRD", third), kernel, brief=reason is None)
 
-    assert verdict.accepted == right, verdict.message
+    assert verdict.reason == reason, verdict.message
+
+
+@pytest.mark.parametrize(
+    ("find", "best", "second", "third"),
+    [
+        pytest.param(lambda x: x.argmax(1), 2, 4, 1, id="argmax"),
+        pytest.param(lambda x: (-x).argmin(-1, keepdim=True), 2, 4, 1, id="argmin"),
+        pytest.param(lambda x: x.reshape(-1).argmax(), 2, 4, 1, id="of all"),
+        pytest.param(lambda x: x.max(1).indices, 2, 4, 1, id="max"),
+        pytest.param(lambda x: torch.min(-x, dim=1, keepdim=True).indices, 2, 4, 1, id="min"),
+        pytest.param(lambda x: (x * float("nan")).argmax(1), 0, 0, 0, id="no number"),
+        pytest.param(lambda x: torch.where(x > 0, float("inf"), x).argmax(1), 1, 1, 1, id="infinities"),
+        pytest.param(lambda x: x.sign().argmax(1), 1, 1, 1, id="equal ones"),
+        pytest.param(lambda x: (x * torch.arange(5)).argmax(1), 4, 4, 4, id="far apart"),
+    ],
+)
+def test_one_run_finds_the_second_and_one_the_third(
+    find: Callable[[torch.Tensor], torch.Tensor], best: int, second: int, third: int
+) -> None:
+    x = torch.tensor([[-1.0, 1.0, 1 + 3e-7, -1.0, 1 + 2e-7]], dtype=torch.float64)
+    found = []
+    for by in (0.0, 1e-6, -1e-6):
+        with NearTies(by):
+            found.append(int(find(x)))
+
+    assert found == [best, second, third]

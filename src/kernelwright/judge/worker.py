@@ -111,7 +111,7 @@ class Subject:
         self.outputs: list[Any] = []
         self.kept: list[Any] = []
         self.staged: dict[str, torch.Tensor] = {}
-        self.made: tuple[int, str, bool, Kept] | None = None
+        self.made: tuple[int, str, Kept] | None = None
         self.base: tuple[str, list[Any]] | None = None
         self.device = device
 
@@ -254,11 +254,12 @@ class Subject:
     ) -> dict[str, Any]:
         """Makes the model: the reference's own (its state drawn from `seed`), or a candidate's from `init_inputs`,
         which goes back as well where there are `gradients`. The reference's last one is taken again where all that
-        forward changes is what `changed` names, which is put back."""
+        forward has changed is what `changed` names, which is put back."""
         self.outputs, self.kept, self.exact = [], [], None
-        if self.made is not None and self.made[:3] == (seed, case, compiled) and self.made[3].put_back():
+        if self.made is not None and not compiled and self.made[:2] == (seed, case) and self.made[2].put_back():
             self.device.settle()
             return {"state": described_state(self.model)}
+        self.made = None
         if self.reference is not None:
             self.model = self.reference.model(seed, case)
             host.randomise_state(host.state(self.model), seed)
@@ -276,8 +277,8 @@ class Subject:
             from kernelwright.tasks import host_compile
 
             self.model = host_compile.compile_model(self.model, self.device.name)
-        if changed:
-            self.made = seed, case, compiled, Kept(self.model, changed)
+        if self.reference is not None and not compiled:
+            self.made = seed, case, Kept(self.model, changed)
         return {"state": described_state(self.model), "hooks": hooks_loading(self.model)}
 
     # --- both ---

@@ -19,6 +19,7 @@ from kernelwright.judge.worker_host import Host
 
 _PORTABLE_MAPPED, _AT_LEAST, _BUFFER_ID = 1 | 2, 0, 7
 _LINE = 64
+_THREADS = 8
 _Pointer = ctypes.c_uint64
 
 
@@ -43,6 +44,9 @@ class Cuda(Host):
     name = "cuda"
 
     def __init__(self) -> None:
+        # What is left to the host (inputs, mostly) is little; the threads of several judges on a machine of many cores
+        # would take them from each other for minutes.
+        torch.set_num_threads(min(torch.get_num_threads(), _THREADS))
         torch.cuda.init()  # type: ignore[no-untyped-call]
         self._own_kernel = torch.zeros(1, device=self.name).add_
         self._own_kernel(1)  # what a first call loads would wait for the device

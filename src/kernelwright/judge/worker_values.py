@@ -34,31 +34,58 @@ def described_state(model: torch.nn.Module | None) -> list[dict[str, Any]]:
 
 
 class Kept:
-    """What some of a model's tensors hold, to be put back once forward has changed them.
+    """A model as it was made, to be taken again once forward has run: what some of its tensors held is put back.
 
     Args:
-        model: whose tensors.
-        names: which of them.
+        model: the model.
+        names: the tensors that forward is known to change.
     """
 
     def __init__(self, model: torch.nn.Module, names: Sequence[str]) -> None:
-        self._model, self._names = model, frozenset(names)
-        self._held = [(tensor, tensor.detach().clone()) for tensor in self._tensors()]
+        self._model = model
+        entries = host.state(model)
+        self._held = [(tensor, tensor.detach().clone()) for name, _, tensor in entries if name in names]
+        self._others = [tensor for name, _, tensor in entries if name not in names]
+        self._tensors, self._versions = self._state(), versions(self._others)
+        self._attributes = _attributes(model)
 
     def put_back(self) -> bool:
-        """Whether they are as they were; not so where forward has put other tensors in their places."""
-        now, then = self._tensors(), [tensor for tensor, _ in self._held]
+        """Whether it is as it was; not so where forward has left anything else behind, tensors or other attributes."""
+        if self._state() != self._tensors or versions(self._others) != self._versions:
+            return False
+        now, then = _attributes(self._model), self._attributes
         if len(now) != len(then) or any(one is not other for one, other in zip(now, then, strict=True)):
             return False
-        if any(tensor.shape != kept.shape for tensor, kept in self._held):
+        try:
+            with torch.no_grad():
+                for tensor, kept in self._held:
+                    tensor.copy_(kept)
+        except RuntimeError:  # other shapes, or elements that lie at one place
             return False
-        with torch.no_grad():
-            for tensor, kept in self._held:
-                tensor.copy_(kept)
         return True
 
-    def _tensors(self) -> list[torch.Tensor]:
-        return [tensor for name, _, tensor in host.state(self._model) if name in self._names]
+    def _state(self) -> list[tuple[str, int]]:
+        return [(name, id(tensor)) for name, _, tensor in host.state(self._model)]
+
+
+def _attributes(model: torch.nn.Module) -> list[Any]:
+    """The names and objects that its modules hold beside tensors, and what is in collections of them."""
+    found: list[Any] = []
+    for module in model.modules():
+        for name, value in vars(module).items():
+            if name not in _OWN:
+                found += [name, value, *_inside(value)]
+    return found
+
+
+_OWN = frozenset(vars(torch.nn.Module())) - {"training"}
+"""Torch's own attributes of a module: parameters, buffers, hooks."""
+
+
+def _inside(value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        return [*value, *value.values()]
+    return list(value) if isinstance(value, (list, tuple, set)) else []
 
 
 def described_argument(value: Any) -> dict[str, Any]:

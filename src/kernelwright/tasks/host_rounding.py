@@ -61,10 +61,11 @@ class NearTies(TorchDispatchMode):  # type: ignore[no-untyped-call]
         best, places = x.topk(min(3, x.shape[dim]), dim, largest=_PLACES[operation])
         first, other = best.narrow(dim, 0, 1), min(1 if self.by > 0 else 2, best.shape[dim] - 1)
         value, place = best.narrow(dim, other, 1), places.narrow(dim, other, 1)
-        apart = (value - first).abs()
-        near = (apart > 0) & apart.isfinite() & (apart <= abs(self.by) * (value.abs() + first.abs()))
         told = func(*args, **kwargs)
         was = told if isinstance(told, Tensor) else told[1]
+        apart = (value - first).abs()
+        near = (apart > 0) & apart.isfinite() & (apart <= abs(self.by) * (value.abs() + first.abs()))
+        near &= first == x.gather(dim, was.reshape(place.shape))  # else that is NaN
         found = torch.where(near, place, was.reshape(place.shape)).reshape(was.shape)
         return (
             found if isinstance(told, Tensor) else (x.gather(dim, found.reshape(place.shape)).reshape(was.shape), found)

@@ -141,22 +141,26 @@ class Nest:
         big = {store.buffer.name: store.buffer for store in found if store.buffer.axes[-1:] == (last,)}
         return list(big.values())
 
+    @property
+    def in_turn(self) -> Axis | None:
+        """The loop whose rounds take rows that a cache should have before they come: those that are swept more than
+        once, or those of a tile that is narrower than a row."""
+        if self.kind == "rows" and self.parallel:
+            in_cache = self.sweeps[1:-1] if self.made("pipeline") else self.sweeps[1:]
+            return self.parallel[-1] if in_cache else None
+        return self.inner[-1] if self.kind == "tiles" and self.inner and self.sweeps[0].scans else None
+
     def next_row(self) -> list[Load]:
-        """What the first sweep reads of rows that follow each other, in memory or by an index that each row has, where
-        a second one leaves memory time for the next row."""
-        if self.kind != "rows" or len(self.sweeps) < 2 or not self.parallel:
+        """What the first sweep reads of rows that follow each other, in memory or by an index that each row has."""
+        if (row := self.in_turn) is None:
             return []
-        found = []
+        found, outside = [], {*self.parallel, row}
         for load in (each for each in self.sweeps[0].loads if each.terms):
             *outer, last = load.terms
             reach = [frozenset((term.axis,)) if term.at is None else term.at.free for term in outer]
-            known = all(term.at is None or term.at.free <= set(self.parallel) for term in outer)
-            if (
-                known
-                and last.at is None
-                and last.axis is self.vector
-                and self.parallel[-1] in frozenset().union(*reach)
-            ):
+            known = all(term.at is None or term.at.free <= outside for term in outer)
+            along = last.at is None and last.axis is self.vector
+            if known and along and row in frozenset().union(*reach):
                 found.append(load)
         return found
 

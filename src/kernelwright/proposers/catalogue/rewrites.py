@@ -9,6 +9,7 @@
 | `vectorise(j)` | takes as many positions at a time as the machine has lanes |
 | `unroll(j, 4)` | combines into so many results side by side, which are combined at the end |
 | `parallelise(i0, i1, dynamic)` | shares out the outermost loops among threads, `static` unless it says otherwise |
+| `pipeline(i0)` | has the last sweep of a row and the first one of the next row go together |
 | `stage(values)` | keeps what is dear to compute from one sweep of a row to the next |
 | `stage(columns)` | finds what follows the innermost loop alone once, before all loops |
 | `stage(stores, 1)` | writes results past the caches |
@@ -35,7 +36,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from kernelwright.errors import UsageError
 
 Name = Literal[
-    "fuse", "interchange", "split", "tile", "vectorise", "unroll", "parallelise", "stage", "split_reduce",
+    "fuse", "interchange", "split", "tile", "vectorise", "unroll", "parallelise", "pipeline", "stage", "split_reduce",
     "online_reduce",
 ]  # fmt: skip
 NAMES: tuple[str, ...] = get_args(Name)

@@ -82,6 +82,7 @@ def candidates(loops: Loops) -> Iterator[Rewrite]:
         forms += [(name, "j") for name in ("split", "tile", "vectorise", "unroll")]
         forms += [("split_reduce", name) for name in names]
         shared = shareable(loops)
+        forms += [("pipeline", name) for name in names]
         forms += [("parallelise", *shared[:count]) for count in range(1, len(shared) + 1)]
         forms += [("stage", what) for what in _STAGED]
     for name, *on in forms:
@@ -274,6 +275,19 @@ def _parallelise(loops: Loops, rewrite: Rewrite) -> Loops:
     return loops
 
 
+def _pipeline(loops: Loops, rewrite: Rewrite) -> Loops:
+    _once(loops, "pipeline")
+    (axis,) = _axes(loops, rewrite, 1)
+    if loops.kind != "rows" or loops.parallel != (axis,):
+        raise _NotHereError("only the one loop around whole rows can be", "fuse the loops around them first")
+    if loops.made("stage", "next_row"):
+        raise _NotHereError("it comes before stage(next_row)")
+    sweeps = loops.nest().sweeps
+    if len(sweeps) < 2 or sweeps[0].scans or sweeps[-1].scans:
+        raise _NotHereError("a row has one sweep, or one whose results follow from each other")
+    return loops
+
+
 def _split_reduce(loops: Loops, rewrite: Rewrite) -> Loops:
     _once(loops, "split_reduce")
     (axis,) = _axes(loops, rewrite, 1)
@@ -321,6 +335,6 @@ _STAGED: dict[str, Callable[[Loops], object]] = {
 }
 _RULES: dict[str, Callable[[Loops, Rewrite], Loops]] = {
     "fuse": _fuse, "interchange": _interchange, "split": _split, "tile": _tile, "vectorise": _vectorise,
-    "unroll": _unroll, "parallelise": _parallelise, "stage": _stage, "split_reduce": _split_reduce,
-    "online_reduce": _online_reduce,
+    "unroll": _unroll, "parallelise": _parallelise, "pipeline": _pipeline, "stage": _stage,
+    "split_reduce": _split_reduce, "online_reduce": _online_reduce,
 }  # fmt: skip

@@ -6,14 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from kernelwright.proposers.catalogue.cpp.expressions import LANE, SCALAR, Emitter
-from kernelwright.proposers.catalogue.cpp.writer import (
-    Writer,
-    finish,
-    rows_emitter,
-    tasks,
-    team,
-    work,
-)
+from kernelwright.proposers.catalogue.cpp.teams import tasks, team, work
+from kernelwright.proposers.catalogue.cpp.writer import Writer, finish, rows_emitter
 from kernelwright.proposers.catalogue.ir import Apply, Expr, Load, Reduce, Scan, Store, Window
 from kernelwright.proposers.catalogue.loops import Sweep
 
@@ -106,7 +100,10 @@ def _rows_in_groups(
         return
 
     def row() -> None:
-        writer.vector_loop(sweep, rows, scalars, bounds, chains="1", feed=_feeder(writer), kept={}, running=running)
+        ahead = writer.next_rows(rows) if sweep is writer.nest.sweeps[0] else ()
+        writer.vector_loop(
+            sweep, rows, scalars, bounds, chains="1", feed=_feeder(writer), kept={}, ahead=ahead, running=running
+        )
 
     if not sums:
         with writer.inner_loops([first, *others], {first: rows_bounds}, backward=backward):

@@ -14,10 +14,10 @@ _KEYWORDS = """
     extern false float for friend goto if inline int long mutable namespace new not operator or private protected public
     register return short signed sizeof static struct switch template this throw true try typedef typename union
     unsigned
-    using virtual void volatile while xor main std span begin end task tasks group columns
+    using virtual void volatile while xor main std span begin end first last next task tasks group columns
 """
 _GENERATED = re.compile(
-    r"([acdfijkmnrstuvw]|few|rows|from_end_i|parts|kept)_?\d*|past_\w+|\w+_[arufv]\d+|w\d+_\d+|\w+_w\d+_\d+"
+    r"([acdfijkmnrstuvw]|few|rows|next|from_end_i|parts|kept)_?\d*|past_\w+|\w+_[anrufvw]\d+|w\d+_\d+|\w+_w\d+_\d+"
 )
 """Names that the writer gives to its own values."""
 

@@ -4,15 +4,17 @@ it."""
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 
 from kernelwright.proposers.catalogue.cpp import columns, products
 from kernelwright.proposers.catalogue.cpp.expressions import SCALAR, Emitter
 from kernelwright.proposers.catalogue.cpp.naming import pointer
-from kernelwright.proposers.catalogue.cpp.rows import chains, feeder, row_sweep
-from kernelwright.proposers.catalogue.cpp.writer import Macro, Writer, finish, rows_emitter, tasks, team, work
+from kernelwright.proposers.catalogue.cpp.rows import chains, feeder, pipelined, row_sweep
+from kernelwright.proposers.catalogue.cpp.teams import tasks, team, work
+from kernelwright.proposers.catalogue.cpp.writer import Macro, Writer, finish, rows_emitter
 from kernelwright.proposers.catalogue.ir import Axis, Buffer, Expr, Reduce
 from kernelwright.proposers.catalogue.loops import Nest, Sweep
 from kernelwright.proposers.catalogue.spoken import spoken
@@ -112,17 +114,38 @@ def _rows(writer: Writer) -> None:
     kept = {expr: f"kept{i}" for i, expr in enumerate(expr for sweep in nest.sweeps for expr in sweep.keeps)}
     private = [f"std::vector<{SCALAR[expr.dtype]}> {name}_(n);  // stage(values)" for expr, name in kept.items()]
     private += [f"{SCALAR[expr.dtype]}* {name} = {name}_.data();" for expr, name in kept.items()]
+    if nest.made("pipeline"):
+        _pipelined(writer, kept, private)
+        finish(writer)
+        return
     condition = f"{work(writer)} > SERIAL_BELOW"
     with team(writer, condition, nest.sweeps, private), writer.inner_loops(nest.parallel):
         rows = rows_emitter(writer)
         for index, sweep in enumerate(nest.sweeps):
             # The second sweep reads from cache, so that memory has time for the next row.
             row_sweep(writer, sweep, rows, kept, writer.next_rows(rows) if index == 1 else ())
-        for store in nest.row_stores:
-            writer.scalar_store(store, rows)
-        for node in nest.finals:
-            _note_row(writer, node, rows)
+        _after_row(writer, rows)
     finish(writer)
+
+
+def _pipelined(writer: Writer, kept: Mapping[Expr, str], private: Sequence[str]) -> None:
+    """The same by blocks of rows."""
+    nest = writer.nest
+    (axis,) = nest.parallel
+    rows, condition = writer.size(axis), f"{work(writer)} > SERIAL_BELOW"
+    writer.put(f"const int64_t tasks = std::min<int64_t>({rows}, 4 * THREADS);")
+    opening = "for (int64_t task = 0; task < tasks; ++task) {"
+    with team(writer, condition, nest.sweeps, private), writer.block(opening):
+        writer.put(f"const int64_t first = {rows} * task / tasks, last = {rows} * (task + 1) / tasks;")
+        pipelined(writer, kept, partial(_after_row, writer))
+
+
+def _after_row(writer: Writer, rows: Emitter) -> None:
+    """What is known of a row once its sweeps are done."""
+    for store in writer.nest.row_stores:
+        writer.scalar_store(store, rows)
+    for node in writer.nest.finals:
+        _note_row(writer, node, rows)
 
 
 def _part_type(node: Reduce) -> str:

@@ -27,6 +27,8 @@ _SHARE = 4096
 """Elements that are little enough to be one thread's."""
 _MANY = 8
 """Rows that pay for a sweep ahead of them."""
+IN_TURN = 64
+"""Rows for each core of which one's last sweep and the next one's first are worth going together."""
 _NEXT_TO_NONE = 4
 """Rows that do not pay for turning around the right side of a product: plain loops read it as it lies."""
 _FEW = 16
@@ -144,7 +146,12 @@ class _Guess:
         rows = prod(axis.size for axis in self.loops.parallel)
         if self._decided("stage(columns)", row_stays and rows >= _MANY):
             self._try("stage", "columns")
-        self._try("stage", "next_row", argument=int(row_bytes(self.loops.nest()) <= self.machine.target.l2_bytes // 3))
+        row_fits = row_bytes(self.loops.nest()) <= self.machine.target.l2_bytes // 3
+        if self._decided(
+            "pipeline", row_fits and self.machine.beyond_cache and rows >= IN_TURN * self.machine.target.cores
+        ):
+            self._try("pipeline", "i0")
+        self._try("stage", "next_row", argument=int(row_fits or self.loops.kind == "tiles"))
         self._try("stage", "reads", argument=4096)
         self._try("stage", "stores", argument=int(self.machine.beyond_cache))
         return self.now

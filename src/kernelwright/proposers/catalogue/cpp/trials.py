@@ -59,7 +59,7 @@ class _Family:
         buffers = [*nest.reads, *(store.buffer for store in nest.stores)]
         self.bytes = sum(width(buffer.dtype) * buffer.size for buffer in buffers)
         self.from_memory = self.bytes > target.cores * target.l2_bytes
-        self.row_stays = row_bytes(nest) <= target.l2_bytes
+        self.row_stays = nest.kind == "tiles" or row_bytes(nest) <= target.l2_bytes
 
     def rounds(self, block: int) -> float:
         """How many rounds there are for each thread where the vector axis is cut into blocks."""

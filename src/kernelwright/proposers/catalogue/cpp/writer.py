@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 
 from kernelwright.proposers.catalogue.build import apply, const, substitute
 from kernelwright.proposers.catalogue.cpp.expressions import SCALAR, Emitter, Names, memory_type
@@ -26,8 +27,19 @@ from kernelwright.proposers.catalogue.shifts import only_shifts
 
 _ACCUMULATOR = {"sum": "Sum", "prod": "Product", "max": "Largest", "min": "Smallest"}
 _SNIPPET = {"sum": "sums", "prod": "products", "max": "largest", "min": "smallest", "argmax": "arg", "argmin": "arg"}
+_NARROW_AHEAD = 4
+"""Rows of a tile that memory takes about as long for as for a first line."""
 Macro = Callable[[Rewrite], str]
 """C++ for a rewrite's number."""
+
+
+@dataclass(frozen=True)
+class Body:
+    """Statements of a sweep, the reductions that they feed in registers, and the names of scans' states."""
+
+    lines: list[str]
+    in_registers: list[Reduce]
+    states: list[str]
 
 
 class Writer:
@@ -229,13 +241,23 @@ class Writer:
         *, chains: str, feed: Callable[[Reduce, str], list[str]], kept: Mapping[Expr, str], ahead: Sequence[str] = (),
         running: Mapping[Scan, str] | None = None,
     ) -> None:  # fmt: skip
-        """One sweep along the vector axis: feeds reductions, keeps values, writes stores.
+        """One sweep along the vector axis, as `body` has it."""
+        body = self.body(sweep, rows, scalars, feed=feed, kept=kept, ahead=ahead, running=running)
+        self.loop([body], bounds, chains=chains, backward=sweep.backward)
+
+    def body(
+        self, sweep: Sweep, rows: Emitter, scalars: Sequence[Expr],
+        *, feed: Callable[[Reduce, str], list[str]], kept: Mapping[Expr, str], ahead: Sequence[str] = (),
+        running: Mapping[Scan, str] | None = None, prefix: str = "u",
+    ) -> Body:  # fmt: skip
+        """What a sweep does with each vector: feeds reductions, keeps values, writes stores. Writes what is the same
+        for all of them, under names with that prefix.
 
         `feed` gives the statements that add a value to a reduction; `kept` names row buffers by expression; `ahead` are
         addresses to fetch into cache meanwhile; `running` gives the next result of each scan, with `{}` for the next
         value.
         """
-        uniform = Emitter(self.names, rows.known, vector=False, prefix="u")
+        uniform = Emitter(self.names, rows.known, vector=False, prefix=prefix)
         uniform.hoist(scalars)
         self.put(*uniform.flush())
         body = Emitter(self.names, uniform.known, vector=True, prefix="v")
@@ -250,16 +272,24 @@ class Writer:
             statements += feed(node, body.value(value))
         statements += [self.vector_store(store, body) for store in sweep.stores]
         in_registers = [node for node in sweep.reductions if f"s{self.number(node)}.add" in " ".join(statements)]
-        folds = "".join(f", s{self.number(node)}" for node in in_registers if node.op == "sum")
         states = [text.partition(".")[0] for text in body.running.values() if ".next(" in text]
-        captured = "".join(f", &{name}" for name in (*(f"s{self.number(node)}" for node in in_registers), *states))
-        kind = "sweep_back" if states and sweep.backward else f"sweep<{chains}>"
+        return Body([*body.flush(), *statements], in_registers, states)
+
+    def loop(self, bodies: Sequence[Body], bounds: tuple[str, str], *, chains: str, backward: bool = False) -> None:
+        """A loop along the vector axis that does all of these with each vector."""
+        numbers = [(self.number(node), node.op) for body in bodies for node in body.in_registers]
+        states = [state for body in bodies for state in body.states]
+        folds = "".join(f", s{number}" for number, op in numbers if op == "sum")
+        captured = "".join(f", &{name}" for name in (*(f"s{number}" for number, _ in numbers), *states))
+        kind = "sweep_back" if states and backward else f"sweep<{chains}>"
         with self.block(
             f"{kind}({', '.join(bounds)}, [={captured}](auto span, int64_t j, auto u) INLINE {{"
             + self.by("vectorise", *(["unroll"] if chains != "1" else [])),
             f"}}{folds});",
         ):
-            self.put(*body.flush(), *statements)
+            for body in bodies:
+                with self.block("{") if len(bodies) > 1 else nullcontext():
+                    self.put(*body.lines)
 
     def vector_store(self, store: Store, body: Emitter) -> str:
         """The statement that writes a vector."""
@@ -288,13 +318,17 @@ class Writer:
         self.put(f"{self.pointer(store.buffer)}[{offset or '0'}] = {value};")
 
     def next_rows(self, rows: Emitter) -> list[str]:
-        """Where the next row's values lie that the first sweep will read; writes statements for what that takes."""
-        loads = self.nest.next_row() if self.nest.made("stage", "next_row") else []
-        if not loads:
+        """Where the values lie that the first sweep will read of the next row, or of one some narrow rows ahead; writes
+        statements for what that takes."""
+        loads, row = self.nest.next_row() if self.nest.made("stage", "next_row") else [], self.nest.in_turn
+        if not loads or row is None:
             return []
-        row, found = self.nest.parallel[-1], list[str]()
+        found, step = list[str](), 1 if self.nest.kind == "rows" else _NARROW_AHEAD
         # Not beyond the last one: an index is read there, not only fetched.
-        self.put(f"const int64_t next = std::min<int64_t>({self.indices[row]} + 1, {self.full_size(row)} - 1);")
+        to = f"std::min<int64_t>({self.indices[row]} + {step}, {self.full_size(row)} - 1)"
+        if self.nest.sweeps[0].backward:
+            to = f"std::max<int64_t>({self.indices[row]} - {step}, 0)"
+        self.put(f"const int64_t next = {to};")
         following = apply("add", Iota("int64", row), const(1, "int64"))
         here = Emitter(self.names, {**rows.known, following: "next"}, vector=False, prefix="a")
         for load in loads:
@@ -325,49 +359,6 @@ class Writer:
     def position(self, node: Reduce) -> str:
         """Where along its axes an arg-reduction is, at the first lane."""
         return self.names.offset([(axis, self.indices[axis]) for axis in node.axes])
-
-
-@contextmanager
-def team(writer: Writer, condition: str, sweeps: Sequence[Sweep], private: Sequence[str] = ()) -> Iterator[None]:
-    """Threads that share out the loops written inside, as many of them as `parallelise` names.
-
-    Args:
-        condition: when it is worth more than one thread.
-        sweeps: whose stores may go past the caches; each thread then makes sure of its own before it ends.
-        private: declarations of what each thread has to itself.
-    """
-    past = {writer.pointer(store.buffer) for sweep in sweeps for store in sweep.stores} & set(writer.streamed)
-    fence = [f"if ({writer.number_of('stage', 'stores')}) fence();"] if past else []
-    shared, by = writer.nest.made("parallelise"), writer.by("parallelise")
-    if shared is None:
-        with writer.block("{") if private or fence else nullcontext():
-            writer.put(*private)
-            yield
-            writer.put(*fence)
-        return
-    collapse = f" collapse({len(shared.on)})" if len(shared.on) > 1 else ""
-    if not fence and not private:
-        schedule = f"schedule({writer.macro(shared)}){collapse} if ({condition})"
-        writer.put(f"#pragma omp parallel for num_threads(THREADS) {schedule}{by}")
-        yield
-        return
-    writer.put(f"#pragma omp parallel num_threads(THREADS) if ({condition})")
-    with writer.block("{"):
-        writer.put(*private, f"#pragma omp for schedule({writer.macro(shared)}){collapse} nowait{by}")
-        yield
-        writer.put(*fence)
-
-
-def tasks(writer: Writer) -> str:
-    """The loop over shares of what is combined."""
-    return f"for (int64_t task = 0; task < tasks; ++task) {{{writer.by('split_reduce')}"
-
-
-def work(writer: Writer) -> str:
-    """How many elements the nest goes through, as a C++ expression."""
-    nest = writer.nest
-    sizes = [writer.size(axis) for axis in (*nest.parallel, *nest.inner)] + (["n"] if nest.vector else [])
-    return " * ".join(sizes) or "1"
 
 
 def rows_emitter(writer: Writer) -> Emitter:

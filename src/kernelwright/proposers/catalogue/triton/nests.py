@@ -10,7 +10,7 @@ from kernelwright.proposers.catalogue.ir import IDENTITY, Buffer, Expr, Load, Re
 from kernelwright.proposers.catalogue.loops import Nest, Sweep
 from kernelwright.proposers.catalogue.shifts import only_shifts
 from kernelwright.proposers.catalogue.triton import pairs
-from kernelwright.proposers.catalogue.triton.expressions import NARROW, Emitter, Scope, number
+from kernelwright.proposers.catalogue.triton.expressions import NARROW, Emitter, Scope, bare, number
 from kernelwright.proposers.catalogue.triton.functions import (
     TAKEN,
     Function,
@@ -180,9 +180,10 @@ class KernelText:
         value = self._counted(loop, scan.operand, scan.op)
         if not scan.operand.free >= {*self.kept, *self.combined}:
             value = f"({value}) + tl.zeros({self._shape()}, tl.{scan.dtype})"
-        value = loop.named(scan.operand, value, "value")
-        loop.named(scan, loop.combined(scan.op, f"tl.cum{scan.op}({value}, {self.dim})", end, scan.dtype), "running")
-        loop.put(f"{end} = {loop.combined(scan.op, end, self._all(value, scan.op), scan.dtype)}")
+        name = loop.fresh_name("value")
+        loop.put(f"{name} = {bare(value)}")
+        loop.named(scan, loop.combined(scan.op, f"tl.cum{scan.op}({name}, {self.dim})", end, scan.dtype), "running")
+        loop.put(f"{end} = {loop.combined(scan.op, end, self._all(name, scan.op), scan.dtype)}")
 
     def _all(self, value: str, op: str) -> str:
         """The sum or the product of a block."""
@@ -270,7 +271,7 @@ class KernelText:
         for scan, end in ends.items():
             self._run_on(loop, scan, end)
         for node in sweep.plain:
-            self._feed(loop, node, names[node])
+            self._feed(loop, node, names[node], backward=sweep.backward)
         for node, most in sweep.online.items():
             self._feed_online(loop, most, names[node], names[most])
         self._write(loop, sweep.stores)
@@ -295,7 +296,7 @@ class KernelText:
             lines.append(f"{name}_at = tl.zeros({self._shape()}, tl.int32)")
         return lines
 
-    def _feed(self, loop: Emitter, node: Reduce, name: str) -> None:
+    def _feed(self, loop: Emitter, node: Reduce, name: str, *, backward: bool) -> None:
         value = self._counted(loop, node.operand, node.op)
         dtype = node.operand.dtype
         if not node.op.startswith("arg"):
@@ -303,9 +304,13 @@ class KernelText:
             return
         sign = ">" if node.op == "argmax" else "<"
         found = loop.fresh_name("found")
+        better = f"{found} {sign} {name}"
+        if backward:  # of equal ones the last that is met is the first
+            exist = f" & {self.inner.mask}" if self.inner in loop.space.groups else ""
+            better = f"({found} {sign}= {name}){exist}"
         loop.put(
             f"{found} = {value}",
-            f"better = {found} {sign} {name}",
+            f"better = {better}",
             f"{name}_at = tl.where(better, {self.inner.flat}, {name}_at)",
             f"{name} = tl.where(better, {found}, {name})",
         )

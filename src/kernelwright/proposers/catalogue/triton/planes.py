@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kernelwright.proposers.catalogue.affine import stride
-from kernelwright.proposers.catalogue.ir import Apply, Axis, Load, Window, walk
+from kernelwright.proposers.catalogue.ir import Apply, Axis, Expr, Load, Window, walk
 from kernelwright.proposers.catalogue.loops import Nest
 from kernelwright.proposers.catalogue.triton.expressions import Emitter
 from kernelwright.proposers.catalogue.triton.nests import KernelText
@@ -51,16 +51,27 @@ def has_windows(nest: Nest) -> bool:
     return any(isinstance(node, Window) for node in walk(store.expr for store in nest.stores))
 
 
+def interpolates(nest: Nest) -> bool:
+    """Whether where it reads follows from numbers with a fraction."""
+    return any(node.dtype.startswith("float") for node in _places(nest))
+
+
+def _places(nest: Nest) -> list[Expr]:
+    """What the positions are computed from that are read at."""
+    loads = (node for node in walk(store.expr for store in nest.stores) if isinstance(node, Load))
+    return list(walk(term.at for load in loads for term in load.terms if term.at is not None))
+
+
 def _pays(nest: Nest) -> bool:
     """Whether much follows from a position's row alone: places of windows, a division, or numbers that are read once
     a row of some length."""
     assert nest.vector is not None  # the caller has checked
-    loads = [node for node in walk(store.expr for store in nest.stores) if isinstance(node, Load)]
-    places = walk(term.at for load in loads for term in load.terms if term.at is not None)
-    if any(node.dtype.startswith("float") for node in places):  # registers hold less of them than of what is read
+    if interpolates(nest):  # registers hold less of such places than of what is read
         return False
-    a_row = any(node.free and node.free <= set(nest.parallel) for node in loads)
-    divides = any(isinstance(node, Apply) and node.op == "div" for node in places)
+    kept = set(nest.parallel)
+    loads = (node for node in walk(store.expr for store in nest.stores) if isinstance(node, Load))
+    a_row = any(load.free and load.free <= kept for load in loads)
+    divides = any(isinstance(node, Apply) and node.op == "div" for node in _places(nest))
     return has_windows(nest) or divides or (a_row and _LEAST_ROW <= nest.vector.size <= _LONGEST_ROW)
 
 

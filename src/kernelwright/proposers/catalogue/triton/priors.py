@@ -66,7 +66,8 @@ def _map(nest: Nest, *, in_pairs: bool) -> dict[str, Choice]:
         return {"WARPS": Choice(1, (1,))}
     if planes.has_windows(nest):
         return {"BLOCK": _of(256, 128, 4096), "WARPS": _of(4, 1, 8)}
-    return {"BLOCK": _of(512 if in_pairs else 1024, 256, 8192), "WARPS": _of(4, 2, 8)}
+    block = 512 if in_pairs else 2048 if planes.interpolates(nest) else 1024
+    return {"BLOCK": _of(block, 256, 8192), "WARPS": _of(4, 2, 8)}
 
 
 def _plane(nest: Nest, down: tuple[Axis, ...]) -> dict[str, Choice]:
@@ -79,7 +80,7 @@ def _plane(nest: Nest, down: tuple[Axis, ...]) -> dict[str, Choice]:
         }
     block = _fitting(nest.vector.size)
     if planes.has_windows(nest):  # the more threads, the more is asked for
-        rows, warps = 4, 2 if block == _MIDDLE else 4
+        rows, warps = min(4, padded(down)), 2 if block == _MIDDLE else 4
     else:
         rows, warps = min(1024 // block, padded(down)), 1
     return {"ROWS": _of(rows, max(1, rows // 4), rows * 4), "BLOCK": _of(block, 16, 256), "WARPS": _of(warps, 1, 8)}
@@ -209,7 +210,8 @@ def _tiles(product: Product, multiprocessors: int) -> dict[str, Choice]:
 
 
 def _exact_tiles(product: Product, multiprocessors: int) -> dict[str, Choice]:
-    """Those of float32, which threads multiply number by number: their registers hold smaller tiles."""
+    """Those of float32: three products of what registers hold in two parts each, or what threads multiply number by
+    number, so that tiles are smaller."""
     batch, m, n, _ = product.sizes
     narrow = len(product.beside).bit_length()
     large = batch * (m // 128) * (n // (128 >> narrow)) >= _NEARLY * multiprocessors
