@@ -213,18 +213,30 @@ def test_rows_in_turn_are_as_many_as_there_are() -> None:
         shares = x.softmax(-1)
         return shares, x.logsumexp(-1), x.argmax(-1)
 
-    models = [nn.Softmax(-1), nn.LayerNorm(133), Lambda(lambda x: x / x.norm(dim=-1, keepdim=True)), Lambda(loss)]
+    def rows(count: int) -> tuple[torch.Tensor, ...]:
+        return (torch.randn(count, 133),)
+
+    def planes(count: int) -> tuple[torch.Tensor, ...]:
+        return torch.randn(3, count, 133), torch.randn(count, 133)
+
+    models = [
+        (nn.Softmax(-1), rows, "i0"),
+        (nn.LayerNorm(133), rows, "i0"),
+        (Lambda(lambda x: x / x.norm(dim=-1, keepdim=True)), rows, "i0"),
+        (Lambda(loss), rows, "i0"),
+        (Lambda(lambda x, y: (x + y).softmax(-1)), planes, "i1"),
+    ]
     made = []
-    for model in models:
-        info, graph = describe(model, (torch.randn(9, 133),))
+    for model, inputs, loop in models:
+        info, graph = describe(model, inputs(9))
         first = plan(graph, TARGET, Cpp())
         before = [each for each in first.schedules[0].rewrites if each.name not in ("pipeline", "parallelise", "stage")]
-        rewrites = (*before, *parse("pipeline(i0); parallelise(i0); stage(stores, 1)"))
+        rewrites = (*before, *parse(f"pipeline({loop}); parallelise(i0); stage(stores, 1)"))
         made.append(written(model, (), info, first.rescheduled({first.schedules[0].name: rewrites})))
-        assert "{  // pipeline(i0)" in made[-1].source
-    for one, candidate in zip(made, load_all(made), strict=True):
-        for rows in (0, 1, 7, 9, 1000):
-            check(one.model, candidate, (torch.randn(rows, 133),))
+        assert f"{{  // pipeline({loop})" in made[-1].source
+    for one, candidate, (_, inputs, _) in zip(made, load_all(made), models, strict=True):
+        for count in (0, 1, 7, 9, 1000):
+            check(one.model, candidate, inputs(count))
 
 
 def test_code_says_which_rewrite_made_which_loop() -> None:
@@ -268,7 +280,7 @@ def test_kernels_share_a_number_that_begins_the_same() -> None:
         ("softmax", "vectorise(j, 16)", "it takes no number; write vectorise"),
         ("softmax", "parallelise(j, static)", "cannot be shared out; outermost first: i0"),
         ("softmax", "vectorise(j); interchange(i0, j)", "it comes before vectorise"),
-        ("softmax", "pipeline(j)", "only the one loop around whole rows"),
+        ("softmax", "pipeline(j)", "only the loop that goes from row to row"),
         ("positions", "vectorise(j); pipeline(i0)", "a row has one sweep"),
         ("softmax", "vectorise(j); stage(next_row, 1); pipeline(i0)", "it comes before stage"),
         ("softmax", "stage(everything)", "one of values, columns, stores, next_row, reads"),

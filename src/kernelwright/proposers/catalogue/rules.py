@@ -103,10 +103,13 @@ def missing(loops: Loops) -> Rewrite | None:
 
 
 def shareable(loops: Loops) -> list[str]:
-    """Loops whose rounds need not know of each other, from outside in: `task` are the shares of a split reduction."""
+    """Loops whose rounds need not know of each other, from outside in: `task` are the shares of a split reduction. The
+    only loop around rows in turn is shared out in blocks."""
     if loops.made("split_reduce"):
         return ["task"]
     outer = [name for name, axis in zip(loops.names, loops.order, strict=True) if axis in loops.parallel]
+    if loops.made("pipeline") and len(outer) > 1:  # from one of its rounds to the next
+        outer.pop()
     return [*outer, "j"] if loops.made("split") or loops.made("tile") else outer
 
 
@@ -278,10 +281,10 @@ def _parallelise(loops: Loops, rewrite: Rewrite) -> Loops:
 def _pipeline(loops: Loops, rewrite: Rewrite) -> Loops:
     _once(loops, "pipeline")
     (axis,) = _axes(loops, rewrite, 1)
-    if loops.kind != "rows" or loops.parallel != (axis,):
-        raise _NotHereError("only the one loop around whole rows can be", "fuse the loops around them first")
-    if loops.made("stage", "next_row"):
-        raise _NotHereError("it comes before stage(next_row)")
+    if loops.kind != "rows" or loops.parallel[-1:] != (axis,):
+        raise _NotHereError("only the loop that goes from row to row can be")
+    if loops.made("stage", "next_row") or loops.made("parallelise"):
+        raise _NotHereError("it comes before stage(next_row) and parallelise")
     sweeps = loops.nest().sweeps
     if len(sweeps) < 2 or sweeps[0].scans or sweeps[-1].scans:
         raise _NotHereError("a row has one sweep, or one whose results follow from each other")

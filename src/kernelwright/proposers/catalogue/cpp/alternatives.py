@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from math import prod
 
-from kernelwright.proposers.catalogue.cpp.priors import IN_TURN, PLAIN, Machine, default, has_few_tiles, row_bytes
+from kernelwright.proposers.catalogue.cpp.priors import PLAIN, Machine, default, has_few_tiles, pays_in_turn, row_bytes
 from kernelwright.proposers.catalogue.dtypes import width
 from kernelwright.proposers.catalogue.loops import Nest
 from kernelwright.proposers.catalogue.nesting import Loops
@@ -111,7 +111,7 @@ def _of_loops(guess: Schedule, nest: Nest, machine: Machine) -> list[tuple[str, 
         ("split_reduce", _tasks(nest, length, target.cores, target.l2_bytes)),
         ("online_reduce(variance)", 0.6 if beyond_l1 else 0.0),
         ("online_reduce(exponentials)", 0.5 if beyond_l1 else 0.0),
-        ("pipeline", 0.4 if _is_pipeline(nest, machine) else 0.0),
+        ("pipeline", 0.4 if _has_sweeps(nest) and pays_in_turn(nest, machine) else 0.0),
         ("stage(values)", 0.4 if nest.made("stage", "values") else 0.0),
     ]
     if length < 2 * lanes:  # most of a vector would be empty
@@ -119,10 +119,8 @@ def _of_loops(guess: Schedule, nest: Nest, machine: Machine) -> list[tuple[str, 
     return found
 
 
-def _is_pipeline(nest: Nest, machine: Machine) -> bool:
-    """Whether rows have several sweeps, and memory has little to do in some of them."""
-    enough = prod(axis.size for axis in nest.parallel) >= IN_TURN * machine.target.cores
-    return nest.kind == "rows" and len(nest.sweeps) > 1 and machine.beyond_cache and enough
+def _has_sweeps(nest: Nest) -> bool:
+    return nest.kind == "rows" and bool(nest.parallel) and len(nest.sweeps) > 1
 
 
 def _tasks(nest: Nest, length: int, cores: int, l2_bytes: int) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -129,15 +129,20 @@ def _rows(writer: Writer) -> None:
 
 
 def _pipelined(writer: Writer, kept: Mapping[Expr, str], private: Sequence[str]) -> None:
-    """The same by blocks of rows."""
+    """The same for rows that follow each other: all in the innermost loop around them, or blocks where it is alone."""
     nest = writer.nest
-    (axis,) = nest.parallel
+    *outer, axis = nest.parallel
     rows, condition = writer.size(axis), f"{work(writer)} > SERIAL_BELOW"
-    writer.put(f"const int64_t tasks = std::min<int64_t>({rows}, 4 * THREADS);")
-    opening = "for (int64_t task = 0; task < tasks; ++task) {"
-    with team(writer, condition, nest.sweeps, private), writer.block(opening):
-        writer.put(f"const int64_t first = {rows} * task / tasks, last = {rows} * (task + 1) / tasks;")
-        pipelined(writer, kept, partial(_after_row, writer))
+    blocks: AbstractContextManager[None] = nullcontext()
+    first, last = "0", rows
+    if not outer:
+        writer.put(f"const int64_t tasks = std::min<int64_t>({rows}, 4 * THREADS);")
+        blocks = writer.block("for (int64_t task = 0; task < tasks; ++task) {")
+        first, last = f"{rows} * task / tasks", f"{rows} * (task + 1) / tasks"
+    with team(writer, condition, nest.sweeps, private), writer.inner_loops(outer), blocks:
+        writer.put(f"const int64_t first = {first}, last = {last};")
+        with writer.block("if (first < last) {") if outer else nullcontext():
+            pipelined(writer, kept, partial(_after_row, writer))
 
 
 def _after_row(writer: Writer, rows: Emitter) -> None:

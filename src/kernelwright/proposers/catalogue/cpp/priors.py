@@ -27,8 +27,8 @@ _SHARE = 4096
 """Elements that are little enough to be one thread's."""
 _MANY = 8
 """Rows that pay for a sweep ahead of them."""
-IN_TURN = 64
-"""Rows for each core of which one's last sweep and the next one's first are worth going together."""
+_IN_TURN = 16
+"""Rows of a thread's share of which one's last sweep and the next one's first are worth going together."""
 _NEXT_TO_NONE = 4
 """Rows that do not pay for turning around the right side of a product: plain loops read it as it lies."""
 _FEW = 16
@@ -138,6 +138,8 @@ class _Guess:
             self._make("split", "j", argument=16384)
         self._make("vectorise", "j")
         self._try("unroll", "j", argument=4)
+        if self.loops.parallel and self._decided("pipeline", self._row_fits and pays_in_turn(self.loops, self.machine)):
+            self._try("pipeline", shareable(self.loops)[len(self.loops.parallel) - 1])
         if together := self._together():
             self._make("parallelise", *shareable(self.loops)[:together], argument="static")
         row_stays = self._vector.size * 8 <= self.machine.target.l2_bytes
@@ -146,12 +148,7 @@ class _Guess:
         rows = prod(axis.size for axis in self.loops.parallel)
         if self._decided("stage(columns)", row_stays and rows >= _MANY):
             self._try("stage", "columns")
-        row_fits = row_bytes(self.loops.nest()) <= self.machine.target.l2_bytes // 3
-        if self._decided(
-            "pipeline", row_fits and self.machine.beyond_cache and rows >= IN_TURN * self.machine.target.cores
-        ):
-            self._try("pipeline", "i0")
-        self._try("stage", "next_row", argument=int(row_fits or self.loops.kind == "tiles"))
+        self._try("stage", "next_row", argument=int(self._row_fits or self.loops.kind == "tiles"))
         self._try("stage", "reads", argument=4096)
         self._try("stage", "stores", argument=int(self.machine.beyond_cache))
         return self.now
@@ -159,6 +156,10 @@ class _Guess:
     @property
     def loops(self) -> Loops:
         return self.now.loops
+
+    @property
+    def _row_fits(self) -> bool:
+        return row_bytes(self.loops.nest()) <= self.machine.target.l2_bytes // 3
 
     @property
     def _vector(self) -> Axis:
@@ -230,6 +231,13 @@ class _Guess:
         while len(sizes) > 1 and inside * sizes[-1] <= _SHARE:
             inside *= sizes.pop()
         return len(sizes)
+
+
+def pays_in_turn(loops: Loops | Nest, machine: Machine) -> bool:
+    """Whether rows come from memory, and are enough that a thread has many that follow each other."""
+    *outer, rows = (axis.size for axis in loops.parallel)
+    each, shares = (rows, prod(outer)) if outer else (rows // (4 * machine.target.cores), machine.target.cores)
+    return machine.beyond_cache and each >= _IN_TURN and shares >= machine.target.cores
 
 
 def row_bytes(nest: Nest) -> int:

@@ -70,7 +70,7 @@ def pipelined(writer: Writer, kept: Mapping[Expr, str], after: Callable[[Emitter
     written all the time, and not only while a row's first and last sweep are made. `after` writes what comes once a
     row's sweeps are done."""
     nest = writer.nest
-    (axis,) = nest.parallel
+    axis = nest.parallel[-1]
     index = writer.indices[axis]
     begins, *between, ends = nest.sweeps
     carried = [(SCALAR[node.dtype], writer.number(node)) for node in begins.reductions]
@@ -98,7 +98,7 @@ def pipelined(writer: Writer, kept: Mapping[Expr, str], after: Callable[[Emitter
 def _together(writer: Writer, ends: Sweep, rows: Emitter, scalars: Sequence[Expr], kept: Mapping[Expr, str]) -> None:
     """The last sweep of a row and the first one of the next."""
     nest = writer.nest
-    (axis,), begins = nest.parallel, nest.sweeps[0]
+    axis, begins = nest.parallel[-1], nest.sweeps[0]
     index = writer.indices[axis]
     feed, following = feeder(writer), Emitter(writer.names, {}, vector=False, prefix="n")
     _begin(writer, ends)
