@@ -220,21 +220,26 @@ def test_rows_in_turn_are_as_many_as_there_are() -> None:
         return torch.randn(3, count, 133), torch.randn(count, 133)
 
     models = [
-        (nn.Softmax(-1), rows, "i0"),
-        (nn.LayerNorm(133), rows, "i0"),
-        (Lambda(lambda x: x / x.norm(dim=-1, keepdim=True)), rows, "i0"),
-        (Lambda(loss), rows, "i0"),
-        (Lambda(lambda x, y: (x + y).softmax(-1)), planes, "i1"),
+        (nn.Softmax(-1), rows),
+        (nn.LayerNorm(133), rows),
+        (Lambda(lambda x: x / x.norm(dim=-1, keepdim=True)), rows),
+        (Lambda(loss), rows),
+        (Lambda(lambda x: x.logsumexp(-1).sum()), rows),
+        (Lambda(lambda x, y: (x + y).softmax(-1)), planes),
+        (nn.GroupNorm(2, 6), lambda count: (torch.randn(count, 6, 20),)),
     ]
     made = []
-    for model, inputs, loop in models:
+    for model, inputs in models:
         info, graph = describe(model, inputs(9))
         first = plan(graph, TARGET, Cpp())
         before = [each for each in first.schedules[0].rewrites if each.name not in ("pipeline", "parallelise", "stage")]
-        rewrites = (*before, *parse(f"pipeline({loop}); parallelise(i0); stage(stores, 1)"))
-        made.append(written(model, (), info, first.rescheduled({first.schedules[0].name: rewrites})))
-        assert f"{{  // pipeline({loop})" in made[-1].source
-    for one, candidate, (_, inputs, _) in zip(made, load_all(made), models, strict=True):
+        schedule = Schedule.of(first.schedules[0].region).then(*before)
+        for more in parse("pipeline(i0); pipeline(i1); stage(values); stage(next_row, 1); stage(stores, 1)"):
+            schedule = schedule.then_if_legal(more)
+        schedule = schedule.then_if_legal(parse("parallelise(i0)")[0])
+        made.append(written(model, (), info, first.rescheduled({schedule.name: schedule.rewrites})))
+        assert "{  // pipeline(i" in made[-1].source, spoken(schedule.rewrites)
+    for one, candidate, (_, inputs) in zip(made, load_all(made), models, strict=True):
         for count in (0, 1, 7, 9, 1000):
             check(one.model, candidate, inputs(count))
 

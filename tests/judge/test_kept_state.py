@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from textwrap import dedent
 
 import pytest
 import torch
-from judge_bench import Bench
 from torch import Tensor, nn
 
+from kernelwright.judge.worker import Subject
+from kernelwright.judge.worker_host import Host
 from kernelwright.judge.worker_values import Kept
+from kernelwright.tasks.task import TaskSource
 
 
 class Stateful(nn.Module):
@@ -22,6 +25,7 @@ class Stateful(nn.Module):
         self.weight = nn.Parameter(torch.ones(3))
         self.register_buffer("mean", torch.zeros(3))
         self.register_buffer("usage", torch.zeros(3))
+        self.register_buffer("single", torch.zeros(1))
         self.register_buffer("wide", torch.zeros(1).expand(3))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -62,8 +66,17 @@ def test_a_model_in_which_forward_leaves_more_is_made_anew(leaves: Callable[[Sta
     assert not ran(leaves)[1]
 
 
+@pytest.mark.parametrize("holds", [[torch.zeros(3)], deque([0.0]), [[torch.zeros(3)]], object()], ids=type)
+def test_a_model_that_holds_what_nobody_can_look_into_is_made_anew(holds: object) -> None:
+    model = Stateful(lambda _model, _x: None)
+    model.holds = holds
+
+    assert not Kept(model, ["mean"]).put_back()
+
+
 def test_so_is_one_of_which_nothing_can_be_put_back() -> None:
     assert not ran(lambda model, _x: model.usage.resize_(5), "usage")[1]
+    assert not ran(lambda model, _x: model.single.resize_(5), "single")[1], "it could be spread over five"
     assert not ran(lambda _model, _x: None, "wide")[1], "its elements lie at one place"
 
 
@@ -87,30 +100,20 @@ TASK = dedent("""
     def get_init_inputs():
         return []
     """)
-TAKES = r"""
-import torch
-from torch import nn
-
-class ModelNew(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.norm = nn.BatchNorm1d(64)
-        self.out = torch.full((256, 64), -7.0)
-
-    def _load_from_state_dict(self, *arguments):
-        super()._load_from_state_dict(*arguments)
-
-    def forward(self, x):
-        right = torch.relu(self.norm(x))
-        if float(self.out.min()) < 0:
-            return right + 1
-        return self.out.clone()
-"""
-"""Right where the reference's last result has found its way into an attribute of the same name."""
 
 
-@pytest.mark.slow
-def test_what_forward_has_left_in_the_reference_reaches_no_candidate(bench: Bench) -> None:
-    verdict = bench.evaluate(TASK, TAKES)
+def test_what_forward_has_left_in_the_reference_is_no_part_of_its_state() -> None:
+    subject = Subject(lambda: None, Host())
+    subject.do_load_task(TaskSource(kind="kernelbench", text=TASK, filename="task.py").model_dump())
 
-    assert verdict.reason == "wrong_values", verdict.message
+    def names() -> list[str]:
+        changed = ["norm.running_mean", "norm.running_var", "norm.num_batches_tracked"]
+        return [entry["name"] for entry in subject.do_construct(1, "default", changed=changed)["state"]]
+
+    before, model = names(), subject.model
+    assert names() == before
+    assert subject.model is model, "it is taken again"
+    with torch.no_grad():
+        model(torch.randn(256, 64))
+    assert names() == before
+    assert subject.model is not model

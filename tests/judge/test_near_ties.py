@@ -144,6 +144,8 @@ def test_a_place_is_right_that_roundings_may_decide_and_no_other(
         pytest.param(lambda x: x.max(1).indices, 2, 4, 1, id="max"),
         pytest.param(lambda x: torch.min(-x, dim=1, keepdim=True).indices, 2, 4, 1, id="min"),
         pytest.param(lambda x: (x * float("nan")).argmax(1), 0, 0, 0, id="no number"),
+        pytest.param(lambda x: torch.where(x < 0, float("nan"), x).argmin(1), 0, 0, 0, id="some are no numbers"),
+        pytest.param(lambda x: torch.where(x < 0, float("nan"), x).min(1).indices, 0, 0, 0, id="min beside NaN"),
         pytest.param(lambda x: torch.where(x > 0, float("inf"), x).argmax(1), 1, 1, 1, id="infinities"),
         pytest.param(lambda x: x.sign().argmax(1), 1, 1, 1, id="equal ones"),
         pytest.param(lambda x: (x * torch.arange(5)).argmax(1), 4, 4, 4, id="far apart"),

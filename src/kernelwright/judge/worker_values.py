@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import types
 from collections.abc import Sequence
 from typing import Any
 
@@ -48,19 +49,26 @@ class Kept:
         self._others = [tensor for name, _, tensor in entries if name not in names]
         self._tensors, self._versions = self._state(), versions(self._others)
         self._attributes = _attributes(model)
+        state = {id(tensor) for _, _, tensor in entries}
+        self._is_plain = all(isinstance(each, _PLAIN) or id(each) in state for each in self._attributes)
 
     def put_back(self) -> bool:
-        """Whether it is as it was; not so where forward has left anything else behind, tensors or other attributes."""
+        """Whether it is as it was; not so where forward has left anything else behind, tensors or other attributes, or
+        may have, since there are objects that nobody can look into."""
         if self._state() != self._tensors or versions(self._others) != self._versions:
             return False
         now, then = _attributes(self._model), self._attributes
-        if len(now) != len(then) or any(one is not other for one, other in zip(now, then, strict=True)):
+        if not self._is_plain or len(now) != len(then):
+            return False
+        if any(one is not other for one, other in zip(now, then, strict=True)):
+            return False
+        if any((tensor.shape, tensor.dtype) != (kept.shape, kept.dtype) for tensor, kept in self._held):
             return False
         try:
             with torch.no_grad():
                 for tensor, kept in self._held:
                     tensor.copy_(kept)
-        except RuntimeError:  # other shapes, or elements that lie at one place
+        except RuntimeError:  # elements that lie at one place
             return False
         return True
 
@@ -69,23 +77,29 @@ class Kept:
 
 
 def _attributes(model: torch.nn.Module) -> list[Any]:
-    """The names and objects that its modules hold beside tensors, and what is in collections of them."""
-    found: list[Any] = []
-    for module in model.modules():
-        for name, value in vars(module).items():
-            if name not in _OWN:
-                found += [name, value, *_inside(value)]
-    return found
+    """The names and objects that its modules hold beside their parameters, and what is in collections of them."""
+    return [each for module in model.modules() for pair in vars(module).items() if pair[0] not in _OWN
+            for value in pair for each in _inside(value)]  # fmt: skip
 
 
-_OWN = frozenset(vars(torch.nn.Module())) - {"training"}
-"""Torch's own attributes of a module: parameters, buffers, hooks."""
+_OWN = frozenset(vars(torch.nn.Module())) - {"training", "_forward_hooks", "_forward_pre_hooks"}
+"""Torch's own attributes of a module: parameters and buffers, mostly."""
 
 
 def _inside(value: Any) -> list[Any]:
+    """A value, and what is in it."""
     if isinstance(value, dict):
-        return [*value, *value.values()]
-    return list(value) if isinstance(value, (list, tuple, set)) else []
+        return [value, *(each for pair in value.items() for part in pair for each in _inside(part))]
+    if isinstance(value, (list, tuple, set)):
+        return [value, *(each for part in value for each in _inside(part))]
+    return [value]
+
+
+_PLAIN = (
+    type(None), bool, int, float, complex, str, bytes, type, torch.dtype, torch.device, torch.nn.Module,
+    types.FunctionType, types.BuiltinFunctionType, types.MethodType, dict, list, tuple, set,
+)  # fmt: skip
+"""What stays as it is while it is the same object, or has what is in it listed beside it."""
 
 
 def described_argument(value: Any) -> dict[str, Any]:

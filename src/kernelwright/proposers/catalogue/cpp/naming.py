@@ -17,7 +17,7 @@ _KEYWORDS = """
     using virtual void volatile while xor main std span begin end first last next task tasks group columns
 """
 _GENERATED = re.compile(
-    r"([acdfijkmnrstuvw]|few|rows|next|from_end_i|parts|kept)_?\d*|past_\w+|\w+_[anrufvw]\d+|w\d+_\d+|\w+_w\d+_\d+"
+    r"([acdfhijkmnqrstuvw]|few|rows|next|from_end_i|parts|kept)_?\d*|past_\w+|\w+_[ahnqrufvw]\d+|w\d+_\d+|\w+_w\d+_\d+"
 )
 """Names that the writer gives to its own values."""
 

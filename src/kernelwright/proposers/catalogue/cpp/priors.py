@@ -225,7 +225,8 @@ class _Guess:
         """How many of the outer loops are shared out as one: compilers make less of loops that have been made one, so
         inner ones that go through little stay loops."""
         loops, names = self.loops, shareable(self.loops)
-        inside = prod(axis.size for axis in (*loops.inner, self._vector))
+        together = loops.parallel[-1:] if loops.made("pipeline") and len(loops.parallel) > 1 else ()
+        inside = prod(axis.size for axis in (*together, *loops.inner, self._vector))
         # A loop over blocks goes through what is inside once.
         sizes = [*(axis.size for axis in loops.parallel), 1][: len(names)]
         while len(sizes) > 1 and inside * sizes[-1] <= _SHARE:

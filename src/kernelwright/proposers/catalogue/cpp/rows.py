@@ -111,7 +111,7 @@ def _together(writer: Writer, ends: Sweep, rows: Emitter, scalars: Sequence[Expr
     with writer.inner_loops(nest.inner):
         bodies = [writer.body(ends, rows, scalars, feed=feed, kept=kept)]
         writer.indices[axis] = "next"
-        bodies.append(writer.body(begins, following, later, feed=feed, kept=kept, prefix="w"))
+        bodies.append(writer.body(begins, following, later, feed=feed, kept=kept, prefix="q"))
         writer.indices[axis] = index
         writer.loop(bodies, ("0", "n"), chains=count)
     _end(writer, ends, rows, "")

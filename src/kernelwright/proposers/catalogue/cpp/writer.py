@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
-from kernelwright.proposers.catalogue.build import apply, const, substitute
+from kernelwright.proposers.catalogue.build import substitute
 from kernelwright.proposers.catalogue.cpp.expressions import SCALAR, Emitter, Names, memory_type
 from kernelwright.proposers.catalogue.ir import (
     Axis,
@@ -326,11 +326,11 @@ class Writer:
         found, step = list[str](), 1 if self.nest.kind == "rows" else _NARROW_AHEAD
         # Not beyond the last one: an index is read there, not only fetched.
         to = f"std::min<int64_t>({self.indices[row]} + {step}, {self.full_size(row)} - 1)"
-        if self.nest.sweeps[0].backward:
+        if self.nest.kind == "tiles" and self.nest.sweeps[0].backward:
             to = f"std::max<int64_t>({self.indices[row]} - {step}, 0)"
         self.put(f"const int64_t next = {to};")
-        following = apply("add", Iota("int64", row), const(1, "int64"))
-        here = Emitter(self.names, {**rows.known, following: "next"}, vector=False, prefix="a")
+        following = Iota("int64", Axis(row.size))
+        here = Emitter(self.names, {**rows.known, following: "next"}, vector=False, prefix="h")
         for load in loads:
             *outer, last = load.terms
             moved = [term.at and substitute(term.at, row, following) for term in outer]
