@@ -97,7 +97,7 @@ def test_task_that_raises_is_one_line_with_its_place(judging, tmp_path):
 
 def test_interrupted_search_goes_on_and_ends_with_a_kernel_that_the_judge_accepts_again(program, judging, tmp_path):
     searching = subprocess.Popen(
-        [sys.executable, "-m", "kernelwright.cli", "optimize", "task.py", "--budget", "150s", "--evaluations", "2"],
+        [sys.executable, "-m", "kernelwright.cli", "optimize", "task.py", "--budget", "100s", "--evaluations", "2"],
         stderr=subprocess.PIPE,
         text=True,
     )
