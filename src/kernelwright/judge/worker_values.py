@@ -55,12 +55,10 @@ class Kept:
     def put_back(self) -> bool:
         """Whether it is as it was; not so where forward has left anything else behind, tensors or other attributes, or
         may have, since there are objects that nobody can look into."""
-        if self._state() != self._tensors or versions(self._others) != self._versions:
+        if not self._is_plain or self._state() != self._tensors or versions(self._others) != self._versions:
             return False
         now, then = _attributes(self._model), self._attributes
-        if not self._is_plain or len(now) != len(then):
-            return False
-        if any(one is not other for one, other in zip(now, then, strict=True)):
+        if len(now) != len(then) or any(one is not other for one, other in zip(now, then, strict=True)):
             return False
         if any((tensor.shape, tensor.dtype) != (kept.shape, kept.dtype) for tensor, kept in self._held):
             return False

@@ -111,16 +111,12 @@ def _of_loops(guess: Schedule, nest: Nest, machine: Machine) -> list[tuple[str, 
         ("split_reduce", _tasks(nest, length, target.cores, target.l2_bytes)),
         ("online_reduce(variance)", 0.6 if beyond_l1 else 0.0),
         ("online_reduce(exponentials)", 0.5 if beyond_l1 else 0.0),
-        ("pipeline", 0.4 if _has_sweeps(nest) and pays_in_turn(nest, machine) else 0.0),
+        ("pipeline", 0.4 if pays_in_turn(nest, machine) else 0.0),
         ("stage(values)", 0.4 if nest.made("stage", "values") else 0.0),
     ]
     if length < 2 * lanes:  # most of a vector would be empty
         found += [(name, 0.6) for name in _interchanges(guess, length)]
     return found
-
-
-def _has_sweeps(nest: Nest) -> bool:
-    return nest.kind == "rows" and bool(nest.parallel) and len(nest.sweeps) > 1
 
 
 def _tasks(nest: Nest, length: int, cores: int, l2_bytes: int) -> float:

@@ -114,30 +114,31 @@ def _rows(writer: Writer) -> None:
     kept = {expr: f"kept{i}" for i, expr in enumerate(expr for sweep in nest.sweeps for expr in sweep.keeps)}
     private = [f"std::vector<{SCALAR[expr.dtype]}> {name}_(n);  // stage(values)" for expr, name in kept.items()]
     private += [f"{SCALAR[expr.dtype]}* {name} = {name}_.data();" for expr, name in kept.items()]
-    if nest.made("pipeline"):
-        _pipelined(writer, kept, private)
-        finish(writer)
-        return
-    condition = f"{work(writer)} > SERIAL_BELOW"
+    write = _in_turn if nest.made("pipeline") else _one_by_one
+    write(writer, kept, private, f"{work(writer)} > SERIAL_BELOW")
+    finish(writer)
+
+
+def _one_by_one(writer: Writer, kept: Mapping[Expr, str], private: Sequence[str], condition: str) -> None:
+    nest = writer.nest
     with team(writer, condition, nest.sweeps, private), writer.inner_loops(nest.parallel):
         rows = rows_emitter(writer)
         for index, sweep in enumerate(nest.sweeps):
             # The second sweep reads from cache, so that memory has time for the next row.
             row_sweep(writer, sweep, rows, kept, writer.next_rows(rows) if index == 1 else ())
         _after_row(writer, rows)
-    finish(writer)
 
 
-def _pipelined(writer: Writer, kept: Mapping[Expr, str], private: Sequence[str]) -> None:
+def _in_turn(writer: Writer, kept: Mapping[Expr, str], private: Sequence[str], condition: str) -> None:
     """The same for rows that follow each other: all in the innermost loop around them, or blocks where it is alone."""
     nest = writer.nest
     *outer, axis = nest.parallel
-    rows, condition = writer.size(axis), f"{work(writer)} > SERIAL_BELOW"
+    rows = writer.size(axis)
     blocks: AbstractContextManager[None] = nullcontext()
     first, last = "0", rows
     if not outer:
         writer.put(f"const int64_t tasks = std::min<int64_t>({rows}, 4 * THREADS);")
-        blocks = writer.block("for (int64_t task = 0; task < tasks; ++task) {")
+        blocks = writer.block(tasks(writer))
         first, last = f"{rows} * task / tasks", f"{rows} * (task + 1) / tasks"
     with team(writer, condition, nest.sweeps, private), writer.inner_loops(outer), blocks:
         writer.put(f"const int64_t first = {first}, last = {last};")

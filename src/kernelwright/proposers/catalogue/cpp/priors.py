@@ -236,6 +236,8 @@ class _Guess:
 
 def pays_in_turn(loops: Loops | Nest, machine: Machine) -> bool:
     """Whether rows come from memory, and are enough that a thread has many that follow each other."""
+    if loops.kind != "rows" or not loops.parallel:
+        return False
     *outer, rows = (axis.size for axis in loops.parallel)
     each, shares = (rows, prod(outer)) if outer else (rows // (4 * machine.target.cores), machine.target.cores)
     return machine.beyond_cache and each >= _IN_TURN and shares >= machine.target.cores

@@ -27,10 +27,10 @@ def chains(writer: Writer, sweep: Sweep) -> str:
 
 def row_sweep(
     writer: Writer, sweep: Sweep, rows: Emitter, kept: Mapping[Expr, str], ahead: Sequence[str] = (),
-    bounds: tuple[str, str] = ("0", "n"), into: str = "const ",
+    bounds: tuple[str, str] = ("0", "n"), declares: bool = True,
 ) -> None:  # fmt: skip
-    """Feeds reductions, keeps values and writes stores for one row, and names what was reduced: as constants, or in
-    variables that there are."""
+    """Feeds reductions, keeps values and writes stores for one row, and names what was reduced: as constants that it
+    declares, or in variables that there are."""
     scalars = writer.hoisted(sweep.roots, rows)
     _begin(writer, sweep)
     running = {}
@@ -43,7 +43,7 @@ def row_sweep(
             sweep, rows, scalars, bounds, chains=chains(writer, sweep), feed=feeder(writer), kept=kept, ahead=ahead,
             running=running,
         )  # fmt: skip
-    _end(writer, sweep, rows, into)
+    _end(writer, sweep, rows, declares=declares)
 
 
 def _begin(writer: Writer, sweep: Sweep) -> None:
@@ -54,13 +54,13 @@ def _begin(writer: Writer, sweep: Sweep) -> None:
         writer.put(f"{kind} s{writer.number(node)};")
 
 
-def _end(writer: Writer, sweep: Sweep, rows: Emitter, into: str) -> None:
+def _end(writer: Writer, sweep: Sweep, rows: Emitter, *, declares: bool) -> None:
     """Names what was reduced."""
     for node in sweep.reductions:
         number = writer.number(node)
         at = ".at" if node.op.startswith("arg") else ""
         relative_to = rows.known[sweep.online[node]] if node in sweep.online else ""
-        kind = f"const {SCALAR[node.dtype]} " if into == "const " else ""
+        kind = f"const {SCALAR[node.dtype]} " if declares else ""
         writer.put(f"{kind}t{number} = s{number}.total({relative_to}){at};")
         rows.known[node] = f"t{number}"
 
@@ -91,7 +91,7 @@ def pipelined(writer: Writer, kept: Mapping[Expr, str], after: Callable[[Emitter
             _together(writer, ends, rows, scalars, kept)
             writer.put(*(f"next{number} = t{number};" for _, number in carried))
         with writer.block("else {"):
-            row_sweep(writer, ends, rows, kept, into="")
+            row_sweep(writer, ends, rows, kept, declares=False)
         after(rows)
 
 
@@ -99,20 +99,17 @@ def _together(writer: Writer, ends: Sweep, rows: Emitter, scalars: Sequence[Expr
     """The last sweep of a row and the first one of the next."""
     nest = writer.nest
     axis, begins = nest.parallel[-1], nest.sweeps[0]
-    index = writer.indices[axis]
     feed, following = feeder(writer), Emitter(writer.names, {}, vector=False, prefix="n")
     _begin(writer, ends)
     _begin(writer, begins)
-    writer.put(f"const int64_t next = {index} + 1;")
-    writer.indices[axis] = "next"
-    later = writer.hoisted(begins.roots, following)
-    writer.indices[axis] = index
+    writer.put(f"const int64_t next = {writer.indices[axis]} + 1;")
+    with writer.called(axis, "next"):
+        later = writer.hoisted(begins.roots, following)
     count = writer.chains if ends.reductions or begins.reductions else "1"
     with writer.inner_loops(nest.inner):
         bodies = [writer.body(ends, rows, scalars, feed=feed, kept=kept)]
-        writer.indices[axis] = "next"
-        bodies.append(writer.body(begins, following, later, feed=feed, kept=kept, prefix="q"))
-        writer.indices[axis] = index
+        with writer.called(axis, "next"):
+            bodies.append(writer.body(begins, following, later, feed=feed, kept=kept, prefix="q"))
         writer.loop(bodies, ("0", "n"), chains=count)
-    _end(writer, ends, rows, "")
-    _end(writer, begins, following, "const ")
+    _end(writer, ends, rows, declares=False)
+    _end(writer, begins, following, declares=True)

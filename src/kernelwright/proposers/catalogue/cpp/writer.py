@@ -219,6 +219,13 @@ class Writer:
         return list(found)
 
     @contextmanager
+    def called(self, axis: Axis, name: str) -> Iterator[None]:
+        """What is written inside is about the position of that name along an axis."""
+        before, self.indices[axis] = self.indices[axis], name
+        yield
+        self.indices[axis] = before
+
+    @contextmanager
     def inner_loops(
         self, axes: Sequence[Axis], bounds: Mapping[Axis, tuple[str, str]] | None = None, *, backward: bool = False
     ) -> Iterator[None]:

@@ -32,8 +32,7 @@ def rows(nest: Nest) -> tuple[Axis, ...]:
 
 def across(nest: Nest) -> Axis | None:
     """The axis that the largest tensor is read along, if that is another one than results are written along."""
-    loads = [node for node in walk(store.expr for store in nest.stores) if isinstance(node, Load) and node.terms]
-    largest = max(loads, key=lambda load: load.buffer.size, default=None)
+    largest = max((load for load in _loads(nest) if load.terms), key=lambda load: load.buffer.size, default=None)
     if largest is None or nest.vector not in largest.free:
         return None
     last = largest.terms[-1]
@@ -58,8 +57,11 @@ def interpolates(nest: Nest) -> bool:
 
 def _places(nest: Nest) -> list[Expr]:
     """What the positions are computed from that are read at."""
-    loads = (node for node in walk(store.expr for store in nest.stores) if isinstance(node, Load))
-    return list(walk(term.at for load in loads for term in load.terms if term.at is not None))
+    return list(walk(term.at for load in _loads(nest) for term in load.terms if term.at is not None))
+
+
+def _loads(nest: Nest) -> list[Load]:
+    return [node for node in walk(store.expr for store in nest.stores) if isinstance(node, Load)]
 
 
 def _pays(nest: Nest) -> bool:
@@ -69,8 +71,7 @@ def _pays(nest: Nest) -> bool:
     if interpolates(nest):  # registers hold less of such places than of what is read
         return False
     kept = set(nest.parallel)
-    loads = (node for node in walk(store.expr for store in nest.stores) if isinstance(node, Load))
-    a_row = any(load.free and load.free <= kept for load in loads)
+    a_row = any(load.free and load.free <= kept for load in _loads(nest))
     divides = any(isinstance(node, Apply) and node.op == "div" for node in _places(nest))
     return has_windows(nest) or divides or (a_row and _LEAST_ROW <= nest.vector.size <= _LONGEST_ROW)
 
