@@ -6,6 +6,8 @@
     python benchmarks/h100_suite.py --first --tasks benchmarks/gpu_suite --json FILE
                                                                  the CPU suite's tasks at sizes that a GPU wants
     python benchmarks/h100_suite.py --first --backward --only '*_8192*'  forward and backward together
+    python benchmarks/h100_suite.py --first --starters PATH      AutoKernel's starters beside them: PATH is the folder
+                                                                 `kernels` of github.com/RightNow-AI/autokernel
 
 The tasks are those of benchmarks/gpu_tasks unless --tasks names another folder. With --json a suite that was
 interrupted goes on where it was, and sources are kept beside the file. Times of eager, torch.compile
@@ -30,29 +32,51 @@ from rich.console import Console
 import kernelwright
 from first_kernel import first_kernel, judging
 from kernelwright import format as fmt
+from kernelwright.proposers.base import Candidate
 from suites import Row, filled, load_state, run_all, save_state, table, timed
 
 TASKS = Path(__file__).resolve().parent / "gpu_tasks"
-HEADINGS = ("task", "eager", "torch.compile", "first", "best", "over eager", "over torch.compile", "first's share",
-            "best's share", "judged", "outcome")  # fmt: skip
+HEADINGS = ("task", "eager", "torch.compile", "first", "best", "over eager", "over torch.compile", "over starter",
+            "first's share", "best's share", "judged", "outcome")  # fmt: skip
 LANGUAGE = "triton"
 COMPARE_S = 150.0
 """Seconds for a first kernel's comparison, half of them for torch.compile to be ready."""
+STARTERS = {"attention_causal": "flash_attention", "cross_entropy": "cross_entropy", "layer_norm": "layernorm",
+            "matmul": "matmul", "rms_norm": "rmsnorm", "rotary": "rotary_embedding", "row_sum": "reduce",
+            "softmax": "softmax", "swiglu": "fused_mlp"}  # fmt: skip
+"""AutoKernel's file for tasks whose names begin so; its functions take what our tasks take, in the same order."""
+STARTER = """
+
+class ModelNew(torch.nn.Module):
+    def forward(self, *inputs):
+        return kernel_fn(*inputs)
+"""
 app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
 
 
 @dataclass(frozen=True)
 class GpuRow(Row):
-    """As `Row`, with the first kernel: its time in µs, its share of the floor's speed, and its source."""
+    """As `Row`, with the first kernel: its time in µs, its share of the floor's speed, and its source; `starter_us` is
+    AutoKernel's time, not judged."""
 
     first_us: float | None = None
     first_share: float | None = None
+    starter_us: float | None = None
+    over_starter: float | None = None
     first_source: str = ""
     best_source: str = ""
 
 
-async def judged_first(path: Path, backward: bool) -> GpuRow:
-    """What the catalogue writes first, judged."""
+def starter(task: str, folder: Path | None) -> list[Candidate]:
+    """AutoKernel's kernel for a task, where it has one."""
+    name = next((name for begin, name in STARTERS.items() if task.startswith(begin)), None)
+    if folder is None or name is None:
+        return []
+    return [Candidate(source=(folder / f"{name}.py").read_text() + STARTER, language=LANGUAGE)]
+
+
+async def judged_first(path: Path, backward: bool, starters: Path | None) -> GpuRow:
+    """What the catalogue writes first, judged, and AutoKernel's kernel timed beside it."""
     begin = time.perf_counter()
     async with judging(path, "cuda", LANGUAGE, backward=backward) as judge:
         made = await first_kernel(judge, LANGUAGE)
@@ -62,7 +86,12 @@ async def judged_first(path: Path, backward: bool) -> GpuRow:
         row = GpuRow(path.stem, "accepted" if verdict.accepted else "rejected", first_source=made.source, evaluated=1)
         if not verdict.accepted:
             return replace(row, problem=f"{verdict.reason}: {verdict.message}")
-        row = timed(row, await judge.compare([made], limit=COMPARE_S), made.id)
+        rivals = starter(path.stem, starters)
+        measured = await judge.compare([made, *rivals], limit=COMPARE_S)
+    row = timed(row, measured, made.id)
+    for beside in filter(None, (measured.row(rival.id) for rival in rivals)):
+        over = row.speedup / beside.speedup if row.speedup else None
+        row = replace(row, starter_us=beside.time_us, over_starter=over)
     return replace(
         row, first_us=row.best_us, first_share=row.floor_share, best_us=None, floor_share=None,
         seconds=time.perf_counter() - begin,
@@ -88,10 +117,12 @@ def searched(path: Path, budget: str, backward: bool) -> GpuRow:
     return replace(row, first_us=time_us, first_share=share)
 
 
-def measure(path: Path, budget: str | None, backward: bool) -> GpuRow:
+def measure(path: Path, budget: str | None, backward: bool, starters: Path | None) -> GpuRow:
     """One task."""
     try:
-        return asyncio.run(judged_first(path, backward)) if budget is None else searched(path, budget, backward)
+        if budget is None:
+            return asyncio.run(judged_first(path, backward, starters))
+        return searched(path, budget, backward)
     except kernelwright.TaskError as error:
         return GpuRow(path.stem, "error", problem=str(error))
 
@@ -99,7 +130,7 @@ def measure(path: Path, budget: str | None, backward: bool) -> GpuRow:
 def cells(row: GpuRow) -> tuple[str, ...]:
     """A row as text, in the order of HEADINGS."""
     times = (row.eager_us, row.compile_us, row.first_us, row.best_us)
-    ratios = (fmt.speedup(row.speedup), fmt.speedup(row.over_compile))
+    ratios = (fmt.speedup(row.speedup), fmt.speedup(row.over_compile), fmt.speedup(row.over_starter))
     shares = (fmt.percent(row.first_share), fmt.percent(row.floor_share))
     return row.task, *map(fmt.time, times), *ratios, *shares, str(row.evaluated), row.outcome.replace("_", " ")
 
@@ -119,12 +150,15 @@ def main(
     only: Annotated[str, typer.Option(metavar="GLOB", help="Names of tasks to run.")] = "*",
     first: Annotated[bool, typer.Option("--first", help="Only judge what the catalogue writes first.")] = False,
     backward: Annotated[bool, typer.Option("--backward", help="With gradients of inputs and parameters.")] = False,
+    starters: Annotated[Path | None, typer.Option(metavar="PATH", help="AutoKernel's kernels, with --first.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Keep rows here, and go on from them.")] = None,
 ) -> None:
     """Judge the catalogue's kernels on the first GPU, and search from there."""
     paths = {path.stem: path for path in sorted(tasks.glob("*.py")) if fnmatch.fnmatch(path.stem, only)}
     if not paths:
         sys.exit(f"error: no task in {tasks} matches {only!r}")
+    if starters and not first:
+        sys.exit("error: --starters are timed beside first kernels: add --first")
     spent = None if first else budget
     settings = f"{spent}{' backward' * backward}"
     done = load_state(json_file, settings, GpuRow) if json_file else {}
@@ -134,7 +168,7 @@ def main(
             save_state(json_file, settings, rows)
             keep_sources(rows[-1], json_file.with_suffix(""))
 
-    rows = run_all(list(paths), done, lambda name: measure(paths[name], spent, backward), keep, cells)
+    rows = run_all(list(paths), done, lambda name: measure(paths[name], spent, backward, starters), keep, cells)
     output = Console() if sys.stdout.isatty() else Console(width=180)
     output.print(table(HEADINGS, [cells(row) for row in rows]))
 

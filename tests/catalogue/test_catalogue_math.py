@@ -62,6 +62,14 @@ def test_within_four_units_in_the_last_place(name: str, functions: dict[str, tor
     assert error[worst] <= 4, f"{error[worst]:.2f} at {x[worst].item()!r}"
 
 
+def test_one_and_erf_is_as_near_as_its_sum() -> None:
+    (module,) = load_all([make(lambda x: torch.erf(x) + 1, torch.ones(4))], optimised=True)
+    x = arguments(-9, 9)
+    assert (module(x) - (torch.erf(x.double()) + 1)).abs().max() <= 2**-22
+    torch.testing.assert_close(module(SPECIAL), torch.erf(SPECIAL) + 1, rtol=0, atol=2**-23, equal_nan=True)
+    assert module(torch.tensor([-7.0, -INFINITY])).tolist() == [0, 0]
+
+
 @pytest.mark.parametrize("name", ["sigmoid", "tanh"])
 def test_within_one_unit_where_a_derivative_takes_it_from_one(name: str, functions: dict[str, torch.nn.Module]) -> None:
     x = torch.linspace(1, 12, 1000001)

@@ -144,6 +144,15 @@ def test_products_of_the_same_left_side_that_meet_are_one_kernel() -> None:
     assert declared is not None and declared.values["BLOCK_N"] in declared.space["BLOCK_N"]
 
 
+def test_products_that_are_added_up_have_one_total() -> None:
+    for name, dots in (("added", 2), ("added_exact", 3)):
+        source = text(name)
+        assert source.count("tl.dot(left, right, total") == dots, name
+        assert source.count("total = tl.zeros(") == 1, name
+    for name in ("added_and_doubled", "added_and_taken_off", "added_and_kept"):
+        assert text(name).count("= tl.zeros(") == 2, name
+
+
 def test_what_passes_once_leaves_the_cache_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "evict_first" not in text("softmax"), "it fits in the cache"
     monkeypatch.setattr(triton_modules, "H100", triton_modules.H100.model_copy(update={"l2_bytes": 1000}))

@@ -110,6 +110,18 @@ def gate_that_is_kept(x: torch.Tensor, w: torch.Tensor, v: torch.Tensor, scale: 
     return gate, F.silu(gate) * F.linear(x, v) * scale
 
 
+def gates_of_a_cell(x: torch.Tensor, h: torch.Tensor, w: torch.Tensor, v: torch.Tensor, bias: torch.Tensor) -> Any:
+    """Gates that two products are added up for."""
+    i, f = (F.linear(x, w, bias) + F.linear(h, v)).chunk(2, -1)
+    return torch.sigmoid(f) * torch.tanh(i)
+
+
+def sum_of_one_that_is_kept(x: torch.Tensor, y: torch.Tensor, w: torch.Tensor, v: torch.Tensor) -> Any:
+    """A sum of two products of which one is a result as well."""
+    one = x @ w
+    return one, one + y @ v
+
+
 def columns_beside_rows(x: torch.Tensor, columns_0: torch.Tensor) -> Any:
     """Rows that are normalised, and what they sum to, by an input whose name a kernel might take."""
     scaled = (x - x.mean(-1, keepdim=True)) * columns_0
@@ -169,6 +181,11 @@ MODULES: list[Module] = [
     ("gated_halves", lambda x, w, v: F.silu(x @ w.T) * (x @ v.T), (_half(200, 40), _half(300, 40), _half(300, 40))),
     ("gates_and_bias", lambda x, a, b, c: F.gelu(x @ a + c) * (x @ b) + x @ b.T, (*[_half(64, 64)] * 3, _half(64))),
     ("gate_of_others", lambda x, y, w: F.silu(x @ w) * (y @ w), (_half(48, 64), _half(48, 64), _half(64, 80))),
+    ("added", gates_of_a_cell, (_half(200, 40), _half(200, 72), _half(96, 40), _half(96, 72), _half(96))),
+    ("added_exact", lambda x, y, w, v: (x @ w + 1 + (y @ w + y @ v)).relu(), (*[_x(3, 48, 64)] * 2, *[_x(64, 70)] * 2)),
+    ("added_and_doubled", lambda x, y, w: F.silu(x @ w + x @ w + y @ w), (*[_half(48, 64)] * 2, _half(64, 80))),
+    ("added_and_taken_off", lambda x, y, w: F.silu(x @ w - y @ w), (*[_half(48, 64)] * 2, _half(64, 80))),
+    ("added_and_kept", sum_of_one_that_is_kept, (*[_half(48, 64)] * 2, *[_half(64, 80)] * 2)),
     ("gate_that_is_kept", gate_that_is_kept, (_half(3, 40, 64), _half(80, 64), _half(80, 64), _half(3, 40, 1))),
     ("gate_beside_its_turned_side", turned_gate, (_half(64, 64), _half(64, 96), _half(64, 96))),
     ("five_products", five_products, (_half(64, 64), *[_half(64, 96)] * 5)),

@@ -144,11 +144,11 @@ class Nest:
     @property
     def in_turn(self) -> Axis | None:
         """The loop whose rounds take rows that a cache should have before they come: those that are swept more than
-        once, or those of a tile that is narrower than a row."""
+        once, or those of which columns are combined, a few rows or a part of each at a time."""
         if self.kind == "rows" and self.parallel:
             in_cache = self.sweeps[1:-1] if self.made("pipeline") else self.sweeps[1:]
             return self.parallel[-1] if in_cache else None
-        return self.inner[-1] if self.kind == "tiles" and self.inner and self.sweeps[0].scans else None
+        return self.inner[-1] if self.kind in ("tiles", "columns") and self.inner else None
 
     def next_row(self) -> list[Load]:
         """What the first sweep reads of rows that follow each other, in memory or by an index that each row has."""

@@ -49,6 +49,10 @@ class Product:
     """In an attention, the product that the left side is made of: its columns are k."""
     beside: tuple[Product, ...] = ()
     """Products of the same left side with others, over the same axes, that are made with it."""
+    added: tuple[Product, ...] = ()
+    """Products of other sides whose totals are only ever added to this one's: one total for all of them."""
+    met: tuple[Expr, Expr] | None = None
+    """The sum that those go into, and the same without them."""
 
     @property
     def sizes(self) -> tuple[int, int, int, int]:
@@ -175,15 +179,54 @@ def product(stores: Sequence[Store]) -> Product | None:
     if not found or len(found) < len(totals):
         return None
     first, *others = found
-    return replace(first, beside=tuple(others)) if all(_same_left(first, other) for other in others) else None
+    if not all(_same_results(first, other) for other in others):
+        return None
+    if all(first.left is other.left and first.k == other.k for other in others):
+        return replace(first, beside=tuple(others))
+    met = _sum_of(stores, [each.total for each in found])
+    if met is None:
+        return None
+    return replace(first, added=tuple(others), met=(met, _without(met, {each.total for each in others}) or met))
 
 
-def _same_left(one: Product, other: Product) -> bool:
-    """Whether two products are of the same left side with others, over the same axes."""
+def _same_results(one: Product, other: Product) -> bool:
+    """Whether two products have a result for each of the same positions."""
     plain = not (one.scores or other.scores or one.counts or other.counts)
-    return plain and one.left is other.left and (one.batch, one.m, one.n, one.k) == (
-        other.batch, other.m, other.n, other.k
-    )  # fmt: skip
+    return plain and (one.batch, one.m, one.n) == (other.batch, other.m, other.n)
+
+
+def _sum_of(stores: Sequence[Store], totals: Sequence[Reduce]) -> Expr | None:
+    """The sum that totals meet in, of which nothing else becomes; None where there is none."""
+    users: dict[Expr, list[Expr]] = {}
+    for node in walk(store.expr for store in stores):
+        for operand in node.args:
+            users.setdefault(operand, []).append(node)
+    stored = {store.expr for store in stores}
+
+    def sums(node: Expr) -> list[Expr]:
+        """The sums that it goes into and nothing else does, innermost first."""
+        found: list[Expr] = []
+        while node not in stored and len(users[node]) == 1 and _is_sum(users[node][0]):
+            (node,) = users[node]
+            found.append(node)
+        return found
+
+    first, *others = map(sums, totals)
+    return next((node for node in first if all(node in each for each in others)), None)
+
+
+def _without(node: Expr, gone: set[Reduce]) -> Expr | None:
+    """A sum without some of what it adds up; None if nothing is left."""
+    if node in gone:
+        return None
+    if not (isinstance(node, Apply) and _is_sum(node)):
+        return node
+    left, right = (_without(operand, gone) for operand in node.operands)
+    return apply("add", left, right) if left and right else left or right
+
+
+def _is_sum(node: Expr) -> bool:
+    return isinstance(node, Apply) and node.op == "add"
 
 
 def _product(total: Reduce, order: Sequence[Axis]) -> Product | None:

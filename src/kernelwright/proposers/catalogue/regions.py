@@ -181,6 +181,7 @@ class Partition:
             self.kernels, self.home, self.makers, self.reads[first] = before
             return
         for kernel in others:
+            first.reduced |= kernel.reduced
             first.stores += kernel.stores
             self._written.setdefault(first, []).extend(self._written.pop(kernel, []))
             del self.reads[kernel]
@@ -267,7 +268,7 @@ class Partition:
             self._cut(next(dep for dep in reversed(inner) if self.home[dep] is not homes[-1]))
 
     def _unite_products(self, store: Store) -> None:
-        """Makes one kernel of products of the same left side that meet in a store."""
+        """Makes one kernel of products of the same left side, or of those that are added up, that meet in a store."""
         expr = self._now(store.expr)
         homes = list(dict.fromkeys(self.home[dep] for dep in self._reductions(expr)))
         if len(homes) > 1 and {kernel.kept for kernel in homes} == {frozenset(store.buffer.axes)}:
@@ -369,8 +370,7 @@ class Partition:
         return [self.makers[name] for name in names if name in self.makers] + extra
 
     def _waits_for_itself(self, kernel: Kernel) -> bool:
-        stack = self._needs(kernel)
-        seen: set[Node] = set()
+        stack, seen = self._needs(kernel), set[Node]()
         while stack:
             node = stack.pop()
             if node is kernel:

@@ -13,6 +13,8 @@ from kernelwright.proposers.catalogue.loops import Sweep
 
 _BLOCK = ("begin", "end")
 _ROW = ("0", "n")
+_AHEAD = "4"
+"""Rows of a tile that memory takes about as long for as for a first line."""
 
 
 def tiles(writer: Writer) -> None:
@@ -100,7 +102,7 @@ def _rows_in_groups(
         return
 
     def row() -> None:
-        ahead = writer.next_rows(rows) if sweep is writer.nest.sweeps[0] else ()
+        ahead = writer.next_rows(rows, _AHEAD) if sweep is writer.nest.sweeps[0] else ()
         writer.vector_loop(
             sweep, rows, scalars, bounds, chains="1", feed=_feeder(writer), kept={}, ahead=ahead, running=running
         )
@@ -153,7 +155,9 @@ def _in_registers(
             body.arrays = dict(rows.arrays)
             body.count(sweep.roots)
             names = {node: f"few{writer.number(node)}" for node in sweep.reductions}
-            statements = [
+            ahead = writer.next_rows(rows, "GROUP") if sweep is writer.nest.sweeps[0] else ()
+            statements = [writer.fetched(address) for address in ahead]
+            statements += [
                 f"{names[node]} = {joins[node]}({body.value(value)}, {names[node]});" for node, value in sweep.fed
             ]
             writer.put(*uniform.flush(), *body.flush(), *statements)

@@ -33,7 +33,9 @@ LANE = SCALAR | {"bool": "int32_t"}
 
 _INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/", "and": "&", "or": "|", "xor": "^", "mod": "%"}
 _COMPARE = {"lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!="}
-_POLYNOMIAL = frozenset({"exp", "exp_nonpos", "expm1", "log", "log1p", "log2", "log10", "tanh", "sigmoid", "erf"})
+_POLYNOMIAL = frozenset(
+    {"exp", "exp_nonpos", "expm1", "log", "log1p", "log2", "log10", "tanh", "sigmoid", "erf", "erf_and_1"}
+)
 _ROUNDING = frozenset(["round", "floor", "ceil", "trunc"])
 _LONGEST = 90
 
@@ -236,6 +238,9 @@ class Emitter:
 
     def _vector_apply(self, expr: Apply) -> str:
         op, operands, kind = expr.op, expr.operands, expr.operands[-1].dtype
+        match op, operands:
+            case "add", (Apply(dtype="float32", op="erf") as erf, Const(value=1)) if erf not in self.known:
+                op, operands = "erf_and_1", erf.operands
         if op == "cast":
             return self._vector_cast(operands[0], expr.dtype)
         if op in _COMPARE:

@@ -148,7 +148,7 @@ class _Guess:
         rows = prod(axis.size for axis in self.loops.parallel)
         if self._decided("stage(columns)", row_stays and rows >= _MANY):
             self._try("stage", "columns")
-        self._try("stage", "next_row", argument=int(self._row_fits or self.loops.kind == "tiles"))
+        self._try("stage", "next_row", argument=int(self._row_fits or self.loops.kind != "rows"))
         self._try("stage", "reads", argument=4096)
         self._try("stage", "stores", argument=int(self.machine.beyond_cache))
         return self.now

@@ -6,11 +6,13 @@ from collections.abc import Collection
 from importlib.resources import files
 
 _ORDER = (
-    "basic", "half", "fp16", "exp", "expm1", "log", "log1p", "log2", "log10", "sigmoid", "tanh", "erf", "rounding",
-    "positions", "places", "strided", "within", "sums", "products", "largest", "smallest", "online", "running", "arg",
+    "basic", "half", "fp16", "exp", "expm1", "log", "log1p", "log2", "log10", "sigmoid", "tanh", "erf", "erf_and_1",
+    "rounding", "positions", "places", "strided", "within", "sums", "products", "largest", "smallest", "online", "running", "arg",
     "columns", "product", "shares", "attention",
 )  # fmt: skip
-_NEEDS = {"expm1": "exp", "sigmoid": "exp", "erf": "exp", "tanh": "exp", "log1p": "log", "log2": "log", "log10": "log"}
+_NEEDS = dict.fromkeys(("expm1", "sigmoid", "erf", "erf_and_1", "tanh"), "exp") | dict.fromkeys(
+    ("log1p", "log2", "log10"), "log"
+)
 
 
 def support(snippets: Collection[str]) -> str:

@@ -27,8 +27,6 @@ from kernelwright.proposers.catalogue.shifts import only_shifts
 
 _ACCUMULATOR = {"sum": "Sum", "prod": "Product", "max": "Largest", "min": "Smallest"}
 _SNIPPET = {"sum": "sums", "prod": "products", "max": "largest", "min": "smallest", "argmax": "arg", "argmin": "arg"}
-_NARROW_AHEAD = 4
-"""Rows of a tile that memory takes about as long for as for a first line."""
 Macro = Callable[[Rewrite], str]
 """C++ for a rewrite's number."""
 
@@ -272,7 +270,7 @@ class Writer:
         body.running = {scan: text for scan, text in (running or {}).items()}  # noqa: C416 (widens the keys' type)
         body.known |= {expr: f"load({name} + j, span)" for expr, name in kept.items() if expr not in sweep.keeps}
         body.count(sweep.roots)
-        statements = [f"if ({self.number_of('stage', 'next_row')}) fetch({address} + j);" for address in ahead]
+        statements = [self.fetched(address) for address in ahead]
         statements += [f"fetch_beyond<{self.number_of('stage', 'reads')}>({at});" for at in self.streams(sweep)]
         statements += [f"store({kept[expr]} + j, {body.value(expr)}, span);" for expr in sweep.keeps]
         for node, value in sweep.fed:
@@ -324,16 +322,16 @@ class Writer:
         value = text if kind == SCALAR[store.expr.dtype] else f"{kind}({text})"
         self.put(f"{self.pointer(store.buffer)}[{offset or '0'}] = {value};")
 
-    def next_rows(self, rows: Emitter) -> list[str]:
-        """Where the values lie that the first sweep will read of the next row, or of one some narrow rows ahead; writes
+    def next_rows(self, rows: Emitter, step: str = "1") -> list[str]:
+        """Where the values lie that the first sweep will read of the next row, or of one so many ahead; writes
         statements for what that takes."""
         loads, row = self.nest.next_row() if self.nest.made("stage", "next_row") else [], self.nest.in_turn
         if not loads or row is None:
             return []
-        found, step = list[str](), 1 if self.nest.kind == "rows" else _NARROW_AHEAD
+        found = list[str]()
         # Not beyond the last one: an index is read there, not only fetched.
         to = f"std::min<int64_t>({self.indices[row]} + {step}, {self.full_size(row)} - 1)"
-        if self.nest.kind == "tiles" and self.nest.sweeps[0].backward:
+        if self.nest.kind != "rows" and self.nest.sweeps[0].backward:
             to = f"std::max<int64_t>({self.indices[row]} - {step}, 0)"
         self.put(f"const int64_t next = {to};")
         following = Iota("int64", Axis(row.size))
@@ -350,6 +348,10 @@ class Writer:
             found.append(f"{self.pointer(load.buffer)} + {address}")
         self.put(*here.flush())
         return list(dict.fromkeys(found))
+
+    def fetched(self, address: str) -> str:
+        """The statement that has a cache read there, where it is to."""
+        return f"if ({self.number_of('stage', 'next_row')}) fetch({address} + j);"
 
     def streams(self, sweep: Sweep) -> list[str]:
         """Where a sweep reads that goes through large tensors from one end to the other."""

@@ -42,18 +42,24 @@ _LONGEST = 90
 @dataclass(frozen=True)
 class Scope:
     """What all emitters of a kernel share: the names and the support code in use, whether all of its results have 16
-    bits, and the tensors that it goes through once and that no cache keeps for whoever comes next."""
+    bits, the tensors that it goes through once and that no cache keeps for whoever comes next, and the whole numbers
+    that positions alone are rounded to, where something is read."""
 
     names: set[str]
     snippets: set[str]
     short: bool
     passing: frozenset[Buffer] = frozenset()
+    places: frozenset[Expr] = frozenset()
 
     @classmethod
     def of(cls, nest: Nest, names: Iterable[str], passing: Iterable[Buffer] = ()) -> Scope:
         """The scope of a nest's kernel, in which these names are in use."""
         short = all(store.buffer.dtype in _SHORT for store in nest.stores)
-        return cls(set(names), set(), short, frozenset(passing))
+        loads = [node for node in walk(store.expr for store in nest.stores) if isinstance(node, Load)]
+        places = walk(term.at for load in loads for term in load.terms if term.at is not None)
+        rounded = (node for node in places if isinstance(node, Apply) and node.op == "cast" and node.dtype == "int64")
+        plain = (node for node in rounded if not any(isinstance(part, Load) for part in walk([node])))
+        return cls(set(names), set(), short, frozenset(passing), frozenset(plain))
 
     def policy(self, buffer: Buffer) -> str:
         """The argument of a load or a store that leaves caches to others."""
@@ -155,7 +161,8 @@ class Emitter:
             case Window():
                 return self._window(expr)
             case Apply(op="cast"):
-                return self._cast(expr.operands[0], expr.dtype)
+                narrow = expr in self.scope.places and not self.space.wide
+                return self._cast(expr.operands[0], "int32" if narrow else expr.dtype)
             case Apply():
                 return self._apply(expr.op, expr.operands)
         raise AssertionError(f"{type(expr).__name__} has no value here yet")

@@ -97,7 +97,8 @@ class _Products(Tiles):
     @property
     def reads_ahead(self) -> bool:
         """Whether a program reads for its next tile while it finishes the last one."""
-        return self.scope.short and not self.product.beside and not self._adds_wide_tiles
+        alone = not (self.product.beside or self.product.added)
+        return self.scope.short and alone and not self._adds_wide_tiles
 
     @property
     def _adds_wide_tiles(self) -> bool:
@@ -113,20 +114,25 @@ class _Products(Tiles):
     def _end(self, body: Emitter, totals: dict[Product, str]) -> None:
         """What becomes of the sums."""
         body.known |= {each.total: name for each, name in totals.items()}
+        if self.product.met is not None:
+            whole, value = self.product.met
+            body.count([value])
+            body.known[whole] = body.text(value)
         self.write(body)
 
     def _sum(self, body: Emitter, totals: dict[Product, str]) -> None:
         """Tiles of both sides, multiplied and added up in float32."""
-        self._sum_steps(body, totals, "0", self.size(self.product.k))
+        body.put(*(f"{total} = tl.zeros((BLOCK_M, BLOCK_N), tl.float32)" for total in totals.values()))
+        self._add_steps(body, totals, "0", self.size(self.product.k))
+        for other in self.product.added:
+            self._add_steps(body, {other: totals[self.product]}, "0", self.size(other.k))
 
-    def _sum_steps(self, body: Emitter, totals: dict[Product, str], first: str, last: str) -> None:
-        product = self.product
+    def _add_steps(self, body: Emitter, totals: dict[Product, str], first: str, last: str) -> None:
+        """The steps between two bounds of products of one left side."""
+        product = next(iter(totals))
         across = Side(self.group(product.k, "step", "[None, :]"), "start", "BLOCK_K", summed=True)
         down = Side(self.group(product.k, "step_down", "[:, None]"), "start", "BLOCK_K", summed=True)
-        body.put(
-            *(f"{total} = tl.zeros((BLOCK_M, BLOCK_N), tl.float32)" for total in totals.values()),
-            f"for start in range({first}, {last}, BLOCK_K):",
-        )
+        body.put(f"for start in range({first}, {last}, BLOCK_K):")
         left = product.left
         if product.counts is not None:
             left = apply("where", product.counts, left, const(0, left.dtype))
@@ -178,7 +184,8 @@ class _Shares(_Parts):
         )
 
     def _sum(self, body: Emitter, totals: dict[Product, str]) -> None:
-        self._sum_steps(body, totals, "begin", "end")
+        body.put(*(f"{total} = tl.zeros((BLOCK_M, BLOCK_N), tl.float32)" for total in totals.values()))
+        self._add_steps(body, totals, "begin", "end")
 
     def _end(self, body: Emitter, totals: dict[Product, str]) -> None:
         (total,) = totals.values()

@@ -42,7 +42,8 @@ def half(nest: Nest, product: Product) -> str:
     """The 16-bit dtype that both sides are multiplied in; empty where that is float32: as it is for what is computed
     from 16 bits where results have 32."""
     scores = product.scores
-    sides = [product.left, product.right, *(each.right for each in product.beside)]
+    parts = (product, *product.beside, *product.added)
+    sides = [side for each in parts for side in (each.left, each.right)]
     if scores is not None:
         sides = [scores.left, scores.right, product.right]
     dtypes = {node.buffer.dtype for node in walk(sides) if isinstance(node, Load)}
@@ -65,7 +66,8 @@ class Tiles:
         self.nest, self.product = nest, product
         self.arguments = nest.buffers
         inside = product.scores.k if product.scores else ()
-        letters = (("B", product.batch), ("M", product.m), ("N", product.n), ("K", product.k), ("H", inside))
+        steps = sum((each.k for each in product.added), product.k)
+        letters = (("B", product.batch), ("M", product.m), ("N", product.n), ("K", steps), ("H", inside))
         self.sizes: dict[Axis, str] = {}
         for letter, axes in letters:
             for place, axis in enumerate(axes):
