@@ -20,33 +20,50 @@ class Background:
     """
 
     def __init__(self) -> None:
-        self._gate = threading.RLock()
+        self._changed = threading.Condition()
+        self._starting = self._timing = 0
+        self._held = False
         self._workers: set[Worker] = set()
 
     def start(self, fork: Callable[[], Worker]) -> Worker:
-        """Forks a worker, once nothing is being timed."""
-        with self._gate:
+        """Forks a worker, once nothing is being timed or about to be."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._timing)
+            self._starting += 1
+        worker = None
+        try:
             worker = fork()
-            self._workers = {one for one in self._workers if not one.closed} | {worker}
+        finally:
+            with self._changed:
+                self._starting -= 1
+                self._workers = {one for one in (*self._workers, worker) if one is not None and not one.closed}
+                self._changed.notify_all()
         return worker
 
     def forget(self, worker: Worker) -> None:
-        """From now on the worker is not held up: it is what is timed."""
-        with self._gate:
+        """From now on the worker is not held up: it is what is timed, or is asked nothing before its turn."""
+        with self._changed:
             self._workers.discard(worker)
 
     @contextmanager
     def held_up(self) -> Iterator[None]:
-        """Stops all of them, and lets them go on afterwards."""
-        with self._gate:
+        """Stops all of them, and lets them go on afterwards; one at a time."""
+        with self._changed:
+            self._timing += 1
+            self._changed.wait_for(lambda: not self._starting and not self._held)
+            self._held = True
             held = [worker for worker in self._workers if not worker.closed]
-            try:
-                for worker in held:
-                    worker.pause()
-                yield
-            finally:
-                for worker in held:
-                    worker.resume()
+        try:
+            for worker in held:
+                worker.pause()
+            yield
+        finally:
+            for worker in held:
+                worker.resume()
+            with self._changed:
+                self._timing -= 1
+                self._held = False
+                self._changed.notify_all()
 
 
 async def in_thread(work: Callable[..., T], *arguments: Any, abort: Callable[[], None]) -> T:

@@ -237,10 +237,8 @@ class Emitter:
         return loads.scalar_load(self, expr, "({} != 0)" if expr.dtype == "bool" else converted)
 
     def _vector_apply(self, expr: Apply) -> str:
-        op, operands, kind = expr.op, expr.operands, expr.operands[-1].dtype
-        match op, operands:
-            case "add", (Apply(dtype="float32", op="erf") as erf, Const(value=1)) if erf not in self.known:
-                op, operands = "erf_and_1", erf.operands
+        op, operands = _form(expr, self.known)
+        kind = operands[-1].dtype
         if op == "cast":
             return self._vector_cast(operands[0], expr.dtype)
         if op in _COMPARE:
@@ -307,6 +305,14 @@ class Emitter:
         if op in _COMPARE or op in _INFIX:
             return f"({texts[0]} {(_COMPARE | _INFIX)[op]} {texts[1]})"
         return scalar_call(op, texts, kind)
+
+
+def _form(expr: Apply, known: Mapping[Expr, str]) -> tuple[str, tuple[Expr, ...]]:
+    """The function that vectors are given to, and which: 1 + erf(x) is one, but where erf(x) is there already."""
+    match expr.op, expr.operands:
+        case "add", (Apply(dtype="float32", op="erf", operands=inner) as erf, Const(value=1)) if erf not in known:
+            return "erf_and_1", inner
+    return expr.op, expr.operands
 
 
 def scalar_call(op: str, texts: Sequence[str], kind: str) -> str:
