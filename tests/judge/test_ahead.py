@@ -20,20 +20,20 @@ WRONG = Candidate(source=torch_only("return x * 0", before="# ahead"), language=
 
 
 class Side:
-    """Stands for a candidate's worker, and for its handle."""
+    """Stands for a candidate's worker."""
 
     def __init__(self) -> None:
-        self.worker, self.closed = self, threading.Event()
+        self.ended = threading.Event()
 
-    def close(self) -> None:
-        self.closed.set()
+    def end(self) -> None:
+        self.ended.set()
 
 
 def test_verdicts_are_the_same_and_nothing_stays_behind(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     judge, taken = bench.judge(AFFINE), []
     assert bench.known(AFFINE, HONEST).accepted
     before = processes(judge)
-    monkeypatch.setattr(judge, "_starts", Starts(pays=True))
+    monkeypatch.setattr(judge, "_starts", Starts(pay=True))
     take = Ahead.take
     monkeypatch.setattr(Ahead, "take", lambda ahead: taken.append(take(ahead)) or taken[-1])
 
@@ -64,7 +64,7 @@ def test_who_never_takes_its_workers_has_them_ended() -> None:
     ahead.begin(make, 1)
     assert ahead.take() is None
     go.set()
-    assert all(side.closed.wait(10) for side in sides)
+    assert all(side.ended.wait(10) for side in sides)
 
 
 def test_a_start_that_fails_is_the_takers_failure() -> None:

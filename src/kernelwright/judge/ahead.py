@@ -39,26 +39,26 @@ class Ahead:
         """Ends those that nobody has taken, as soon as they have started."""
         self._ended = True
         while self._sides:
-            self._sides.popleft().add_done_callback(_close)
+            self._sides.popleft().add_done_callback(_end)
 
 
-def _close(made: Future[CandidateSide]) -> None:
+def _end(made: Future[CandidateSide]) -> None:
     if made.exception() is None:
-        made.result().worker.close()
+        made.result().end()
 
 
 class Starts:
-    """Has the workers of the next few candidates started. Life cycle: made once a judge; `ahead` around the wait for a
-    turn and the turn itself."""
+    """Has the workers of the next few candidates started, where it pays: starts and ends take long. Life
+    cycle: made once a judge; `ahead` around the wait for a turn and the turn itself."""
 
-    def __init__(self, *, pays: bool) -> None:
+    def __init__(self, *, pay: bool) -> None:
+        self.pay = pay
         self._room = asyncio.Semaphore(_CANDIDATES)
-        self._pays = pays
 
     @asynccontextmanager
     async def ahead(self, begin: Callable[[], None]) -> AsyncIterator[None]:
         """Calls `begin` as soon as it is among those whose workers are started, if it ever is."""
-        waiting = asyncio.create_task(self._wait(begin)) if self._pays else None
+        waiting = asyncio.create_task(self._wait(begin)) if self.pay else None
         try:
             yield
         finally:

@@ -39,6 +39,7 @@ class Evaluation:
         start_worker: forks a worker for the candidate with a build folder; whether it is to build there, and whether it
             starts while others may be timed.
         at_rest: told of a worker that was started beside others and is asked nothing now.
+        leave: ends a worker.
         builds_late: whether the source says that some of it is built in forward.
         alone: pauses everything else that uses the cores.
         best: the verdict to beat, so that timing may stop early.
@@ -55,6 +56,7 @@ class Evaluation:
     build: Build
     start_worker: Callable[[Path, bool, bool], Worker]
     at_rest: Callable[[Worker], None]
+    leave: Callable[[Worker], None]
     alone: Callable[[], AbstractContextManager[None]]
     best: Verdict | None = None
     brief: bool = False
@@ -88,7 +90,7 @@ class Evaluation:
         self._workers = [one for one in self._workers if not one.closed] + [worker]
         if self._aborted:
             worker.kill()
-        return CandidateSide(worker, self.reference, CALL_TIMEOUT + SLOWER * self.reference.seconds)
+        return CandidateSide(worker, self.reference, CALL_TIMEOUT + SLOWER * self.reference.seconds, leave=self.leave)
 
     def abort(self) -> None:
         """Ends what runs for this candidate, from another thread: whoever waits for it gets a rejection that nobody
@@ -125,7 +127,7 @@ class Evaluation:
         try:
             side.load(self.source, build, readonly=readonly, timeout=LOAD_TIMEOUT if readonly else build.timeout)
         except Rejection:
-            side.worker.close()
+            side.end()
             raise
 
     def enter(self, case: CaseInfo) -> None:
@@ -199,7 +201,7 @@ class Evaluation:
     def side_done(self) -> None:
         """Ends the worker of the stages before timing, which uses fresh ones."""
         if self.side is not None:
-            self.side.worker.close()
+            self.side.end()
             self.side = None
             self._case = None
 

@@ -82,7 +82,7 @@ class Judge:
         self._compile_cache = home() / "builds" / "torch-compile"
         self._device, self._head_start = turns_on(target), HeadStart()
         self._builders = asyncio.Semaphore(max(1, target.info().cores))
-        self._background, self._starts = Background(), Starts(pays=bool(target.device_files))
+        self._background, self._starts = Background(), Starts(pay=bool(target.device_files))
         self._warming: asyncio.Task[None] | None = None
         self._preparing: asyncio.Task[None] | None = None
         self._compiling: asyncio.Task[tuple[str | None, str]] | None = None
@@ -284,8 +284,7 @@ class Judge:
 
     def _evaluation(self, candidate: Candidate, best: Verdict | None = None, *, brief: bool = False) -> Evaluation:
         facts = candidate.id, self._compiler_key, self.target.info().simd
-        key = hashlib.sha256(" ".join(facts).encode()).hexdigest()[:24]
-        build_dir = home() / "builds" / key
+        build_dir = home() / "builds" / hashlib.sha256(" ".join(facts).encode()).hexdigest()[:24]
         builds.use(build_dir)
         return Evaluation(
             source=candidate.source,
@@ -296,6 +295,7 @@ class Judge:
             build=Build(self._language.worker_module, build_dir, self._shared, self.build_timeout),
             start_worker=self._fork_candidate,
             at_rest=self._background.forget,
+            leave=self._background.end if self._starts.pay else Worker.close,
             alone=self._background.held_up,
             best=best,
             brief=brief,

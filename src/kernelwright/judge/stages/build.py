@@ -56,7 +56,7 @@ def _make(evaluation: Evaluation) -> None:
             _rehearse(evaluation, side)
         evaluation.evidence |= _resources(side)
     finally:
-        side.worker.close()
+        side.end()
 
 
 def _rehearse(evaluation: Evaluation, side: CandidateSide) -> None:
