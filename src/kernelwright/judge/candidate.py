@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import bisect
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -15,7 +14,6 @@ import numpy as np
 from kernelwright.judge import numerics, tensors
 from kernelwright.judge.answer import Answer, Expected, Inputs
 from kernelwright.judge.comparing import check_form, compare_output
-from kernelwright.judge.process import Worker
 from kernelwright.judge.rejection import Rejection
 from kernelwright.judge.runner import Runner, address, state_in
 from kernelwright.judge.tensors import BadTensor, Claim
@@ -43,19 +41,14 @@ class Build:
 @dataclass
 class CandidateSide(Runner):
     """One candidate's worker. Life cycle: made with a fresh worker, `load`, `ready` for a case, then `bind` and
-    `run`, and `end`, which gives the worker to `leave`."""
+    `run`."""
 
-    leave: Callable[[Worker], None] = Worker.close
     spoilt: bool = field(default=False, init=False)
     """A result that was overwritten after it had been read was one of its parameters or buffers."""
     state: tuple[Claim, ...] = field(default=(), init=False)
     hooked: bool = field(default=False, init=False)
     """Its model says that loading a state dict does more than copying."""
     _read: list[Claim] = field(default_factory=list, init=False)
-
-    def end(self) -> None:
-        """Ends its worker; may be called again."""
-        self.leave(self.worker)
 
     def load(self, source: str, build: Build, *, readonly: bool, timeout: float = LOAD_TIMEOUT) -> None:
         """Executes the candidate's module in the worker."""

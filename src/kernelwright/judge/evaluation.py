@@ -7,12 +7,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kernelwright.judge import numerics
-from kernelwright.judge.ahead import Ahead
 from kernelwright.judge.answer import Answer
 from kernelwright.judge.candidate import LOAD_TIMEOUT, SAMPLE, Build, CandidateSide
 from kernelwright.judge.process import Worker
@@ -32,14 +30,11 @@ if TYPE_CHECKING:
 @dataclass
 class Evaluation:
     """Life cycle: made by the judge for one candidate, handed to each stage in order; a stage raises `Rejection` or
-    adds to what is known. `start_ahead` may have the workers of the next stages started meanwhile. `side_done` ends the
-    candidate's worker, `end` all of them.
+    adds to what is
+    known. `side_done` ends the candidate's worker.
 
     Attributes:
-        start_worker: forks a worker for the candidate with a build folder; whether it is to build there, and whether it
-            starts while others may be timed.
-        at_rest: told of a worker that was started beside others and is asked nothing now.
-        leave: ends a worker.
+        start_worker: forks a worker for the candidate with a build folder; whether it is to build there.
         builds_late: whether the source says that some of it is built in forward.
         alone: pauses everything else that uses the cores.
         best: the verdict to beat, so that timing may stop early.
@@ -54,9 +49,7 @@ class Evaluation:
     stopwatch: Stopwatch
     target: Target
     build: Build
-    start_worker: Callable[[Path, bool, bool], Worker]
-    at_rest: Callable[[Worker], None]
-    leave: Callable[[Worker], None]
+    start_worker: Callable[[Path, bool], Worker]
     alone: Callable[[], AbstractContextManager[None]]
     best: Verdict | None = None
     brief: bool = False
@@ -74,7 +67,6 @@ class Evaluation:
     evidence: dict[str, Any] = field(default_factory=dict, init=False)
     stages: list[StageReport] = field(default_factory=list, init=False)
     _case: CaseInfo | None = field(default=None, init=False)
-    _ahead: Ahead = field(default_factory=Ahead, init=False)
     _workers: list[Worker] = field(default_factory=list, init=False)
     _aborted: bool = field(default=False, init=False)
 
@@ -84,13 +76,13 @@ class Evaluation:
         assert self.side is not None
         return self.side
 
-    def start_side(self, folder: Path, *, building: bool, beside: bool = False) -> CandidateSide:
+    def start_side(self, folder: Path, *, building: bool) -> CandidateSide:
         """A new worker for the candidate, nothing loaded yet. Raises `Rejection` after `abort`."""
-        worker = self.start_worker(folder, building, beside)
+        worker = self.start_worker(folder, building)
         self._workers = [one for one in self._workers if not one.closed] + [worker]
         if self._aborted:
             worker.kill()
-        return CandidateSide(worker, self.reference, CALL_TIMEOUT + SLOWER * self.reference.seconds, leave=self.leave)
+        return CandidateSide(worker, self.reference, CALL_TIMEOUT + SLOWER * self.reference.seconds)
 
     def abort(self) -> None:
         """Ends what runs for this candidate, from another thread: whoever waits for it gets a rejection that nobody
@@ -101,19 +93,8 @@ class Evaluation:
 
     def fresh_side(self) -> CandidateSide:
         """A new worker with the candidate loaded from its build."""
-        return self._ahead.take() or self._started()
-
-    def start_ahead(self) -> None:
-        """Has the workers that the stages to come will need started beside everything else: of all cases that are
-        shown, of those that are held out, and of timing."""
-        held_out = any(case.role == "held_out" for case in self.reference.info.cases) and not self.builds_late
-        self._ahead.begin(partial(self._started, beside=True), 3 if held_out else 2)
-
-    def _started(self, *, beside: bool = False) -> CandidateSide:
-        side = self.start_side(self.build.folder, building=False, beside=beside)
+        side = self.start_side(self.build.folder, building=False)
         self._load(side, self.build, readonly=True)
-        if beside:
-            self.at_rest(side.worker)
         return side
 
     def building_side(self, folder: Path) -> CandidateSide:
@@ -127,7 +108,7 @@ class Evaluation:
         try:
             side.load(self.source, build, readonly=readonly, timeout=LOAD_TIMEOUT if readonly else build.timeout)
         except Rejection:
-            side.end()
+            side.worker.close()
             raise
 
     def enter(self, case: CaseInfo) -> None:
@@ -201,14 +182,9 @@ class Evaluation:
     def side_done(self) -> None:
         """Ends the worker of the stages before timing, which uses fresh ones."""
         if self.side is not None:
-            self.side.end()
+            self.side.worker.close()
             self.side = None
             self._case = None
-
-    def end(self) -> None:
-        """Ends all of its workers."""
-        self.side_done()
-        self._ahead.end()
 
     def verdict(self, candidate: Candidate, sandbox: str, rejection: Rejection | None = None) -> Verdict:
         """What was found out; accepted unless there is a `rejection`."""

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from kernelwright.errors import TaskError
 from kernelwright.home import home
 from kernelwright.judge import builds, stages, storage
-from kernelwright.judge.ahead import Starts
 from kernelwright.judge.background import Background, in_thread
 from kernelwright.judge.candidate import BUILD_TIMEOUT, Build
 from kernelwright.judge.device_turns import turns_on
@@ -78,11 +77,12 @@ class Judge:
         self._language = language_for(
             language or target.default_language, "gpu" if target.device_files else "cpu", target.name
         )
-        self._seeds, self._zygote = new_seeds(seed), ZygotePart()
+        self._seeds = new_seeds(seed)
+        self._zygote = ZygotePart()
         self._compile_cache = home() / "builds" / "torch-compile"
         self._device, self._head_start = turns_on(target), HeadStart()
         self._builders = asyncio.Semaphore(max(1, target.info().cores))
-        self._background, self._starts = Background(), Starts(pay=bool(target.device_files))
+        self._background = Background()
         self._warming: asyncio.Task[None] | None = None
         self._preparing: asyncio.Task[None] | None = None
         self._compiling: asyncio.Task[tuple[str | None, str]] | None = None
@@ -150,7 +150,7 @@ class Judge:
         try:
             async with self._builders:
                 await in_thread(self._stage, evaluation, "build", abort=evaluation.abort)
-            async with self._starts.ahead(evaluation.start_ahead), self._device.turn(rank) as step_aside:
+            async with self._device.turn(rank) as step_aside:
                 for name in STAGES[1:-1]:
                     await in_thread(self._stage, evaluation, name, abort=evaluation.abort)
                 await in_thread(evaluation.side_done, abort=evaluation.abort)  # who waits holds no memory
@@ -159,7 +159,7 @@ class Judge:
         except Rejection as rejection:
             return evaluation.verdict(candidate, self.sandbox, rejection)
         finally:
-            evaluation.end()
+            evaluation.side_done()
             self._head_start.end()
         return evaluation.verdict(candidate, self.sandbox)
 
@@ -284,7 +284,8 @@ class Judge:
 
     def _evaluation(self, candidate: Candidate, best: Verdict | None = None, *, brief: bool = False) -> Evaluation:
         facts = candidate.id, self._compiler_key, self.target.info().simd
-        build_dir = home() / "builds" / hashlib.sha256(" ".join(facts).encode()).hexdigest()[:24]
+        key = hashlib.sha256(" ".join(facts).encode()).hexdigest()[:24]
+        build_dir = home() / "builds" / key
         builds.use(build_dir)
         return Evaluation(
             source=candidate.source,
@@ -294,8 +295,6 @@ class Judge:
             target=self.target,
             build=Build(self._language.worker_module, build_dir, self._shared, self.build_timeout),
             start_worker=self._fork_candidate,
-            at_rest=self._background.forget,
-            leave=self._background.end if self._starts.pay else Worker.close,
             alone=self._background.held_up,
             best=best,
             brief=brief,
@@ -324,7 +323,7 @@ class Judge:
         finally:
             worker.close()
 
-    def _fork_candidate(self, folder: Path, building: bool, beside: bool) -> Worker:
+    def _fork_candidate(self, folder: Path, building: bool) -> Worker:
         needed, build_dir = max(case.bytes for case in self.info.cases), str(folder)
         confinement = Confinement(
             writable=(build_dir,) if building else (),
@@ -338,8 +337,9 @@ class Judge:
         )
         together = max(confinement.memory, self.target.info().cores * 2 * GIB) if building else confinement.memory
         allowance = Allowance(together, folder=build_dir if building else "")
+
         fork = partial(self._zygote.fork, confinement, allowance=allowance)
-        return self._background.start(fork) if building or beside else fork()
+        return self._background.start(fork) if building else fork()
 
     def _stage(self, evaluation: Evaluation, name: str) -> None:
         clock = Clock()

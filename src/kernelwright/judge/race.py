@@ -116,7 +116,7 @@ class Race:
                         seconds.append(row[name])
         finally:
             for side in living.values():
-                side.end()
+                side.worker.close()
 
     def _turn(self, sides: dict[str, CandidateSide], batch: int) -> dict[str, float]:
         if self.abandoned.is_set():

@@ -83,7 +83,7 @@ class Stopwatch:
                 pace.check()
                 stopped = to_beat is not None and len(pairs) >= MIN_PAIRS and pairs.speedup.high < BEHIND * to_beat
             finally:
-                side.end()
+                side.worker.close()
         pool.note_verdict()
         speedup = pairs.speedup
         if pairs.unstable and not stopped:

@@ -1,6 +1,6 @@
 # task: softmax
 # cheat: launches on a stream of its own that waits for the inputs, and that nobody waits for
-# expect: wrong_values, tampering
+# expect: wrong_values, tampering, implausible
 import torch
 import triton
 import triton.language as tl

@@ -56,7 +56,7 @@ def _make(evaluation: Evaluation) -> None:
             _rehearse(evaluation, side)
         evaluation.evidence |= _resources(side)
     finally:
-        side.end()
+        side.worker.close()
 
 
 def _rehearse(evaluation: Evaluation, side: CandidateSide) -> None:

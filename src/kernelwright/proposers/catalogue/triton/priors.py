@@ -18,8 +18,6 @@ _UNUSED, _MIDDLE = 0.15, 64
 """Share of a row that blocks may go beyond its end, and the length of one that two warps go along."""
 _STEPS = 8
 """Blocks of steps that are worth a share of a sum."""
-_ADDED = 2
-"""Blocks of steps that are asked for ahead where one product's are followed by another's."""
 _PROGRAMS, _AHEAD = 8, 4
 """Programs for each multiprocessor that keep it busy, and where they read ahead."""
 _SHARED = 160 << 10
@@ -200,12 +198,11 @@ def _tiles(product: Product, multiprocessors: int) -> dict[str, Choice]:
     wide, middle = max(32, 256 >> narrow), max(32, 128 >> narrow)
     large = batch * (m // 128) * (n // wide) >= _NEARLY * multiprocessors
     small = min(m, n) < 64
-    stages = _ADDED if product.added else 3 if large else 4
     return {
         "BLOCK_N": Choice(wide if large else 32 if small else middle, (32, 64, 128, 256)),
         "BLOCK_M": Choice(32 if small else 64 if m <= 64 else 128, (32, 64, 128, 256)),
         "WARPS": Choice(8 if large else 4, (4, 8)),
-        "STAGES": Choice(stages, (2, 3, 4, 5)),
+        "STAGES": Choice(3 if large else 4, (2, 3, 4, 5)),
         "BLOCK_K": Choice(64, (32, 64, 128)),
         "GROUP": Choice(8, (1, 4, 8, 16)),
         # A tile that is large fills a multiprocessor.
