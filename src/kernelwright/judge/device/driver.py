@@ -92,8 +92,10 @@ class Driver:
         self._call("cuMemcpyDtoH_v2", address, pointer, size)
 
     def to_device(self, pointer: int, address: int, size: int) -> None:
-        """Copies from an address here to the device, and waits for it."""
+        """Copies from an address here to the device, and waits for it: of ordinary memory the call returns before the
+        device has it, which a kernel of another process, on a busy device, was seen to overtake."""
         self._call("cuMemcpyHtoD_v2", pointer, address, size)
+        self._call("cuCtxSynchronize")
 
     def copy(self, pairs: list[tuple[int, int, int]]) -> None:
         """Copies (to, from, bytes) on the device, and waits for all of them."""
