@@ -150,17 +150,19 @@ def main(
     only: Annotated[str, typer.Option(metavar="GLOB", help="Names of tasks to run.")] = "*",
     first: Annotated[bool, typer.Option("--first", help="Only judge what the catalogue writes first.")] = False,
     backward: Annotated[bool, typer.Option("--backward", help="With gradients of inputs and parameters.")] = False,
-    starters: Annotated[Path | None, typer.Option(metavar="PATH", help="AutoKernel's kernels, with --first.")] = None,
+    starters: Annotated[
+        Path | None, typer.Option(metavar="PATH", exists=True, file_okay=False, help="AutoKernel's, with --first.")
+    ] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Keep rows here, and go on from them.")] = None,
 ) -> None:
     """Judge the catalogue's kernels on the first GPU, and search from there."""
     paths = {path.stem: path for path in sorted(tasks.glob("*.py")) if fnmatch.fnmatch(path.stem, only)}
     if not paths:
         sys.exit(f"error: no task in {tasks} matches {only!r}")
-    if starters and not first:
-        sys.exit("error: --starters are timed beside first kernels: add --first")
+    if starters and (backward or not first or tasks != TASKS):
+        sys.exit("error: --starters are timed beside first kernels of the benchmark's own tasks: --first, nothing else")
     spent = None if first else budget
-    settings = f"{spent}{' backward' * backward}"
+    settings = f"{spent}{' backward' * backward}{' starters' * bool(starters)}"
     done = load_state(json_file, settings, GpuRow) if json_file else {}
 
     def keep(rows: Sequence[GpuRow]) -> None:

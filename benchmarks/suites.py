@@ -29,7 +29,8 @@ DEVICE_FACTS = ("model", "cores", "simd", "l2_bytes", "l3_bytes", "memory_bytes"
 @dataclass(frozen=True)
 class Row:
     """One task. Times in µs; `floor_share` is the floor's time over the best kernel's, `first_s` the second at
-    which the first kernel was accepted; `problem` says why numbers are missing."""
+    which the first kernel was accepted; `memory_bound` whether moving the bytes is what the floor is; `problem` says
+    why numbers are missing."""
 
     task: str
     outcome: str
@@ -41,6 +42,7 @@ class Row:
     speedup_ci: tuple[float, float] | None = None
     over_compile: float | None = None
     floor_share: float | None = None
+    memory_bound: bool | None = None
     proposer: str = ""
     evaluated: int = 0
     seconds: float = 0.0
@@ -53,13 +55,16 @@ AnyRow = TypeVar("AnyRow", bound=Row)
 
 @dataclass(frozen=True)
 class Summary:
-    """All tasks together: means are geometric, `median_floor_share` is over tasks with a kernel."""
+    """All tasks together: means are geometric, `median_floor_share` is over tasks with a kernel, `memory_bound_share`
+    over those of them, `memory_bound` in number, whose floor is moving the bytes."""
 
     tasks: int
     accepted: int
     speedup: float | None
     over_compile: float | None
     median_floor_share: float | None
+    memory_bound: int
+    memory_bound_share: float | None
 
 
 def filled(row: AnyRow, result: kernelwright.Result) -> AnyRow:
@@ -71,8 +76,10 @@ def filled(row: AnyRow, result: kernelwright.Result) -> AnyRow:
     best, measured = result.view.best_node, result.comparison
     if best is None or measured is None:
         return row
+    verdict = best.verdict
     return dataclasses.replace(
         timed(row, measured, best.candidate.id),
+        memory_bound=verdict.traffic_us == verdict.floor_us if verdict.floor_us else None,
         proposer=best.candidate.proposer,
         first_s=next(node.at for node in nodes if node.verdict.accepted),
     )
@@ -101,12 +108,15 @@ def summarise(rows: Sequence[Row]) -> Summary:
         return statistics.geometric_mean(values) if values else None
 
     shares = [row.floor_share for row in rows if row.floor_share]
+    bound = [row.floor_share for row in rows if row.floor_share and row.memory_bound]
     return Summary(
         tasks=len(rows),
         accepted=sum(row.speedup is not None for row in rows),
         speedup=mean([row.speedup for row in rows if row.speedup]),
         over_compile=mean([row.over_compile for row in rows if row.over_compile]),
         median_floor_share=statistics.median(shares) if shares else None,
+        memory_bound=len(bound),
+        memory_bound_share=statistics.median(bound) if bound else None,
     )
 
 
@@ -123,10 +133,12 @@ def cells(row: Row) -> tuple[str, ...]:
 
 def sentence(summary: Summary) -> str:
     """The summary in words."""
+    bound = f"; of the {summary.memory_bound} bound by memory {fmt.percent(summary.memory_bound_share)}"
     return (
         f"{summary.accepted} of {summary.tasks} tasks end with an accepted kernel. Geometric mean: "
         f"{fmt.speedup(summary.speedup)} over eager, {fmt.speedup(summary.over_compile)} over torch.compile. "
-        f"Median share of the floor's speed: {fmt.percent(summary.median_floor_share)}."
+        f"Median share of the floor's speed: {fmt.percent(summary.median_floor_share)}"
+        f"{bound if summary.memory_bound else ''}."
     )
 
 

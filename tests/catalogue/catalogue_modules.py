@@ -222,6 +222,8 @@ REDUCTIONS: list[Module] = [
     ("columns_of_many_rows", lambda x: (x.amax(0), x.amin(0), x.prod(0), x.sum(0)), (1 + _x(50, 35) / 20,)),
     ("columns_of_ints", lambda a: (a.sum(0), a.amax(0)), (_ints(99, 50, 33),)),
     ("columns_apart", lambda x: (x.sum((0, 2)), x.amax((0, 2))), (_x(3, 4, 50, 32),)),
+    ("columns_of_rows_by_index", lambda x, i: (x[i].sum(0), x[i].amax(0)), (_x(9, 35), _ints(9, 60))),
+    ("columns_of_few_rows", lambda x: (x.sum(0), x.square().mean(0)), (_x(3, 35),)),
     ("columns_by_place", _below, (_x(40, 35),)),
     ("mean", lambda x: (x.mean(), x.mean(0), x.mean(-1, keepdim=True)), (_x(9, 35),)),
     ("amax", lambda x: (x.amax(-1), x.amin(0), x.amax(), x.amin((0, 1))), (_x(9, 35),)),

@@ -149,8 +149,22 @@ def test_products_that_are_added_up_have_one_total() -> None:
         source = text(name)
         assert source.count("tl.dot(left, right, total") == dots, name
         assert source.count("total = tl.zeros(") == 1, name
-    for name in ("added_and_doubled", "added_and_taken_off", "added_and_kept"):
+    for name in (
+        "added_and_doubled",
+        "added_and_taken_off",
+        "added_and_kept",
+        "added_before_one",
+        "added_of_two_dtypes",
+    ):
         assert text(name).count("= tl.zeros(") == 2, name
+    assert text("added_and_more").count("tl.dot(left, right, total") >= 3
+    assert text("added_shares").count("def kernel_") == 2, "shares of both, and one that adds them up"
+
+
+def test_places_that_follow_from_positions_are_counted_in_32_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "tl.int64" not in text("resized")
+    monkeypatch.setattr("kernelwright.proposers.catalogue.triton.nests.is_wide", lambda _: True)
+    assert ".to(tl.int64)" in text("resized")
 
 
 def test_what_passes_once_leaves_the_cache_to_others(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -116,6 +116,28 @@ def gates_of_a_cell(x: torch.Tensor, h: torch.Tensor, w: torch.Tensor, v: torch.
     return torch.sigmoid(f) * torch.tanh(i)
 
 
+def added_of_two_dtypes(x: torch.Tensor, w: torch.Tensor, y: torch.Tensor, v: torch.Tensor) -> Any:
+    """A product of 16 bits and one of 32."""
+    return x.float() @ w.float() + y @ v
+
+
+def added_windows(x: torch.Tensor, y: torch.Tensor, w: torch.Tensor, v: torch.Tensor) -> Any:
+    """Two convolutions that are added up."""
+    return (F.conv2d(x, w) + F.conv2d(y, v)).relu()
+
+
+def sum_before_one(x: torch.Tensor, y: torch.Tensor, w: torch.Tensor, v: torch.Tensor) -> Any:
+    """A sum of two products, then one of these."""
+    one = x @ w
+    return one + y @ v, one
+
+
+def sum_and_more(x: torch.Tensor, y: torch.Tensor, w: torch.Tensor, v: torch.Tensor) -> Any:
+    """A sum of two products that goes into one of three, into a gate, and into something of more dimensions."""
+    both = x @ w + y @ v
+    return both.relu(), both + y @ w, both * (y @ w), both[:, None, :] * x[:, :2, None]
+
+
 def sum_of_one_that_is_kept(x: torch.Tensor, y: torch.Tensor, w: torch.Tensor, v: torch.Tensor) -> Any:
     """A sum of two products of which one is a result as well."""
     one = x @ w
@@ -185,6 +207,11 @@ MODULES: list[Module] = [
     ("added_exact", lambda x, y, w, v: (x @ w + 1 + (y @ w + y @ v)).relu(), (*[_x(3, 48, 64)] * 2, *[_x(64, 70)] * 2)),
     ("added_and_doubled", lambda x, y, w: F.silu(x @ w + x @ w + y @ w), (*[_half(48, 64)] * 2, _half(64, 80))),
     ("added_and_taken_off", lambda x, y, w: F.silu(x @ w - y @ w), (*[_half(48, 64)] * 2, _half(64, 80))),
+    ("added_before_one", sum_before_one, (*[_half(48, 64)] * 2, *[_half(64, 80)] * 2)),
+    ("added_and_more", sum_and_more, (*[_half(48, 64)] * 2, *[_half(64, 80)] * 2)),
+    ("added_of_two_dtypes", added_of_two_dtypes, (_half(48, 64), _half(64, 80), _x(48, 64), _x(64, 80))),
+    ("added_shares", lambda x, y, w: x.T @ w + y.T @ w, (_x(5000, 40), _x(5000, 40, seed=1), _x(5000, 24))),
+    ("added_windows", added_windows, (*[_half(2, 16, 7, 9)] * 2, *[_half(24, 16, 3, 3)] * 2)),
     ("added_and_kept", sum_of_one_that_is_kept, (*[_half(48, 64)] * 2, *[_half(64, 80)] * 2)),
     ("gate_that_is_kept", gate_that_is_kept, (_half(3, 40, 64), _half(80, 64), _half(80, 64), _half(3, 40, 1))),
     ("gate_beside_its_turned_side", turned_gate, (_half(64, 64), _half(64, 96), _half(64, 96))),
@@ -213,6 +240,7 @@ MODULES: list[Module] = [
     ("whole_numbers", lambda x, w: x.float() @ w.float(), (_ints(9, 64, 48), _ints(9, 48, 64))),
     ("pooled_alone", lambda x: F.max_pool2d(x, 3, 2, 1) + 1, (_x(2, 3, 18, 40),)),
     ("enlarged", lambda x: F.silu(F.interpolate(x, scale_factor=2, mode="nearest")), (_half(2, 3, 9, 11),)),
+    ("resized", lambda x: F.interpolate(x, scale_factor=2, mode="bilinear"), (_half(2, 3, 9, 11),)),
     ("scaled_by_groups", lambda x, scale: x.view(5, 3, 70) * scale[:, :, None], (_half(5, 210), _half(5, 3))),
     ("names", lambda row, w: torch.relu(row.permute(1, 0, 2)) @ w, (_x(12, 10, 48), _x(48, 64))),
     ("lowest_rows", lambda x: x.log_softmax(-1), (torch.full((2, 20000), torch.finfo(torch.float32).min),)),

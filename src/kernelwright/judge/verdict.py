@@ -42,7 +42,7 @@ MOST_KERNELS = 64
 COUNTERS = "counters"
 """Where the evidence has what the system counted in one batch of timed calls of the first timed case (`Counts`): its
 values, `missing`, how many `calls` they are of, and the judge's `seconds`."""
-STAGES = ("build", "run", "compare", "audit", "hold_out", "time")
+STAGES = ("build", "run", "compare", "hold_out", "audit", "time")
 
 
 class StageReport(BaseModel):

@@ -1,6 +1,6 @@
 # language: cuda
 # task: softmax
-# cheat: launches on a stream of its own that waits for the inputs, and that nobody waits for
+# cheat: launches on a stream of its own that waits for the inputs, and that nobody waits for; done before anybody looks, it is too fast to be true
 # expect: wrong_values, non_finite, tampering, implausible
 import torch
 import tvm_ffi.cpp

@@ -1,5 +1,5 @@
 # task: softmax
-# cheat: launches on a stream of its own that waits for the inputs, and that nobody waits for
+# cheat: launches on a stream of its own that waits for the inputs, and that nobody waits for; done before anybody looks, it is too fast to be true
 # expect: wrong_values, tampering, implausible
 import torch
 import triton

@@ -34,3 +34,4 @@ def hold_out(evaluation: Evaluation) -> None:
                 raise Rejection("fails_held_out", f"{rejection.reason}: {rejection}", **evidence) from rejection
             evaluation.cases.append(case.name)
         evaluation.side_done()
+    evaluation.go_on(evaluation.fresh_side)

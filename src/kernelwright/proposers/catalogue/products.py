@@ -184,7 +184,7 @@ def product(stores: Sequence[Store]) -> Product | None:
     if all(first.left is other.left and first.k == other.k for other in others):
         return replace(first, beside=tuple(others))
     met = _sum_of(stores, [each.total for each in found])
-    if met is None:
+    if met is None or any(_dtypes(first) != _dtypes(other) for other in others):
         return None
     return replace(first, added=tuple(others), met=(met, _without(met, {each.total for each in others}) or met))
 
@@ -193,6 +193,11 @@ def _same_results(one: Product, other: Product) -> bool:
     """Whether two products have a result for each of the same positions."""
     plain = not (one.scores or other.scores or one.counts or other.counts)
     return plain and (one.batch, one.m, one.n) == (other.batch, other.m, other.n)
+
+
+def _dtypes(one: Product) -> set[str]:
+    """What its sides are read in."""
+    return {node.buffer.dtype for node in walk([one.left, one.right]) if isinstance(node, Load)}
 
 
 def _sum_of(stores: Sequence[Store], totals: Sequence[Reduce]) -> Expr | None:

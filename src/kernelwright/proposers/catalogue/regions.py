@@ -16,7 +16,6 @@ from kernelwright.proposers.catalogue.ir import (
     Buffer,
     Call,
     Expr,
-    Iota,
     Kernel,
     Load,
     Reduce,
@@ -28,7 +27,7 @@ from kernelwright.proposers.catalogue.ir import (
 from kernelwright.proposers.catalogue.loops import is_ordered, is_sum_of_columns
 from kernelwright.proposers.catalogue.lower import Lowering, references
 from kernelwright.proposers.catalogue.products import is_product, product
-from kernelwright.proposers.catalogue.resolve import Interner, buffers
+from kernelwright.proposers.catalogue.resolve import Interner, buffers, in_memory_order
 from kernelwright.proposers.catalogue.simplify import simplified
 
 Node = Kernel | Call | Store
@@ -45,7 +44,7 @@ class Partition:
         lowering: the stores.
         combines_rows: a kernel may combine the results of all its rows once all are done.
         sums_columns: it may add up what it finds in each column of its rows.
-        shares_left: a kernel may make several products of the same left side.
+        shares_left: a kernel may make several products, of the same left side or added up.
         attends: whether a kernel can compute a product of what is made of another's results.
     """
 
@@ -268,13 +267,21 @@ class Partition:
             self._cut(next(dep for dep in reversed(inner) if self.home[dep] is not homes[-1]))
 
     def _unite_products(self, store: Store) -> None:
-        """Makes one kernel of products of the same left side, or of those that are added up, that meet in a store."""
+        """Makes one kernel of products that meet in a store: of the same left side, or added up and wanted by nobody
+        else."""
         expr = self._now(store.expr)
         homes = list(dict.fromkeys(self.home[dep] for dep in self._reductions(expr)))
         if len(homes) > 1 and {kernel.kept for kernel in homes} == {frozenset(store.buffer.axes)}:
             together = [*(each for kernel in homes for each in kernel.stores), Store(store.buffer, expr)]
-            if product(together) is not None:
+            found = product(together)
+            if found is not None and (not found.added or self._only_wants(store, homes)):
                 self._merge(homes)
+
+    def _only_wants(self, store: Store, homes: Sequence[Kernel]) -> bool:
+        """Whether nothing but this store needs what kernels find, and it goes the way that they go."""
+        others = {self.home.get(dep) for other in self.waiting for dep in self._reductions(self._now(other.expr))}
+        ways = {self._is_backward(reads) for reads in (_names([store.expr]), *map(self.reads.__getitem__, homes))}
+        return len(ways) == 1 and not any(kernel.stores or kernel in others for kernel in homes)
 
     def _cut_all_but_last_product(self, store: Store) -> None:
         """A product's kernel computes nothing else but what is elementwise in its results, so that the rest of what a
@@ -337,7 +344,7 @@ class Partition:
 
     def _write(self, value: Expr, kernel: Kernel) -> None:
         """Has a kernel write a number a row to memory, and everybody else read it from there."""
-        axes = self._in_memory_order(value)
+        axes = in_memory_order(value)
         buffer = Buffer(f"part_{len(self.parts)}", value.dtype, tuple((axis,) for axis in axes))
         self.parts.append(buffer)
         self._note(buffer.name, _names([value]))
@@ -347,14 +354,6 @@ class Partition:
         self.exchanged[value] = cast(
             Load(dtypes.compute(value.dtype), buffer, tuple(Term(axis) for axis in axes)), value.dtype
         )
-
-    @staticmethod
-    def _in_memory_order(node: Expr) -> tuple[Axis, ...]:
-        """The axes that a value goes along, in the order in which the buffers it reads have them."""
-        order = [axis for buffer in buffers([node]) for axis in buffer.axes]
-        order += [part.axis for part in walk([node]) if isinstance(part, Iota)]
-        known = tuple(axis for axis in dict.fromkeys(order) if axis in node.free)
-        return known + tuple(sorted((axis for axis in node.free if axis not in known), key=lambda axis: axis.size))
 
     def _needs(self, node: Node) -> list[Node]:
         """The kernels, calls and unplaced stores whose results a node uses."""

@@ -58,7 +58,7 @@ class Renderer(ABC):
     sums_columns: bool
     """Whether a kernel that combines rows can add up what it finds in each column as well."""
     shares_left: bool
-    """Whether one kernel can make several products of the same left side."""
+    """Whether one kernel can make several products: of the same left side, or added up."""
     on_devices: bool
     """Whether tensors may lie on another device than the CPU."""
     rewrites: frozenset[str]

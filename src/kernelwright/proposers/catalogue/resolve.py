@@ -117,3 +117,11 @@ def buffers(roots: Iterable[Expr]) -> list[Buffer]:
 def domain(expr: Expr) -> frozenset[Axis]:
     """The axes over which an expression is swept: those it depends on and, for a reduction, those it combines."""
     return expr.operand.free | frozenset(expr.axes) if isinstance(expr, Reduce) else expr.free
+
+
+def in_memory_order(node: Expr) -> tuple[Axis, ...]:
+    """The axes that a value goes along, in the order in which the buffers it reads have them."""
+    order = [axis for buffer in buffers([node]) for axis in buffer.axes]
+    order += [part.axis for part in walk([node]) if isinstance(part, Iota)]
+    known = tuple(axis for axis in dict.fromkeys(order) if axis in node.free)
+    return known + tuple(sorted((axis for axis in node.free if axis not in known), key=lambda axis: axis.size))

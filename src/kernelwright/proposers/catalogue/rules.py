@@ -130,7 +130,8 @@ def _check_argument(rewrite: Rewrite) -> None:
 def _product(loops: Loops, rewrite: Rewrite) -> Loops:
     """Its blocks, what is shared out and packed, and how an attention's rows of scores become weights; or, with a
     rewrite of loops as the first one, plain loops."""
-    if loops.product and not loops.product.scores and not loops.rewrites and set(rewrite.on) & set(loops.names):
+    alone = loops.product and not (loops.product.scores or loops.product.added)
+    if alone and not loops.rewrites and set(rewrite.on) & set(loops.names):
         return _RULES[rewrite.name](replace(loops, product=None), rewrite)
     if loops.made(rewrite.name, rewrite.on[0]):
         raise _NotHereError("it was made already")

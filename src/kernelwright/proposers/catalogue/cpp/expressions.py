@@ -237,7 +237,7 @@ class Emitter:
         return loads.scalar_load(self, expr, "({} != 0)" if expr.dtype == "bool" else converted)
 
     def _vector_apply(self, expr: Apply) -> str:
-        op, operands = _form(expr, self.known)
+        op, operands = self._form(expr)
         kind = operands[-1].dtype
         if op == "cast":
             return self._vector_cast(operands[0], expr.dtype)
@@ -261,6 +261,14 @@ class Emitter:
         if op == "neg":
             return f"(-{vectors[0]})"
         return self._vector_call(op, kind, vectors)
+
+    def _form(self, expr: Apply) -> tuple[str, tuple[Expr, ...]]:
+        """The function of vectors that it is written as, and its operands: 1 + erf(x) is one, but where erf(x) is
+        wanted by itself."""
+        match expr.op, expr.operands:
+            case "add", (Apply(dtype="float32", op="erf") as erf, Const(value=1)) if self._uses[erf] <= 1:
+                return "erf_and_1", erf.operands
+        return expr.op, expr.operands
 
     def _vector_compare(self, sign: str, operands: Sequence[Expr], kind: str) -> str:
         if kind == "int64" and (apart := positions.distance(self, *operands)):
@@ -305,14 +313,6 @@ class Emitter:
         if op in _COMPARE or op in _INFIX:
             return f"({texts[0]} {(_COMPARE | _INFIX)[op]} {texts[1]})"
         return scalar_call(op, texts, kind)
-
-
-def _form(expr: Apply, known: Mapping[Expr, str]) -> tuple[str, tuple[Expr, ...]]:
-    """The function that vectors are given to, and which: 1 + erf(x) is one, but where erf(x) is there already."""
-    match expr.op, expr.operands:
-        case "add", (Apply(dtype="float32", op="erf", operands=inner) as erf, Const(value=1)) if erf not in known:
-            return "erf_and_1", inner
-    return expr.op, expr.operands
 
 
 def scalar_call(op: str, texts: Sequence[str], kind: str) -> str:

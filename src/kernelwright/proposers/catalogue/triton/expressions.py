@@ -42,8 +42,8 @@ _LONGEST = 90
 @dataclass(frozen=True)
 class Scope:
     """What all emitters of a kernel share: the names and the support code in use, whether all of its results have 16
-    bits, the tensors that it goes through once and that no cache keeps for whoever comes next, and the whole numbers
-    that positions alone are rounded to, where something is read."""
+    bits, the tensors that it goes through once and that no cache keeps for whoever comes next, and what is rounded to
+    whole numbers no larger than a size, from positions alone, to read there."""
 
     names: set[str]
     snippets: set[str]
@@ -57,9 +57,9 @@ class Scope:
         short = all(store.buffer.dtype in _SHORT for store in nest.stores)
         loads = [node for node in walk(store.expr for store in nest.stores) if isinstance(node, Load)]
         places = walk(term.at for load in loads for term in load.terms if term.at is not None)
-        rounded = (node for node in places if isinstance(node, Apply) and node.op == "cast" and node.dtype == "int64")
-        plain = (node for node in rounded if not any(isinstance(part, Load) for part in walk([node])))
-        return cls(set(names), set(), short, frozenset(passing), frozenset(plain))
+        least = (node.operands for node in places if isinstance(node, Apply) and node.op == "min")
+        rounded = (one for one, other in least if _is_rounded(one) and any(isinstance(n, Size) for n in walk([other])))
+        return cls(set(names), set(), short, frozenset(passing), frozenset(rounded))
 
     def policy(self, buffer: Buffer) -> str:
         """The argument of a load or a store that leaves caches to others."""
@@ -261,6 +261,12 @@ class Emitter:
 def is_host(expr: Expr) -> bool:
     """Whether a value is a number that is known when the kernel is compiled."""
     return not any(isinstance(node, (Load, Iota, Reduce, Scan, Window)) for node in walk([expr]))
+
+
+def _is_rounded(node: Expr) -> bool:
+    """Whether it is a whole number that follows from positions alone, by way of one with a fraction."""
+    whole = isinstance(node, Apply) and node.op == "cast" and node.dtype == "int64"
+    return whole and node.args[0].dtype == "float32" and not any(isinstance(part, Load) for part in walk([node]))
 
 
 def bare(text: str) -> str:

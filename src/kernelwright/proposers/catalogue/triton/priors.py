@@ -186,7 +186,7 @@ def _product_shares(product: Product, found: dict[str, Choice], multiprocessors:
     multiprocessors busy, and each has many steps."""
     batch, m, n, k = product.sizes
     tiles = batch * -(-m // found["BLOCK_M"].value) * -(-n // found["BLOCK_N"].value)
-    if product.beside or product.added or product.counts is not None or 2 * tiles > multiprocessors:
+    if product.beside or product.counts is not None or 2 * tiles > multiprocessors:
         return 1
     wanted = min(2 * multiprocessors // tiles, k // (_STEPS * found["BLOCK_K"].value))
     return 1 << max(wanted, 1).bit_length() - 1

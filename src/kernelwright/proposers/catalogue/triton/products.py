@@ -123,12 +123,16 @@ class _Products(Tiles):
     def _sum(self, body: Emitter, totals: dict[Product, str]) -> None:
         """Tiles of both sides, multiplied and added up in float32."""
         body.put(*(f"{total} = tl.zeros((BLOCK_M, BLOCK_N), tl.float32)" for total in totals.values()))
-        self._add_steps(body, totals, "0", self.size(self.product.k))
+        self._add_steps(body, totals, self.size(self.product.k))
         for other in self.product.added:
-            self._add_steps(body, {other: totals[self.product]}, "0", self.size(other.k))
+            self._add_steps(body, {other: totals[self.product]}, self.size(other.k))
 
-    def _add_steps(self, body: Emitter, totals: dict[Product, str], first: str, last: str) -> None:
-        """The steps between two bounds of products of one left side."""
+    def _add_steps(self, body: Emitter, totals: dict[Product, str], last: str) -> None:
+        """The steps of products of one left side, or this program's share of them."""
+        self._add_some(body, totals, "0", last)
+
+    def _add_some(self, body: Emitter, totals: dict[Product, str], first: str, last: str) -> None:
+        """Those between two bounds."""
         product = next(iter(totals))
         across = Side(self.group(product.k, "step", "[None, :]"), "start", "BLOCK_K", summed=True)
         down = Side(self.group(product.k, "step_down", "[:, None]"), "start", "BLOCK_K", summed=True)
@@ -174,18 +178,15 @@ class _Shares(_Parts):
     number = "(tile // SHARES)"
 
     def _begin(self, body: Emitter) -> None:
-        steps = self.size(self.product.k)
-        body.put(
-            "# A share of the steps, in whole blocks.",
-            "share = tile % SHARES",
-            f"span = tl.cdiv(tl.cdiv({steps}, SHARES), BLOCK_K) * BLOCK_K",
-            "begin = share * span",
-            f"end = min(begin + span, {steps})",
-        )
+        body.put("# A share of the steps, in whole blocks.", "share = tile % SHARES")
 
-    def _sum(self, body: Emitter, totals: dict[Product, str]) -> None:
-        body.put(*(f"{total} = tl.zeros((BLOCK_M, BLOCK_N), tl.float32)" for total in totals.values()))
-        self._add_steps(body, totals, "begin", "end")
+    def _add_steps(self, body: Emitter, totals: dict[Product, str], last: str) -> None:
+        body.put(
+            f"span = tl.cdiv(tl.cdiv({last}, SHARES), BLOCK_K) * BLOCK_K",
+            "begin = share * span",
+            f"end = min(begin + span, {last})",
+        )
+        self._add_some(body, totals, "begin", "end")
 
     def _end(self, body: Emitter, totals: dict[Product, str]) -> None:
         (total,) = totals.values()

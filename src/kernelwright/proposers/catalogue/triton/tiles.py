@@ -66,7 +66,7 @@ class Tiles:
         self.nest, self.product = nest, product
         self.arguments = nest.buffers
         inside = product.scores.k if product.scores else ()
-        steps = sum((each.k for each in product.added), product.k)
+        steps = tuple(dict.fromkeys(sum((each.k for each in product.added), product.k)))
         letters = (("B", product.batch), ("M", product.m), ("N", product.n), ("K", steps), ("H", inside))
         self.sizes: dict[Axis, str] = {}
         for letter, axes in letters:

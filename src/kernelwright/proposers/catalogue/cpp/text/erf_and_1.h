@@ -1,4 +1,4 @@
-// 1 + erf(x), off by 2e-7: 2^(|x| g(|x|)) where x is negative, with g fitted to least maximum error of that.
+// 1 + erf(x), off by 2e-7 in all: 2^(|x| g(|x|)) where x is negative, with g fitted to least maximum error of that.
 INLINE inline F erf_and_1(F x) {
   const F size = magnitude(x), z = size * size;
   const F low = (-1.62791371f + size * -0.918328643f) + z * (-0.14896366f + size * 0.0294524971f);
