@@ -93,7 +93,7 @@ class Driver:
 
     def to_device(self, pointer: int, address: int, size: int) -> None:
         """Copies from an address here to the device, and waits for it: of ordinary memory the call returns before the
-        device has it, which a kernel of another process, on a busy device, was seen to overtake."""
+        device has it, and on a busy device a kernel of another process might run in between."""
         self._call("cuMemcpyHtoD_v2", pointer, address, size)
         self._call("cuCtxSynchronize")
 
