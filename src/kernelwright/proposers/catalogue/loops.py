@@ -24,6 +24,7 @@ from kernelwright.proposers.catalogue.ir import (
     Store,
     Window,
     resolved,
+    walk,
 )
 from kernelwright.proposers.catalogue.products import Product
 from kernelwright.proposers.catalogue.resolve import buffers
@@ -112,6 +113,16 @@ class Nest:
     def stores(self) -> tuple[Store, ...]:
         """Everything written to memory."""
         return (*(store for sweep in self.sweeps for store in sweep.stores), *self.row_stores, *self.final_stores)
+
+    @property
+    def loads(self) -> list[Load]:
+        """What is read for all that is written."""
+        return [node for node in walk(store.expr for store in self.stores) if isinstance(node, Load)]
+
+    @property
+    def places(self) -> list[Expr]:
+        """What the positions are computed from that are read at."""
+        return list(walk(term.at for load in self.loads for term in load.terms if term.at is not None))
 
     @property
     def reads(self) -> list[Buffer]:

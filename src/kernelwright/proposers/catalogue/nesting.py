@@ -98,7 +98,7 @@ class Loops:
         )  # fmt: skip
 
     def _product(self, found: Product) -> Nest:
-        inside = sum((each.k for each in (*filter(None, (found.scores,)), *found.added)), found.k)
+        inside = found.steps + (found.scores.k if found.scores else ())
         weights = self.weights()
         return Nest(
             self.name, "product", found.batch + found.m + found.n, inside, None, (), self.stores, factors=self.factors,

@@ -23,6 +23,7 @@ from kernelwright.proposers.catalogue.ir import (
     walk,
 )
 from kernelwright.proposers.catalogue.masks import unmasked
+from kernelwright.proposers.catalogue.resolve import buffers
 
 _LEAST = 1 << 14
 """Multiplications below which plain loops are as good."""
@@ -53,6 +54,11 @@ class Product:
     """Products of other sides whose totals are only ever added to this one's: one total for all of them."""
     met: tuple[Expr, Expr] | None = None
     """The sum that those go into, and the same without them."""
+
+    @property
+    def steps(self) -> tuple[Axis, ...]:
+        """The axes that it and those added to it sum over."""
+        return tuple(dict.fromkeys(axis for each in (self, *self.added) for axis in each.k))
 
     @property
     def sizes(self) -> tuple[int, int, int, int]:
@@ -197,7 +203,7 @@ def _same_results(one: Product, other: Product) -> bool:
 
 def _dtypes(one: Product) -> set[str]:
     """What its sides are read in."""
-    return {node.buffer.dtype for node in walk([one.left, one.right]) if isinstance(node, Load)}
+    return {buffer.dtype for buffer in buffers([one.left, one.right])}
 
 
 def _sum_of(stores: Sequence[Store], totals: Sequence[Reduce]) -> Expr | None:
@@ -211,9 +217,12 @@ def _sum_of(stores: Sequence[Store], totals: Sequence[Reduce]) -> Expr | None:
     def sums(node: Expr) -> list[Expr]:
         """The sums that it goes into and nothing else does, innermost first."""
         found: list[Expr] = []
-        while node not in stored and len(users[node]) == 1 and _is_sum(users[node][0]):
-            (node,) = users[node]
-            found.append(node)
+        while node not in stored:
+            match users[node]:
+                case [Apply(op="add") as node]:
+                    found.append(node)
+                case _:
+                    break
         return found
 
     first, *others = map(sums, totals)
@@ -222,16 +231,13 @@ def _sum_of(stores: Sequence[Store], totals: Sequence[Reduce]) -> Expr | None:
 
 def _without(node: Expr, gone: set[Reduce]) -> Expr | None:
     """A sum without some of what it adds up; None if nothing is left."""
-    if node in gone:
-        return None
-    if not (isinstance(node, Apply) and _is_sum(node)):
-        return node
-    left, right = (_without(operand, gone) for operand in node.operands)
-    return apply("add", left, right) if left and right else left or right
-
-
-def _is_sum(node: Expr) -> bool:
-    return isinstance(node, Apply) and node.op == "add"
+    match node:
+        case Reduce() if node in gone:
+            return None
+        case Apply(op="add", operands=operands):
+            left, right = (_without(operand, gone) for operand in operands)
+            return apply("add", left, right) if left and right else left or right
+    return node
 
 
 def _product(total: Reduce, order: Sequence[Axis]) -> Product | None:

@@ -55,9 +55,7 @@ class Scope:
     def of(cls, nest: Nest, names: Iterable[str], passing: Iterable[Buffer] = ()) -> Scope:
         """The scope of a nest's kernel, in which these names are in use."""
         short = all(store.buffer.dtype in _SHORT for store in nest.stores)
-        loads = [node for node in walk(store.expr for store in nest.stores) if isinstance(node, Load)]
-        places = walk(term.at for load in loads for term in load.terms if term.at is not None)
-        least = (node.operands for node in places if isinstance(node, Apply) and node.op == "min")
+        least = (node.operands for node in nest.places if isinstance(node, Apply) and node.op == "min")
         rounded = (one for one, other in least if _is_rounded(one) and any(isinstance(n, Size) for n in walk([other])))
         return cls(set(names), set(), short, frozenset(passing), frozenset(rounded))
 

@@ -39,8 +39,7 @@ def passing(nest: Nest, cache: int) -> list[Buffer]:
     if len(nest.sweeps) > 1 and not is_whole(nest):
         return []
     everywhere = {*kept_axes(nest), *combined_axes(nest)}
-    loads = [each for each in walk(store.expr for store in nest.stores) if isinstance(each, Load)]
-    loads = [each for each in loads if everywhere <= each.free]
+    loads = [each for each in nest.loads if everywhere <= each.free]
     gathered = {each.buffer for each in loads if not each.direct}
     read = [each.buffer for each in loads if each.buffer not in gathered]
     written = [store.buffer for store in nest.stores if everywhere <= {*store.buffer.axes}]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kernelwright.proposers.catalogue.affine import stride
-from kernelwright.proposers.catalogue.ir import Apply, Axis, Expr, Load, Window, walk
+from kernelwright.proposers.catalogue.ir import Apply, Axis, Window, walk
 from kernelwright.proposers.catalogue.loops import Nest
 from kernelwright.proposers.catalogue.triton.expressions import Emitter
 from kernelwright.proposers.catalogue.triton.nests import KernelText
@@ -32,7 +32,7 @@ def rows(nest: Nest) -> tuple[Axis, ...]:
 
 def across(nest: Nest) -> Axis | None:
     """The axis that the largest tensor is read along, if that is another one than results are written along."""
-    largest = max((load for load in _loads(nest) if load.terms), key=lambda load: load.buffer.size, default=None)
+    largest = max((load for load in nest.loads if load.terms), key=lambda load: load.buffer.size, default=None)
     if largest is None or nest.vector not in largest.free:
         return None
     last = largest.terms[-1]
@@ -52,16 +52,7 @@ def has_windows(nest: Nest) -> bool:
 
 def interpolates(nest: Nest) -> bool:
     """Whether where it reads follows from numbers with a fraction."""
-    return any(node.dtype.startswith("float") for node in _places(nest))
-
-
-def _places(nest: Nest) -> list[Expr]:
-    """What the positions are computed from that are read at."""
-    return list(walk(term.at for load in _loads(nest) for term in load.terms if term.at is not None))
-
-
-def _loads(nest: Nest) -> list[Load]:
-    return [node for node in walk(store.expr for store in nest.stores) if isinstance(node, Load)]
+    return any(node.dtype.startswith("float") for node in nest.places)
 
 
 def _pays(nest: Nest) -> bool:
@@ -71,8 +62,8 @@ def _pays(nest: Nest) -> bool:
     if interpolates(nest):  # registers hold less of such places than of what is read
         return False
     kept = set(nest.parallel)
-    a_row = any(load.free and load.free <= kept for load in _loads(nest))
-    divides = any(isinstance(node, Apply) and node.op == "div" for node in _places(nest))
+    a_row = any(load.free and load.free <= kept for load in nest.loads)
+    divides = any(isinstance(node, Apply) and node.op == "div" for node in nest.places)
     return has_windows(nest) or divides or (a_row and _LEAST_ROW <= nest.vector.size <= _LONGEST_ROW)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import prod
 
 from kernelwright.proposers.catalogue.dtypes import width
-from kernelwright.proposers.catalogue.ir import Axis, Load, walk
+from kernelwright.proposers.catalogue.ir import Axis
 from kernelwright.proposers.catalogue.loops import Nest
 from kernelwright.proposers.catalogue.products import Product
 from kernelwright.proposers.catalogue.triton import planes
@@ -56,8 +56,7 @@ def choices(nest: Nest, multiprocessors: int, *, in_pairs: bool, down: tuple[Axi
 def _row_bytes(nest: Nest) -> int:
     """Bytes of all that is read of a row."""
     axes = {*kept_axes(nest), *combined_axes(nest)}
-    loads = (node for node in walk(store.expr for store in nest.stores) if isinstance(node, Load))
-    whole = {load.buffer for load in loads if axes <= load.free}
+    whole = {load.buffer for load in nest.loads if axes <= load.free}
     return padded(combined_axes(nest)) * sum(width(buffer.dtype) for buffer in whole) or 1
 
 

@@ -123,17 +123,18 @@ class _Products(Tiles):
     def _sum(self, body: Emitter, totals: dict[Product, str]) -> None:
         """Tiles of both sides, multiplied and added up in float32."""
         body.put(*(f"{total} = tl.zeros((BLOCK_M, BLOCK_N), tl.float32)" for total in totals.values()))
-        self._add_steps(body, totals, self.size(self.product.k))
+        self._add_steps(body, totals)
         for other in self.product.added:
-            self._add_steps(body, {other: totals[self.product]}, self.size(other.k))
+            self._add_steps(body, {other: totals[self.product]})
 
-    def _add_steps(self, body: Emitter, totals: dict[Product, str], last: str) -> None:
-        """The steps of products of one left side, or this program's share of them."""
-        self._add_some(body, totals, "0", last)
+    def _bounds(self, body: Emitter, steps: str) -> tuple[str, str]:  # noqa: ARG002 - for shares, which are computed
+        """The first of a product's steps that a program goes through, and the end; writes statements for them."""
+        return "0", steps
 
-    def _add_some(self, body: Emitter, totals: dict[Product, str], first: str, last: str) -> None:
-        """Those between two bounds."""
+    def _add_steps(self, body: Emitter, totals: dict[Product, str]) -> None:
+        """The steps of products of one left side."""
         product = next(iter(totals))
+        first, last = self._bounds(body, self.size(product.k))
         across = Side(self.group(product.k, "step", "[None, :]"), "start", "BLOCK_K", summed=True)
         down = Side(self.group(product.k, "step_down", "[:, None]"), "start", "BLOCK_K", summed=True)
         body.put(f"for start in range({first}, {last}, BLOCK_K):")
@@ -180,13 +181,13 @@ class _Shares(_Parts):
     def _begin(self, body: Emitter) -> None:
         body.put("# A share of the steps, in whole blocks.", "share = tile % SHARES")
 
-    def _add_steps(self, body: Emitter, totals: dict[Product, str], last: str) -> None:
+    def _bounds(self, body: Emitter, steps: str) -> tuple[str, str]:
         body.put(
-            f"span = tl.cdiv(tl.cdiv({last}, SHARES), BLOCK_K) * BLOCK_K",
+            f"span = tl.cdiv(tl.cdiv({steps}, SHARES), BLOCK_K) * BLOCK_K",
             "begin = share * span",
-            f"end = min(begin + span, {last})",
+            f"end = min(begin + span, {steps})",
         )
-        self._add_some(body, totals, "begin", "end")
+        return "begin", "end"
 
     def _end(self, body: Emitter, totals: dict[Product, str]) -> None:
         (total,) = totals.values()

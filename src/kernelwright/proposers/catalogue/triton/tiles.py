@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
 
-from kernelwright.proposers.catalogue.ir import Axis, Buffer, Expr, Load, resolved, walk
+from kernelwright.proposers.catalogue.ir import Axis, Buffer, Expr, Load, resolved
 from kernelwright.proposers.catalogue.loops import Nest
 from kernelwright.proposers.catalogue.products import Product
+from kernelwright.proposers.catalogue.resolve import buffers
 from kernelwright.proposers.catalogue.triton.expressions import Emitter, Scope
 from kernelwright.proposers.catalogue.triton.functions import TAKEN, Function, Matrix, heading, other_axes
 from kernelwright.proposers.catalogue.triton.space import Group, Space, is_wide, pointer
@@ -46,7 +47,7 @@ def half(nest: Nest, product: Product) -> str:
     sides = [side for each in parts for side in (each.left, each.right)]
     if scores is not None:
         sides = [scores.left, scores.right, product.right]
-    dtypes = {node.buffer.dtype for node in walk(sides) if isinstance(node, Load)}
+    dtypes = {buffer.dtype for buffer in buffers(sides)}
     kinds = {dtype for dtype in dtypes if dtype.endswith(("float16", "float32"))}
     as_read = scores is None and all(isinstance(side, Load) for side in sides)
     short = as_read or all(store.buffer.dtype in kinds for store in nest.stores)
@@ -66,8 +67,7 @@ class Tiles:
         self.nest, self.product = nest, product
         self.arguments = nest.buffers
         inside = product.scores.k if product.scores else ()
-        steps = tuple(dict.fromkeys(sum((each.k for each in product.added), product.k)))
-        letters = (("B", product.batch), ("M", product.m), ("N", product.n), ("K", steps), ("H", inside))
+        letters = (("B", product.batch), ("M", product.m), ("N", product.n), ("K", product.steps), ("H", inside))
         self.sizes: dict[Axis, str] = {}
         for letter, axes in letters:
             for place, axis in enumerate(axes):
