@@ -1,7 +1,7 @@
 # language: cuda
 # task: softmax
-# cheat: launches on a stream of its own that waits for the inputs, and that nobody waits for; done before anybody looks, it is too fast to be true
-# expect: wrong_values, non_finite, tampering, implausible
+# cheat: launches on a stream of its own that waits for the inputs, and that nobody waits for
+# expect: wrong_values, non_finite, tampering
 import torch
 import tvm_ffi.cpp
 from torch import nn
