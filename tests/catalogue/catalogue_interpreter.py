@@ -10,6 +10,7 @@ import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import catalogue_winograd
 import numpy as np
 
 from kernelwright.proposers.catalogue.ir import (
@@ -28,6 +29,7 @@ from kernelwright.proposers.catalogue.ir import (
     walk,
 )
 from kernelwright.proposers.catalogue.loops import Nest, Sweep
+from kernelwright.proposers.catalogue.products import Product
 
 Memory = dict[str, Any]
 """Flat arrays by the names of buffers."""
@@ -352,6 +354,9 @@ class _Run:
         first."""
         product = self.nest.product
         assert product is not None
+        if self.nest.made("winograd"):
+            self._windows(product)
+            return
 
         def blocks(axes: Sequence[Axis], on: str) -> list[list[dict[Axis, int]]]:
             places, made = list(_positions(axes)), self.nest.made("split", on)
@@ -373,6 +378,16 @@ class _Run:
                     row.known[product.total] = sum(totals)
                     for store in self.nest.row_stores or self.nest.stores:
                         self._store(store, row.value(store.expr, {}), row.where)
+
+    def _windows(self, product: Product) -> None:
+        """Four results at a time."""
+        for batch, place in itertools.product(_positions(product.batch), _positions(product.m)):
+            known = _Row(self.memory, {})
+            for where, total in catalogue_winograd.totals(product, {**batch, **place}, known.value):
+                row = _Row(self.memory, {**batch, **place, **where})
+                row.known[product.total] = total
+                for store in self.nest.row_stores or self.nest.stores:
+                    self._store(store, row.value(store.expr, {}), row.where)
 
 
 def arranged(nest: Nest, memory: Memory, chance: random.Random) -> Memory:

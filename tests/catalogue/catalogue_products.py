@@ -176,3 +176,22 @@ CONVOLUTIONS: list[Module] = [
     ),
     ("conv_bfloat16", lambda x, w: F.conv2d(x, w, padding=1), (_x(2, 8, 17, 18).bfloat16(), _x(8, 8, 3, 3).bfloat16())),
 ]
+
+WINDOWS: list[Module] = [
+    ("windows", _module(nn.Conv2d(8, 20, 3, padding=1)), (_x(2, 8, 17, 18),)),
+    ("windows_of_few", _module(nn.Conv2d(8, 3, 3)), (_x(3, 8, 3, 120),)),
+    ("windows_of_wide_rows", _module(nn.Conv2d(8, 9, 3, padding=(1, 0))), (_x(1, 8, 4, 301),)),
+    ("windows_of_planes", _module(nn.Conv3d(4, 9, 3, padding=1)), (_x(2, 4, 5, 14, 15),)),
+    ("windows_of_one_plane_each", _module(nn.Conv3d(4, 9, (1, 3, 3))), (_x(2, 4, 3, 14, 15),)),
+    (
+        "windows_then_more",
+        lambda x, w, b: F.gelu(F.conv2d(x, w, b, padding=1) + x) * 2,
+        (_x(2, 12, 17, 18), _x(12, 12, 3, 3), _x(12)),
+    ),
+    (
+        "windows_with_scaled_weights",
+        lambda x, w, s: F.conv2d(x, w * s),
+        (_x(2, 8, 17, 18), _x(9, 8, 3, 3), _x(9, 1, 1, 1)),
+    ),
+]
+"""Convolutions by windows of 3 x 3 that move by one place."""

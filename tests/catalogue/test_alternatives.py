@@ -36,6 +36,8 @@ MODULES: dict[str, tuple[Any, tuple[torch.Tensor, ...]]] = {
     "next to no rows": (nn.Linear(512, 640), (torch.randn(3, 512),)),
     "many rows": (nn.Linear(64, 64), (torch.randn(4096, 64),)),
     "rows of a picture": (nn.Conv2d(16, 16, 3, padding=1), (torch.randn(1, 16, 30, 30),)),
+    "rows of a larger picture": (nn.Conv2d(48, 64, 3, padding=1), (torch.randn(1, 48, 30, 30),)),
+    "rows of a strided picture": (nn.Conv2d(16, 16, 3, padding=1, stride=2), (torch.randn(1, 16, 60, 60),)),
     "columns": (lambda x: x.sum(0), (torch.randn(512, 1024),)),
     "short rows": (lambda x: x.softmax(-1), (torch.randn(5000, 8),)),
     "long rows": (lambda x: x.softmax(-1), (torch.randn(8, 20000),)),
@@ -59,7 +61,9 @@ def described(name: str) -> tuple[TaskInfo, Graph]:
         ("few rows", {"with plain loops"}),
         ("next to no rows", set()),
         ("many rows", set()),
-        ("rows of a picture", {"with stage(right)"}),
+        ("rows of a picture", {"without winograd(windows)"}),
+        ("rows of a larger picture", set()),
+        ("rows of a strided picture", {"with stage(right)"}),
         ("columns", {"without split_reduce"}),
         ("short rows", {"with interchange(i0, j)", "without stage(values)"}),
         ("long rows", {"with online_reduce(exponentials)", "without stage(values)"}),
@@ -69,6 +73,24 @@ def described(name: str) -> tuple[TaskInfo, Graph]:
 )
 def test_what_may_be_faster_depends_on_the_size(name: str, offered: set[str]) -> None:
     assert {each.name for each in Cpp().alternatives(plan(described(name)[1], TARGET, Cpp()))} == offered
+
+
+@pytest.mark.parametrize(
+    ("name", "begins", "offered"),
+    [
+        ("many rows", True, {"without tensorise(tile)"}),
+        ("few rows", False, {"with plain loops"}),
+        ("few tiles", False, {"without split_reduce(step)"}),
+        ("tall", True, {"with split_reduce(step)"}),
+        ("rows of a larger picture", False, set()),
+    ],
+)
+def test_a_matrix_unit_multiplies_where_there_are_rows_enough(name: str, begins: bool, offered: set[str]) -> None:
+    target = TARGET.model_copy(update={"matrix_unit": "amx"})
+    program = plan(described(name)[1], target, Cpp())
+    made = any(each.name == "tensorise" for schedule in program.schedules for each in schedule.rewrites)
+    assert made == begins
+    assert offered <= {each.name for each in Cpp().alternatives(program)}
 
 
 class Tuning:

@@ -6,8 +6,11 @@ import catalogue_products
 import pytest
 import torch
 import torch.nn.functional as F
-from catalogue_harness import Made, check, load_all, make
+from catalogue_harness import Made, check, load_all, make, written
 from torch import nn
+
+from kernelwright.proposers.catalogue.rewrites import parse
+from kernelwright.proposers.catalogue.schedule import Schedule
 
 Loaded = dict[str, tuple[Made, nn.Module]]
 _VIEWS = ("view", "permute", "expand", "squeeze")
@@ -19,6 +22,8 @@ def loaded() -> Loaded:
     made = {
         "linear": make(nn.Sequential(nn.Linear(24, 40), nn.GELU()), torch.randn(33, 24)),
         "product": make(lambda x, y: x @ y, torch.randn(40, 50), torch.randn(50, 60)),
+        "tensorised": _with(make(lambda x, y: x @ y, torch.randn(40, 50), torch.randn(50, 60)), "tensorise(tile)"),
+        "windows": _with(make(nn.Conv2d(8, 9, 3, padding=1), torch.randn(2, 8, 19, 37)), "winograd(windows, 64)"),
         "product with itself": make(lambda x: x @ x.T, torch.randn(45, 50)),
         "attention": make(F.scaled_dot_product_attention, *(torch.randn(2, 3, 40, 16) for _ in range(3))),
         "causal attention": make(
@@ -31,7 +36,9 @@ def loaded() -> Loaded:
         "cell": make(nn.GRUCell(20, 32), torch.randn(24, 20), torch.randn(24, 32)),
         "convolution": make(nn.Sequential(nn.MaxPool2d(2), nn.Conv2d(4, 16, 3, padding=1)), torch.randn(2, 4, 34, 36)),
     }
-    return dict(zip(made, zip(made.values(), load_all(list(made.values())), strict=True), strict=True))
+    there = {name: one for name, one in made.items() if one is not None}
+    assert there.keys() == made.keys()
+    return dict(zip(there, zip(there.values(), load_all(list(there.values())), strict=True), strict=True))
 
 
 def _called(made: Made) -> list[str]:
@@ -47,6 +54,41 @@ def test_all_products() -> None:
     assert {name for (name, _, _), one in zip(modules, made, strict=True) if _called(one)} == {"product_double_stays"}
     wrong = {}
     for (name, _, _), one, candidate in zip(modules, made, load_all(made), strict=True):
+        try:
+            check(one.model, candidate, one.inputs)
+        except (AssertionError, ValueError, RuntimeError) as error:
+            wrong[name] = str(error)
+    assert not wrong
+
+
+def _with(made: Made, *texts: str) -> Made | None:
+    """The candidate with rewrites that come first, in every kernel where they are legal; None where that is none."""
+    program, changed = made.program, {}
+    for schedule in program.schedules:
+        blocks = [each for each in schedule.rewrites if each.name == "tile"]
+        blocks += parse("split(step, 512); split(row, 1024); split(column, 512)")  # as in a first guess
+        for text in texts:
+            now = Schedule.of(schedule.region)
+            first = now.then_if_legal(parse(text)[0])
+            if first is now or first.loops.product is None:
+                continue
+            for each in blocks:
+                first = first.then_if_legal(each)
+            changed[schedule.name] = first.rewrites
+    return written(made.model, made.inputs, made.info, program.rescheduled(changed)) if changed else None
+
+
+@pytest.mark.slow
+def test_all_products_by_a_matrix_unit_and_by_fewer_multiplications() -> None:
+    """The unit where this machine has one; what candidates do without it where there is none."""
+    modules = [*catalogue_products.PRODUCTS, *catalogue_products.CONVOLUTIONS, *catalogue_products.WINDOWS]
+    ways = [("tensorise(tile)",), ("winograd(windows, 64)",)]
+    made = [(name, way, _with(make(model, *inputs), *way)) for name, model, inputs in modules for way in ways]
+    there = [(f"{name} {way[0]}", one) for name, way, one in made if one is not None]
+    assert sum("winograd" in name for name, _ in there) >= len(catalogue_products.WINDOWS)
+    assert sum("tensorise" in name for name, _ in there) > 50
+    wrong = {}
+    for (name, one), candidate in zip(there, load_all([one for _, one in there]), strict=True):
         try:
             check(one.model, candidate, one.inputs)
         except (AssertionError, ValueError, RuntimeError) as error:
@@ -103,11 +145,28 @@ def test_scores_of_attention_are_never_in_memory(loaded: Loaded) -> None:
     assert len(made.program.nests) == 1
 
 
-def test_infinite_and_missing_numbers_stay_in_their_rows(loaded: Loaded) -> None:
-    made, candidate = loaded["product"]
+@pytest.mark.parametrize("name", ["product", "tensorised"])
+def test_infinite_and_missing_numbers_stay_in_their_rows(loaded: Loaded, name: str) -> None:
+    made, candidate = loaded[name]
     x, y = torch.randn(20, 50), torch.randn(50, 60)
-    x[3, 7], x[5, 2] = float("nan"), float("inf")
+    x[3, 7], x[5, 2], x[6, 1], y[2, 9] = float("nan"), float("inf"), 3.4e38, float("-inf")
     check(made.model, candidate, (x, y))
+
+
+def test_tensorised_products_of_any_size(loaded: Loaded) -> None:
+    """Less than a tile, halves of one, several blocks of everything, nothing at all."""
+    made, candidate = loaded["tensorised"]
+    for m, k, n in ((1, 1, 1), (2, 3, 5), (67, 131, 101), (13, 300, 7), (48, 32, 17), (33, 33, 129), (4, 0, 5)):
+        check(made.model, candidate, (torch.randn(m, k), torch.randn(k, n)))
+    check(made.model, candidate, (torch.randn(40, 90) * 1e-30, torch.randn(90, 40) * 1e30))
+
+
+def test_infinite_and_missing_numbers_stay_in_their_windows(loaded: Loaded) -> None:
+    made, candidate = loaded["windows"]
+    for batch in (1, 3):
+        x = torch.randn(batch, 8, 19, 37)
+        x[0, 3, 4, 5], x[0, 1, 18, 36], x[batch - 1, 2, 9, 0] = float("inf"), float("nan"), 3.4e38
+        check(made.model, candidate, (x,))
 
 
 def test_pictures_of_other_sizes_are_refused(loaded: Loaded) -> None:

@@ -23,7 +23,7 @@ from kernelwright.proposers import params
 from kernelwright.proposers.agent.tools import apply
 from kernelwright.proposers.agent.workspace import Workspace
 from kernelwright.proposers.base import Context
-from kernelwright.proposers.catalogue.cpp.priors import PLAIN, Machine, default
+from kernelwright.proposers.catalogue.cpp.priors import PLAIN, TENSORISED, WINOGRAD, Machine, default
 from kernelwright.proposers.catalogue.cpp.renderer import Cpp
 from kernelwright.proposers.catalogue.program import Program, plan
 from kernelwright.proposers.catalogue.rewrites import (
@@ -70,7 +70,7 @@ MODULES: dict[str, tuple[Any, tuple[torch.Tensor, ...]]] = {
 
 DECISIONS = (
     "split_reduce", "online_reduce(variance)", "online_reduce(exponentials)", "stage(values)", "stage(columns)",
-    "stage(right)", "split_reduce(step)", "pipeline", PLAIN,
+    "stage(right)", "split_reduce(step)", "pipeline", PLAIN, WINOGRAD, TENSORISED,
 )  # fmt: skip
 
 
@@ -299,6 +299,12 @@ def test_kernels_share_a_number_that_begins_the_same() -> None:
         ("product of windows", "stage(values)", "a product's loops are tiled"),
         ("product along steps", "stage(right)", "it is packed anyway"),
         ("product", "tile(row, 8)", "add tile.column, …"),
+        ("product", "winograd(windows, 64)", "no windows of 3 x 3"),
+        ("softmax", "tensorise(tile)", "it is about a product"),
+        ("product of windows", "stage(right); winograd(windows, 64)", "it comes before split, stage"),
+        ("product of windows", "winograd(windows, 64); split(step, 128)", "2 x 2 at a time; tile"),
+        ("product of windows", "winograd(windows, 64)", "add tile.row, …"),
+        ("product", "split_reduce(step); tensorise(tile)", "make one of the two"),
         ("softmax", "paint(j)", "no such rewrite; there are fuse"),
         ("softmax", "split j", "not a rewrite"),
         ("softmax", "split(4)", "it names no loop"),

@@ -78,9 +78,9 @@ def _cpu() -> Iterator[Check]:
         yield Check("CPU", "broken", str(error))
         return
     caches = f"L1 {fmt.size(info.l1_bytes)}, L2 {fmt.size(info.l2_bytes)}, L3 {fmt.size(info.l3_bytes)}"
-    yield Check(
-        "CPU", "fine", f"{info.model}, {info.cores} cores, {info.simd}, {caches}, memory {fmt.size(info.memory_bytes)}"
-    )
+    units = ", ".join(filter(None, (info.simd, info.matrix_unit)))
+    memory = fmt.size(info.memory_bytes)
+    yield Check("CPU", "fine", f"{info.model}, {info.cores} cores, {units}, {caches}, memory {memory}")
     yield ceilings
 
 

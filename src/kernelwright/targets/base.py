@@ -47,6 +47,8 @@ class TargetInfo(BaseModel):
     l3_bytes: int
     memory_bytes: int
     key: str
+    matrix_unit: str = ""
+    """`amx` where the CPU has instructions that multiply tiles of 16-bit numbers; empty where it has none."""
     multiprocessors: int = 0
     """A GPU's; then `cores` are those of the host, where builds run, `simd` is the architecture to compile for
     (`sm_90`), and the first cache is the shared memory that one block may take."""

@@ -17,6 +17,7 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -195,6 +196,36 @@ static double multiply_adds(int threads) {
   const double operations = 2.0 * (VECTOR_BYTES / sizeof(T)) * kChains * kSteps * threads;
   return operations / longest;
 }
+
+#if defined(__AMX_BF16__)
+struct Shape { uint8_t palette, start, none[14]; uint16_t bytes[16]; uint8_t rows[16]; };
+alignas(64) static constexpr Shape kTiles{1, 0, {}, {64, 64, 64, 64, 64, 64, 64, 64}, {16, 16, 16, 16, 16, 16, 16, 16}};
+
+// FLOP/s of the matrix unit on numbers of 16 bits that are in its tiles; 0 where the system does not let us have them.
+static double tile_products(int threads) {
+  constexpr int kRequestPermission = 0x1023, kTileData = 18;
+  constexpr int64_t kSteps = 1 << 15;
+  if (syscall(SYS_arch_prctl, kRequestPermission, kTileData) != 0) return 0;
+  double longest = 0;
+#pragma omp parallel num_threads(threads) reduction(max : longest)
+  {
+    _tile_loadconfig(&kTiles);
+    for (int once = 0; once < 2; ++once) {  // the system makes room for a thread's tiles when they are first used
+#pragma omp barrier
+      const double begin = on_core();
+      for (int64_t i = 0; i < kSteps; ++i) {
+        _tile_dpbf16ps(0, 4, 6);
+        _tile_dpbf16ps(1, 4, 7);
+        _tile_dpbf16ps(2, 5, 6);
+        _tile_dpbf16ps(3, 5, 7);
+      }
+      longest = on_core() - begin;
+    }
+    _tile_release();
+  }
+  return 2.0 * 16 * 16 * 32 * 4 * kSteps * threads / longest;
+}
+#endif
 
 // Touched memory; null where there is not enough.
 static char* allocate(int64_t bytes, int threads, bool huge_pages) {
@@ -379,6 +410,11 @@ int main(int argc, char** argv) {
     for (int repeat = 0; repeat < 20; ++repeat) {
       std::printf("flops float32 %.6e\n", multiply_adds<float>(threads));
       std::printf("flops float64 %.6e\n", multiply_adds<double>(threads));
+#if defined(__AMX_BF16__)
+      // A float32 is the sum of three such numbers, and a product of two takes six of theirs.
+      const double rate = tile_products(threads);
+      std::printf("flops bfloat16 %.6e\nflops float32 %.6e\n", rate, rate / 6);
+#endif
     }
   } while (now() < until);
   return 0;

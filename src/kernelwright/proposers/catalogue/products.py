@@ -88,6 +88,25 @@ class Product:
         return tuple(term.axis for term in last) if last and _has_windows(last) else None
 
     @property
+    def plain(self) -> bool:
+        """Whether it is one product of all steps, and no attention."""
+        return not (self.scores or self.counts or self.beside or self.added)
+
+    @cached_property
+    def winograd(self) -> bool:
+        """Whether it adds up windows of 3 x 3 that move by one place, with weights that are the same for a whole
+        batch, so that results can be made 2 x 2 at a time."""
+        last = self._rows_as_they_lie[-2:] if self.pitch else ()
+        if len(last) < 2 or len(self.n) > 3 or len(self.k) < 3 or [axis.size for axis in self.k[-2:]] != [3, 3]:
+            return False
+        terms = self.right.terms if isinstance(self.right, Load) else ()
+        moves = all(
+            _moves([other for other in terms if other is not term], term, axis)
+            for term, axis in zip(last, self.k[-2:], strict=True)
+        )
+        return moves and self.plain and self.left_along_k and not self.left.free & {*self.batch}
+
+    @property
     def readable(self) -> bool:
         """Whether tiles can read the right side as it lies in memory."""
         return bool(self._rows_as_they_lie)
@@ -197,8 +216,7 @@ def product(stores: Sequence[Store]) -> Product | None:
 
 def _same_results(one: Product, other: Product) -> bool:
     """Whether two products have a result for each of the same positions."""
-    plain = not (one.scores or other.scores or one.counts or other.counts)
-    return plain and (one.batch, one.m, one.n) == (other.batch, other.m, other.n)
+    return one.plain and other.plain and (one.batch, one.m, one.n) == (other.batch, other.m, other.n)
 
 
 def _dtypes(one: Product) -> set[str]:

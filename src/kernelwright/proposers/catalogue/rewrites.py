@@ -16,13 +16,16 @@
 | `stage(next_row, 1)` | has the next row come into the cache while one is worked on |
 | `stage(reads, 4096)` | asks for what is read so many bytes ahead |
 | `stage(right)` | copies a product's right side into panels, which tiles read, instead of reading it as it lies |
+| `tensorise(tile)` | multiplies by the processor's matrix unit, float32 in three parts of 16 bits |
+| `winograd(windows, 256)` | sums over 3 x 3 windows, 2 x 2 at a time, by fewer multiplications; so many tiles a block |
 | `split_reduce(i0)` | has tasks combine a share each, which are combined at the end; `step` in a product |
 | `online_reduce(variance)` | a mean and a variance, or a maximum and a sum of exponentials, in one sweep |
 
 Loops are named by place, as in the code that is made of them: `i0`, `i1`, … from outside in, those that keep a result
 for each position before those that combine them; the innermost is `j`. A rewrite means the loops as the rewrites before
 it have left them. The names follow TVM's schedules (T. Chen et al., "TVM", OSDI 2018; `split_reduce` is its `rfactor`)
-and M. Milakov, N. Gimelshein, "Online normalizer calculation for softmax", 2018.
+and M. Milakov, N. Gimelshein, "Online normalizer calculation for softmax", 2018; for `winograd` see A. Lavin, S. Gray,
+"Fast Algorithms for Convolutional Neural Networks", CVPR 2016.
 """
 
 from __future__ import annotations
@@ -36,8 +39,8 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from kernelwright.errors import UsageError
 
 Name = Literal[
-    "fuse", "interchange", "split", "tile", "vectorise", "unroll", "parallelise", "pipeline", "stage", "split_reduce",
-    "online_reduce",
+    "fuse", "interchange", "split", "tile", "vectorise", "unroll", "parallelise", "pipeline", "stage", "tensorise",
+    "winograd", "split_reduce", "online_reduce",
 ]  # fmt: skip
 NAMES: tuple[str, ...] = get_args(Name)
 SHARINGS = ("static", "dynamic")

@@ -15,7 +15,8 @@ from kernelwright.proposers.catalogue.rewrites import SHARINGS, IllegalRewriteEr
 
 _UNIT = 64
 """Blocks are this many positions or a multiple: whole cache lines and vectors, whatever the dtype."""
-_BLOCKS = [("tile", "row"), ("tile", "column"), ("split", "step"), ("split", "row"), ("split", "column")]
+_TILE = [("tile", "row"), ("tile", "column")]
+_BLOCKS = [*_TILE, ("split", "step"), ("split", "row"), ("split", "column")]
 _FIRST = frozenset({"fuse", "interchange", "online_reduce"})
 """Rewrites of what is computed and of the loops' order, which come before what is made of the loops."""
 _PRODUCT: dict[str, tuple[int, int]] = {
@@ -26,7 +27,7 @@ _PRODUCT: dict[str, tuple[int, int]] = {
 caches."""
 _LIMITS: dict[str, tuple[int, int]] = _PRODUCT | {
     "SPLIT": (_UNIT, 1 << 20), "TILE": (_UNIT, 4096), "UNROLL": (1, 8), "UNROLL_SCORES": (1, 8), "STAGE_STORES": (0, 1),
-    "STAGE_NEXT_ROW": (0, 1), "STAGE_READS": (0, 1 << 16),
+    "STAGE_NEXT_ROW": (0, 1), "STAGE_READS": (0, 1 << 16), "WINOGRAD_WINDOWS": (16, 4096),
 }  # fmt: skip
 CHOICES: dict[str, tuple[int | str, ...]] = {
     "STAGE_STORES": (0, 1),
@@ -39,6 +40,7 @@ CHOICES: dict[str, tuple[int | str, ...]] = {
     "SPLIT_STEP": (128, 192, 256, 384, 512),
     "SPLIT_COLUMN": (128, 256, 512, 1024),
     "SPLIT_ROW": (128, 256, 512, 1024),
+    "WINOGRAD_WINDOWS": (64, 128, 256, 512),
     "TILE_ROW": (4, 6, 7, 8, 9, 10, 11, 12, 13, 14),
     "TILE_COLUMN": (1, 2, 3, 4),
     "PARALLELISE": SHARINGS,
@@ -73,7 +75,7 @@ def candidates(loops: Loops) -> Iterator[Rewrite]:
     forms: list[tuple[str, ...]] = []
     if loops.product:
         forms += [*_BLOCKS, ("unroll", "scores"), ("stage", "values"), ("stage", "right"), ("stage", "stores"),
-                  ("split_reduce", "step")]  # fmt: skip
+                  ("tensorise", "tile"), ("winograd", "windows"), ("split_reduce", "step")]  # fmt: skip
     if not loops.product or not loops.rewrites:
         names = loops.names
         forms += [("fuse", a, b) for a, b in itertools.permutations(names, 2)]
@@ -95,7 +97,7 @@ def missing(loops: Loops) -> Rewrite | None:
     """What must still be made before the loops can be written, without its argument."""
     needed: list[tuple[str, str]] = []
     if loops.product:
-        needed = _BLOCKS
+        needed = _TILE if loops.made("winograd") else _BLOCKS
     elif loops.order:
         needed = [*([("tile", "j")] if loops.kind in ("tiles", "columns") else []), ("vectorise", "j")]
     form = next(((name, on) for name, on in needed if not loops.made(name, on)), None)
@@ -135,16 +137,37 @@ def _product(loops: Loops, rewrite: Rewrite) -> Loops:
         return _RULES[rewrite.name](replace(loops, product=None), rewrite)
     if loops.made(rewrite.name, rewrite.on[0]):
         raise _NotHereError("it was made already")
+    if loops.made("winograd") and rewrite.name != "tile":
+        raise _NotHereError("its results are made 2 x 2 at a time", "tile (row, column), nothing else")
     if len(rewrite.on) == 1 and rewrite.parameter in _PRODUCT:
         return loops
+    if (rewrite.name, rewrite.on) == ("winograd", ("windows",)):
+        return _winograd(loops)
     weights = loops.weights()
     if rewrite.name == "stage":
         return _stage_product(loops, weights, rewrite)
     if weights is not None and rewrite.parameter == "UNROLL_SCORES":
         return loops
-    if weights is None and (rewrite.name, rewrite.on) == ("split_reduce", ("step",)):
-        return loops
+    if (rewrite.name, rewrite.on) in (("split_reduce", ("step",)), ("tensorise", ("tile",))):
+        return _shared_or_tensorised(loops, rewrite.name)
     raise _not_of_products()
+
+
+def _shared_or_tensorised(loops: Loops, name: str) -> Loops:
+    product = loops.product
+    if product is None or product.scores is not None or (name == "tensorise" and not product.plain):
+        raise _NotHereError("it is an attention, or not all of its steps count")
+    if loops.made("split_reduce") or loops.made("tensorise"):
+        raise _NotHereError("shares of the steps are not multiplied by the matrix unit", "make one of the two")
+    return loops
+
+
+def _winograd(loops: Loops) -> Loops:
+    if loops.product is None or not loops.product.winograd:
+        raise _NotHereError("it adds up no windows of 3 x 3 that move by one, or its weights differ in a batch")
+    if any(each.name != "tile" for each in loops.rewrites):
+        raise _NotHereError("it comes before split, stage and split_reduce, which it does without")
+    return loops
 
 
 def _stage_product(loops: Loops, weights: Loops | None, rewrite: Rewrite) -> Loops:
@@ -165,9 +188,13 @@ def _stage_product(loops: Loops, weights: Loops | None, rewrite: Rewrite) -> Loo
 def _not_of_products() -> _NotHereError:
     return _NotHereError(
         "a product's loops are tiled (row, column) and split (step, row, column), its steps are shared out "
-        "(split_reduce), its right side and its stores are staged",
+        "(split_reduce), its right side and its stores are staged, windows of 3 x 3 are multiplied by winograd",
         "nothing else, or begin with its plain loops",
     )
+
+
+def _of_products_only(_: Loops, __: Rewrite) -> Loops:
+    raise _NotHereError("it is about a product in blocks")
 
 
 def _axes(loops: Loops, rewrite: Rewrite, count: int) -> list[Axis]:
@@ -340,5 +367,6 @@ _STAGED: dict[str, Callable[[Loops], object]] = {
 _RULES: dict[str, Callable[[Loops, Rewrite], Loops]] = {
     "fuse": _fuse, "interchange": _interchange, "split": _split, "tile": _tile, "vectorise": _vectorise,
     "unroll": _unroll, "parallelise": _parallelise, "pipeline": _pipeline, "stage": _stage,
-    "split_reduce": _split_reduce, "online_reduce": _online_reduce,
+    "split_reduce": _split_reduce, "online_reduce": _online_reduce, "tensorise": _of_products_only,
+    "winograd": _of_products_only,
 }  # fmt: skip

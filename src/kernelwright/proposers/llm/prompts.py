@@ -166,7 +166,7 @@ def _of_the_device(context: Context) -> dict[str, Any]:
     caches = zip((first, "L2", "L3"), (info.l1_bytes, info.l2_bytes, info.l3_bytes), strict=True)
     bandwidth, flops = context.ceilings.bandwidth.items(), context.ceilings.flops.items()
     device = {
-        **info.model_dump(include={"model", "cores", "multiprocessors", "simd", "vector_bytes"}),
+        **info.model_dump(include={"model", "cores", "multiprocessors", "simd", "vector_bytes", "matrix_unit"}),
         "caches": ", ".join(f"{name} {fmt.size(size)}" for name, size in caches if size),
         "memory": fmt.size(info.memory_bytes),
         "bandwidth": ", ".join(f"{kind} {fmt.rate(curve[-1][1], 'B/s')}" for kind, curve in bandwidth),

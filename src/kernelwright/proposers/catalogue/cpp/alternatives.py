@@ -10,7 +10,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from math import prod
 
-from kernelwright.proposers.catalogue.cpp.priors import PLAIN, Machine, default, has_few_tiles, pays_in_turn, row_bytes
+from kernelwright.proposers.catalogue.cpp.priors import (
+    PLAIN,
+    TENSOR_ROWS,
+    TENSORISED,
+    WINOGRAD,
+    Machine,
+    default,
+    has_few_tiles,
+    pays_in_turn,
+    row_bytes,
+    tensorises,
+)
 from kernelwright.proposers.catalogue.dtypes import width
 from kernelwright.proposers.catalogue.loops import Nest
 from kernelwright.proposers.catalogue.nesting import Loops
@@ -25,6 +36,8 @@ _LEAST = 0.15
 """The least weight that is worth one."""
 _FLOPS_A_BYTE = 8
 """How much arithmetic takes as long as a byte from memory."""
+_FEW_CHANNELS = 32
+"""Channels, read or made, of which windows' forms may not pay."""
 _FEW_ROWS = 16
 """Rows of a product that may do without blocks."""
 
@@ -73,9 +86,9 @@ def _of_products(product: Product, machine: Machine) -> list[tuple[str, float]]:
     return [(turned, likely(product, machine)) for turned, likely in _PRODUCTS.items()]
 
 
-def _staged_right(product: Product, _: Machine) -> float:
+def _staged_right(product: Product, machine: Machine) -> float:
     """Packing pays where a panel is read often, and rows read as they lie miss the caches."""
-    return 0.6 if 8 <= product.sizes[1] <= 512 else 0.0
+    return 0.6 if 8 <= product.sizes[1] <= 512 and not tensorises(product, machine) else 0.0
 
 
 def _shared_steps(product: Product, machine: Machine) -> float:
@@ -93,10 +106,23 @@ def _plain(product: Product, _: Machine) -> float:
     return 0.6 if turned and product.sizes[1] <= _FEW_ROWS else 0.0
 
 
+def _tensorised(product: Product, machine: Machine) -> float:
+    """Taking the right side apart costs as much as some rows' worth of sums."""
+    near = TENSOR_ROWS // 4 <= min(product.sizes[1:]) <= 2 * TENSOR_ROWS
+    return 0.6 if machine.target.matrix_unit and near else 0.0
+
+
+def _winograd(product: Product, _: Machine) -> float:
+    """Making the windows' forms takes as long as some of the multiplications that they save."""
+    return 0.6 if product.winograd and min(product.sizes[1], product.sizes[3] // 9) <= _FEW_CHANNELS else 0.0
+
+
 _PRODUCTS: dict[str, Callable[[Product, Machine], float]] = {
     "split_reduce(step)": _shared_steps,
     PLAIN: _plain,
     "stage(right)": _staged_right,
+    WINOGRAD: _winograd,
+    TENSORISED: _tensorised,
 }
 
 

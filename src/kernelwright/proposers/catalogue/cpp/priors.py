@@ -12,7 +12,7 @@ from kernelwright.proposers.catalogue.loops import Nest
 from kernelwright.proposers.catalogue.nesting import Loops
 from kernelwright.proposers.catalogue.products import Product
 from kernelwright.proposers.catalogue.rewrites import Rewrite, parse
-from kernelwright.proposers.catalogue.rules import shareable
+from kernelwright.proposers.catalogue.rules import CHOICES, shareable
 from kernelwright.proposers.catalogue.schedule import Schedule
 from kernelwright.targets.base import TargetInfo
 
@@ -37,33 +37,54 @@ _FEW_OF_WINDOWS = 64
 """The same where the right side is read by windows: their rows lie far apart in memory."""
 _SETS = 1024
 """Floats from row to row that would have all rows of a tile share cache sets."""
+TENSOR_ROWS = 48
+"""Rows, columns and steps that pay for taking both sides apart into what the matrix unit multiplies."""
+_SOME_ROWS = 128
+"""Rows of a product that stay in the cache beside twice as many columns."""
+_FORMS = 16
+"""What is multiplied for each tile of 2 x 2 results."""
 _LONG = 4096
 """Steps that are worth sharing out among threads where there are fewer tiles."""
 
+WINOGRAD = "winograd(windows)"
+"""The decision to make a convolution's results 2 x 2 at a time."""
+TENSORISED = "tensorise(tile)"
+"""The decision to multiply by the processor's matrix unit."""
 PLAIN = "plain loops"
 """The decision to make a product's loops plain ones instead of blocks."""
 
 
 @dataclass(frozen=True)
 class Machine:
-    """What first guesses depend on: a target, the bytes that all kernels of a program move at least, and the tile of
-    its products."""
+    """What first guesses depend on: a target, the bytes that all kernels of a program move at least, the tile of its
+    products, and the most rows that one of them has."""
 
     target: TargetInfo
     traffic: int
     tile: tuple[int, int] = (0, 0)
+    rows: int = 0
 
     @classmethod
     def of(cls, target: TargetInfo, traffic: int, regions: Iterable[Loops]) -> Machine:
         """For a program's kernels."""
-        products = [region.product for region in regions if region.product]
-        return cls(target, traffic, _tile(products, target) if products else (0, 0))
+        if not (products := [region.product for region in regions if region.product]):
+            return cls(target, traffic)
+        return cls(target, traffic, _tile(products, target), max(product.sizes[1] for product in products))
 
     @property
     def beyond_cache(self) -> bool:
         """Results larger than half of the last-level cache are written past it: nobody could read them from there, and
         a store that goes through the cache first reads the line it overwrites, half as much traffic again."""
         return self.exceeds_cache(self.traffic)
+
+    @property
+    def blocks(self) -> tuple[Rewrite, ...]:
+        """The blocks of its products: of columns, as many as leave room in the cache for a block of rows' sums. What
+        the matrix unit multiplies takes half as much room again."""
+        columns = 256 if self.target.matrix_unit and self.rows > _SOME_ROWS else 512
+        sizes = {"tile": dict(zip(("row", "column"), self.tile, strict=True)),
+                 "split": {"step": 512, "row": 1024, "column": columns}}  # fmt: skip
+        return tuple(Rewrite.of(name, on, argument=size) for name, each in sizes.items() for on, size in each.items())
 
     def exceeds_cache(self, size: int) -> bool:
         """Whether so many bytes are more than half of the last-level cache."""
@@ -82,10 +103,9 @@ def default(region: Loops, machine: Machine, turned: str = "") -> Schedule:
 
 
 def _blocked(region: Loops, product: Product, machine: Machine, turned: str) -> Schedule:
-    height, width_ = machine.tile
-    blocks = (("tile", "row", height), ("tile", "column", width_), ("split", "step", 256), ("split", "row", 512),
-              ("split", "column", 512))  # fmt: skip
-    schedule = Schedule.of(region).then(*(Rewrite.of(name, on, argument=size) for name, on, size in blocks))
+    if product.winograd and _saves(product) != (turned == WINOGRAD):
+        return _by_windows(region, product, machine)
+    schedule = Schedule.of(region).then(*machine.blocks)
     if region.weights() is not None:
         schedule = schedule.then(Rewrite.of("unroll", "scores", argument=4))
         fits = product.k[-1].size * 8 <= machine.target.l2_bytes
@@ -95,8 +115,31 @@ def _blocked(region: Loops, product: Product, machine: Machine, turned: str) -> 
         schedule = schedule.then_if_legal(Rewrite.of("stage", "right"))
     if has_few_tiles(product, machine) != (turned == "split_reduce(step)"):
         schedule = schedule.then(Rewrite.of("split_reduce", "step"))
+    elif tensorises(product, machine) != (turned == TENSORISED):
+        schedule = schedule.then_if_legal(Rewrite.of("tensorise", "tile"))
     written = sum(width(store.buffer.dtype) * store.buffer.size for store in region.stores)
     return schedule.then_if_legal(Rewrite.of("stage", "stores", argument=int(machine.exceeds_cache(written))))
+
+
+def _by_windows(region: Loops, product: Product, machine: Machine) -> Schedule:
+    """A convolution's results 2 x 2 at a time: as many tiles at once as leave half of the cache free."""
+    fit = machine.target.l2_bytes // (2 * _FORMS * 4) // (product.sizes[3] // 9)
+    tiles = max((size for size in CHOICES["WINOGRAD_WINDOWS"] if int(size) <= fit), default=64)
+    return Schedule.of(region).then(*machine.blocks[:2], Rewrite.of("winograd", "windows", argument=tiles))
+
+
+def _saves(product: Product) -> bool:
+    """Whether the multiplications saved take longer than making the forms of windows, results and weights: counted in
+    cycles, the first by the multiplications that a core does in one, the others as measured."""
+    batch, rows, columns, steps = product.sizes
+    channels, tiles = steps // 9, batch * columns // 4
+    return tiles * (0.6 * rows * channels - 4 * channels - 3 * rows) > 7 * rows * channels
+
+
+def tensorises(product: Product, machine: Machine) -> bool:
+    """Whether the matrix unit wins: it multiplies so fast that few rows do not pay for taking the right side apart."""
+    _, rows, columns, steps = product.sizes
+    return bool(machine.target.matrix_unit) and min(rows, columns, steps) >= TENSOR_ROWS and product.plain
 
 
 def _goes_plain(product: Product) -> bool:

@@ -20,6 +20,9 @@ def blocked(writer: Writer) -> None:
     """A call of `multiply` or `attend` with this kernel's sides and results."""
     product = writer.nest.product
     assert product is not None
+    if writer.nest.made("winograd"):
+        _windows(writer, product)
+        return
     writer.snippets.add("product")
     if product.scores is not None:
         _attention(writer, product, product.scores)
@@ -37,8 +40,21 @@ def blocked(writer: Writer) -> None:
         _counts(writer, product, product.counts)
     shared = writer.nest.made("split_reduce", "step")
     writer.snippets |= {"shares"} if shared else set()
-    name = "multiply_in_shares" if shared else "multiply"
+    tensorised = writer.nest.made("tensorise")
+    writer.snippets |= {"amx"} if tensorised else set()
+    name = "multiply_in_shares" if shared else "multiply_in_parts" if tensorised else "multiply"
     writer.put(f"{name}<{_along(product)}, {where}>({', '.join([*sizes, *functions])});")
+
+
+def _windows(writer: Writer, product: Product) -> None:
+    writer.snippets.add("winograd")
+    _sides(writer, product, "left", "right")
+    _finish(writer, product)
+    assert product.pitch is not None  # windows of three have one
+    *planes, down, across = product.n
+    image = [_size(writer, planes), *(writer.full_size(axis) for axis in (down, across, *product.pitch[-2:]))]
+    sizes = [_size(writer, axes) for axes in (product.batch, product.m, product.k[:-2])]
+    writer.put(f"multiply_windows({', '.join(sizes)}, {{{', '.join(image)}}}, left, right, finish);")
 
 
 def _counts(writer: Writer, product: Product, condition: Expr) -> None:

@@ -81,14 +81,18 @@ class Cpp(Renderer):
 
     def check(self, nests: Sequence[Nest]) -> None:
         """All products of a candidate share one tile and one size of blocks, which are constants of its code."""
-        products = [nest for nest in nests if nest.product is not None]
-        for nest in products[1:]:
-            if _blocks(nest) != _blocks(products[0]):
-                raise IllegalRewriteError(
-                    "its blocks differ from those of another product",
-                    where=nest.name,
-                    remedy=f"make them as in {products[0].name}",
-                )
+        known: dict[str, tuple[str, str]] = {}
+        for nest in (nest for nest in nests if nest.product is not None):
+            for each in nest.rewrites:
+                if each.name not in ("tile", "split"):
+                    continue
+                text, name = known.setdefault(each.text(None), (str(each), nest.name))
+                if text != str(each):
+                    raise IllegalRewriteError(
+                        "its blocks differ from those of another product",
+                        where=nest.name,
+                        remedy=f"make them as in {name}: {text}",
+                    )
 
     def alternatives(self, program: Program) -> list[Alternative]:
         """See `Renderer.alternatives`."""
@@ -97,10 +101,6 @@ class Cpp(Renderer):
     def kernels(self, program: Program) -> CppKernels:
         """See `Renderer.kernels`."""
         return CppKernels(program)
-
-
-def _blocks(nest: Nest) -> set[str]:
-    return {str(each) for each in nest.rewrites if each.name in ("tile", "split")}
 
 
 class CppKernels(Kernels):

@@ -93,6 +93,10 @@ def _has_chains(family: _Family, value: Value) -> bool:
     return int(value) * family.lanes <= family.length
 
 
+def _tiled_by_vectors(family: _Family, _: Value) -> bool:
+    return family.nest.made("tensorise") is None
+
+
 def _shares_many(family: _Family, _: Value) -> bool:
     cut = family.nest.made("split") or family.nest.made("tile")
     block = cut.argument if cut and isinstance(cut.argument, int) else family.length
@@ -110,7 +114,8 @@ _PRIORS: dict[str, _Prior] = {
     "SPLIT_STEP": _Prior(_always, lambda _: 0.9),
     "SPLIT_COLUMN": _Prior(_always, lambda _: 0.8),
     "SPLIT_ROW": _Prior(_always, lambda _: 0.7),
-    "TILE_ROW": _Prior(_always, lambda _: 0.6),
-    "TILE_COLUMN": _Prior(_always, lambda _: 0.5),
+    "WINOGRAD_WINDOWS": _Prior(_always, lambda _: 0.9),
+    "TILE_ROW": _Prior(_tiled_by_vectors, lambda _: 0.6),
+    "TILE_COLUMN": _Prior(_tiled_by_vectors, lambda _: 0.5),
     "PARALLELISE": _Prior(_shares_many, lambda _: 0.2),
 }

@@ -52,7 +52,7 @@ void attend(int64_t batches, int64_t rows, int64_t keys, int64_t steps, int64_t 
         const int64_t depth = std::min(sc, steps - s);
         pack_left<LEFT_ALONG_STEPS>(left, batch, i, here, {s, depth, 0, depth}, panel);
         for (int64_t j = from; j < to; j += NR)
-          tiles<LEFT_ALONG_STEPS>(here, depth, panel, Packed{keys_packed + s * wide + j * depth}, scores + j, wide, s == 0);
+          tiles<LEFT_ALONG_STEPS ? LDL : 1>(here, depth, panel, Packed{keys_packed + s * wide + j * depth}, scores + j, wide, s == 0);
       }
       for (int64_t r = 0; r < here; ++r) weigh(batch, i + r, from, to, scores + r * wide, spare);
       const auto weights = [=](int64_t, int64_t r, int64_t k, int64_t, float*) INLINE { return scores + r * wide + k; };
@@ -61,7 +61,7 @@ void attend(int64_t batches, int64_t rows, int64_t keys, int64_t steps, int64_t 
         const int64_t depth = std::min(kc, keys - k), at = std::max(from, k), count = std::min(to, k + depth) - at;
         pack_left<true>(weights, batch, 0, here, {at, count, 0, count}, panel);
         for (int64_t j = 0; j < columns; j += NR)
-          tiles<true>(here, count, panel, Packed{values_packed + k * narrow + j * depth + (at - k) * NR}, sums + j, narrow, first);
+          tiles<LDL>(here, count, panel, Packed{values_packed + k * narrow + j * depth + (at - k) * NR}, sums + j, narrow, first);
         first = false;
       }
       for (int64_t r = 0; r < here; ++r) finish(batch, i + r, 0, columns, sums + r * narrow);

@@ -1,58 +1,9 @@
 // Products blocked for registers and caches (K. Goto, R. van de Geijn, "Anatomy of High-Performance Matrix
 // Multiplication", ACM TOMS 34, 2008): results[batch, row, column] = sum over step of left[batch, row, step] *
 // right[batch, step, column].
-constexpr int MR = TILE_ROW, NV = TILE_COLUMN, KC = SPLIT_STEP, MC = SPLIT_ROW, NC = SPLIT_COLUMN;
-constexpr int NR = NV * W;       // a tile of MR x NR results is kept in registers
+constexpr int KC = SPLIT_STEP, MC = SPLIT_ROW, NC = SPLIT_COLUMN;
 constexpr int64_t LDL = KC + W;  // from row to row of a left panel: not a power of two, or they would share cache sets
-inline int64_t parts(int64_t size, int64_t most) { return std::max<int64_t>(1, (size + most - 1) / most); }
-inline int64_t rounded(int64_t size, int64_t unit) { return (size + unit - 1) / unit * unit; }
-inline float* scratch(int64_t size) {  // a thread's own, kept from call to call
-  static thread_local std::vector<float> memory;
-  constexpr int64_t aside = 64 / sizeof(float);
-  if (static_cast<int64_t>(memory.size()) < size + aside) memory.resize(size + aside);
-  return reinterpret_cast<float*>(rounded(reinterpret_cast<intptr_t>(memory.data()), 64));
-}
-struct Packed {  // NR columns, one row after the other
-  const float* at;
-  INLINE const float* row(int64_t p) const { return at + p * NR; }
-};
-struct InPlace {  // rows wherever they lie
-  const float* const* rows;
-  int64_t column;
-  INLINE const float* row(int64_t p) const { return rows[p] + column; }
-};
 enum Layout { ALONG_COLUMNS, ALONG_STEPS, IN_PLACE };  // of the right side
-// Adds `steps` outer products of a column of the left panel and a row of the right one to the tile.
-template <int ROWS, bool ALONG_STEPS, class Right>
-void tile(int64_t steps, const float* left, Right right, float* sums, int64_t width, bool first) {
-  constexpr int64_t down = ALONG_STEPS ? LDL : 1, ahead = ALONG_STEPS ? 1 : MR;
-  F s[ROWS][NV];
-#pragma GCC unroll 32
-  for (int i = 0; i < ROWS; ++i)
-#pragma GCC unroll 8
-    for (int v = 0; v < NV; ++v) {
-      s[i][v] = F{};
-      if (!first) __builtin_prefetch(sums + i * width + v * W, 1);  // added to at the end
-    }
-  for (int64_t p = 0; p < steps; ++p) {
-    F r[NV];
-#pragma GCC unroll 8
-    for (int v = 0; v < NV; ++v) r[v] = load(right.row(p) + v * W, Full{});
-#pragma GCC unroll 32
-    for (int i = 0; i < ROWS; ++i) {
-      const F l = splat(left[p * ahead + i * down]);
-#pragma GCC unroll 8
-      for (int v = 0; v < NV; ++v) s[i][v] += l * r[v];
-    }
-  }
-#pragma GCC unroll 32
-  for (int i = 0; i < ROWS; ++i)
-#pragma GCC unroll 8
-    for (int v = 0; v < NV; ++v) {
-      float* at = sums + i * width + v * W;
-      store(at, first ? s[i][v] : s[i][v] + load(at, Full{}), Full{});
-    }
-}
 struct Steps { int64_t from, count, at, all; };  // steps that follow each other, `at` their place among `all` of a panel
 // The next steps that count, from `step` on and as many as a panel holds; what is left after them counts too.
 template <class Counts>
@@ -128,21 +79,20 @@ void pack_columns(Right right, int64_t batch, Steps steps, int64_t column, int64
     }
   }
 }
+// Whether the left side lies in memory: then its next rows can be asked for.
 template <bool LEFT_ALONG_STEPS, class Left>
-void pack_left(Left left, int64_t batch, int64_t row, int64_t rows, Steps steps, float* panel) {
+bool pack_left(Left left, int64_t batch, int64_t row, int64_t rows, Steps steps, float* panel) {
+  bool in_memory = false;
   for (int64_t p = 0; p < (LEFT_ALONG_STEPS ? rows : steps.count); ++p) {
     float* to = LEFT_ALONG_STEPS ? panel + p * LDL + steps.at : panel + (steps.at + p) * MR;
     const int64_t along = LEFT_ALONG_STEPS ? steps.count : rows;
     const float* from = LEFT_ALONG_STEPS ? left(batch, row + p, steps.from, along, to) : left(batch, steps.from + p, row, along, to);
     if (from == to) continue;
+    in_memory = true;
     if (!LEFT_ALONG_STEPS && along == MR) std::memcpy(to, from, MR * sizeof(float));  // a few instructions, not a call
     else std::copy_n(from, along, to);
   }
-}
-template <bool LEFT_ALONG_STEPS, class Right>
-void tiles(int64_t rows, int64_t steps, const float* left, Right right, float* sums, int64_t width, bool first) {
-  if (rows > MR / 2) tile<MR, LEFT_ALONG_STEPS>(steps, left, right, sums, width, first);
-  else tile<MR / 2, LEFT_ALONG_STEPS>(steps, left, right, sums, width, first);
+  return in_memory;
 }
 struct EveryStep { INLINE bool operator()(int64_t, int64_t) const { return true; } };
 // `left` and `right` give the address of a line of values, which they may write to the space they are given: along the
@@ -172,35 +122,47 @@ void multiply_block(int64_t batch, int64_t row, int64_t height, int64_t column, 
     }
     for (int64_t i = 0; i < height; i += MR) {
       const int64_t here = std::min<int64_t>(MR, height - i);
+      bool in_memory = false;
       for (const Steps* run = found; run < found + runs; ++run)
-        pack_left<LEFT_ALONG_STEPS>(left, batch, row + i, here, *run, panel);
+        in_memory = pack_left<LEFT_ALONG_STEPS>(left, batch, row + i, here, *run, panel);
       float* results = sums + (several ? i * nc : 0);
       for (int64_t j = 0; j < whole; j += NR)
-        tiles<LEFT_ALONG_STEPS>(here, depth, panel, InPlace{in_place, j}, results + j, nc, first);
-      for (int64_t j = whole; j < width; j += NR)
-        tiles<LEFT_ALONG_STEPS>(here, depth, panel, Packed{block + (j - whole) * depth}, results + j, nc, first);
+        tiles<LEFT_ALONG_STEPS ? LDL : 1>(here, depth, panel, InPlace{in_place, j}, results + j, nc, first);
+      for (int64_t j = whole; j < width; j += NR) {
+        if (LEFT_ALONG_STEPS && in_memory)  // each tile asks for some of the next rows
+          for (int64_t r = i + MR + MR * j / nc; r < std::min(height, i + MR + MR * (j + NR) / nc); ++r) {
+            const float* next = left(batch, row + r, found[0].from, depth, line);
+            for (int64_t p = 0; p < depth; p += 64 / sizeof(float)) fetch(next + p);
+          }
+        tiles<LEFT_ALONG_STEPS ? LDL : 1>(here, depth, panel, Packed{block + (j - whole) * depth}, results + j, nc, first);
+      }
       for (int64_t r = 0; r < here && step == steps; ++r) finish(batch, row + i + r, column, width, results + r * nc);
     }
     first = false;
   } while (step < steps);
 }
-// Tasks are blocks of rows and columns.
-template <bool LEFT_ALONG_STEPS, Layout RIGHT, class Left, class Right, class Finish, class Counts = EveryStep>
-void multiply(int64_t batches, int64_t rows, int64_t columns, int64_t steps, Left left, Right right, Finish finish, Counts counts = {}) {
-  const int64_t step_blocks = parts(steps, KC), kc = parts(steps, step_blocks);
+// Tasks are blocks of rows and columns, cut where `tall` rows and `wide` columns end.
+template <class Block>
+void in_blocks(int64_t batches, int64_t rows, int64_t columns, int64_t steps, int64_t tall, int64_t wide, Block block) {
   int64_t row_blocks = parts(rows, MC), column_blocks = parts(columns, NC);
-  while (batches * row_blocks * column_blocks < THREADS && (rows > MR * row_blocks || columns > NR * column_blocks)) {
-    const bool whole = columns <= NR * column_blocks;  // blocks of columns are whole tiles
-    ++(whole || (rows > MR * row_blocks && rows / row_blocks > columns / column_blocks) ? row_blocks : column_blocks);
+  while (batches * row_blocks * column_blocks < THREADS && (rows > tall * row_blocks || columns > wide * column_blocks)) {
+    const bool whole = columns <= wide * column_blocks;  // blocks of columns are whole tiles
+    ++(whole || (rows > tall * row_blocks && rows / row_blocks > columns / column_blocks) ? row_blocks : column_blocks);
   }
-  const int64_t mc = rounded(parts(rows, row_blocks), MR), nc = rounded(parts(columns, column_blocks), NR);
+  const int64_t mc = rounded(parts(rows, row_blocks), tall), nc = rounded(parts(columns, column_blocks), wide);
   row_blocks = parts(rows, mc), column_blocks = parts(columns, nc);
   const int64_t tasks = batches * row_blocks * column_blocks;
 #pragma omp parallel for num_threads(THREADS) schedule(dynamic) if (tasks > 1 && batches * rows * columns * steps > 64 * SERIAL_BELOW)
   for (int64_t task = 0; task < tasks; ++task) {
     const int64_t row = task / column_blocks % row_blocks * mc, column = task % column_blocks * nc;
-    multiply_block<LEFT_ALONG_STEPS, RIGHT>(task / (row_blocks * column_blocks), row, std::min(mc, rows - row), column,
-                                            std::min(nc, columns - column), 0, steps, kc, step_blocks > 1, left, right, finish, counts);
+    block(task / (row_blocks * column_blocks), row, std::min(mc, rows - row), column, std::min(nc, columns - column));
     fence();  // results may go past the caches
   }
+}
+template <bool LEFT_ALONG_STEPS, Layout RIGHT, class Left, class Right, class Finish, class Counts = EveryStep>
+void multiply(int64_t batches, int64_t rows, int64_t columns, int64_t steps, Left left, Right right, Finish finish, Counts counts = {}) {
+  const int64_t step_blocks = parts(steps, KC), kc = parts(steps, step_blocks);
+  in_blocks(batches, rows, columns, steps, MR, NR, [=](int64_t batch, int64_t row, int64_t height, int64_t column, int64_t width) {
+    multiply_block<LEFT_ALONG_STEPS, RIGHT>(batch, row, height, column, width, 0, steps, kc, step_blocks > 1, left, right, finish, counts);
+  });
 }
