@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -95,20 +95,23 @@ def written(model: nn.Module, inputs: Sequence[Any], info: TaskInfo, program: Pr
     return Made(model, tuple(inputs), info, program, write(program, info))
 
 
-def load_all(made: Sequence[Made], optimised: bool = False) -> list[nn.Module]:
+def load_all(
+    made: Sequence[Made], optimised: bool = False, *, sizes: Mapping[str, int] = _SMALL, more: Sequence[str] = ()
+) -> list[nn.Module]:
     """Imports candidates whose kernels are compiled together: a build takes seconds however little there is to
-    build. Optimised as they are for use, it takes several times as long, and products and sums are rounded at once."""
-    built = _built(made, CFLAGS if optimised else _FLAGS)
+    build. Optimised as they are for use, it takes several times as long, and products and sums are rounded at once.
+    `sizes` are arguments of rewrites, `more` flags for the compiler."""
+    built = _built(made, [*(CFLAGS if optimised else _FLAGS), *more], sizes)
     return [_imported(one, built, index) for index, one in enumerate(made)]
 
 
-def _built(made: Sequence[Made], flags: Sequence[str]) -> Any:
+def _built(made: Sequence[Made], flags: Sequence[str], sizes: Mapping[str, int]) -> Any:
     texts = [_kernels(one) for one in made]
     functions = [function for text in texts for function in text.functions]
     values: dict[str, Any] = {"THREADS": TARGET.cores, "SERIAL_BELOW": 100}
     for text in texts:
         values |= text.numbers.values
-    values |= {name: _SMALL[plain] for name in values if (plain := re.sub(r"_\d+$", "", name)) in _SMALL}
+    values |= {name: sizes[plain] for name in values if (plain := re.sub(r"_\d+$", "", name)) in sizes}
     code = "".join(f"#define {name} {value}\n" for name, value in values.items())
     code += support({snippet for function in functions for snippet in function.snippets})
     names: list[str] = []

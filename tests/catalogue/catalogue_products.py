@@ -181,6 +181,8 @@ WINDOWS: list[Module] = [
     ("windows", _module(nn.Conv2d(8, 20, 3, padding=1)), (_x(2, 8, 17, 18),)),
     ("windows_of_few", _module(nn.Conv2d(8, 3, 3)), (_x(3, 8, 3, 120),)),
     ("windows_of_wide_rows", _module(nn.Conv2d(8, 9, 3, padding=(1, 0))), (_x(1, 8, 4, 301),)),
+    ("windows_of_a_small_picture", _module(nn.Conv2d(8, 60, 3, padding=1)), (_x(1, 8, 7, 7),)),
+    ("windows_of_a_part", lambda x, w: F.conv2d(x[:, :, 1:, 2:], w), (_x(2, 8, 12, 13), _x(9, 8, 3, 3))),
     ("windows_of_planes", _module(nn.Conv3d(4, 9, 3, padding=1)), (_x(2, 4, 5, 14, 15),)),
     ("windows_of_one_plane_each", _module(nn.Conv3d(4, 9, (1, 3, 3))), (_x(2, 4, 3, 14, 15),)),
     (

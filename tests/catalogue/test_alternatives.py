@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
@@ -32,6 +33,7 @@ def _sums(x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]
 MODULES: dict[str, tuple[Any, tuple[torch.Tensor, ...]]] = {
     "few tiles": (lambda x, y: x @ y, (torch.randn(8, 50000), torch.randn(50000, 16))),
     "tall": (lambda x, y: x.T @ y, (torch.randn(9000, 64), torch.randn(9000, 80))),
+    "some rows": (lambda x, y: x @ y, (torch.randn(24, 640), torch.randn(640, 512))),
     "few rows": (nn.Linear(512, 640), (torch.randn(7, 512),)),
     "next to no rows": (nn.Linear(512, 640), (torch.randn(3, 512),)),
     "many rows": (nn.Linear(64, 64), (torch.randn(4096, 64),)),
@@ -79,18 +81,25 @@ def test_what_may_be_faster_depends_on_the_size(name: str, offered: set[str]) ->
     ("name", "begins", "offered"),
     [
         ("many rows", True, {"without tensorise(tile)"}),
+        ("some rows", False, {"with tensorise(tile)", "without stage(right)"}),
         ("few rows", False, {"with plain loops"}),
-        ("few tiles", False, {"without split_reduce(step)"}),
-        ("tall", True, {"with split_reduce(step)"}),
-        ("rows of a larger picture", False, set()),
+        ("few tiles", False, {"without split_reduce(step)", "with stage(right)"}),
+        ("tall", True, {"without tensorise(tile)", "with split_reduce(step)"}),
+        ("rows of a larger picture", False, {"without winograd(windows)"}),
     ],
 )
 def test_a_matrix_unit_multiplies_where_there_are_rows_enough(name: str, begins: bool, offered: set[str]) -> None:
-    target = TARGET.model_copy(update={"matrix_unit": "amx"})
-    program = plan(described(name)[1], target, Cpp())
+    program = plan(described(name)[1], TARGET.model_copy(update={"matrix_unit": "amx"}), Cpp())
     made = any(each.name == "tensorise" for schedule in program.schedules for each in schedule.rewrites)
     assert made == begins
-    assert offered <= {each.name for each in Cpp().alternatives(program)}
+    assert {each.name for each in Cpp().alternatives(program)} == offered
+
+
+def test_convolutions_of_different_channels_have_blocks_of_their_own() -> None:
+    model = nn.Sequential(nn.Conv2d(64, 256, 3), nn.Conv2d(256, 64, 3))
+    info, graph = describe(model, (torch.randn(4, 64, 40, 40),))
+    source = candidate(plan(graph, TARGET.model_copy(update={"l2_bytes": 1 << 21}), Cpp()), info, note="").source
+    assert len(set(re.findall(r"multiply_windows<(WINOGRAD_WINDOWS\w*)>", source))) == 2
 
 
 class Tuning:

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from catalogue_harness import Made, check, load_all, make, written
 from torch import nn
 
+from kernelwright.proposers.catalogue.cpp.priors import Machine
 from kernelwright.proposers.catalogue.rewrites import parse
 from kernelwright.proposers.catalogue.schedule import Schedule
 
@@ -22,7 +23,6 @@ def loaded() -> Loaded:
     made = {
         "linear": make(nn.Sequential(nn.Linear(24, 40), nn.GELU()), torch.randn(33, 24)),
         "product": make(lambda x, y: x @ y, torch.randn(40, 50), torch.randn(50, 60)),
-        "tensorised": _with(make(lambda x, y: x @ y, torch.randn(40, 50), torch.randn(50, 60)), "tensorise(tile)"),
         "windows": _with(make(nn.Conv2d(8, 9, 3, padding=1), torch.randn(2, 8, 19, 37)), "winograd(windows, 64)"),
         "product with itself": make(lambda x: x @ x.T, torch.randn(45, 50)),
         "attention": make(F.scaled_dot_product_attention, *(torch.randn(2, 3, 40, 16) for _ in range(3))),
@@ -64,9 +64,8 @@ def test_all_products() -> None:
 def _with(made: Made, *texts: str) -> Made | None:
     """The candidate with rewrites that come first, in every kernel where they are legal; None where that is none."""
     program, changed = made.program, {}
+    blocks = Machine.of(program.target, program.traffic, [each.region for each in program.schedules]).blocks
     for schedule in program.schedules:
-        blocks = [each for each in schedule.rewrites if each.name == "tile"]
-        blocks += parse("split(step, 512); split(row, 1024); split(column, 512)")  # as in a first guess
         for text in texts:
             now = Schedule.of(schedule.region)
             first = now.then_if_legal(parse(text)[0])
@@ -80,7 +79,7 @@ def _with(made: Made, *texts: str) -> Made | None:
 
 @pytest.mark.slow
 def test_all_products_by_a_matrix_unit_and_by_fewer_multiplications() -> None:
-    """The unit where this machine has one; what candidates do without it where there is none."""
+    """By the unit where this machine has one, else by vectors."""
     modules = [*catalogue_products.PRODUCTS, *catalogue_products.CONVOLUTIONS, *catalogue_products.WINDOWS]
     ways = [("tensorise(tile)",), ("winograd(windows, 64)",)]
     made = [(name, way, _with(make(model, *inputs), *way)) for name, model, inputs in modules for way in ways]
@@ -145,20 +144,61 @@ def test_scores_of_attention_are_never_in_memory(loaded: Loaded) -> None:
     assert len(made.program.nests) == 1
 
 
-@pytest.mark.parametrize("name", ["product", "tensorised"])
-def test_infinite_and_missing_numbers_stay_in_their_rows(loaded: Loaded, name: str) -> None:
-    made, candidate = loaded[name]
+def test_infinite_and_missing_numbers_stay_in_their_rows(loaded: Loaded) -> None:
+    made, candidate = loaded["product"]
     x, y = torch.randn(20, 50), torch.randn(50, 60)
-    x[3, 7], x[5, 2], x[6, 1], y[2, 9] = float("nan"), float("inf"), 3.4e38, float("-inf")
+    x[3, 7], x[5, 2] = float("nan"), float("inf")
     check(made.model, candidate, (x, y))
 
 
-def test_tensorised_products_of_any_size(loaded: Loaded) -> None:
+@pytest.fixture(scope="module", params=[(), ("-mno-amx-bf16",)], ids=["unit", "vectors"])
+def tensorised(request: pytest.FixtureRequest) -> Loaded:
+    """Products for the matrix unit, each side lying either way or computed; with vectors as where there is none."""
+    x, y = torch.randn(40, 50), torch.randn(50, 60)
+    made = {
+        "plain": _with(make(lambda x, y: x @ y, x, y), "tensorise(tile)"),
+        "left along rows": _with(make(lambda x, y: x.T @ y, x.T.contiguous(), y), "tensorise(tile)"),
+        "right along steps": _with(make(lambda x, y: x @ y.T, x, y.T.contiguous()), "tensorise(tile)"),
+        "computed": _with(make(lambda x, y: torch.relu((x * 2 + 1) @ (y - 1)), x, y), "tensorise(tile)"),
+    }
+    there = {name: one for name, one in made.items() if one is not None}
+    assert there.keys() == made.keys()
+    sizes = {"SPLIT_STEP": 96, "SPLIT_ROW": 96, "SPLIT_COLUMN": 128}
+    models = load_all(list(there.values()), sizes=sizes, more=request.param)
+    return dict(zip(there, zip(there.values(), models, strict=True), strict=True))
+
+
+@pytest.mark.parametrize("name", ["plain", "left along rows", "right along steps", "computed"])
+def test_tensorised_products_of_any_size(tensorised: Loaded, name: str) -> None:
     """Less than a tile, halves of one, several blocks of everything, nothing at all."""
-    made, candidate = loaded["tensorised"]
-    for m, k, n in ((1, 1, 1), (2, 3, 5), (67, 131, 101), (13, 300, 7), (48, 32, 17), (33, 33, 129), (4, 0, 5)):
-        check(made.model, candidate, (torch.randn(m, k), torch.randn(k, n)))
-    check(made.model, candidate, (torch.randn(40, 90) * 1e-30, torch.randn(90, 40) * 1e30))
+    made, candidate = tensorised[name]
+    sizes = [(1, 1, 1), (2, 3, 5), (16, 33, 129), (17, 95, 31), (33, 97, 64), (49, 200, 300), (97, 193, 260), (4, 0, 5)]
+    for m, k, n in sizes:
+        x, y = torch.randn(m, k), torch.randn(k, n)
+        x = x.T.contiguous() if name == "left along rows" else x
+        y = y.T.contiguous() if name == "right along steps" else y
+        check(made.model, candidate, (x, y))
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [(1e-35, 1e30), (1e38, 1e-38), (1e-17, 1e-18), (1e-40, 1e10), (1e25, 1e25), (3e38, 1.0), (1e-20, 1e20), (0.0, 1.0)],
+    ids=str,
+)
+def test_tensorised_products_of_tiny_and_huge_numbers(tensorised: Loaded, left: float, right: float) -> None:
+    """As exact as by vectors, where parts of the factors or their products would not be numbers of the unit."""
+    made, candidate = tensorised["plain"]
+    x, y = (1 + torch.rand(40, 70)) * left / 2, (1 + torch.rand(70, 50)) * right / 2
+    assert (candidate(x, y) - x @ y).abs().nan_to_num(0).max() <= 1e-5 * (x @ y).abs().max()
+    check(made.model, candidate, (x, y))
+
+
+def test_tensorised_products_with_infinite_and_missing_numbers(tensorised: Loaded) -> None:
+    """Blocks beside them are what they are without, and rows are finished that were stored before one was met."""
+    made, candidate = tensorised["plain"]
+    x, y = torch.randn(300, 200), torch.randn(200, 300)
+    x[3, 7], x[150, 199], x[288, 0], y[199, 299] = float("nan"), float("inf"), 3.4e38, float("-inf")
+    check(made.model, candidate, (x, y))
 
 
 def test_infinite_and_missing_numbers_stay_in_their_windows(loaded: Loaded) -> None:

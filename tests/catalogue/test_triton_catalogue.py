@@ -173,6 +173,9 @@ def test_what_passes_once_leaves_the_cache_to_others(monkeypatch: pytest.MonkeyP
     for name in ("softmax", "gelu_of_a_matrix"):
         passing = [line for line in text(name).splitlines() if "tl.load(" in line or "tl.store(" in line]
         assert passing and all("evict_first" in line for line in passing), name
+    monkeypatch.setattr(triton_modules, "H100", triton_modules.H100.model_copy(update={"l2_bytes": 500}))
+    assert "evict_first" in text("gelu_of_a_matrix")
+    assert "evict_first" not in text("softmax"), "many times the cache, and written as much as read"
 
 
 def test_tiles_that_lie_in_memory_as_they_are_are_copied_by_the_device() -> None:

@@ -32,18 +32,19 @@ def put(root, path, text):
 
 
 @pytest.mark.parametrize(
-    ("cpuinfo", "simd", "vector_bytes", "model"),
+    ("cpuinfo", "simd", "vector_bytes", "unit", "model"),
     [
-        (X86.format(extra=""), "avx2", 32, "Test CPU @ 3 GHz"),
-        (X86.format(extra="avx512f"), "avx512", 64, "Test CPU @ 3 GHz"),
-        (X86.replace("avx avx2", "").format(extra=""), "scalar", 8, "Test CPU @ 3 GHz"),
-        (ARM, "neon", 16, "ARM implementer 0x41 part 0xd0c"),
+        (X86.format(extra=""), "avx2", 32, "", "Test CPU @ 3 GHz"),
+        (X86.format(extra="avx512f amx_tile"), "avx512", 64, "", "Test CPU @ 3 GHz"),
+        (X86.format(extra="avx512f amx_bf16 amx_tile"), "avx512", 64, "amx", "Test CPU @ 3 GHz"),
+        (X86.replace("avx avx2", "").format(extra=""), "scalar", 8, "", "Test CPU @ 3 GHz"),
+        (ARM, "neon", 16, "", "ARM implementer 0x41 part 0xd0c"),
     ],
 )
-def test_the_processor_is_recognised(tmp_path, cpuinfo, simd, vector_bytes, model):
+def test_the_processor_is_recognised(tmp_path, cpuinfo, simd, vector_bytes, unit, model):
     put(tmp_path, "proc/cpuinfo", cpuinfo)
     facts = read_facts(tmp_path)
-    assert (facts.simd, facts.vector_bytes, facts.model) == (simd, vector_bytes, model)
+    assert (facts.simd, facts.vector_bytes, facts.matrix_unit, facts.model) == (simd, vector_bytes, unit, model)
 
 
 def test_an_unknown_system_is_refused_with_a_remedy(tmp_path):

@@ -49,7 +49,7 @@ class Cpu(MeasuredTarget):
             cores=facts.cores,
             simd=facts.simd,
             vector_bytes=facts.vector_bytes,
-            matrix_unit="amx" if facts.simd == "avx512" and {"amx_tile", "amx_bf16"} <= {*facts.flags} else "",
+            matrix_unit=facts.matrix_unit,
             l1_bytes=facts.l1_bytes,
             l2_bytes=facts.l2_bytes,
             l3_bytes=facts.l3_bytes,

@@ -22,6 +22,7 @@ class CpuFacts:
     flags: tuple[str, ...]
     simd: str
     vector_bytes: int
+    matrix_unit: str
     l1_bytes: int
     l2_bytes: int
     l3_bytes: int
@@ -51,6 +52,7 @@ def read_facts(root: Path) -> CpuFacts:
         flags=flags,
         simd=simd,
         vector_bytes=vector_bytes,
+        matrix_unit="amx" if simd == "avx512" and {"amx_tile", "amx_bf16"} <= {*flags} else "",
         l1_bytes=caches.get(1, 32 << 10),
         l2_bytes=caches.get(2, 256 << 10),
         l3_bytes=caches.get(3, 0),

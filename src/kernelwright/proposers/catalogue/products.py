@@ -88,9 +88,15 @@ class Product:
         return tuple(term.axis for term in last) if last and _has_windows(last) else None
 
     @property
-    def plain(self) -> bool:
+    def alone(self) -> bool:
         """Whether it is one product of all steps, and no attention."""
         return not (self.scores or self.counts or self.beside or self.added)
+
+    @property
+    def tiles(self) -> int:
+        """How many 2 x 2 results there are along the last two axes of n."""
+        *planes, down, across = self.n
+        return _size(self.batch) * _size(planes) * -(-down.size // 2) * -(-across.size // 2)
 
     @cached_property
     def winograd(self) -> bool:
@@ -104,7 +110,7 @@ class Product:
             _moves([other for other in terms if other is not term], term, axis)
             for term, axis in zip(last, self.k[-2:], strict=True)
         )
-        return moves and self.plain and self.left_along_k and not self.left.free & {*self.batch}
+        return moves and self.alone and self.left_along_k and not self.left.free & {*self.batch}
 
     @property
     def readable(self) -> bool:
@@ -216,7 +222,7 @@ def product(stores: Sequence[Store]) -> Product | None:
 
 def _same_results(one: Product, other: Product) -> bool:
     """Whether two products have a result for each of the same positions."""
-    return one.plain and other.plain and (one.batch, one.m, one.n) == (other.batch, other.m, other.n)
+    return one.alone and other.alone and (one.batch, one.m, one.n) == (other.batch, other.m, other.n)
 
 
 def _dtypes(one: Product) -> set[str]:

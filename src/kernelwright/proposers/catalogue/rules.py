@@ -155,8 +155,8 @@ def _product(loops: Loops, rewrite: Rewrite) -> Loops:
 
 def _shared_or_tensorised(loops: Loops, name: str) -> Loops:
     product = loops.product
-    if product is None or product.scores is not None or (name == "tensorise" and not product.plain):
-        raise _NotHereError("it is an attention, or not all of its steps count")
+    if product is None or product.scores is not None or (name == "tensorise" and not product.alone):
+        raise _NotHereError("it is an attention, several products in one, or not all of its steps count")
     if loops.made("split_reduce") or loops.made("tensorise"):
         raise _NotHereError("shares of the steps are not multiplied by the matrix unit", "make one of the two")
     return loops
@@ -166,7 +166,7 @@ def _winograd(loops: Loops) -> Loops:
     if loops.product is None or not loops.product.winograd:
         raise _NotHereError("it adds up no windows of 3 x 3 that move by one, or its weights differ in a batch")
     if any(each.name != "tile" for each in loops.rewrites):
-        raise _NotHereError("it comes before split, stage and split_reduce, which it does without")
+        raise _NotHereError("it comes before split, stage, tensorise and split_reduce, which it does without")
     return loops
 
 
@@ -188,7 +188,7 @@ def _stage_product(loops: Loops, weights: Loops | None, rewrite: Rewrite) -> Loo
 def _not_of_products() -> _NotHereError:
     return _NotHereError(
         "a product's loops are tiled (row, column) and split (step, row, column), its steps are shared out "
-        "(split_reduce), its right side and its stores are staged, windows of 3 x 3 are multiplied by winograd",
+        "(split_reduce), its right side and its stores are staged, it is multiplied by tensorise or winograd",
         "nothing else, or begin with its plain loops",
     )
 

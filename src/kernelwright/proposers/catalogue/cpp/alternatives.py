@@ -12,8 +12,8 @@ from math import prod
 
 from kernelwright.proposers.catalogue.cpp.priors import (
     PLAIN,
-    TENSOR_ROWS,
     TENSORISED,
+    TENSORISED_LEAST,
     WINOGRAD,
     Machine,
     default,
@@ -88,7 +88,7 @@ def _of_products(product: Product, machine: Machine) -> list[tuple[str, float]]:
 
 def _staged_right(product: Product, machine: Machine) -> float:
     """Packing pays where a panel is read often, and rows read as they lie miss the caches."""
-    return 0.6 if 8 <= product.sizes[1] <= 512 and not tensorises(product, machine) else 0.0
+    return 0.6 if 8 <= product.sizes[1] <= 512 and not tensorises(product, machine.target) else 0.0
 
 
 def _shared_steps(product: Product, machine: Machine) -> float:
@@ -108,13 +108,15 @@ def _plain(product: Product, _: Machine) -> float:
 
 def _tensorised(product: Product, machine: Machine) -> float:
     """Taking the right side apart costs as much as some rows' worth of sums."""
-    near = TENSOR_ROWS // 4 <= min(product.sizes[1:]) <= 2 * TENSOR_ROWS
+    near = TENSORISED_LEAST // 4 <= min(product.sizes[1:]) <= 2 * TENSORISED_LEAST
     return 0.6 if machine.target.matrix_unit and near else 0.0
 
 
-def _winograd(product: Product, _: Machine) -> float:
-    """Making the windows' forms takes as long as some of the multiplications that they save."""
-    return 0.6 if product.winograd and min(product.sizes[1], product.sizes[3] // 9) <= _FEW_CHANNELS else 0.0
+def _winograd(product: Product, machine: Machine) -> float:
+    """Making the windows' forms takes as long as some of the multiplications that they save, and the matrix unit saves
+    as much in another way."""
+    few = min(product.sizes[1], product.sizes[3] // 9) <= _FEW_CHANNELS
+    return 0.6 if product.winograd and (few or tensorises(product, machine.target)) else 0.0
 
 
 _PRODUCTS: dict[str, Callable[[Product, Machine], float]] = {

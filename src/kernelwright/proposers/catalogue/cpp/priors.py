@@ -37,8 +37,10 @@ _FEW_OF_WINDOWS = 64
 """The same where the right side is read by windows: their rows lie far apart in memory."""
 _SETS = 1024
 """Floats from row to row that would have all rows of a tile share cache sets."""
-TENSOR_ROWS = 48
+TENSORISED_LEAST = 48
 """Rows, columns and steps that pay for taking both sides apart into what the matrix unit multiplies."""
+_ROOMY = 2 << 20
+"""Bytes of second-level cache that blocks of twice as many steps and rows pay with."""
 _SOME_ROWS = 128
 """Rows of a product that stay in the cache beside twice as many columns."""
 _FORMS = 16
@@ -57,7 +59,7 @@ PLAIN = "plain loops"
 @dataclass(frozen=True)
 class Machine:
     """What first guesses depend on: a target, the bytes that all kernels of a program move at least, the tile of its
-    products, and the most rows that one of them has."""
+    products, and the most rows that one of them has which the matrix unit multiplies."""
 
     target: TargetInfo
     traffic: int
@@ -69,7 +71,8 @@ class Machine:
         """For a program's kernels."""
         if not (products := [region.product for region in regions if region.product]):
             return cls(target, traffic)
-        return cls(target, traffic, _tile(products, target), max(product.sizes[1] for product in products))
+        tensorised = [each.sizes[1] for each in products if tensorises(each, target)]
+        return cls(target, traffic, _tile(products, target), max(tensorised, default=0))
 
     @property
     def beyond_cache(self) -> bool:
@@ -79,11 +82,13 @@ class Machine:
 
     @property
     def blocks(self) -> tuple[Rewrite, ...]:
-        """The blocks of its products: of columns, as many as leave room in the cache for a block of rows' sums. What
-        the matrix unit multiplies takes half as much room again."""
-        columns = 256 if self.target.matrix_unit and self.rows > _SOME_ROWS else 512
+        """The blocks of its products: as much as a core's cache holds beside the sums of a block of rows. What the
+        matrix unit multiplies takes half as much room again."""
+        roomy = self.target.l2_bytes >= _ROOMY
+        steps, rows = (512, 1024) if roomy else (256, 512)
+        columns = 256 if roomy and self.rows > _SOME_ROWS else 512
         sizes = {"tile": dict(zip(("row", "column"), self.tile, strict=True)),
-                 "split": {"step": 512, "row": 1024, "column": columns}}  # fmt: skip
+                 "split": {"step": steps, "row": rows, "column": columns}}  # fmt: skip
         return tuple(Rewrite.of(name, on, argument=size) for name, each in sizes.items() for on, size in each.items())
 
     def exceeds_cache(self, size: int) -> bool:
@@ -115,7 +120,7 @@ def _blocked(region: Loops, product: Product, machine: Machine, turned: str) -> 
         schedule = schedule.then_if_legal(Rewrite.of("stage", "right"))
     if has_few_tiles(product, machine) != (turned == "split_reduce(step)"):
         schedule = schedule.then(Rewrite.of("split_reduce", "step"))
-    elif tensorises(product, machine) != (turned == TENSORISED):
+    elif tensorises(product, machine.target) != (turned == TENSORISED):
         schedule = schedule.then_if_legal(Rewrite.of("tensorise", "tile"))
     written = sum(width(store.buffer.dtype) * store.buffer.size for store in region.stores)
     return schedule.then_if_legal(Rewrite.of("stage", "stores", argument=int(machine.exceeds_cache(written))))
@@ -132,14 +137,14 @@ def _saves(product: Product) -> bool:
     """Whether the multiplications saved take longer than making the forms of windows, results and weights: counted in
     cycles, the first by the multiplications that a core does in one, the others as measured."""
     batch, rows, columns, steps = product.sizes
-    channels, tiles = steps // 9, batch * columns // 4
-    return tiles * (0.6 * rows * channels - 4 * channels - 3 * rows) > 7 * rows * channels
+    channels = steps // 9
+    spared = (9 * batch * columns - _FORMS * product.tiles) * rows * channels / 32
+    return spared > product.tiles * (4 * channels + 3 * rows) + 7 * rows * channels
 
 
-def tensorises(product: Product, machine: Machine) -> bool:
+def tensorises(product: Product, target: TargetInfo) -> bool:
     """Whether the matrix unit wins: it multiplies so fast that few rows do not pay for taking the right side apart."""
-    _, rows, columns, steps = product.sizes
-    return bool(machine.target.matrix_unit) and min(rows, columns, steps) >= TENSOR_ROWS and product.plain
+    return bool(target.matrix_unit) and min(product.sizes[1:]) >= TENSORISED_LEAST and product.alone
 
 
 def _goes_plain(product: Product) -> bool:

@@ -54,7 +54,8 @@ def _windows(writer: Writer, product: Product) -> None:
     *planes, down, across = product.n
     image = [_size(writer, planes), *(writer.full_size(axis) for axis in (down, across, *product.pitch[-2:]))]
     sizes = [_size(writer, axes) for axes in (product.batch, product.m, product.k[:-2])]
-    writer.put(f"multiply_windows({', '.join(sizes)}, {{{', '.join(image)}}}, left, right, finish);")
+    tiles = writer.number_of("winograd")
+    writer.put(f"multiply_windows<{tiles}>({', '.join(sizes)}, {{{', '.join(image)}}}, left, right, finish);")
 
 
 def _counts(writer: Writer, product: Product, condition: Expr) -> None:

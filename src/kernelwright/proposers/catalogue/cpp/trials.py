@@ -97,6 +97,10 @@ def _tiled_by_vectors(family: _Family, _: Value) -> bool:
     return family.nest.made("tensorise") is None
 
 
+def _is_so_many_tiles(family: _Family, value: Value) -> bool:
+    return family.nest.product is not None and int(value) <= family.nest.product.tiles
+
+
 def _shares_many(family: _Family, _: Value) -> bool:
     cut = family.nest.made("split") or family.nest.made("tile")
     block = cut.argument if cut and isinstance(cut.argument, int) else family.length
@@ -114,7 +118,7 @@ _PRIORS: dict[str, _Prior] = {
     "SPLIT_STEP": _Prior(_always, lambda _: 0.9),
     "SPLIT_COLUMN": _Prior(_always, lambda _: 0.8),
     "SPLIT_ROW": _Prior(_always, lambda _: 0.7),
-    "WINOGRAD_WINDOWS": _Prior(_always, lambda _: 0.9),
+    "WINOGRAD_WINDOWS": _Prior(_is_so_many_tiles, lambda _: 0.9),
     "TILE_ROW": _Prior(_tiled_by_vectors, lambda _: 0.6),
     "TILE_COLUMN": _Prior(_tiled_by_vectors, lambda _: 0.5),
     "PARALLELISE": _Prior(_shares_many, lambda _: 0.2),

@@ -23,6 +23,8 @@ from kernelwright.proposers.catalogue.triton.functions import (
 )
 from kernelwright.proposers.catalogue.triton.space import Group, Space, bracketed, is_wide, pointer
 
+_FAR_BEYOND, _STREAMS = 3, 4
+"""Times the cache, and tensors, of which it serves kernels that write as well better not to be passed by."""
 _LOWEST = "-3.4028234663852886e38"
 """The lowest number that is finite: the distance from it is no NaN."""
 
@@ -35,7 +37,8 @@ def render(nest: Nest, halves: pairs.Pairs | None, cache: int) -> Function:
 
 def passing(nest: Nest, cache: int) -> list[Buffer]:
     """Tensors that a kernel goes through once, if together they are larger than the last cache, so that nothing finds
-    them there afterwards."""
+    them there afterwards. None where it writes as much as it reads in many streams, or between sums along rows, of
+    several times the cache: on an H200 such kernels are 2 to 6 % slower if they pass by it, others 1 to 4 % faster."""
     if len(nest.sweeps) > 1 and not is_whole(nest):
         return []
     everywhere = {*kept_axes(nest), *combined_axes(nest)}
@@ -44,7 +47,9 @@ def passing(nest: Nest, cache: int) -> list[Buffer]:
     read = [each.buffer for each in loads if each.buffer not in gathered]
     written = [store.buffer for store in nest.stores if everywhere <= {*store.buffer.axes}]
     found = list(dict.fromkeys([*read, *written]))
-    return found if sum(each.size * dtypes.width(each.dtype) for each in found) > cache > 0 else []
+    moved, stored = (sum(each.size * dtypes.width(each.dtype) for each in part) for part in (found, set(written)))
+    far = moved > _FAR_BEYOND * cache and 3 * stored >= moved and (combined_axes(nest) or len(found) > _STREAMS)
+    return found if moved > cache > 0 and not far else []
 
 
 class KernelText:

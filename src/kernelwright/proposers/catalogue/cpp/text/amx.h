@@ -1,53 +1,78 @@
 // Products by the processor's matrix unit (Intel AMX), which multiplies numbers of 16 bits and adds up in 32: each factor is
 // taken apart into three bfloat16 numbers, whose sum it is, and of their nine products the six are added up that float32
 // could tell from 0 (G. Henry, P. T. P. Tang, A. Heinecke, "Leveraging the bfloat16 Artificial Intelligence Datatype for
-// Higher-Precision Computations", ARITH 2019). That is as exact as float32 itself. Infinite and missing numbers have no parts:
-// a block that meets one is multiplied as it would be without the unit.
-#if defined(__AMX_BF16__)
+// Higher-Precision Computations", ARITH 2019). That is as exact as float32 itself where parts and their products are neither
+// infinite nor so small that the unit takes them for 0: a block that meets other numbers is multiplied by vectors.
+#if defined(__AMX_BF16__) && defined(__AVX512F__)
 #include <sys/syscall.h>
 #include <unistd.h>
+static_assert(W == 16);
 constexpr int64_t SIDE = 32, CHUNK = 32, PIECE = 3 * 2 * 16 * 64;  // lines and steps of a piece of a panel, and its bytes
 inline bool has_tiles() {  // asks the system for them, once
   constexpr int request_permission = 0x1023, tile_data = 18;
   static const bool granted = syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
   return granted;
 }
-// Two vectors as pairs of their bfloat16 parts; `none` says where numbers have none, or would round to infinity.
-INLINE inline void take_apart(F low, F high, I (&parts)[3], M& none) {
-  none |= ((as_bits(low) & 0x7fffffff) > 0x7f7f7fff) | ((as_bits(high) & 0x7fffffff) > 0x7f7f7fff);
+using Bits = vec<uint32_t>;
+// How small and how large numbers are, but for zeros: their bits without the sign, which grow with them.
+struct Reach {
+  Bits least = Bits{} - 1, most{};
+  INLINE void add(F v) {
+    const Bits bits = (Bits)v & 0x7fffffff, below = bits - 1;  // of 0, the largest there is
+    least = below < least ? below : least, most = bits > most ? bits : most;
+  }
+  float smallest() const { return number(across<uint32_t>(least, [](auto a, auto b) INLINE { return a < b ? a : b; }) + 1); }
+  float largest() const { return number(across<uint32_t>(most, [](auto a, auto b) INLINE { return a > b ? a : b; })); }
+  static float number(uint32_t bits) {
+    float v;
+    std::memcpy(&v, &bits, sizeof v);
+    return v;
+  }
+};
+// Whether all parts of both sides, and their products, are numbers that the unit has, with room for the sum of many.
+inline bool have_parts(const Reach& left, const Reach& right) {
+  constexpr double tiny = 0x1p-102, huge = 0x1p100;
+  const double a = left.largest(), b = right.largest();
+  if (a == 0 || b == 0) return a + b < huge;  // no NaN either
+  const double c = left.smallest(), d = right.smallest();
+  return a < huge && b < huge && a * b < huge && c > tiny && d > tiny && c * d > tiny;
+}
+// Two vectors as pairs of their bfloat16 parts.
+INLINE inline void take_apart(F low, F high, I (&pairs)[3], Reach& reach) {
+  reach.add(low), reach.add(high);
 #pragma GCC unroll 3
   for (int k = 0; k < 3; ++k) {
-    const I a = (as_bits(low) + 0x8000) & -0x10000, b = (as_bits(high) + 0x8000) & -0x10000;  // the nearest ones
-    parts[k] = (I)((__v16su)a >> 16) | b;
-    low -= as_float(a), high -= as_float(b);
+    const Bits a = ((Bits)low + 0x8000) & 0xffff0000, b = ((Bits)high + 0x8000) & 0xffff0000;  // the nearest ones
+    pairs[k] = (I)(a >> 16 | b);
+    low -= (F)a, high -= (F)b;
   }
 }
 // A tile of each part of a piece: of the left side it has a row's steps in each of its lines, of the right side two steps of
 // all columns. `line` gives two vectors, along steps or of two steps; TURNED are those that lie the other way.
-template <bool TURNED, class Line> INLINE inline void put_tiles(Line line, char* to, M& none) {
+template <bool TURNED, class Line> INLINE inline void put_tiles(Line line, char* to, Reach& reach) {
   F turned[TURNED ? 3 : 1][W];
 #pragma GCC unroll 4
   for (int r = 0; r < W; ++r) {
-    I parts[3];
+    I pairs[3];
     const auto [low, high] = line(r);
-    take_apart(low, high, parts, none);
+    take_apart(low, high, pairs, reach);
     for (int k = 0; k < 3; ++k)
-      if constexpr (TURNED) turned[k][r] = as_float(parts[k]);
-      else store(reinterpret_cast<float*>(to + k * 2048 + r * 64), as_float(parts[k]), Full{});
+      if constexpr (TURNED) turned[k][r] = as_float(pairs[k]);
+      else store(reinterpret_cast<float*>(to + k * 2048 + r * 64), as_float(pairs[k]), Full{});
   }
   for (int k = 0; TURNED && k < 3; ++k) {
     turn<W / 2>(turned[k]);
     for (int r = 0; r < W; ++r) store(reinterpret_cast<float*>(to + k * 2048 + r * 64), turned[k][r], Full{});
   }
 }
-INLINE inline F some(const float* p, int64_t n) {
+INLINE inline F up_to(const float* p, int64_t n) {
   return n >= W ? load(p, Full{}) : n > 0 ? load(p, Part{static_cast<int>(n)}) : F{};
 }
 struct Pair { F low, high; };
 // Lines of one side as pieces, `apart` bytes from those of 32 lines to the next; whether they lie in memory.
 template <bool ALONG_STEPS, bool LEFT, class Side>
 bool pack_pieces(Side side, int64_t batch, int64_t at, int64_t count, int64_t step, int64_t depth, char* to, int64_t apart,
-                 float* line, M& none) {
+                 float* line, Reach& reach) {
   const float* from[CHUNK] = {};
   if constexpr (ALONG_STEPS) {
     for (int64_t j = 0; j < count; j += SIDE, to += apart) {
@@ -58,12 +83,12 @@ bool pack_pieces(Side side, int64_t batch, int64_t at, int64_t count, int64_t st
           if (c + CHUNK <= depth && j + t + W <= count)
             put_tiles<!LEFT>([&](int r) INLINE {
               return Pair{load(from[t + r] + c, Full{}), load(from[t + r] + c + W, Full{})};
-            }, tiles, none);
+            }, tiles, reach);
           else
             put_tiles<!LEFT>([&](int r) INLINE {
               const int64_t n = j + t + r < count ? depth - c : 0;
-              return Pair{some(from[t + r] + c, n), some(from[t + r] + c + W, n - W)};
-            }, tiles, none);
+              return Pair{up_to(from[t + r] + c, n), up_to(from[t + r] + c + W, n - W)};
+            }, tiles, reach);
         }
     }
   } else {
@@ -75,11 +100,11 @@ bool pack_pieces(Side side, int64_t batch, int64_t at, int64_t count, int64_t st
         if (n == CHUNK && j + W <= count)
           put_tiles<LEFT>([&](int r) INLINE {
             return Pair{load(from[r] + j, Full{}), load(from[W + r] + j, Full{})};
-          }, tiles, none);
+          }, tiles, reach);
         else
           put_tiles<LEFT>([&](int r) INLINE {
-            return Pair{some(from[r] + j, r < n ? count - j : 0), some(from[W + r] + j, W + r < n ? count - j : 0)};
-          }, tiles, none);
+            return Pair{up_to(from[r] + j, r < n ? count - j : 0), up_to(from[W + r] + j, W + r < n ? count - j : 0)};
+          }, tiles, reach);
       }
     }
   }
@@ -151,7 +176,7 @@ struct InTiles {
   }
   ~InTiles() { _tile_release(); }
 };
-// A block of rows and columns; false if it met a number that has no parts, with results that are not to be used.
+// A block of rows and columns; false if it met numbers without parts: what it has stored is not to be used.
 template <bool LEFT_ALONG_STEPS, bool RIGHT_ALONG_STEPS, class Left, class Right, class Finish>
 bool multiply_block_in_parts(int64_t batch, int64_t row, int64_t height, int64_t column, int64_t width, int64_t steps, int64_t kc,
                              Left left, Right right, Finish finish) {
@@ -160,15 +185,16 @@ bool multiply_block_in_parts(int64_t batch, int64_t row, int64_t height, int64_t
   char *pieces = reinterpret_cast<char*>(panel), *block = pieces + deep;
   float *sums = reinterpret_cast<float*>(block + deep * nc / SIDE), *line = sums + kept * nc;
   const float* next[SIDE];
-  M none{};
+  Reach of_left, of_right;
   const InTiles tiles;
   for (int64_t step = 0; step < steps; step += kc) {
     const int64_t depth = std::min(kc, steps - step), chunks = parts(depth, CHUNK);
-    pack_pieces<RIGHT_ALONG_STEPS, false>(right, batch, column, width, step, depth, block, deep, line, none);
+    pack_pieces<RIGHT_ALONG_STEPS, false>(right, batch, column, width, step, depth, block, deep, line, of_right);
     for (int64_t i = 0; i < height; i += SIDE) {
       const int64_t here = std::min(SIDE, height - i);
-      const bool in_memory = pack_pieces<LEFT_ALONG_STEPS, true>(left, batch, row + i, here, step, depth, pieces, deep, line, none);
-      if (any(none)) return false;
+      const bool in_memory = pack_pieces<LEFT_ALONG_STEPS, true>(left, batch, row + i, here, step, depth, pieces, deep, line,
+                                                                       of_left);
+      if (!have_parts(of_left, of_right)) return false;
       float* results = sums + (kc < steps ? i * nc : 0);
       for (int64_t j = 0; j < width; j += SIDE) {
         // Each piece asks for some of the next rows, a few lines at a time.
@@ -190,7 +216,7 @@ bool multiply_block_in_parts(int64_t batch, int64_t row, int64_t height, int64_t
 #endif
 template <bool LEFT_ALONG_STEPS, Layout RIGHT, class Left, class Right, class Finish>
 void multiply_in_parts(int64_t batches, int64_t rows, int64_t columns, int64_t steps, Left left, Right right, Finish finish) {
-#if defined(__AMX_BF16__)
+#if defined(__AMX_BF16__) && defined(__AVX512F__)
   if (has_tiles() && steps > 0) {
     const int64_t other = parts(steps, parts(steps, KC)), kc = rounded(other, CHUNK);
     in_blocks(batches, rows, columns, steps, SIDE, SIDE, [=](int64_t b, int64_t row, int64_t height, int64_t column, int64_t width) {

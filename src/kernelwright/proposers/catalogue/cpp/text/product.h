@@ -129,7 +129,7 @@ void multiply_block(int64_t batch, int64_t row, int64_t height, int64_t column, 
       for (int64_t j = 0; j < whole; j += NR)
         tiles<LEFT_ALONG_STEPS ? LDL : 1>(here, depth, panel, InPlace{in_place, j}, results + j, nc, first);
       for (int64_t j = whole; j < width; j += NR) {
-        if (LEFT_ALONG_STEPS && in_memory)  // each tile asks for some of the next rows
+        if (LEFT_ALONG_STEPS && in_memory)  // each packed tile asks for some of the next rows
           for (int64_t r = i + MR + MR * j / nc; r < std::min(height, i + MR + MR * (j + NR) / nc); ++r) {
             const float* next = left(batch, row + r, found[0].from, depth, line);
             for (int64_t p = 0; p < depth; p += 64 / sizeof(float)) fetch(next + p);

@@ -1,6 +1,7 @@
 // Sums over windows of 3 x 3 that move by one place, 2 x 2 results at a time, with 16 multiplications instead of 36: windows
 // of 4 x 4 and weights are each made 16 other numbers, which are multiplied, added up over the channels, and made results
-// (A. Lavin, S. Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016, after S. Winograd).
+// (A. Lavin, S. Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016, after S. Winograd). Errors are relative to
+// the window: beside a number of 1e8, results of 1 that do not depend on it are lost, as in sums that do.
 constexpr int FORMS = 16;
 struct Image { int64_t planes, rows, columns, rows_apart, pitch; };  // of results; rows and columns of the right side in memory
 template <class V> INLINE inline void form_weights(const V (&g)[3][3], V (&forms)[FORMS]) {
@@ -47,7 +48,8 @@ template <int FIRST> INLINE inline F in_turn(F a, F b) {
   for (int k = 0; k < W; ++k) lanes[k] = (k + FIRST) / 2 + (k % 2) * W;
   return __builtin_shuffle(a, b, lanes);
 }
-// The forms of the windows that begin at every second place of four rows, `count` of them; to each form's line.
+// The forms of W windows that begin at every second place of four rows from `at` on, each to its form's line: lines are `line`
+// apart. With `Part` rows end at `length`; windows beyond have forms that nobody asks for.
 template <class Span>
 INLINE inline void form_windows(const float* const (&rows)[4], int64_t at, Span, int64_t length, float* to, int64_t line) {
   const auto get = [=](const float* row, int64_t j) INLINE {
@@ -71,7 +73,7 @@ INLINE inline void form_windows(const float* const (&rows)[4], int64_t at, Span,
   }
 }
 // Two rows of 2 W results of the sums of W windows' forms.
-INLINE inline void results(const float* sums, int64_t form, float* first, float* second) {
+INLINE inline void results_of(const float* sums, int64_t form, float* first, float* second) {
   F above[4], below[4];
 #pragma GCC unroll 4
   for (int j = 0; j < 4; ++j) {
@@ -94,7 +96,7 @@ void sum_windows(int64_t batch, int64_t row, int64_t channels, int64_t column, i
   std::fill_n(to, count, 0.0f);
   for (int64_t c = 0; c < channels; ++c)
     for (int64_t i = 0; i < 9; ++i) {
-      const float* from = right(batch, 9 * c + i, column, count, to);
+      const float* from = right(batch, 9 * c + i, column, count, nullptr);
       sweep<1>(0, count, [=](auto span, int64_t j, auto) INLINE {
         store(to + j, load(to + j, span) + splat(weights[9 * c + i]) * load(from + j, span), span);
       });
@@ -109,21 +111,24 @@ inline bool all_finite(const float* from, int64_t count) {
   return !any(none);
 }
 // Tasks are blocks of lines of tiles: a tile is 2 x 2 results.
-template <class Left, class Right, class Finish>
+template <int64_t TILES, class Left, class Right, class Finish>
 void multiply_windows(int64_t batches, int64_t rows, int64_t channels, Image image, Left left, Right right, Finish finish) {
-  const int64_t down = parts(image.rows, 2), whole = parts(image.columns, 2), chunks = parts(whole, WINOGRAD_WINDOWS);
+  const int64_t down = parts(image.rows, 2), whole = parts(image.columns, 2), chunks = parts(whole, TILES);
   const int64_t across = parts(whole, chunks), lines = batches * image.planes * down;
   int64_t together = 1;  // lines of a block: as many as leave the least of its panels empty
-  for (int64_t n = 2; n * across <= WINOGRAD_WINDOWS; ++n)
+  for (int64_t n = 2; n * across <= TILES; ++n)
     if (rounded(n * across, NR) * together <= rounded(together * across, NR) * n) together = n;
-  const int64_t blocks = parts(rows, MR), tasks = parts(lines, together) * chunks, depth = channels + 1;
+  const int64_t blocks = parts(rows, MR), groups = parts(lines, together) * chunks, depth = channels + 1;
+  const int64_t shares = std::min(blocks, parts(THREADS, groups)), tasks = groups * shares;  // rows are shared out where lines are few
+  const int64_t seen = image.columns + 2;  // of a row of the right side
   float* weights = scratch<1>(FORMS * blocks * MR * channels);
-#pragma omp parallel num_threads(THREADS)
+#pragma omp parallel num_threads(THREADS) if (9 * rows * channels * image.columns * lines > 64 * SERIAL_BELOW)
   {
     form_left(left, rows, channels, weights);
 #pragma omp for schedule(dynamic)
     for (int64_t task = 0; task < tasks; ++task) {
-      const int64_t begin = task / chunks * together, end = std::min(lines, begin + together), x = task % chunks * across;
+      const int64_t share = task % shares, group = task / shares;
+      const int64_t begin = group / chunks * together, end = std::min(lines, begin + together), x = group % chunks * across;
       const int64_t here = std::min(across, whole - x), width = rounded((end - begin) * here, NR), panel = depth * NR;
       float* windows = scratch(FORMS * (depth * width + MR * width + width + 2 * W) + 4 * (here + W));
       float *sums = windows + FORMS * depth * width, *line = sums + FORMS * MR * width + W, *above = line + FORMS * (width + W);
@@ -137,13 +142,13 @@ void multiply_windows(int64_t batches, int64_t rows, int64_t channels, Image ima
           const float* from[4];
           for (int64_t i = 0; i < 4; ++i) {
             const int64_t row = plane * image.rows_apart + std::min(y + i, image.rows + 1);
-            from[i] = right(batch, 9 * c, row * image.pitch, image.pitch, line);
+            from[i] = right(batch, 9 * c, row * image.pitch, seen, nullptr);  // it lies in memory
           }
           for (int64_t t = 0; t < here; t += W) {
             float* to = line + (at - begin) * here + t;
             const int64_t j = 2 * (x + t);
-            if (j + 2 * W + 2 <= image.pitch) form_windows(from, j, Full{}, image.pitch, to, width + W);
-            else form_windows(from, j, Part{}, image.pitch, to, width + W);
+            if (j + 2 * W + 2 <= seen) form_windows(from, j, Full{}, seen, to, width + W);
+            else form_windows(from, j, Part{}, seen, to, width + W);
           }
         }
         for (int f = 0; f < FORMS; ++f)
@@ -151,7 +156,7 @@ void multiply_windows(int64_t batches, int64_t rows, int64_t channels, Image ima
             for (int v = 0; v < NR; v += W)
               store(windows + (f * (width / NR) + j / NR) * panel + c * NR + v, load(line + f * (width + W) + j + v, Full{}), Full{});
       }
-      for (int64_t block = 0; block < blocks; ++block) {
+      for (int64_t block = blocks * share / shares; block < blocks * (share + 1) / shares; ++block) {
         const int64_t count = std::min<int64_t>(MR, rows - block * MR);
         for (int f = 0; f < FORMS; ++f)
           for (int64_t j = 0; j < width; j += NR)
@@ -161,7 +166,7 @@ void multiply_windows(int64_t batches, int64_t rows, int64_t channels, Image ima
           for (int64_t at = begin; at < end; ++at) {
             const auto [batch, plane, y] = place(at);
             for (int64_t t = 0; t < here; t += W)
-              results(sums + r * width + (at - begin) * here + t, MR * width, above + 2 * t, below + 2 * t);
+              results_of(sums + r * width + (at - begin) * here + t, MR * width, above + 2 * t, below + 2 * t);
             const int64_t column = (plane * image.rows_apart + y) * image.pitch + 2 * x;
             const int64_t n = std::min(2 * here, image.columns - 2 * x);
             for (int64_t i = 0; i < std::min<int64_t>(2, image.rows - y); ++i) {
