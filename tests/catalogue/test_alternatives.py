@@ -102,6 +102,16 @@ def test_convolutions_of_different_channels_have_blocks_of_their_own() -> None:
     assert len(set(re.findall(r"multiply_windows<(WINOGRAD_WINDOWS\w*)>", source))) == 2
 
 
+def test_blocks_are_halved_for_tall_products_of_the_matrix_unit() -> None:
+    def columns(name: str, unit: str) -> int:
+        target = TARGET.model_copy(update={"l2_bytes": 1 << 21, "matrix_unit": unit})
+        schedules = plan(described(name)[1], target, Cpp()).schedules
+        (size,) = (each.argument for each in schedules[-1].rewrites if each.parameter == "SPLIT_COLUMN")
+        return int(size or 0)
+
+    assert (columns("many rows", ""), columns("many rows", "amx"), columns("some rows", "amx")) == (512, 256, 512)
+
+
 class Tuning:
     """A run in which only the tuner proposes; `time` is what the judge measures of a source, None for a rejection."""
 

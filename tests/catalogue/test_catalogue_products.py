@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import catalogue_products
 import pytest
 import torch
@@ -151,9 +153,13 @@ def test_infinite_and_missing_numbers_stay_in_their_rows(loaded: Loaded) -> None
     check(made.model, candidate, (x, y))
 
 
-@pytest.fixture(scope="module", params=[(), ("-mno-amx-bf16",)], ids=["unit", "vectors"])
+@pytest.fixture(scope="module", params=[(), ("-DNO_MATRIX_UNIT",)], ids=["unit", "vectors"])
 def tensorised(request: pytest.FixtureRequest) -> Loaded:
     """Products for the matrix unit, each side lying either way or computed; with vectors as where there is none."""
+    return _tensorised(request.param)
+
+
+def _tensorised(more: tuple[str, ...]) -> Loaded:
     x, y = torch.randn(40, 50), torch.randn(50, 60)
     made = {
         "plain": _with(make(lambda x, y: x @ y, x, y), "tensorise(tile)"),
@@ -164,7 +170,7 @@ def tensorised(request: pytest.FixtureRequest) -> Loaded:
     there = {name: one for name, one in made.items() if one is not None}
     assert there.keys() == made.keys()
     sizes = {"SPLIT_STEP": 96, "SPLIT_ROW": 96, "SPLIT_COLUMN": 128}
-    models = load_all(list(there.values()), sizes=sizes, more=request.param)
+    models = load_all(list(there.values()), sizes=sizes, more=more)
     return dict(zip(there, zip(there.values(), models, strict=True), strict=True))
 
 
@@ -189,24 +195,52 @@ def test_tensorised_products_of_tiny_and_huge_numbers(tensorised: Loaded, left: 
     """As exact as by vectors, where parts of the factors or their products would not be numbers of the unit."""
     made, candidate = tensorised["plain"]
     x, y = (1 + torch.rand(40, 70)) * left / 2, (1 + torch.rand(70, 50)) * right / 2
-    assert (candidate(x, y) - x @ y).abs().nan_to_num(0).max() <= 1e-5 * (x @ y).abs().max()
     check(made.model, candidate, (x, y))
 
 
 def test_tensorised_products_with_infinite_and_missing_numbers(tensorised: Loaded) -> None:
-    """Blocks beside them are what they are without, and rows are finished that were stored before one was met."""
+    """Rows and columns that do not meet them are what they are without, also those that were finished before."""
     made, candidate = tensorised["plain"]
     x, y = torch.randn(300, 200), torch.randn(200, 300)
-    x[3, 7], x[150, 199], x[288, 0], y[199, 299] = float("nan"), float("inf"), 3.4e38, float("-inf")
+    clean = candidate(x, y)
+    x[3, 7], x[150, 199], y[199, 299] = float("nan"), float("inf"), float("-inf")
     check(made.model, candidate, (x, y))
+    others = [row for row in range(300) if row not in (3, 150)]
+    torch.testing.assert_close(candidate(x, y)[others, :299], clean[others, :299], rtol=1e-5, atol=1e-4)
+    assert candidate(torch.zeros(40, 50), torch.full((50, 60), float("nan"))).isnan().all()
+
+
+def test_tensorised_products_of_nothing(tensorised: Loaded) -> None:
+    _, candidate = tensorised["plain"]
+    for m, k, n in ((0, 70, 50), (70, 50, 0), (70, 0, 50)):
+        assert torch.equal(candidate(torch.randn(m, k), torch.randn(k, n)), torch.zeros(m, n))
+
+
+@pytest.mark.skipif("amx_bf16" not in Path("/proc/cpuinfo").read_text(), reason="this processor has no matrix unit")
+def test_the_matrix_unit_multiplies_what_it_can() -> None:
+    """Its roundings are others than those of vectors, which multiply what it cannot."""
+    unit, vectors = (_tensorised(more)["plain"][1] for more in ((), ("-DNO_MATRIX_UNIT",)))
+    x, y = torch.randn(100, 300), torch.randn(300, 100)
+    assert not torch.equal(unit(x, y), vectors(x, y))
+    assert torch.equal(unit(x * 1e-34, y), vectors(x * 1e-34, y))
 
 
 def test_infinite_and_missing_numbers_stay_in_their_windows(loaded: Loaded) -> None:
     made, candidate = loaded["windows"]
     for batch in (1, 3):
         x = torch.randn(batch, 8, 19, 37)
-        x[0, 3, 4, 5], x[0, 1, 18, 36], x[batch - 1, 2, 9, 0] = float("inf"), float("nan"), 3.4e38
+        clean = candidate(x)
+        x[0, 3, 4, 5], x[0, 1, 18, 36], x[batch - 1, 2, 9, 0] = float("inf"), float("nan"), float("-inf")
         check(made.model, candidate, (x,))
+        torch.testing.assert_close(candidate(x)[:, :, 12:16, 3:30], clean[:, :, 12:16, 3:30])
+    assert candidate(torch.randn(0, 8, 19, 37)).shape == (0, 9, 19, 37)
+
+
+def test_forms_of_windows_that_overflow(loaded: Loaded) -> None:
+    made, candidate = loaded["windows"]
+    x = torch.randn(2, 8, 19, 37) * 1e37
+    x[:, :, 5, 6] = 3e38
+    check(made.model, candidate, (x,))
 
 
 def test_pictures_of_other_sizes_are_refused(loaded: Loaded) -> None:

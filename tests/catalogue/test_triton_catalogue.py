@@ -174,7 +174,8 @@ def test_what_passes_once_leaves_the_cache_to_others(monkeypatch: pytest.MonkeyP
         passing = [line for line in text(name).splitlines() if "tl.load(" in line or "tl.store(" in line]
         assert passing and all("evict_first" in line for line in passing), name
     monkeypatch.setattr(triton_modules, "H100", triton_modules.H100.model_copy(update={"l2_bytes": 500}))
-    assert "evict_first" in text("gelu_of_a_matrix")
+    assert "evict_first" in text("gelu_of_a_matrix"), "two tensors, each element by itself"
+    assert "evict_first" in text("one_sum"), "little is written"
     assert "evict_first" not in text("softmax"), "many times the cache, and written as much as read"
 
 

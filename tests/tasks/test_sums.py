@@ -42,6 +42,13 @@ TERMS: dict[str, tuple[Callable[..., Any], tuple[torch.Tensor, ...], float]] = {
     "vector, added": (torch.addmv, (X[:, 0], X, A[:, 0]), 64),
     "batches added up": (torch.addbmm, (X[:, :8], X.view(4, 8, 16), X.view(4, 16, 8)), 64),
     "convolution": (F.conv2d, (IMAGES, KERNEL), 36),
+    "transposed convolution": (F.conv_transpose2d, (IMAGES, KERNEL.transpose(0, 1)), 4 * 9),
+    "with a stride": (lambda x, w: F.conv_transpose2d(x, w, stride=2), (IMAGES, KERNEL.transpose(0, 1)), 4 * 4),
+    "where all elements of the window meet": (
+        lambda x, w: F.conv_transpose2d(x, w, stride=2, dilation=2, groups=2),
+        (IMAGES, KERNEL[:4].transpose(0, 1)),
+        2 * 9,
+    ),
     "attention": (F.scaled_dot_product_attention, (HEADS, HEADS, HEADS), 64),
     "softmax": (lambda x: x.softmax(-1), (X,), 64),
     "layer norm": (lambda x: F.layer_norm(x, (64,)), (X,), 64),

@@ -144,11 +144,23 @@ def _product(
 ) -> float | None:
     """Terms of a product for an element of its result, of the smallest one of several gradients; None for whatever
     else."""
+    if packet is aten.convolution and args[6]:
+        return _transposed(*args)
     if packet in _FLOPS:
         made = results if packet is aten.convolution_backward else results[:1]  # beside attention's are its statistics
         elements = max(min(each.numel() for each in made), 1)
         return float(_FLOPS[packet](*args, **kwargs, out_val=result)) / 2 / elements
     return float(_PRODUCTS[packet](*args)) if packet in _PRODUCTS and not kwargs else None
+
+
+def _transposed(_: Any, weight: Tensor, __: Any, stride: list[int], ___: Any, dilation: list[int], *more: Any) -> float:
+    """Terms of a transposed convolution where most of its elements of the window meet: with strides the mean is less,
+    since a result meets those alone that are a multiple of the stride away."""
+    groups, spans = int(more[-1]), weight.shape[2:]
+    strides, dilations = (list(each) * (len(spans) // len(each)) for each in (stride, dilation))
+    apart = [s // math.gcd(s, d) for s, d in zip(strides, dilations, strict=True)]
+    met = math.prod(-(-span // each) for span, each in zip(spans, apart, strict=True))
+    return float(weight.shape[0] // groups * met)
 
 
 def _added(packet: Any, args: tuple[Any, ...], operands: list[Tensor], results: list[Tensor]) -> float:

@@ -71,7 +71,9 @@ class Machine:
         """For a program's kernels."""
         if not (products := [region.product for region in regions if region.product]):
             return cls(target, traffic)
-        tensorised = [each.sizes[1] for each in products if tensorises(each, target)]
+        tensorised = [
+            each.sizes[1] for each in products if tensorises(each, target) and not _goes_by_windows(each, target)
+        ]
         return cls(target, traffic, _tile(products, target), max(tensorised, default=0))
 
     @property
@@ -82,8 +84,9 @@ class Machine:
 
     @property
     def blocks(self) -> tuple[Rewrite, ...]:
-        """The blocks of its products: as much as a core's cache holds beside the sums of a block of rows. What the
-        matrix unit multiplies takes half as much room again."""
+        """The blocks of its products, twice as large where the second-level cache holds a block of the right side and
+        most of the sums; half as many columns where a tall one is multiplied by the matrix unit, whose parts take half
+        as much room again."""
         roomy = self.target.l2_bytes >= _ROOMY
         steps, rows = (512, 1024) if roomy else (256, 512)
         columns = 256 if roomy and self.rows > _SOME_ROWS else 512
@@ -108,7 +111,7 @@ def default(region: Loops, machine: Machine, turned: str = "") -> Schedule:
 
 
 def _blocked(region: Loops, product: Product, machine: Machine, turned: str) -> Schedule:
-    if product.winograd and _saves(product) != (turned == WINOGRAD):
+    if product.winograd and _goes_by_windows(product, machine.target) != (turned == WINOGRAD):
         return _by_windows(region, product, machine)
     schedule = Schedule.of(region).then(*machine.blocks)
     if region.weights() is not None:
@@ -133,12 +136,14 @@ def _by_windows(region: Loops, product: Product, machine: Machine) -> Schedule:
     return Schedule.of(region).then(*machine.blocks[:2], Rewrite.of("winograd", "windows", argument=tiles))
 
 
-def _saves(product: Product) -> bool:
+def _goes_by_windows(product: Product, target: TargetInfo) -> bool:
     """Whether the multiplications saved take longer than making the forms of windows, results and weights: counted in
-    cycles, the first by the multiplications that a core does in one, the others as measured."""
+    cycles, the first by two vectors of them in one, the others as measured with AVX-512."""
+    if not product.winograd:
+        return False
     batch, rows, columns, steps = product.sizes
     channels = steps // 9
-    spared = (9 * batch * columns - _FORMS * product.tiles) * rows * channels / 32
+    spared = (9 * batch * columns - _FORMS * product.tiles) * rows * channels / (target.vector_bytes // 2)
     return spared > product.tiles * (4 * channels + 3 * rows) + 7 * rows * channels
 
 

@@ -3,9 +3,10 @@
 // could tell from 0 (G. Henry, P. T. P. Tang, A. Heinecke, "Leveraging the bfloat16 Artificial Intelligence Datatype for
 // Higher-Precision Computations", ARITH 2019). That is as exact as float32 itself where parts and their products are neither
 // infinite nor so small that the unit takes them for 0: a block that meets other numbers is multiplied by vectors.
-#if defined(__AMX_BF16__) && defined(__AVX512F__)
+#if defined(__AMX_BF16__) && defined(__AVX512F__) && !defined(NO_MATRIX_UNIT)
 #include <sys/syscall.h>
 #include <unistd.h>
+#include <atomic>
 static_assert(W == 16);
 constexpr int64_t SIDE = 32, CHUNK = 32, PIECE = 3 * 2 * 16 * 64;  // lines and steps of a piece of a panel, and its bytes
 inline bool has_tiles() {  // asks the system for them, once
@@ -216,17 +217,22 @@ bool multiply_block_in_parts(int64_t batch, int64_t row, int64_t height, int64_t
 #endif
 template <bool LEFT_ALONG_STEPS, Layout RIGHT, class Left, class Right, class Finish>
 void multiply_in_parts(int64_t batches, int64_t rows, int64_t columns, int64_t steps, Left left, Right right, Finish finish) {
-#if defined(__AMX_BF16__) && defined(__AVX512F__)
-  if (has_tiles() && steps > 0) {
+#if defined(__AMX_BF16__) && defined(__AVX512F__) && !defined(NO_MATRIX_UNIT)
+  if (has_tiles() && steps > 0 && std::min(rows, columns) >= W) {
+    std::atomic<bool> by_vectors = false;  // once a block has met numbers without parts, others begin with vectors
     const int64_t other = parts(steps, parts(steps, KC)), kc = rounded(other, CHUNK);
-    in_blocks(batches, rows, columns, steps, SIDE, SIDE, [=](int64_t b, int64_t row, int64_t height, int64_t column, int64_t width) {
-      if (!multiply_block_in_parts<LEFT_ALONG_STEPS, RIGHT == ALONG_STEPS>(b, row, height, column, width, steps, kc, left,
-                                                                           right, finish))
-        multiply_block<LEFT_ALONG_STEPS, RIGHT>(b, row, height, column, width, 0, steps, other, other < steps, left, right,
-                                                finish, EveryStep{});
-    });
+    const auto block = [=, &by_vectors](int64_t b, int64_t row, int64_t height, int64_t column, int64_t width) {
+      constexpr bool along_steps = RIGHT == ALONG_STEPS;
+      if (!by_vectors.load(std::memory_order_relaxed) &&
+          multiply_block_in_parts<LEFT_ALONG_STEPS, along_steps>(b, row, height, column, width, steps, kc, left, right, finish))
+        return;
+      by_vectors.store(true, std::memory_order_relaxed);
+      multiply_block<LEFT_ALONG_STEPS, RIGHT>(b, row, height, column, width, 0, steps, other, other < steps, left, right,
+                                              finish, EveryStep{});
+    };
+    in_blocks(batches, rows, columns, steps, SIDE, SIDE, block);
     return;
   }
 #endif
-  multiply<LEFT_ALONG_STEPS, RIGHT>(batches, rows, columns, steps, left, right, finish);  // on a machine without, or where it is refused
+  multiply<LEFT_ALONG_STEPS, RIGHT>(batches, rows, columns, steps, left, right, finish);  // there is none, or it is refused
 }

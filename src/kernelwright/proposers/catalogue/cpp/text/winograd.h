@@ -1,7 +1,7 @@
 // Sums over windows of 3 x 3 that move by one place, 2 x 2 results at a time, with 16 multiplications instead of 36: windows
 // of 4 x 4 and weights are each made 16 other numbers, which are multiplied, added up over the channels, and made results
 // (A. Lavin, S. Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016, after S. Winograd). Errors are relative to
-// the window: beside a number of 1e8, results of 1 that do not depend on it are lost, as in sums that do.
+// the largest number of the window times the largest weight, also where that number meets a weight of 0.
 constexpr int FORMS = 16;
 struct Image { int64_t planes, rows, columns, rows_apart, pitch; };  // of results; rows and columns of the right side in memory
 template <class V> INLINE inline void form_weights(const V (&g)[3][3], V (&forms)[FORMS]) {
@@ -87,8 +87,8 @@ INLINE inline void results_of(const float* sums, int64_t form, float* first, flo
   };
   put_row(above, first), put_row(below, second);
 }
-// The same, one row of results after the other as they are asked for: where a number is infinite or missing, its tile's forms
-// are, and results would be that do not depend on it.
+// The same, one row of results after the other as they are asked for: forms may overflow where sums do not, and what is
+// infinite in two forms is missing in their difference.
 template <class Left, class Right>
 void sum_windows(int64_t batch, int64_t row, int64_t channels, int64_t column, int64_t count, Left left, Right right,
                  float* to) {
@@ -118,11 +118,13 @@ void multiply_windows(int64_t batches, int64_t rows, int64_t channels, Image ima
   int64_t together = 1;  // lines of a block: as many as leave the least of its panels empty
   for (int64_t n = 2; n * across <= TILES; ++n)
     if (rounded(n * across, NR) * together <= rounded(together * across, NR) * n) together = n;
+  while (parts(lines, together) * chunks < THREADS && (together - 1) * across >= NR) --together;
   const int64_t blocks = parts(rows, MR), groups = parts(lines, together) * chunks, depth = channels + 1;
-  const int64_t shares = std::min(blocks, parts(THREADS, groups)), tasks = groups * shares;  // rows are shared out where lines are few
+  const int64_t shares = std::min(blocks, std::max<int64_t>(1, THREADS / groups));  // of the rows, where lines are few
+  const int64_t tasks = groups * shares;
   const int64_t seen = image.columns + 2;  // of a row of the right side
   float* weights = scratch<1>(FORMS * blocks * MR * channels);
-#pragma omp parallel num_threads(THREADS) if (9 * rows * channels * image.columns * lines > 64 * SERIAL_BELOW)
+#pragma omp parallel num_threads(THREADS) if (18 * rows * channels * image.columns * lines > 64 * SERIAL_BELOW)
   {
     form_left(left, rows, channels, weights);
 #pragma omp for schedule(dynamic)
