@@ -10,8 +10,8 @@ import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-import catalogue_winograd
 import numpy as np
+from catalogue_winograd import positions, totals
 
 from kernelwright.proposers.catalogue.ir import (
     IDENTITY,
@@ -159,7 +159,7 @@ class _Row:
         assert not isinstance(node, (Reduce, Scan)), f"{node} is not known yet"
         if isinstance(node, Window):
             found = IDENTITY[node.op]
-            for place in _positions(node.axes):
+            for place in positions(node.axes):
                 fixed = {expr: value for expr, value in known.items() if not expr.free & set(node.axes)}
                 found = _JOIN[node.op](found, self._value(node.operand, {**where, **place}, fixed))
             return found
@@ -167,11 +167,6 @@ class _Row:
         found = _pointwise(node, self.memory, where, values)
         known[node] = found
         return found
-
-
-def _positions(axes: Sequence[Axis]) -> Iterator[dict[Axis, int]]:
-    for place in itertools.product(*(range(axis.size) for axis in axes)):
-        yield dict(zip(axes, place, strict=True))
 
 
 class _Total:
@@ -226,7 +221,7 @@ class _Run:
         if nest.product is not None:
             self._product()
             return self.left
-        outer = list(_positions(nest.parallel))
+        outer = list(positions(nest.parallel))
         if nest.made("parallelise"):
             self.chance.shuffle(outer)
         for where in outer:
@@ -277,7 +272,7 @@ class _Run:
         order = list(tasks)
         self.chance.shuffle(order)
         for task in order:
-            inner = list(_positions(nest.inner))
+            inner = list(positions(nest.inner))
             along = list(block)
             if nest.inner:
                 size = nest.inner[0].size
@@ -359,12 +354,12 @@ class _Run:
             return
 
         def blocks(axes: Sequence[Axis], on: str) -> list[list[dict[Axis, int]]]:
-            places, made = list(_positions(axes)), self.nest.made("split", on)
+            places, made = list(positions(axes)), self.nest.made("split", on)
             assert made is not None and isinstance(made.argument, int)
             size = _small(made.argument)
             return [places[at : at + size] for at in range(0, len(places), size)]
 
-        for batch in _positions(product.batch):
+        for batch in positions(product.batch):
             for rows, columns in itertools.product(blocks(product.m, "row"), blocks(product.n, "column")):
                 for place in itertools.product(rows, columns):
                     row = _Row(self.memory, {**batch, **place[0], **place[1]})
@@ -381,9 +376,9 @@ class _Run:
 
     def _windows(self, product: Product) -> None:
         """Four results at a time."""
-        for batch, place in itertools.product(_positions(product.batch), _positions(product.m)):
+        for batch, place in itertools.product(positions(product.batch), positions(product.m)):
             known = _Row(self.memory, {})
-            for where, total in catalogue_winograd.totals(product, {**batch, **place}, known.value):
+            for where, total in totals(product, {**batch, **place}, known.value):
                 row = _Row(self.memory, {**batch, **place, **where})
                 row.known[product.total] = total
                 for store in self.nest.row_stores or self.nest.stores:

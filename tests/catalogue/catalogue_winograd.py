@@ -18,7 +18,8 @@ _RESULT = np.array([[1, 1, 1, 0], [0, 1, -1, -1]])
 Where = dict[Axis, int]
 
 
-def _positions(axes: Sequence[Axis]) -> Iterator[Where]:
+def positions(axes: Sequence[Axis]) -> Iterator[Where]:
+    """Each place along some axes."""
     for place in itertools.product(*(range(axis.size) for axis in axes)):
         yield dict(zip(axes, place, strict=True))
 
@@ -43,10 +44,10 @@ def totals(
         return np.array([[element(i, j) for j in range(4)] for i in range(4)])
 
     found = []
-    for plane in _positions(planes):
+    for plane in positions(planes):
         for y, x in itertools.product(range(0, down.size, 2), range(0, across.size, 2)):
             forms = np.zeros((4, 4))
-            for channel in _positions(channels):
+            for channel in positions(channels):
                 where = {**fixed, **plane, **channel}
                 taps = [[float(value(product.left, {**where, high: i, wide: j})) for j in range(3)] for i in range(3)]
                 forms += (_WEIGHT @ np.array(taps) @ _WEIGHT.T) * (_WINDOW @ window(where, y, x) @ _WINDOW.T)

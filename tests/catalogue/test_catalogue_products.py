@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import catalogue_products
 import pytest
@@ -38,9 +40,13 @@ def loaded() -> Loaded:
         "cell": make(nn.GRUCell(20, 32), torch.randn(24, 20), torch.randn(24, 32)),
         "convolution": make(nn.Sequential(nn.MaxPool2d(2), nn.Conv2d(4, 16, 3, padding=1)), torch.randn(2, 4, 34, 36)),
     }
+    return _loaded(made)
+
+
+def _loaded(made: dict[str, Made | None], **settings: Any) -> Loaded:
     there = {name: one for name, one in made.items() if one is not None}
     assert there.keys() == made.keys()
-    return dict(zip(there, zip(there.values(), load_all(list(there.values())), strict=True), strict=True))
+    return dict(zip(there, zip(there.values(), load_all(list(there.values()), **settings), strict=True), strict=True))
 
 
 def _called(made: Made) -> list[str]:
@@ -63,19 +69,18 @@ def test_all_products() -> None:
     assert not wrong
 
 
-def _with(made: Made, *texts: str) -> Made | None:
-    """The candidate with rewrites that come first, in every kernel where they are legal; None where that is none."""
+def _with(made: Made, text: str) -> Made | None:
+    """The candidate with a rewrite that comes first, in every kernel where it is legal; None where that is none."""
     program, changed = made.program, {}
     blocks = Machine.of(program.target, program.traffic, [each.region for each in program.schedules]).blocks
     for schedule in program.schedules:
-        for text in texts:
-            now = Schedule.of(schedule.region)
-            first = now.then_if_legal(parse(text)[0])
-            if first is now or first.loops.product is None:
-                continue
-            for each in blocks:
-                first = first.then_if_legal(each)
-            changed[schedule.name] = first.rewrites
+        now = Schedule.of(schedule.region)
+        first = now.then_if_legal(parse(text)[0])
+        if first is now or first.loops.product is None:
+            continue
+        for each in blocks:
+            first = first.then_if_legal(each)
+        changed[schedule.name] = first.rewrites
     return written(made.model, made.inputs, made.info, program.rescheduled(changed)) if changed else None
 
 
@@ -83,9 +88,10 @@ def _with(made: Made, *texts: str) -> Made | None:
 def test_all_products_by_a_matrix_unit_and_by_fewer_multiplications() -> None:
     """By the unit where this machine has one, else by vectors."""
     modules = [*catalogue_products.PRODUCTS, *catalogue_products.CONVOLUTIONS, *catalogue_products.WINDOWS]
-    ways = [("tensorise(tile)",), ("winograd(windows, 64)",)]
-    made = [(name, way, _with(make(model, *inputs), *way)) for name, model, inputs in modules for way in ways]
-    there = [(f"{name} {way[0]}", one) for name, way, one in made if one is not None]
+    firsts = [(name, make(model, *inputs)) for name, model, inputs in modules]
+    ways = ("tensorise(tile)", "winograd(windows, 64)")
+    made = [(f"{name} {way}", _with(first, way)) for name, first in firsts for way in ways]
+    there = [(name, one) for name, one in made if one is not None]
     assert sum("winograd" in name for name, _ in there) >= len(catalogue_products.WINDOWS)
     assert sum("tensorise" in name for name, _ in there) > 50
     wrong = {}
@@ -159,6 +165,7 @@ def tensorised(request: pytest.FixtureRequest) -> Loaded:
     return _tensorised(request.param)
 
 
+@cache
 def _tensorised(more: tuple[str, ...]) -> Loaded:
     x, y = torch.randn(40, 50), torch.randn(50, 60)
     made = {
@@ -167,11 +174,7 @@ def _tensorised(more: tuple[str, ...]) -> Loaded:
         "right along steps": _with(make(lambda x, y: x @ y.T, x, y.T.contiguous()), "tensorise(tile)"),
         "computed": _with(make(lambda x, y: torch.relu((x * 2 + 1) @ (y - 1)), x, y), "tensorise(tile)"),
     }
-    there = {name: one for name, one in made.items() if one is not None}
-    assert there.keys() == made.keys()
-    sizes = {"SPLIT_STEP": 96, "SPLIT_ROW": 96, "SPLIT_COLUMN": 128}
-    models = load_all(list(there.values()), sizes=sizes, more=more)
-    return dict(zip(there, zip(there.values(), models, strict=True), strict=True))
+    return _loaded(made, sizes={"SPLIT_STEP": 96, "SPLIT_ROW": 96, "SPLIT_COLUMN": 128}, more=more)
 
 
 @pytest.mark.parametrize("name", ["plain", "left along rows", "right along steps", "computed"])

@@ -82,17 +82,16 @@ class Cpp(Renderer):
     def check(self, nests: Sequence[Nest]) -> None:
         """All products of a candidate share one tile and one size of blocks, which are constants of its code."""
         known: dict[str, tuple[str, str]] = {}
-        for nest in (nest for nest in nests if nest.product is not None):
-            for each in nest.rewrites:
-                if each.name not in ("tile", "split"):
-                    continue
-                text, name = known.setdefault(each.text(None), (str(each), nest.name))
-                if text != str(each):
-                    raise IllegalRewriteError(
-                        "its blocks differ from those of another product",
-                        where=nest.name,
-                        remedy=f"make them as in {name}: {text}",
-                    )
+        products = (nest for nest in nests if nest.product is not None)
+        blocks = ((nest.name, each) for nest in products for each in nest.rewrites if each.name in ("tile", "split"))
+        for where, each in blocks:
+            text, name = known.setdefault(each.text(None), (str(each), where))
+            if text != str(each):
+                raise IllegalRewriteError(
+                    "its blocks differ from those of another product",
+                    where=where,
+                    remedy=f"make them as in {name}: {text}",
+                )
 
     def alternatives(self, program: Program) -> list[Alternative]:
         """See `Renderer.alternatives`."""

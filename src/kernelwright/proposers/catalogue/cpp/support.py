@@ -8,8 +8,8 @@ from importlib.resources import files
 _ORDER = (
     "basic", "half", "fp16", "exp", "expm1", "log", "log1p", "log2", "log10", "sigmoid", "tanh", "erf", "erf_and_1",
     "rounding", "positions", "places", "strided", "within", "sums", "products", "largest", "smallest", "online",
-    "running", "arg", "columns", "tiles", "product", "shares", "attention",
-    "amx", "winograd",
+    "running", "arg", "columns", "tiles", "product", "shares", "attention", "amx",
+    "winograd",
 )  # fmt: skip
 _NEEDS = (
     dict.fromkeys(("expm1", "sigmoid", "erf", "erf_and_1", "tanh"), "exp")

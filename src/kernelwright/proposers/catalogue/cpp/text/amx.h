@@ -4,11 +4,13 @@
 // Higher-Precision Computations", ARITH 2019). That is as exact as float32 itself where parts and their products are neither
 // infinite nor so small that the unit takes them for 0: a block that meets other numbers is multiplied by vectors.
 #if defined(__AMX_BF16__) && defined(__AVX512F__) && !defined(NO_MATRIX_UNIT)
+#define MATRIX_UNIT
 #include <sys/syscall.h>
 #include <unistd.h>
 #include <atomic>
 static_assert(W == 16);
-constexpr int64_t SIDE = 32, CHUNK = 32, PIECE = 3 * 2 * 16 * 64;  // lines and steps of a piece of a panel, and its bytes
+constexpr int64_t SIDE = 32, CHUNK = 32;  // lines and steps of a piece of a panel
+constexpr int64_t LINE = 64, HALF_PART = W * LINE, PART = 2 * HALF_PART, PIECE = 3 * PART;  // bytes: a part of a piece is two tiles
 inline bool has_tiles() {  // asks the system for them, once
   constexpr int request_permission = 0x1023, tile_data = 18;
   static const bool granted = syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
@@ -59,11 +61,11 @@ template <bool TURNED, class Line> INLINE inline void put_tiles(Line line, char*
     take_apart(low, high, pairs, reach);
     for (int k = 0; k < 3; ++k)
       if constexpr (TURNED) turned[k][r] = as_float(pairs[k]);
-      else store(reinterpret_cast<float*>(to + k * 2048 + r * 64), as_float(pairs[k]), Full{});
+      else store(reinterpret_cast<float*>(to + k * PART + r * LINE), as_float(pairs[k]), Full{});
   }
   for (int k = 0; TURNED && k < 3; ++k) {
     turn<W / 2>(turned[k]);
-    for (int r = 0; r < W; ++r) store(reinterpret_cast<float*>(to + k * 2048 + r * 64), turned[k][r], Full{});
+    for (int r = 0; r < W; ++r) store(reinterpret_cast<float*>(to + k * PART + r * LINE), turned[k][r], Full{});
   }
 }
 INLINE inline F up_to(const float* p, int64_t n) {
@@ -80,7 +82,7 @@ bool pack_pieces(Side side, int64_t batch, int64_t at, int64_t count, int64_t st
       for (int64_t r = 0; r < std::min(SIDE, count - j); ++r) from[r] = side(batch, at + j + r, step, depth, line + r * depth);
       for (int64_t c = 0; c < depth; c += CHUNK)
         for (int64_t t = 0; t < SIDE; t += W) {
-          char* tiles = to + c / CHUNK * PIECE + t * 64;
+          char* tiles = to + c / CHUNK * PIECE + t * LINE;
           if (c + CHUNK <= depth && j + t + W <= count)
             put_tiles<!LEFT>([&](int r) INLINE {
               return Pair{load(from[t + r] + c, Full{}), load(from[t + r] + c + W, Full{})};
@@ -97,7 +99,7 @@ bool pack_pieces(Side side, int64_t batch, int64_t at, int64_t count, int64_t st
       const int64_t n = std::min(CHUNK, depth - c);
       for (int64_t s = 0; s < n; ++s) from[s] = side(batch, step + c + s, at, count, line + s * count);
       for (int64_t j = 0; j < rounded(count, SIDE); j += W) {
-        char* tiles = to + j / SIDE * apart + c / CHUNK * PIECE + j % SIDE * 64;
+        char* tiles = to + j / SIDE * apart + c / CHUNK * PIECE + j % SIDE * LINE;
         if (n == CHUNK && j + W <= count)
           put_tiles<LEFT>([&](int r) INLINE {
             return Pair{load(from[r] + j, Full{}), load(from[W + r] + j, Full{})};
@@ -117,12 +119,12 @@ INLINE inline void multiply_pieces(int64_t chunks, const char* left, const char*
                                    bool first, More more) {
   const int64_t row = width * sizeof(float);
   const auto from_left = [&](const char* part) INLINE {
-    _tile_loadd(4, part, 64);
-    if constexpr (TALL) _tile_loadd(5, part + 1024, 64);
+    _tile_loadd(4, part, LINE);
+    if constexpr (TALL) _tile_loadd(5, part + HALF_PART, LINE);
   };
   const auto from_right = [&](const char* part) INLINE {
-    _tile_loadd(6, part, 64);
-    _tile_loadd(7, part + 1024, 64);
+    _tile_loadd(6, part, LINE);
+    _tile_loadd(7, part + HALF_PART, LINE);
   };
   const auto add = [] INLINE {
     _tile_dpbf16ps(0, 4, 6);
@@ -134,7 +136,7 @@ INLINE inline void multiply_pieces(int64_t chunks, const char* left, const char*
   };
   const auto expect = [](const char* part) INLINE {  // the processor does not see by itself which tiles come next
 #pragma GCC unroll 16
-    for (int i = 0; i < 1024; i += 64) __builtin_prefetch(part + i);
+    for (int i = 0; i < HALF_PART; i += LINE) __builtin_prefetch(part + i);
   };
   asm volatile("" ::: "memory");
   if (first) {
@@ -152,12 +154,12 @@ INLINE inline void multiply_pieces(int64_t chunks, const char* left, const char*
   }
   for (int64_t c = 0; c < chunks; ++c, left += PIECE, right += PIECE) {
     const char* next = right + PIECE;
-    from_left(left), from_right(right + 4096), expect(next + 4096), add(), expect(next + 5120);
-    from_right(right + 2048), add(), expect(next + 2048);
-    from_right(right), add(), expect(next + 3072);
-    from_left(left + 2048), add(), expect(next);
-    from_right(right + 2048), add(), expect(next + 1024);
-    from_left(left + 4096), from_right(right), add();
+    from_left(left), from_right(right + 2 * PART), expect(next + 2 * PART), add(), expect(next + 2 * PART + HALF_PART);
+    from_right(right + PART), add(), expect(next + PART);
+    from_right(right), add(), expect(next + PART + HALF_PART);
+    from_left(left + PART), add(), expect(next);
+    from_right(right + PART), add(), expect(next + HALF_PART);
+    from_left(left + 2 * PART), from_right(right), add();
     more(c);
   }
   _tile_stored(0, sums, row);
@@ -217,7 +219,7 @@ bool multiply_block_in_parts(int64_t batch, int64_t row, int64_t height, int64_t
 #endif
 template <bool LEFT_ALONG_STEPS, Layout RIGHT, class Left, class Right, class Finish>
 void multiply_in_parts(int64_t batches, int64_t rows, int64_t columns, int64_t steps, Left left, Right right, Finish finish) {
-#if defined(__AMX_BF16__) && defined(__AVX512F__) && !defined(NO_MATRIX_UNIT)
+#if defined(MATRIX_UNIT)
   if (has_tiles() && steps > 0 && std::min(rows, columns) >= W) {
     std::atomic<bool> by_vectors = false;  // once a block has met numbers without parts, others begin with vectors
     const int64_t other = parts(steps, parts(steps, KC)), kc = rounded(other, CHUNK);

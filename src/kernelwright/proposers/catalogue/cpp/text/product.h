@@ -79,7 +79,7 @@ void pack_columns(Right right, int64_t batch, Steps steps, int64_t column, int64
     }
   }
 }
-// Whether the left side lies in memory: then its next rows can be asked for.
+// A panel of the left side; whether this lies in memory, so that its next rows can be asked for.
 template <bool LEFT_ALONG_STEPS, class Left>
 bool pack_left(Left left, int64_t batch, int64_t row, int64_t rows, Steps steps, float* panel) {
   bool in_memory = false;
