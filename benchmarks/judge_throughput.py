@@ -2,7 +2,7 @@
 
     python benchmarks/judge_throughput.py                          the honest corpus: with building, then already built
     python benchmarks/judge_throughput.py --tasks 'softmax' --repeats 3
-    python benchmarks/judge_throughput.py --target cuda            tests/gpu's honest Triton, eight copies of each
+    python benchmarks/judge_throughput.py --target cuda            tests/gpu's honest Triton, 24 copies of each
 
 All candidates of a task are handed to one judge at once, as in a search: the verdict of the first is there to beat.
 `floor` is what the same work takes at least: timing, which has the machine for itself, and everything else spread over
@@ -36,7 +36,8 @@ from kernelwright.tasks import Task
 TESTS = Path(__file__).resolve().parents[1] / "tests"
 sys.path[:0] = [str(TESTS / "honest"), str(TESTS / "gpu")]
 LANGUAGES = {"cpu": "cpp", "cuda": "triton"}
-COPIES = 8
+COPIES = 24
+"""So many that the first one's way through the stages is little of the whole."""
 app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
+from kernelwright.judge import memory
 from kernelwright.judge.judge import Judge
 from kernelwright.judge.verdict import Verdict
 from kernelwright.proposers.base import Candidate
@@ -61,3 +62,15 @@ class Bench:
 
     async def _leave(self) -> None:
         await asyncio.gather(*(judge.__aexit__() for judge in self._judges.values()))
+
+
+def processes(judge: Judge) -> set[int]:
+    shared = judge._zygote._shared
+    assert shared is not None and shared.zygote._process is not None
+    return set(memory.descendants(shared.zygote._process.pid))
+
+
+async def settled(judge: Judge, before: set[int]) -> None:
+    """Returns when there are no processes but those; ends take a moment."""
+    while not processes(judge) <= before:
+        await asyncio.sleep(0.01)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from judge_bench import Bench
+from judge_bench import Bench, processes, settled
 from judge_sources import AFFINE, HONEST, torch_only
 
-from kernelwright.judge import memory
 from kernelwright.judge.judge import Judge
 from kernelwright.judge.verdict import Verdict
 from kernelwright.proposers.base import Candidate
@@ -62,15 +61,3 @@ def test_who_waits_to_be_timed_has_no_process_and_may_leave(bench: Bench) -> Non
     assert bench.run(leave()).accepted
     bench.run(settled(judge, before))
     assert bench.evaluate(AFFINE, HONEST).accepted
-
-
-def processes(judge: Judge) -> set[int]:
-    shared = judge._zygote._shared
-    assert shared is not None and shared.zygote._process is not None
-    return set(memory.descendants(shared.zygote._process.pid))
-
-
-async def settled(judge: Judge, before: set[int]) -> None:
-    """Returns when there are no processes but those; ends take a moment."""
-    while not processes(judge) <= before:
-        await asyncio.sleep(0.01)

@@ -5,13 +5,18 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from shutil import rmtree
+from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any
 
 from kernelwright.judge import numerics
+from kernelwright.judge.ahead import Ahead
 from kernelwright.judge.answer import Answer
+from kernelwright.judge.builds import PASSING
 from kernelwright.judge.candidate import LOAD_TIMEOUT, SAMPLE, Build, CandidateSide
 from kernelwright.judge.process import Worker
 from kernelwright.judge.reference import ReferenceSide
@@ -26,12 +31,15 @@ from kernelwright.tasks import CaseInfo
 if TYPE_CHECKING:
     from kernelwright.proposers.base import Candidate
 
+_FRESH, _HELD_OUT, _AT_ONCE = "fresh", "held out", 2
+"""Kinds of workers that are started ahead, and how many of a candidate's at a time."""
+
 
 @dataclass
 class Evaluation:
     """Life cycle: made by the judge for one candidate, handed to each stage in order; a stage raises `Rejection` or
-    adds to what is
-    known. `side_done` ends the candidate's worker.
+    adds to what is known. `get_ready` has the workers of the stages to come started. `side_done` ends the candidate's
+    worker, `close` all of them.
 
     Attributes:
         start_worker: forks a worker for the candidate with a build folder; whether it is to build there.
@@ -67,6 +75,8 @@ class Evaluation:
     evidence: dict[str, Any] = field(default_factory=dict, init=False)
     stages: list[StageReport] = field(default_factory=list, init=False)
     _case: CaseInfo | None = field(default=None, init=False)
+    _ahead: Ahead = field(default_factory=Ahead, init=False)
+    _passing: list[str] = field(default_factory=list, init=False)
     _workers: list[Worker] = field(default_factory=list, init=False)
     _aborted: bool = field(default=False, init=False)
 
@@ -91,11 +101,37 @@ class Evaluation:
         for worker in self._workers:
             worker.kill()
 
+    def get_ready(self) -> None:
+        """Starts the workers that the stages after building will need, beside whatever has the device."""
+        case = self.reference.info.tune_case
+        fresh = (_FRESH, self._loaded, [case])
+        apart = (_HELD_OUT, self._built_apart, [case, *self.held_out]) if self.builds_late else fresh
+        needed = [*([apart] if self.held_out else []), fresh, fresh, fresh]  # to hold out, to run, to audit, to time
+        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="ahead") as several:
+            list(several.map(lambda one: self._ahead.start(*one), needed))
+
     def fresh_side(self) -> CandidateSide:
         """A new worker with the candidate loaded from its build."""
+        return self._ahead.take(_FRESH, self._loaded)
+
+    @property
+    def held_out(self) -> list[CaseInfo]:
+        """The cases that no proposer is shown."""
+        return [case for case in self.reference.info.cases if case.role == "held_out"]
+
+    def held_out_side(self) -> CandidateSide:
+        """A new worker for them, with a build of its own where some is built in forward."""
+        return self._ahead.take(_HELD_OUT, self._built_apart) if self.builds_late else self.fresh_side()
+
+    def _loaded(self) -> CandidateSide:
         side = self.start_side(self.build.folder, building=False)
         self._load(side, self.build, readonly=True)
         return side
+
+    def _built_apart(self) -> CandidateSide:
+        folder = mkdtemp(dir=self.build.folder.parent, prefix=PASSING)
+        self._passing.append(folder)
+        return self.building_side(Path(folder))
 
     def building_side(self, folder: Path) -> CandidateSide:
         """A new worker with the candidate built in a folder of its own, where it may go on building."""
@@ -178,6 +214,13 @@ class Evaluation:
         self.side_done()
         self.side = make()
         self.check(self.reference.own_answer(self.reference.info.tune_case))
+
+    def close(self) -> None:
+        """Ends all of its workers, and removes what was built for held-out cases."""
+        self.side_done()
+        self._ahead.close()
+        for folder in self._passing:
+            rmtree(folder, ignore_errors=True)
 
     def side_done(self) -> None:
         """Ends the worker of the stages before timing, which uses fresh ones."""

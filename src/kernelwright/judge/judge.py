@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from kernelwright.errors import TaskError
 from kernelwright.home import home
 from kernelwright.judge import builds, stages, storage
+from kernelwright.judge.ahead import Anteroom
 from kernelwright.judge.background import Background, in_thread
 from kernelwright.judge.candidate import BUILD_TIMEOUT, Build
 from kernelwright.judge.device_turns import turns_on
@@ -77,10 +78,13 @@ class Judge:
         self._language = language_for(
             language or target.default_language, "gpu" if target.device_files else "cpu", target.name
         )
-        self._seeds = new_seeds(seed)
-        self._zygote = ZygotePart()
+        self._seeds, self._zygote = new_seeds(seed), ZygotePart()
         self._compile_cache = home() / "builds" / "torch-compile"
-        self._device, self._head_start = turns_on(target), HeadStart()
+        self._device, self._head_start, self._anteroom = (
+            turns_on(target),
+            HeadStart(),
+            Anteroom(pays=target.spares_host),
+        )
         self._builders = asyncio.Semaphore(max(1, target.info().cores))
         self._background = Background()
         self._warming: asyncio.Task[None] | None = None
@@ -150,16 +154,17 @@ class Judge:
         try:
             async with self._builders:
                 await in_thread(self._stage, evaluation, "build", abort=evaluation.abort)
-            async with self._device.turn(rank) as step_aside:
+            async with self._anteroom.ready(evaluation), self._device.turn(rank) as step_aside:
                 for name in STAGES[1:-1]:
                     await in_thread(self._stage, evaluation, name, abort=evaluation.abort)
-                await in_thread(evaluation.side_done, abort=evaluation.abort)  # who waits holds no memory
+                done = evaluation.side_done if rank is None else evaluation.close  # who waits holds no memory
+                await in_thread(done, abort=evaluation.abort)
                 await step_aside()
                 await in_thread(self._stage, evaluation, "time", abort=evaluation.abort)
         except Rejection as rejection:
             return evaluation.verdict(candidate, self.sandbox, rejection)
         finally:
-            evaluation.side_done()
+            evaluation.close()
             self._head_start.end()
         return evaluation.verdict(candidate, self.sandbox)
 
@@ -191,13 +196,9 @@ class Judge:
 
     async def _build(self, evaluation: Evaluation) -> None:
         """Builds a contestant whose build is gone: its verdict may be older than the compiler."""
-        try:
+        with suppress(Rejection):  # the race will tell
             async with self._builders:
                 await in_thread(stages.build, evaluation, abort=evaluation.abort)
-        except Rejection:
-            return  # the race will tell
-        finally:
-            evaluation.side_done()
 
     # --- start ---
 
@@ -210,8 +211,8 @@ class Judge:
         self._zygote.import_rest(self._language.imports)
         self.info = self._reference.load()
         self._reference.load_into(timer.worker)
-        one_call = self._language.interpreted(on_gpu=bool(devices))
-        self._stopwatch = Stopwatch(Pools(self._reference, timer, one_call=one_call))
+        interpreted = self._language.interpreted(on_gpu=bool(devices))
+        self._stopwatch = Stopwatch(Pools(self._reference, timer, one_call=interpreted))
         self._compiler_key = self._language.compiler_key()
         self._shared = self._language.shared()
         if self._shared is not None:
@@ -295,7 +296,7 @@ class Judge:
             target=self.target,
             build=Build(self._language.worker_module, build_dir, self._shared, self.build_timeout),
             start_worker=self._fork_candidate,
-            alone=self._background.held_up,
+            alone=nullcontext if self.target.spares_host else self._background.held_up,
             best=best,
             brief=brief,
         )
@@ -337,7 +338,6 @@ class Judge:
         )
         together = max(confinement.memory, self.target.info().cores * 2 * GIB) if building else confinement.memory
         allowance = Allowance(together, folder=build_dir if building else "")
-
         fork = partial(self._zygote.fork, confinement, allowance=allowance)
         return self._background.start(fork) if building else fork()
 

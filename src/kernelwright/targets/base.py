@@ -88,6 +88,11 @@ class Target(ABC):
         CPU."""
         return ""
 
+    @property
+    def spares_host(self) -> bool:
+        """Whether what is timed runs on the device alone, so that the host may build and start processes meanwhile."""
+        return bool(self.device_files)
+
     @abstractmethod
     def info(self) -> TargetInfo:
         """What the device is. Raises `MachineError` where there is none."""

@@ -7,15 +7,11 @@ import json
 import shutil
 from typing import Any
 
-import numpy as np
-
-from kernelwright.judge.answer import Inputs
 from kernelwright.judge.candidate import CandidateSide
 from kernelwright.judge.evaluation import Evaluation
+from kernelwright.judge.rehearsal import rehearse
 from kernelwright.judge.rejection import Rejection, plain
-from kernelwright.judge.tensors import Claim
 from kernelwright.judge.verdict import MOST_KERNELS
-from kernelwright.tasks import CaseInfo
 
 _FACTS = ("registers", "spilled_bytes", "shared_bytes", "warps")
 DONE = ".json"
@@ -67,10 +63,7 @@ def _rehearse(evaluation: Evaluation, side: CandidateSide) -> None:
     """
     for case in evaluation.reference.info.shown.cases:
         try:
-            side.construct(case, evaluation.build.timeout)
-            blank = _blank(case)
-            side.bind(blank)
-            side.run([blank], apart=False)  # beside other builds
+            rehearse(side, case, evaluation.build.timeout)
         except Rejection as rejection:
             explained = _explained(evaluation, rejection)
             if explained is not rejection or rejection.reason in ("timed_out", "over_limit"):
@@ -95,16 +88,6 @@ def _resources(side: CandidateSide) -> dict[str, Any]:
     except (Rejection, AttributeError, KeyError, TypeError, ValueError, OverflowError):
         return {}
     return {"resources": kernels} if kernels else {}
-
-
-def _blank(case: CaseInfo) -> Inputs:
-    """Zeros for a case's tensors: valid as class numbers and indices too."""
-    arguments = tuple(
-        {"tensor": argument.tensor.model_dump(mode="json")} if argument.tensor else {"value": argument.value}
-        for argument in case.inputs
-    )
-    claims = [Claim.parse({**item["tensor"], "pointer": 0}) if "tensor" in item else None for item in arguments]
-    return Inputs(arguments, tuple(np.zeros(claim.span_bytes, np.uint8) if claim else None for claim in claims))
 
 
 def _explained(evaluation: Evaluation, rejection: Rejection) -> Rejection:

@@ -6,11 +6,6 @@ other stages is shown to whoever writes the next.
 
 from __future__ import annotations
 
-from functools import partial
-from pathlib import Path
-from tempfile import TemporaryDirectory
-
-from kernelwright.judge.builds import PASSING
 from kernelwright.judge.evaluation import Evaluation
 from kernelwright.judge.rejection import Rejection
 from kernelwright.judge.verdict import HELD_OUT_REASON
@@ -20,18 +15,16 @@ def hold_out(evaluation: Evaluation) -> None:
     """Checks the held-out cases, after the one that everybody knows: what it keeps of that must not stand in the way.
     The reason is `fails_held_out` whatever went wrong, and the evidence says what."""
     reference = evaluation.reference
-    cases = [case for case in reference.info.cases if case.role == "held_out"]
+    cases = evaluation.held_out
     if not cases:
         return
-    with TemporaryDirectory(dir=evaluation.build.folder.parent, prefix=PASSING, ignore_cleanup_errors=True) as own:
-        late = partial(evaluation.building_side, Path(own))
-        evaluation.go_on(late if evaluation.builds_late else evaluation.fresh_side)
-        for case in cases:
-            try:
-                evaluation.check(reference.own_answer(case))
-            except Rejection as rejection:
-                evidence = {**rejection.evidence, HELD_OUT_REASON: rejection.reason}
-                raise Rejection("fails_held_out", f"{rejection.reason}: {rejection}", **evidence) from rejection
-            evaluation.cases.append(case.name)
-        evaluation.side_done()
+    evaluation.go_on(evaluation.held_out_side)
+    for case in cases:
+        try:
+            evaluation.check(reference.own_answer(case))
+        except Rejection as rejection:
+            evidence = {**rejection.evidence, HELD_OUT_REASON: rejection.reason}
+            raise Rejection("fails_held_out", f"{rejection.reason}: {rejection}", **evidence) from rejection
+        evaluation.cases.append(case.name)
+    evaluation.side_done()
     evaluation.go_on(evaluation.fresh_side)

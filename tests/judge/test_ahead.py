@@ -1,0 +1,87 @@
+"""Where the host is not what is timed, a candidate's workers are started before its turn."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from judge_bench import Bench, processes, settled
+from judge_sources import AFFINE, HONEST, OWN, torch_only, with_kernel
+
+from kernelwright.judge.ahead import Ahead, Anteroom
+from kernelwright.judge.candidate import CandidateSide
+from kernelwright.judge.judge import Judge
+from kernelwright.proposers.base import Candidate
+
+GOOD = [Candidate(source=f"{HONEST}# ahead {number}\n", language="cpp") for number in range(5)]
+WRONG = Candidate(source=torch_only("return x * 0"), language="cpp")
+DIES_OF_BLANKS = with_kernel(
+    "if not hasattr(self, 'seen') and not x.any():", "    import os; os._exit(3)", "self.seen = True", *OWN, "return y"
+)
+
+
+@pytest.fixture
+def early(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Judge:
+    """A judge whose candidates get ready before their turn."""
+    judge = bench.judge(AFFINE)
+    assert bench.known(AFFINE, HONEST).accepted
+    monkeypatch.setattr(judge, "_anteroom", Anteroom(pays=True))
+    return judge
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[CandidateSide]:
+    """The workers that were made in the device's turn, since none was ready."""
+    late: list[CandidateSide] = []
+    take = Ahead.take
+
+    def noting(ahead: Ahead, kind: str, make: Any) -> CandidateSide:
+        def one() -> CandidateSide:
+            late.append(make())
+            return late[-1]
+
+        return take(ahead, kind, one)
+
+    monkeypatch.setattr(Ahead, "take", noting)
+    return late
+
+
+def test_verdicts_are_the_same_no_start_is_waited_for_and_nothing_stays_behind(
+    bench: Bench, early: Judge, made: list[CandidateSide]
+) -> None:
+    before = processes(early)
+
+    async def together() -> list[Any]:
+        return await asyncio.gather(*(early.evaluate(each, brief=True) for each in (*GOOD, WRONG)))
+
+    *good, wrong = bench.run(together())
+
+    assert all(verdict.accepted for verdict in good)
+    assert all([stage.status for stage in verdict.stages] == ["passed"] * len(verdict.stages) for verdict in good)
+    assert wrong.reason in ("wrong_values", "no_kernel")
+    assert not made
+    bench.run(settled(early, before))
+
+
+def test_one_that_does_not_survive_blank_inputs_is_judged_in_another_worker(
+    bench: Bench, early: Judge, made: list[CandidateSide]
+) -> None:
+    verdict = bench.run(early.evaluate(Candidate(source=DIES_OF_BLANKS, language="cpp"), brief=True))
+    assert verdict.accepted, verdict.message
+    assert len(made) >= 4
+
+
+def test_who_is_cancelled_while_it_gets_ready_leaves_nothing(bench: Bench, early: Judge) -> None:
+    before = processes(early)
+
+    async def leave() -> None:
+        evaluation = asyncio.ensure_future(early.evaluate(GOOD[0], brief=True))
+        while processes(early) <= before:
+            await asyncio.sleep(0.01)
+        evaluation.cancel()
+        await asyncio.wait([evaluation])
+        assert evaluation.cancelled()
+        await settled(early, before)
+
+    bench.run(leave())
