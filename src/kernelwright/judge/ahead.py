@@ -30,17 +30,17 @@ class Ahead:
     def __init__(self) -> None:
         self._ready: dict[str, list[CandidateSide]] = {}
 
-    def start(self, kind: str, make: Callable[[], CandidateSide], cases: Sequence[CaseInfo]) -> None:
-        """Makes one more, and rehearses these cases in it. What goes wrong is for the stage to find that needs it: it
-        makes another."""
+    def start(self, kind: str, make: Callable[[], CandidateSide], cases: Sequence[tuple[CaseInfo, int]]) -> None:
+        """Makes one more, and rehearses so many calls of these cases in it. What goes wrong is for the stage to find
+        that needs it: it makes another."""
         try:
             side = make()
         except Rejection:
             return
         self._ready.setdefault(kind, []).append(side)
         try:
-            for case in cases:
-                rehearse(side, case)
+            for case, calls in cases:
+                rehearse(side, case, calls)
         except Rejection:
             side.worker.close()
 

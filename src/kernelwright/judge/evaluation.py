@@ -103,10 +103,10 @@ class Evaluation:
 
     def get_ready(self) -> None:
         """Starts the workers that the stages after building will need, beside whatever has the device."""
-        case = self.reference.info.tune_case
-        fresh = (_FRESH, self._loaded, [case])
-        apart = (_HELD_OUT, self._built_apart, [case, *self.held_out]) if self.builds_late else fresh
-        needed = [*([apart] if self.held_out else []), fresh, fresh, fresh]  # to hold out, to run, to audit, to time
+        case, late = self.reference.info.tune_case, self.builds_late
+        fresh = (_FRESH, self._loaded, [(case, self.stopwatch.pools.calls(case))])
+        apart = (_HELD_OUT, self._built_apart, [(one, 1) for one in (case, *self.held_out)]) if late else fresh
+        needed = [*([apart] if self.held_out else []), fresh, fresh]  # to hold out, to run, to time
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="ahead") as several:
             list(several.map(lambda one: self._ahead.start(*one), needed))
 
@@ -119,8 +119,7 @@ class Evaluation:
         """The cases that no proposer is shown."""
         return [case for case in self.reference.info.cases if case.role == "held_out"]
 
-    def held_out_side(self) -> CandidateSide:
-        """A new worker for them, with a build of its own where some is built in forward."""
+    def _held_out_side(self) -> CandidateSide:
         return self._ahead.take(_HELD_OUT, self._built_apart) if self.builds_late else self.fresh_side()
 
     def _loaded(self) -> CandidateSide:
@@ -208,12 +207,18 @@ class Evaluation:
                 allowed_mean=want.bound.mean,
             )
 
-    def go_on(self, make: Callable[[], CandidateSide]) -> None:
-        """Goes on in another worker, which has been called once on what everybody knows: what the one before has seen
-        is forgotten."""
-        self.side_done()
-        self.side = make()
-        self.check(self.reference.own_answer(self.reference.info.tune_case))
+    @contextmanager
+    def apart(self) -> Iterator[None]:
+        """Goes on in another worker, which has been called once on what everybody knows, and afterwards in the one
+        before, which learns nothing of what was asked meanwhile."""
+        known = self.side, self._case
+        self.side, self._case = self._held_out_side(), None
+        try:
+            self.check(self.reference.own_answer(self.reference.info.tune_case))
+            yield
+        finally:
+            self.side_done()
+            self.side, self._case = known
 
     def close(self) -> None:
         """Ends all of its workers, and removes what was built for held-out cases."""

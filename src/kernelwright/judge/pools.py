@@ -34,18 +34,16 @@ HANDOVERS = 8
 
 
 class _NotAlike(Exception):
-    """The reference's outputs of several calls are no stack: their shapes depend on values, or they are a buffer that
-    the next call changes."""
+    """The reference's outputs of several calls are no stack: of many shapes, or in memory that the next one changes."""
 
 
 @dataclass
 class Pool:
     """Inputs for timed calls in batches, and the reference's outputs for each, by which every timed call is checked.
 
-    `handover` is the seconds that a batch takes beside its calls (see `Pools.calibrate`), `seconds` about what a call
-    of the reference takes; `alike` says whether the results of several calls can lie beside each other, `told` whether
-    a candidate may have said what the inputs are.
-    """
+    `handover`: seconds that a batch takes beside its calls (see `Pools.calibrate`); `seconds`: about those of a call of
+    the reference; `alike`: whether the results of several calls can lie beside each other; `told`: whether a candidate
+    may have said what the inputs are."""
 
     case: CaseInfo
     batches: list[list[Inputs]]
@@ -130,6 +128,10 @@ class Pools:
                 self._pools[case.name] = self._draw_anew(held)
         return self._pools[case.name]
 
+    def calls(self, case: CaseInfo) -> int:
+        """Those in a batch of a case's, as far as they are known by now; at least one."""
+        return len(self._pools[case.name].batches[0]) if case.name in self._pools else 1
+
     @contextmanager
     def secret(self, case: CaseInfo) -> Iterator[None]:
         """Around everything in which a candidate sees inputs of a case's timed calls. What is said of one that is
@@ -158,8 +160,7 @@ class Pools:
 
     @contextmanager
     def trusted(self) -> Iterator[None]:
-        """Around everything that the reference's timing worker does. Raises `TaskError`: what it does wrong is the
-        task's error, not a candidate's."""
+        """Around what the reference's timing worker does. Raises `TaskError`: what goes wrong is the task's fault."""
         try:
             yield
         except Rejection as rejection:

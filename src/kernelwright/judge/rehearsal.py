@@ -10,12 +10,13 @@ from kernelwright.judge.tensors import Claim
 from kernelwright.tasks import CaseInfo
 
 
-def rehearse(side: CandidateSide, case: CaseInfo, timeout: float = LOAD_TIMEOUT) -> None:
-    """Makes the model and calls forward once, on blank inputs of a case. Raises `Rejection`."""
+def rehearse(side: CandidateSide, case: CaseInfo, calls: int = 1, timeout: float = LOAD_TIMEOUT) -> None:
+    """Makes the model and calls forward so many times in a row, on blank inputs of a case: room for as many inputs and
+    results is there afterwards, too. Raises `Rejection`."""
     side.construct(case, timeout)
     blank = _blank(case)
-    side.bind(blank)
-    side.run([blank], apart=False)  # beside other builds
+    side.bind(blank, calls)
+    side.rehearse([blank] * calls)
 
 
 def _blank(case: CaseInfo) -> Inputs:

@@ -105,14 +105,13 @@ class Runner:
         *,
         calls: int | None = None,
         halfway: tuple[float, Callable[..., None]] | None = None,
-        apart: bool = True,
         timed: bool = False,
     ) -> tuple[list[list[dict[str, Any]]], float]:
         """Reveals sets of inputs and runs forward on each, or on the first `calls` slots; the outputs as the worker
         describes them, a list a call, and the judge's seconds.
 
         A batch that is `timed` is queued on the device, where the worker has one, and where its calls can be.
-        `halfway`, `apart`: see `Worker.timed_call`; in a queue one looks after a number of calls that nobody knows.
+        `halfway`: see `Worker.timed_call`; in a queue one looks after a number of calls that nobody knows.
         """
         self.loading = False
         lane = self.worker.lane if timed and not self.waits and (self._warm or calls == 0) else None
@@ -123,15 +122,7 @@ class Runner:
                 return queued
             self.waits = True
         count = len(inputs) if calls is None else calls
-        reply, seconds = self.timed_call(
-            "go",
-            self.call_timeout,
-            ready=lambda: self.reveal(inputs),
-            halfway=halfway if self.worker.lane is None else None,
-            apart=apart,
-            count=count,
-            state=bool(self.reference.changed),
-        )
+        reply, seconds = self._go(inputs, count, halfway if self.worker.lane is None else None)
         self._warm |= calls != 0
         outputs = self._returned(reply, count)
         there = time.perf_counter()
@@ -139,6 +130,29 @@ class Runner:
         self._freeze()
         # Stopped or not, on a device it may still be at work until the results have been kept.
         return outputs, seconds + (time.perf_counter() - there if timed and self.worker.lane is not None else 0.0)
+
+    def rehearse(self, inputs: list[Inputs]) -> None:
+        """As `run`, beside whatever else goes on; nobody looks at the results. Raises `Rejection`."""
+        self.loading = False
+        self._go(inputs, len(inputs), None, apart=False)
+
+    def _go(
+        self,
+        inputs: list[Inputs],
+        count: int,
+        halfway: tuple[float, Callable[..., None]] | None,
+        *,
+        apart: bool = True,
+    ) -> tuple[dict[str, Any], float]:
+        return self.timed_call(
+            "go",
+            self.call_timeout,
+            ready=lambda: self.reveal(inputs),
+            halfway=halfway,
+            apart=apart,
+            count=count,
+            state=bool(self.reference.changed),
+        )
 
     def _queued(
         self, lane: Lane, inputs: list[Inputs], calls: int | None, halfway: tuple[float, Callable[..., None]] | None

@@ -71,8 +71,7 @@ class DeviceSpace(Space):
         self._driver = driver()
         self._segments: list[_Segment] = []
         self._handles: dict[bytes, int] = {}
-        self._staging = Staging.take()
-        self._closed = False
+        self._own: Staging | None = None
         self._aimed: list[tuple[_Frozen, int]] = []
         self._peeks: list[_Peek] = []
         self._frozen: list[_Frozen] = []
@@ -148,7 +147,8 @@ class DeviceSpace(Space):
             self._aimed.append((_Frozen(pointer, size, offset), self._here(pointer, size)))
             offset += -(-size // _ALIGNED) * _ALIGNED
         self._bytes = offset
-        self._staging.reserve(offset)
+        if offset:
+            self._staging.reserve(offset)
         last = spans[-1][0] if spans else 0
         self._peeks = [self._peek(span, here) for span, here in self._aimed if span.pointer <= last < span.end]
         self._peeks += [self._peek(*secrets.choice(self._aimed)) for _ in range(_PEEKS if self._aimed else 0)]
@@ -183,10 +183,17 @@ class DeviceSpace(Space):
         with suppress(Refused, MachineError):
             for pointer in self._handles.values():
                 self._driver.close(pointer)
-        if not self._closed:
-            self._staging.put_back()
-        self._closed = True
+        if self._own is not None:
+            self._own.put_back()
+            self._own = None
         self._handles, self._segments, self._aimed, self._frozen = {}, [], [], []
+
+    @property
+    def _staging(self) -> Staging:
+        """Taken once there are results: a worker that only gets ready needs none."""
+        if self._own is None:
+            self._own = Staging.take()
+        return self._own
 
     def _here(self, pointer: int, size: int) -> int:
         """Where the judge sees an address of the worker's. Raises `BadAddress`."""

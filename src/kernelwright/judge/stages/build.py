@@ -63,7 +63,7 @@ def _rehearse(evaluation: Evaluation, side: CandidateSide) -> None:
     """
     for case in evaluation.reference.info.shown.cases:
         try:
-            rehearse(side, case, evaluation.build.timeout)
+            rehearse(side, case, timeout=evaluation.build.timeout)
         except Rejection as rejection:
             explained = _explained(evaluation, rejection)
             if explained is not rejection or rejection.reason in ("timed_out", "over_limit"):

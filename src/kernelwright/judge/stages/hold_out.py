@@ -18,13 +18,11 @@ def hold_out(evaluation: Evaluation) -> None:
     cases = evaluation.held_out
     if not cases:
         return
-    evaluation.go_on(evaluation.held_out_side)
-    for case in cases:
-        try:
-            evaluation.check(reference.own_answer(case))
-        except Rejection as rejection:
-            evidence = {**rejection.evidence, HELD_OUT_REASON: rejection.reason}
-            raise Rejection("fails_held_out", f"{rejection.reason}: {rejection}", **evidence) from rejection
-        evaluation.cases.append(case.name)
-    evaluation.side_done()
-    evaluation.go_on(evaluation.fresh_side)
+    with evaluation.apart():
+        for case in cases:
+            try:
+                evaluation.check(reference.own_answer(case))
+            except Rejection as rejection:
+                evidence = {**rejection.evidence, HELD_OUT_REASON: rejection.reason}
+                raise Rejection("fails_held_out", f"{rejection.reason}: {rejection}", **evidence) from rejection
+            evaluation.cases.append(case.name)
