@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, TypeVar
 
 from kernelwright.judge.process import Worker
@@ -16,37 +16,48 @@ T = TypeVar("T")
 class Background:
     """Builds, compilations, exports: workers that run beside each other, but never while something is timed.
 
-    Life cycle: made once a judge; `start` a worker through it; `held_up` around everything that is timed.
+    Life cycle: made once a judge; `start` a worker through it; `held_up` around everything that is timed. With
+    `starts_too` nothing is timed while a worker starts, either: where the cores are what is timed.
     """
 
-    def __init__(self) -> None:
-        self._gate = threading.RLock()
+    def __init__(self, *, starts_too: bool) -> None:
+        self._starts_too, self._gate, self._changing = starts_too, threading.RLock(), threading.Lock()
         self._workers: set[Worker] = set()
+        self._held = False
 
     def start(self, fork: Callable[[], Worker]) -> Worker:
-        """Forks a worker, once nothing is being timed."""
-        with self._gate:
+        """Forks a worker."""
+        with self._gate if self._starts_too else nullcontext():
             worker = fork()
-            self._workers = {one for one in self._workers if not one.closed} | {worker}
+            with self._changing:
+                self._workers = {one for one in self._workers if not one.closed} | {worker}
+                if self._held:
+                    worker.pause()
         return worker
 
     def forget(self, worker: Worker) -> None:
         """From now on the worker is not held up: it is what is timed."""
-        with self._gate:
-            self._workers.discard(worker)
+        with self._changing:
+            if worker in self._workers:
+                self._workers.discard(worker)
+                worker.resume()
 
     @contextmanager
     def held_up(self) -> Iterator[None]:
         """Stops all of them, and lets them go on afterwards."""
         with self._gate:
-            held = [worker for worker in self._workers if not worker.closed]
+            self._all(Worker.pause, held=True)
             try:
-                for worker in held:
-                    worker.pause()
                 yield
             finally:
-                for worker in held:
-                    worker.resume()
+                self._all(Worker.resume, held=False)
+
+    def _all(self, act: Callable[[Worker], None], *, held: bool) -> None:
+        with self._changing:
+            self._held = held
+            for worker in self._workers:
+                if not worker.closed:
+                    act(worker)
 
 
 async def in_thread(work: Callable[..., T], *arguments: Any, abort: Callable[[], None]) -> T:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from shutil import rmtree
 from tempfile import mkdtemp
@@ -42,9 +43,11 @@ class Evaluation:
     worker, `close` all of them.
 
     Attributes:
-        start_worker: forks a worker for the candidate with a build folder; whether it is to build there.
+        start_worker: forks a worker for the candidate with a build folder; whether it is to build there, and whether
+            beside others.
         builds_late: whether the source says that some of it is built in forward.
-        alone: pauses everything else that uses the cores.
+        alone: pauses everything else that uses the device or its cores.
+        comes_forward: told of a worker that was started beside others and has its turn now.
         best: the verdict to beat, so that timing may stop early.
         brief: whether a short measurement will do.
         outputs: what the run stage's call has returned.
@@ -57,8 +60,9 @@ class Evaluation:
     stopwatch: Stopwatch
     target: Target
     build: Build
-    start_worker: Callable[[Path, bool], Worker]
+    start_worker: Callable[[Path, bool, bool], Worker]
     alone: Callable[[], AbstractContextManager[None]]
+    comes_forward: Callable[[Worker], None]
     best: Verdict | None = None
     brief: bool = False
     side: CandidateSide | None = field(default=None, init=False)
@@ -86,9 +90,10 @@ class Evaluation:
         assert self.side is not None
         return self.side
 
-    def start_side(self, folder: Path, *, building: bool) -> CandidateSide:
-        """A new worker for the candidate, nothing loaded yet. Raises `Rejection` after `abort`."""
-        worker = self.start_worker(folder, building)
+    def start_side(self, folder: Path, *, building: bool, beside: bool) -> CandidateSide:
+        """A new worker for the candidate, nothing loaded yet; held up while others are timed, if it is `beside` them.
+        Raises `Rejection` after `abort`."""
+        worker = self.start_worker(folder, building, beside)
         self._workers = [one for one in self._workers if not one.closed] + [worker]
         if self._aborted:
             worker.kill()
@@ -103,16 +108,17 @@ class Evaluation:
 
     def get_ready(self) -> None:
         """Starts the workers that the stages after building will need, beside whatever has the device."""
-        case, late = self.reference.info.tune_case, self.builds_late
-        fresh = (_FRESH, self._loaded, [(case, self.stopwatch.pools.calls(case))])
-        apart = (_HELD_OUT, self._built_apart, [(one, 1) for one in (case, *self.held_out)]) if late else fresh
+        case, calls = self.reference.info.tune_case, self.stopwatch.pools.calls(self.reference.info.tune_case)
+        fresh = (_FRESH, partial(self._loaded, beside=True), [(case, calls)])
+        shapes = [(one, 1) for one in (case, *self.held_out)]
+        apart = (_HELD_OUT, partial(self._built_apart, beside=True), shapes) if self.builds_late else fresh
         needed = [*([apart] if self.held_out else []), fresh, fresh]  # to hold out, to run, to time
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="ahead") as several:
             list(several.map(lambda one: self._ahead.start(*one), needed))
 
     def fresh_side(self) -> CandidateSide:
         """A new worker with the candidate loaded from its build."""
-        return self._ahead.take(_FRESH, self._loaded)
+        return self._ready_or_new(_FRESH, self._loaded)
 
     @property
     def held_out(self) -> list[CaseInfo]:
@@ -120,21 +126,26 @@ class Evaluation:
         return [case for case in self.reference.info.cases if case.role == "held_out"]
 
     def _held_out_side(self) -> CandidateSide:
-        return self._ahead.take(_HELD_OUT, self._built_apart) if self.builds_late else self.fresh_side()
+        return self._ready_or_new(_HELD_OUT, self._built_apart) if self.builds_late else self.fresh_side()
 
-    def _loaded(self) -> CandidateSide:
-        side = self.start_side(self.build.folder, building=False)
+    def _ready_or_new(self, kind: str, make: Callable[[], CandidateSide]) -> CandidateSide:
+        side = self._ahead.take(kind, make)
+        self.comes_forward(side.worker)
+        return side
+
+    def _loaded(self, *, beside: bool = False) -> CandidateSide:
+        side = self.start_side(self.build.folder, building=False, beside=beside)
         self._load(side, self.build, readonly=True)
         return side
 
-    def _built_apart(self) -> CandidateSide:
+    def _built_apart(self, *, beside: bool = False) -> CandidateSide:
         folder = mkdtemp(dir=self.build.folder.parent, prefix=PASSING)
         self._passing.append(folder)
-        return self.building_side(Path(folder))
+        return self.building_side(Path(folder), beside=beside)
 
-    def building_side(self, folder: Path) -> CandidateSide:
+    def building_side(self, folder: Path, *, beside: bool = True) -> CandidateSide:
         """A new worker with the candidate built in a folder of its own, where it may go on building."""
-        side = self.start_side(folder, building=True)
+        side = self.start_side(folder, building=True, beside=beside)
         side.call_timeout += self.build.timeout
         self._load(side, replace(self.build, folder=folder), readonly=False)
         return side

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -86,7 +86,7 @@ class Judge:
             Anteroom(pays=target.spares_host),
         )
         self._builders = asyncio.Semaphore(max(1, target.info().cores))
-        self._background = Background()
+        self._background = Background(starts_too=not target.spares_host)
         self._warming: asyncio.Task[None] | None = None
         self._preparing: asyncio.Task[None] | None = None
         self._compiling: asyncio.Task[tuple[str | None, str]] | None = None
@@ -296,7 +296,8 @@ class Judge:
             target=self.target,
             build=Build(self._language.worker_module, build_dir, self._shared, self.build_timeout),
             start_worker=self._fork_candidate,
-            alone=nullcontext if self.target.spares_host else self._background.held_up,
+            alone=self._background.held_up,
+            comes_forward=self._background.forget,
             best=best,
             brief=brief,
         )
@@ -324,7 +325,7 @@ class Judge:
         finally:
             worker.close()
 
-    def _fork_candidate(self, folder: Path, building: bool) -> Worker:
+    def _fork_candidate(self, folder: Path, building: bool, beside: bool) -> Worker:
         needed, build_dir = max(case.bytes for case in self.info.cases), str(folder)
         confinement = Confinement(
             writable=(build_dir,) if building else (),
@@ -339,7 +340,7 @@ class Judge:
         together = max(confinement.memory, self.target.info().cores * 2 * GIB) if building else confinement.memory
         allowance = Allowance(together, folder=build_dir if building else "")
         fork = partial(self._zygote.fork, confinement, allowance=allowance)
-        return self._background.start(fork) if building else fork()
+        return self._background.start(fork) if beside else fork()
 
     def _stage(self, evaluation: Evaluation, name: str) -> None:
         clock = Clock()
