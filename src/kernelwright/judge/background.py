@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from kernelwright.judge.process import Worker
@@ -14,50 +14,62 @@ T = TypeVar("T")
 
 
 class Background:
-    """Builds, compilations, exports: workers that run beside each other, but never while something is timed.
+    """Builds, compilations, exports: workers that start and run beside each other, but never while something is timed.
 
-    Life cycle: made once a judge; `start` a worker through it; `held_up` around everything that is timed. With
-    `starts_too` nothing is timed while a worker starts, either: where the cores are what is timed.
+    Life cycle: made once a judge; `start` a worker through it; `held_up` around everything that is timed.
     """
 
-    def __init__(self, *, starts_too: bool) -> None:
-        self._starts_too, self._gate, self._changing = starts_too, threading.RLock(), threading.Lock()
+    def __init__(self) -> None:
+        self._change = threading.Condition(threading.RLock())
         self._workers: set[Worker] = set()
-        self._held = False
+        self._starting = self._timing = 0
 
     def start(self, fork: Callable[[], Worker]) -> Worker:
-        """Forks a worker."""
-        with self._gate if self._starts_too else nullcontext():
+        """Forks a worker, once nothing is being timed."""
+        with self._change:
+            self._change.wait_for(lambda: not self._timing)
+            self._starting += 1
+        worker: Worker | None = None
+        try:
             worker = fork()
-            with self._changing:
-                self._workers = {one for one in self._workers if not one.closed} | {worker}
-                if self._held:
-                    worker.pause()
+        finally:
+            with self._change:
+                self._starting -= 1
+                self._workers = {one for one in self._workers if not one.closed}
+                if worker is not None:
+                    self._workers.add(worker)
+                    if self._timing:
+                        worker.pause()
+                self._change.notify_all()
         return worker
 
     def forget(self, worker: Worker) -> None:
         """From now on the worker is not held up: it is what is timed."""
-        with self._changing:
+        with self._change:
             if worker in self._workers:
                 self._workers.discard(worker)
                 worker.resume()
 
     @contextmanager
     def held_up(self) -> Iterator[None]:
-        """Stops all of them, and lets them go on afterwards."""
-        with self._gate:
-            self._all(Worker.pause, held=True)
-            try:
-                yield
-            finally:
-                self._all(Worker.resume, held=False)
+        """Stops all of them, once none is starting, and lets them go on afterwards."""
+        with self._change:
+            self._timing += 1
+            self._all(Worker.pause)
+            self._change.wait_for(lambda: not self._starting)
+        try:
+            yield
+        finally:
+            with self._change:
+                self._timing -= 1
+                if not self._timing:
+                    self._all(Worker.resume)
+                    self._change.notify_all()
 
-    def _all(self, act: Callable[[Worker], None], *, held: bool) -> None:
-        with self._changing:
-            self._held = held
-            for worker in self._workers:
-                if not worker.closed:
-                    act(worker)
+    def _all(self, act: Callable[[Worker], None]) -> None:
+        for worker in self._workers:
+            if not worker.closed:
+                act(worker)
 
 
 async def in_thread(work: Callable[..., T], *arguments: Any, abort: Callable[[], None]) -> T:

@@ -78,15 +78,17 @@ class Judge:
         self._language = language_for(
             language or target.default_language, "gpu" if target.device_files else "cpu", target.name
         )
-        self._seeds, self._zygote = new_seeds(seed), ZygotePart()
-        self._compile_cache = home() / "builds" / "torch-compile"
+        self._seeds, self._zygote, self._compile_cache = (
+            new_seeds(seed),
+            ZygotePart(),
+            home() / "builds" / "torch-compile",
+        )
         self._device, self._head_start, self._anteroom = (
             turns_on(target),
             HeadStart(),
             Anteroom(pays=target.spares_host),
         )
-        self._builders = asyncio.Semaphore(max(1, target.info().cores))
-        self._background = Background(starts_too=not target.spares_host)
+        self._builders, self._background = asyncio.Semaphore(max(1, target.info().cores)), Background()
         self._warming: asyncio.Task[None] | None = None
         self._preparing: asyncio.Task[None] | None = None
         self._compiling: asyncio.Task[tuple[str | None, str]] | None = None
@@ -119,8 +121,8 @@ class Judge:
     async def fairness(self) -> Fairness:
         """What counts against the task as a test, found on real data. Raises `TaskError`."""
         await self._after_the_first()
-        reply = await asyncio.to_thread(self._ask, "fairness", 6 * FAIRNESS_SECONDS + 60, budget_s=FAIRNESS_SECONDS)
-        return Fairness.model_validate(reply["fairness"])
+        found = await asyncio.to_thread(self._ask, "fairness", 6 * FAIRNESS_SECONDS + 60, budget_s=FAIRNESS_SECONDS)
+        return Fairness.model_validate(found["fairness"])
 
     async def graph(self, case: str, *, limit: float | None = None) -> Graph | None:
         """The task's exported graph on a case; None where torch.export cannot export it, or not within `limit`
@@ -196,8 +198,8 @@ class Judge:
 
     async def _build(self, evaluation: Evaluation) -> None:
         """Builds a contestant whose build is gone: its verdict may be older than the compiler."""
-        with suppress(Rejection):  # the race will tell
-            async with self._builders:
+        async with self._builders:
+            with suppress(Rejection):  # the race will tell
                 await in_thread(stages.build, evaluation, abort=evaluation.abort)
 
     # --- start ---
@@ -205,14 +207,15 @@ class Judge:
     def _start(self) -> None:
         self.target.ceilings()  # measured before anything of ours runs beside it
         devices = self.target.device_files
-        self._zygote.start(devices, self._language.environment(on_gpu=bool(devices)))
+        variables = self.target.environment | self._language.environment(on_gpu=bool(devices))
+        self._zygote.start(devices, variables)
         self._reference = ReferenceSide(self.task, self._fork_task, self._seeds)
         timer = Reference(self._fork_task(), self._reference, call_timeout=COMPILE_TIMEOUT)
         self._zygote.import_rest(self._language.imports)
         self.info = self._reference.load()
         self._reference.load_into(timer.worker)
-        interpreted = self._language.interpreted(on_gpu=bool(devices))
-        self._stopwatch = Stopwatch(Pools(self._reference, timer, one_call=interpreted))
+        one_call = self._language.interpreted(on_gpu=bool(devices))
+        self._stopwatch = Stopwatch(Pools(self._reference, timer, one_call=one_call))
         self._compiler_key = self._language.compiler_key()
         self._shared = self._language.shared()
         if self._shared is not None:
@@ -362,8 +365,8 @@ class Judge:
 
     def _run_compiler(self) -> tuple[str | None, str]:
         cases = [case.name for case in self.info.shown.cases]
-        worker = self._background.start(lambda: self._fork_task(programs=True))
         how = {"cache_dir": str(self._compile_cache), "shared": str(self._shared or ""), "niceness": NICENESS}
+        worker = self._background.start(partial(self._fork_task, programs=True))
         try:
             self._reference.load_into(worker)
             reply = worker.call("compiled", COMPILE_TIMEOUT, cases=cases, seed=self._reference.state_seed, **how)

@@ -26,6 +26,8 @@ SECONDS, GLANCE = 2.0, 0.4
 the first case; those that matter are measured again on that, side by side."""
 LEAST_HANDOVERS = 4.0
 """Batches that take less than so many times one of no calls say nothing of a candidate's pace."""
+_SURE = 2
+"""Pairs that say how long a candidate's batches should be."""
 BEHIND = 0.95
 """A candidate whose interval ends below this share of the speedup to beat is not measured to the end."""
 
@@ -135,11 +137,14 @@ class Stopwatch:
     def _calls(self, pool: Pool, pairs: Pairs) -> int:
         """How many calls of a candidate take about as long as the reference's batch, to a power of two: cores that were
         idle are slow at first, which is to weigh as much on both sides. No more than the reference's; as many where a
-        call's state depends on those before it."""
+        call's state depends on those before it.
+
+        By the quickest of at least two: a batch that something else has disturbed would have all others measured by too
+        few calls."""
         count = len(pool.batches[0])
-        if not len(pairs) or self.pools.reference.changed:
+        if len(pairs) < _SURE or self.pools.reference.changed:
             return count
-        slower = statistics.median(pairs.own) / statistics.median(pairs.theirs)
+        slower = min(pairs.own) / statistics.median(pairs.theirs)
         return max(1, count >> max(0, round(math.log2(slower))))
 
     def _check(
@@ -217,7 +222,7 @@ class Stopwatch:
 
     def _life(self, side: CandidateSide, pool: Pool, given: Pool, pairs: Pairs, pace: Pace) -> int:
         """One worker's batches: a warm-up, then pairs, until there are enough and its pace is beyond doubt, or the
-        first one says that what it is given should be shorter. Returns how many outputs were checked.
+        first ones say that what it is given should be shorter. Returns how many outputs were checked.
 
         Args:
             side: the candidate.
@@ -243,7 +248,7 @@ class Stopwatch:
             checked += count
             if batch > 0:
                 pairs.add(seconds, after)
-            too_long = given is pool and len(pairs) == 1 and self._calls(pool, pairs) < len(pool.batches[0])
+            too_long = given is pool and len(pairs) == _SURE and self._calls(pool, pairs) < len(pool.batches[0])
             if too_long or (pairs.enough and not pace.doubtful):
                 break
         return checked

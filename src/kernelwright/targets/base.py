@@ -83,6 +83,11 @@ class Target(ABC):
         return ()
 
     @property
+    def environment(self) -> dict[str, str]:
+        """Variables of every process that uses it."""
+        return {}
+
+    @property
     def unit(self) -> str:
         """The name of this one device among all of its kind, where only one judge at a time may use it; empty for the
         CPU."""

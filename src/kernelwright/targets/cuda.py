@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -18,6 +19,9 @@ from kernelwright.targets.measured import MeasuredTarget
 if TYPE_CHECKING:
     from kernelwright.tasks import CaseInfo
 
+CONNECTIONS = "CUDA_DEVICE_MAX_CONNECTIONS"
+"""Queues that the driver makes for a process's streams. Each takes time when a process starts and when it ends, while no
+other can start; the driver's default is eight."""
 _VECTOR_BYTES = 16
 """What one thread moves at a time at most."""
 
@@ -32,6 +36,11 @@ class Cuda(MeasuredTarget):
     def device_files(self) -> tuple[str, ...]:
         """See `Target.device_files`."""
         return device_files()
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """See `Target.environment`; what the user has set stands."""
+        return {CONNECTIONS: os.environ.get(CONNECTIONS, "2")}
 
     @cached_property
     def unit(self) -> str:
