@@ -21,6 +21,7 @@ from kernelwright.judge import builds, stages, storage
 from kernelwright.judge.ahead import Anteroom
 from kernelwright.judge.background import Background, in_thread
 from kernelwright.judge.candidate import BUILD_TIMEOUT, Build
+from kernelwright.judge.compiled import COMPILE_TIMEOUT, NICENESS, Compiled, compile_task
 from kernelwright.judge.device_turns import turns_on
 from kernelwright.judge.endings import WorkerTimeout
 from kernelwright.judge.evaluation import Clock, Evaluation
@@ -43,9 +44,7 @@ if TYPE_CHECKING:
     from kernelwright.proposers.base import Candidate
 
 T = TypeVar("T")
-FAIRNESS_SECONDS, COMPILE_TIMEOUT = 10.0, 300.0
-NICENESS = 10
-"""Builds and compilations give way to what somebody waits for."""
+FAIRNESS_SECONDS = 10.0
 READY = "ready"
 """The file that says that a shared folder is complete."""
 GIB = 1 << 30
@@ -91,8 +90,7 @@ class Judge:
         self._builders, self._background = asyncio.Semaphore(max(1, target.info().cores)), Background()
         self._warming: asyncio.Task[None] | None = None
         self._preparing: asyncio.Task[None] | None = None
-        self._compiling: asyncio.Task[tuple[str | None, str]] | None = None
-        self._compile_worker: Worker | None = None
+        self._compiling: asyncio.Task[Compiled] | None = None
 
     async def __aenter__(self) -> Judge:
         try:
@@ -140,7 +138,7 @@ class Judge:
     async def compiled(self) -> str | None:
         """What torch.compile makes of the first tune case, as a candidate's source; None where it cannot be
         captured."""
-        return (await self._compile())[0]
+        return (await self._compile()).source
 
     async def evaluate(
         self, candidate: Candidate, *, best: Verdict | None = None, brief: bool = False, rank: float | None = None
@@ -178,10 +176,9 @@ class Judge:
         self._head_start.end()
         end = None if limit is None else time.monotonic() + limit
         try:
-            _, problem = await asyncio.wait_for(self._compile(), None if limit is None else limit / 2)
-            compiled = self._compile_worker
+            compiled = await asyncio.wait_for(self._compile(), None if limit is None else limit / 2)
         except asyncio.TimeoutError:
-            compiled, problem = None, "not ready within the budget"
+            compiled = Compiled(None, "not ready within the budget")
         contestants = {candidate.id: self._evaluation(candidate) for candidate in candidates}
         await asyncio.gather(*map(self._build, contestants.values()))
         abandoned = threading.Event()
@@ -193,7 +190,7 @@ class Judge:
 
         async with self._device.turn():
             left = None if end is None else max(1.0, end - time.monotonic())
-            race = partial(self._compare, contestants, compiled, problem, left, abandoned)
+            race = partial(self._compare, contestants, compiled, left, abandoned)
             return await in_thread(race, abort=abandon)
 
     async def _build(self, evaluation: Evaluation) -> None:
@@ -357,36 +354,23 @@ class Judge:
 
     # --- torch.compile and the final comparison ---
 
-    async def _compile(self) -> tuple[str | None, str]:
-        """Runs torch.compile once, in the background; the source it wrote (or None) and why there is none."""
+    async def _compile(self) -> Compiled:
+        """Runs torch.compile once, in the background."""
         if self._compiling is None:
             self._compiling = asyncio.create_task(self._later(self._run_compiler))
         return await asyncio.shield(self._compiling)
 
-    def _run_compiler(self) -> tuple[str | None, str]:
-        cases = [case.name for case in self.info.shown.cases]
-        how = {"cache_dir": str(self._compile_cache), "shared": str(self._shared or ""), "niceness": NICENESS}
+    def _run_compiler(self) -> Compiled:
         worker = self._background.start(partial(self._fork_task, programs=True))
-        try:
-            self._reference.load_into(worker)
-            reply = worker.call("compiled", COMPILE_TIMEOUT, cases=cases, seed=self._reference.state_seed, **how)
-        except (*WorkerFailure, TaskError) as error:
-            worker.close()
-            return None, f"torch.compile failed: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
-        self._compile_worker = worker
-        return reply["source"], str(reply.get("problem", ""))
+        return compile_task(worker, self._reference, self._compile_cache, self._shared)
 
     def _compare(
-        self, contestants: dict[str, Evaluation], compiled: Worker | None, problem: str, limit: float | None,
-        abandoned: threading.Event,
-    ) -> Comparison:  # fmt: skip
-        case = self.info.tune_case
-        lasting = {}
-        if compiled is not None and not compiled.closed:
-            self._background.forget(compiled)
-            timeout = COMPILE_TIMEOUT if limit is None else limit
-            lasting[COMPILED] = Reference(compiled, self._reference, call_timeout=timeout)
-            lasting[COMPILED].compiled = True
+        self, contestants: dict[str, Evaluation], compiled: Compiled, limit: float | None, abandoned: threading.Event
+    ) -> Comparison:
+        case, lasting, problem = self.info.tune_case, {}, compiled.problem
+        if (contestant := compiled.contestant(self._reference, limit)) is not None:
+            self._background.forget(contestant.worker)
+            lasting[COMPILED] = contestant
         fresh = {name: evaluation.fresh_side for name, evaluation in contestants.items()}
         with self._background.held_up():
             pool = self._stopwatch.pool(case)

@@ -42,6 +42,9 @@ MOST_KERNELS = 64
 COUNTERS = "counters"
 """Where the evidence has what the system counted in one batch of timed calls of the first timed case (`Counts`): its
 values, `missing`, how many `calls` they are of, and the judge's `seconds`."""
+CONDITIONS = "conditions"
+"""Where the evidence has what the device was like while each case was timed (`Conditions`), by the case's name; what
+was as usual is left out."""
 STAGES = ("build", "run", "compare", "hold_out", "audit", "time")
 
 
@@ -72,6 +75,7 @@ class CaseTiming(BaseModel):
     """One timed case: times in µs, speedup as the median of paired ratios with its 95 % confidence interval.
 
     `pairs` paired batches were measured, of `calls` calls of the reference; a slower candidate may have made fewer.
+    `disturbed` says what the device went through meanwhile that may have changed the times, where that is known.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -84,11 +88,12 @@ class CaseTiming(BaseModel):
     speedup_ci: tuple[float, float]
     pairs: int
     calls: int
+    disturbed: str = ""
 
     @property
     def vague(self) -> bool:
-        """Whether it says nothing of the speedup."""
-        return Interval(self.speedup, *self.speedup_ci).vague
+        """Whether it says nothing of the speedup that holds on another day."""
+        return bool(self.disturbed) or Interval(self.speedup, *self.speedup_ci).vague
 
 
 class Proof(BaseModel):

@@ -72,6 +72,8 @@ def diagnose(verdict: Verdict, info: TaskInfo, target: TargetInfo, ceilings: Cei
             f"other programs had {others:.1f} of {target.cores} cores meanwhile: much of its time and of its distance "
             "from the roof is theirs"
         )
+    if timing.disturbed:
+        busy = f"while it was timed {timing.disturbed}, so times are rough"
     return Diagnosis(
         candidate=verdict.candidate,
         case=timing.case,

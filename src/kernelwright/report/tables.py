@@ -102,6 +102,7 @@ def verdict(judged: Verdict) -> RenderableType:
     if judged.time_us is not None:
         share = f", {fmt.percent(judged.floor_share)} of the floor's speed" if judged.floor_share else ""
         rows.append(("time", f"{fmt.time(judged.time_us)}, eager {fmt.time(judged.reference_us)}{share}"))
+    rows += [("unstable", f"case {each.case}: {each.disturbed}") for each in judged.timings if each.disturbed]
     if judged.error is not None:
         found = judged.error
         limits = f"eager {fmt.error(found.reference_max)}, allowed {fmt.error(found.allowed_max)}"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, ConfigDict
 
 from kernelwright import registry
+from kernelwright.targets.conditions import Conditions
 
 if TYPE_CHECKING:
     from kernelwright.tasks import CaseInfo
@@ -116,6 +117,10 @@ class Target(ABC):
         """A function that says what the floor is at this moment, in seconds, for calls in batches of `calls`:
         neighbours, clocks and what is left in caches change it, and a kernel timed beside it is compared with this.
         Nothing else should run on the device."""
+
+    def watching(self) -> AbstractContextManager[Callable[[], Conditions]]:
+        """Watches the device while something is timed; the function says afterwards what it was like."""
+        return nullcontext(Conditions)
 
     def counting(self, pid: int) -> AbstractContextManager[Callable[[], Counts]]:  # noqa: ARG002 - for those that can
         """Counts what a process does while this is open; it must not run when it is opened, nor when the function is

@@ -5,23 +5,25 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kernelwright.targets.base import Ceilings, TargetInfo
+from kernelwright.targets.conditions import Conditions
 from kernelwright.targets.cpu_facts import available_cores
 from kernelwright.targets.cuda_ceilings import PROBE, highest, measure
 from kernelwright.targets.cuda_facts import CudaFacts, device_files, read_facts, read_uuid
+from kernelwright.targets.cuda_watch import watching
 from kernelwright.targets.measured import MeasuredTarget
 
 if TYPE_CHECKING:
     from kernelwright.tasks import CaseInfo
 
 CONNECTIONS = "CUDA_DEVICE_MAX_CONNECTIONS"
-"""Queues that the driver makes for a process's streams. Each takes time when a process starts and when it ends, while no
-other can start; the driver's default is eight."""
+"""Queues that the driver makes for a process's streams. Each takes time when a process starts and when it ends, while
+no other can start; the driver's default is eight."""
 _VECTOR_BYTES = 16
 """What one thread moves at a time at most."""
 
@@ -45,7 +47,11 @@ class Cuda(MeasuredTarget):
     @cached_property
     def unit(self) -> str:
         """See `Target.unit`."""
-        return f"cuda-{read_uuid()}"
+        return f"cuda-{self._uuid}"
+
+    def watching(self) -> AbstractContextManager[Callable[[], Conditions]]:
+        """See `Target.watching`: through NVML."""
+        return watching(self._uuid)
 
     def info(self) -> TargetInfo:
         """What the GPU is.
@@ -60,6 +66,10 @@ class Cuda(MeasuredTarget):
         """As described in `Target`: the roofline's floor, since a GPU that is used alone does not change."""
         floor = 1e-6 * self.floor_us(case)
         yield lambda: floor
+
+    @cached_property
+    def _uuid(self) -> str:
+        return read_uuid()
 
     @cached_property
     def _facts(self) -> CudaFacts:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from kernelwright.judge.evaluation import Evaluation
 from kernelwright.judge.rejection import Rejection
+from kernelwright.judge.verdict import CONDITIONS
 from kernelwright.tasks import CaseInfo
 
 FLOOR_SLACK = 0.75
@@ -25,9 +26,12 @@ def _time(evaluation: Evaluation, case: CaseInfo) -> None:
     floor = evaluation.target.floor_us(case)
     known = evaluation.best.timings if evaluation.best is not None else ()
     to_beat = next((each.speedup for each in known if each.case == case.name and not each.vague), None)
-    with evaluation.alone():
+    with evaluation.alone(), evaluation.target.watching() as seen:
         duel = evaluation.stopwatch.duel(case, evaluation.fresh_side, floor, to_beat, brief=evaluation.brief)
-    timing = duel.timing
+    conditions = seen()
+    if facts := conditions.model_dump(mode="json", exclude_defaults=True):
+        evaluation.evidence.setdefault(CONDITIONS, {})[case.name] = facts
+    timing = duel.timing.model_copy(update={"disturbed": conditions.disturbance})
     evaluation.checked += duel.checked
     evaluation.stopped_early |= duel.stopped
     if timing.time_us < FLOOR_SLACK * evaluation.target.traffic_us(case):

@@ -1,0 +1,57 @@
+"""What a device was like while something was timed, and what that does to a verdict."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from kernelwright.judge.verdict import CaseTiming
+from kernelwright.targets.conditions import Conditions
+from kernelwright.targets.cuda_watch import stranger, watching
+
+TIMING = CaseTiming(
+    case="default", time_us=10, reference_us=20, floor_us=5, speedup=2, speedup_ci=(1.9, 2.1), pairs=9, calls=8
+)
+
+
+@contextmanager
+def another(*words: str) -> Iterator[int]:
+    """A process that is no descendant of this one: its parent has ended."""
+    code = (
+        "import subprocess, sys; quiet = subprocess.DEVNULL\n"
+        "print(subprocess.Popen(sys.argv[1:], stdin=quiet, stdout=quiet, start_new_session=True).pid)"
+    )
+    pid = int(subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=True).stdout)
+    try:
+        yield pid
+    finally:
+        os.kill(pid, 9)
+
+
+def test_a_process_of_somebody_else_is_a_stranger_and_our_own_and_other_judges_are_not() -> None:
+    with subprocess.Popen(["sleep", "60"]) as own, another("sleep", "60") as theirs:
+        assert stranger(theirs) == "sleep"
+        assert stranger(own.pid) == ""
+        own.kill()
+    assert stranger(os.getpid()) == ""
+    assert stranger(2**22 + 1) == "", "no such process"
+    with another(sys.executable, "-c", "import time; time.sleep(60)  # kernelwright") as judge:
+        assert stranger(judge) == ""
+
+
+def test_heat_and_others_disturb_a_timing_and_a_limit_on_power_does_not() -> None:
+    assert Conditions(clock_mhz=(1500, 1980), capped=True).disturbance == ""
+    hot = Conditions(slowed=("heat",), others=("python", "blender")).disturbance
+    assert hot == "the device was slowed down (heat) and other programs used the device (python, blender)"
+    assert not TIMING.vague
+    assert TIMING.model_copy(update={"disturbed": hot}).vague
+
+
+def test_without_a_device_nothing_is_seen_and_that_is_said() -> None:
+    with watching("00" * 16) as seen:
+        pass
+    assert seen().missing
+    assert seen().disturbance == ""
