@@ -22,7 +22,7 @@ def another(*words: str) -> Iterator[int]:
     """A process that is no descendant of this one: its parent has ended."""
     code = (
         "import subprocess, sys; quiet = subprocess.DEVNULL\n"
-        "print(subprocess.Popen(sys.argv[1:], stdin=quiet, stdout=quiet, start_new_session=True).pid)"
+        "print(subprocess.Popen(sys.argv[1:], stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True).pid)"
     )
     pid = int(subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=True).stdout)
     try:
