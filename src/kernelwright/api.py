@@ -142,21 +142,24 @@ def evaluate(
     target: str = "cpu",
     language: str | None = None,
     tolerance: Tolerance | None = None,
+    sanitize: bool = False,
 ) -> Verdict:
     """Judges a candidate.
 
     Args:
         source: a path, or the source itself (a text of several lines).
         language: as for `optimize`.
+        sanitize: has the target's sanitizers look at it as well; what they find is evidence (`verdict.SANITIZER`).
 
     Raises:
         UsageError: an argument is wrong or the file cannot be read.
         TaskError: the task cannot be used.
         MachineError: the machine lacks something.
     """
+    from kernelwright.judge.examining import sanitized
     from kernelwright.judge.judge import Judge
 
-    return _judged(task, source, target, language, tolerance, Judge.evaluate)
+    return _judged(task, source, target, language, tolerance, sanitized if sanitize else Judge.evaluate)
 
 
 def profile(

@@ -74,6 +74,9 @@ StrictOption = Annotated[
 BackwardOption = Annotated[
     bool, typer.Option("--backward", help="Judge and time gradients of inputs and parameters too, with forward.")
 ]
+SanitizeOption = Annotated[
+    bool, typer.Option("--sanitize", help="On a GPU: have compute-sanitizer look for errors of memory and races, too.")
+]
 OutOption = Annotated[Path, typer.Option(metavar="DIR", help="Where the kernel and the report go.", file_okay=False)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON value on stdout and nothing else.")]
 PolicyOption = Annotated[

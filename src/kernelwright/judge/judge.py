@@ -19,19 +19,20 @@ from kernelwright.errors import TaskError
 from kernelwright.home import home
 from kernelwright.judge import builds, stages, storage
 from kernelwright.judge.ahead import Anteroom
+from kernelwright.judge.allowed import Allowed
 from kernelwright.judge.background import Background, in_thread
 from kernelwright.judge.candidate import BUILD_TIMEOUT, Build
-from kernelwright.judge.compiled import COMPILE_TIMEOUT, NICENESS, Compiled, compile_task
+from kernelwright.judge.compiled import COMPILE_TIMEOUT, Compiled, compile_task
 from kernelwright.judge.device_turns import turns_on
 from kernelwright.judge.endings import WorkerTimeout
 from kernelwright.judge.evaluation import Clock, Evaluation
+from kernelwright.judge.examining import examine
 from kernelwright.judge.head_start import HeadStart
 from kernelwright.judge.pools import Pools, Reference
 from kernelwright.judge.process import Worker
 from kernelwright.judge.race import COMPILED, Race
 from kernelwright.judge.reference import ReferenceSide, new_seeds
 from kernelwright.judge.rejection import Rejection, WorkerFailure
-from kernelwright.judge.sandbox import Confinement, visible_folders
 from kernelwright.judge.timing import Stopwatch
 from kernelwright.judge.verdict import STAGES, Comparison, StageReport, Verdict
 from kernelwright.judge.warden import Allowance
@@ -42,14 +43,13 @@ from kernelwright.tasks import Fairness, Graph, Task, TaskInfo
 
 if TYPE_CHECKING:
     from kernelwright.proposers.base import Candidate
+    from kernelwright.targets.examiner import Examiner
 
 T = TypeVar("T")
 FAIRNESS_SECONDS = 10.0
 READY = "ready"
 """The file that says that a shared folder is complete."""
 GIB = 1 << 30
-DRIVER_BYTES = 32 * GIB
-"""What a device's driver maps for itself in a process."""
 
 
 class Judge:
@@ -88,6 +88,7 @@ class Judge:
             Anteroom(pays=target.spares_host),
         )
         self._builders, self._background = asyncio.Semaphore(max(1, target.info().cores)), Background()
+        self._shared: Path | None = None
         self._warming: asyncio.Task[None] | None = None
         self._preparing: asyncio.Task[None] | None = None
         self._compiling: asyncio.Task[Compiled] | None = None
@@ -193,6 +194,15 @@ class Judge:
             race = partial(self._compare, contestants, compiled, left, abandoned)
             return await in_thread(race, abort=abandon)
 
+    async def examine(self, candidate: Candidate, examiner: Examiner) -> Any:
+        """What an examiner finds in a candidate. Raises `MachineError`."""
+        evaluation = self._evaluation(candidate)
+        confinement = self._allowed.candidate(evaluation.build.folder, self._needed, building=False)
+        modules = (*self._language.imports, self._language.worker_module)
+        async with self._device.turn():
+            work = partial(examine, evaluation, examiner, confinement, modules, self._variables)
+            return await in_thread(work, abort=evaluation.abort)
+
     async def _build(self, evaluation: Evaluation) -> None:
         """Builds a contestant whose build is gone: its verdict may be older than the compiler."""
         async with self._builders:
@@ -204,8 +214,8 @@ class Judge:
     def _start(self) -> None:
         self.target.ceilings()  # measured before anything of ours runs beside it
         devices = self.target.device_files
-        variables = self.target.environment | self._language.environment(on_gpu=bool(devices))
-        self._zygote.start(devices, variables)
+        self._variables = self.target.environment | self._language.environment(on_gpu=bool(devices))
+        self._zygote.start(devices, self._variables)
         self._reference = ReferenceSide(self.task, self._fork_task, self._seeds)
         timer = Reference(self._fork_task(), self._reference, call_timeout=COMPILE_TIMEOUT)
         self._zygote.import_rest(self._language.imports)
@@ -220,19 +230,7 @@ class Judge:
         builds.trim(home() / "builds")
 
     def _fork_task(self, *, programs: bool = False) -> Worker:
-        if programs:
-            self._compile_cache.mkdir(parents=True, exist_ok=True)
-        return self._zygote.fork(
-            Confinement(
-                writable=(str(self._compile_cache),) if programs else (),
-                visible=visible_folders((*self.task.source.search_path, *(self._shared_folders if programs else ()))),
-                hidden=(str(home()),),
-                memory=64 * GIB,
-                file_size=GIB,
-                programs=programs,
-                devices=self.target.device_files,
-            )
-        )
+        return self._zygote.fork(self._allowed.task(self.task.source.search_path, programs=programs))
 
     def _ask(self, op: str, timeout: float, **arguments: Any) -> dict[str, Any]:
         """Asks one thing about the task in a worker of its own, beside everything else."""
@@ -303,18 +301,19 @@ class Judge:
         )
 
     @property
-    def _shared_folders(self) -> tuple[str, ...]:
-        return (str(self._shared),) if self._shared else ()
+    def _allowed(self) -> Allowed:
+        shared = (str(self._shared),) if self._shared else ()
+        return Allowed(self.target.device_files, shared, self._compile_cache)
+
+    @property
+    def _needed(self) -> int:
+        return max(case.bytes for case in self.info.cases)
 
     def _prepare_builds(self) -> None:
         """Makes what builds share, in a worker that may write it; builds that start meanwhile only take longer."""
         if self._shared is None or (self._shared / READY).exists():
             return
-        confinement = Confinement(
-            writable=self._shared_folders, visible=visible_folders(), hidden=(str(home()),),
-            file_size=GIB, programs=True, niceness=NICENESS,
-        )  # fmt: skip
-        worker = self._background.start(lambda: self._zygote.fork(confinement))
+        worker = self._background.start(lambda: self._zygote.fork(self._allowed.preparing()))
         try:
             worker.call(
                 "prepare", COMPILE_TIMEOUT, worker_module=self._language.worker_module, folder=str(self._shared)
@@ -326,19 +325,9 @@ class Judge:
             worker.close()
 
     def _fork_candidate(self, folder: Path, building: bool, beside: bool) -> Worker:
-        needed, build_dir = max(case.bytes for case in self.info.cases), str(folder)
-        confinement = Confinement(
-            writable=(build_dir,) if building else (),
-            visible=visible_folders((*(() if building else (build_dir,)), *self._shared_folders)),
-            hidden=(str(home()),),
-            memory=4 * GIB + 12 * needed + (DRIVER_BYTES if self.target.device_files else 0),
-            file_size=GIB if building else 64 << 20,
-            programs=building,
-            niceness=NICENESS if building else 0,
-            devices=self.target.device_files,
-        )
+        confinement = self._allowed.candidate(folder, self._needed, building=building)
         together = max(confinement.memory, self.target.info().cores * 2 * GIB) if building else confinement.memory
-        allowance = Allowance(together, folder=build_dir if building else "")
+        allowance = Allowance(together, folder=str(folder) if building else "")
         fork = partial(self._zygote.fork, confinement, allowance=allowance)
         return self._background.start(fork) if beside else fork()
 

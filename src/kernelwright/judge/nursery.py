@@ -69,9 +69,8 @@ class Zygote:
             if self._closed:
                 raise MachineError("the judge was closed while it started")
             self._control = ours
-            self._process = process = _started(
-                [*prefix, sys.executable, "-I", "-c", program], environment, theirs.fileno()
-            )
+            command = [*prefix, sys.executable, "-I", "-c", program]
+            self._process = process = started(command, environment, (theirs.fileno(),))
         theirs.close()
         try:
             wire.receive(ours, _START_TIMEOUT)
@@ -194,19 +193,22 @@ class Zygote:
             self._changed.notify_all()
 
 
-def _started(command: Sequence[str], environment: Mapping[str, str], passed: int) -> subprocess.Popen[bytes]:
+def started(
+    command: Sequence[str], environment: Mapping[str, str], passed: tuple[int, ...], said: int | None = None
+) -> subprocess.Popen[bytes]:
     """A process that a thread starts which lives as long: the system tells it of the death of its parent
-    (`--die-with-parent`) when the thread that started it has ended, and judges come and go."""
+    (`--die-with-parent`) when the thread that started it has ended, and judges come and go. These descriptors are
+    passed on; what it says goes to `said`, without it the errors to a pipe and the rest nowhere."""
     made: Future[subprocess.Popen[bytes]] = Future()
 
     def mother() -> None:
         try:
             process = subprocess.Popen(
                 command,
-                pass_fds=[passed],
+                pass_fds=passed,
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
+                stdout=subprocess.DEVNULL if said is None else said,
+                stderr=subprocess.PIPE if said is None else said,
                 env=environment,
                 start_new_session=True,
             )

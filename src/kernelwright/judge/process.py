@@ -217,6 +217,12 @@ class Worker:
         size = os.fstat(self._output).st_size
         return os.pread(self._output, limit, max(0, size - limit)).decode(errors="replace")
 
+    def hang_up(self) -> None:
+        """Lets it go on without another request, upon which it ends by itself. Raises `ProcessLookupError`."""
+        with self._use:
+            self._sock.shutdown(socket.SHUT_RDWR)
+            self._signal(signal.SIGCONT)
+
     def kill(self) -> None:
         """Ends the process, while another thread waits for its answer too (which then gets `WorkerGone`)."""
         with contextlib.suppress(ProcessLookupError, OSError):

@@ -45,6 +45,12 @@ values, `missing`, how many `calls` they are of, and the judge's `seconds`."""
 CONDITIONS = "conditions"
 """Where the evidence has what the device was like while each case was timed (`Conditions`), by the case's name; what
 was as usual is left out."""
+SANITIZER = "sanitizer"
+"""Where the evidence has what sanitizers found, by the name of each: `errors`, null where it did not come to its end,
+and the first `findings`."""
+DEVICE_COUNTERS = "device_counters"
+"""Where the evidence has counters of the device's hardware for the candidate's `kernels`, of one call on the first
+case, or the `problem` where they could not be read."""
 STAGES = ("build", "run", "compare", "hold_out", "audit", "time")
 
 
@@ -143,6 +149,11 @@ class Verdict(BaseModel):
     def accepted(self) -> bool:
         """Whether the judge believes that the candidate computes the task."""
         return self.outcome == "accepted"
+
+    @property
+    def clean(self) -> bool:
+        """Whether no sanitizer that was asked found an error."""
+        return not any(found["findings"] for found in self.evidence.get(SANITIZER, {}).values())
 
     @property
     def lasting(self) -> bool:

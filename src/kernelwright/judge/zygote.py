@@ -102,7 +102,7 @@ def _become_keeper(order: dict[str, Any], fds: list[int], control: socket.socket
     os.dup2(output_fd, 1)
     os.dup2(output_fd, 2)
     _close_all_but(sock_fd)
-    confinement = sandbox.Confinement(**{key: _tuple(value) for key, value in order["confinement"].items()})
+    confinement = confinement_of(order)
     threads = sandbox.count_threads()
     private = None if sandbox.isolate() else folders / str(order["token"])
     sandbox.adopt_orphans()
@@ -111,7 +111,11 @@ def _become_keeper(order: dict[str, Any], fds: list[int], control: socket.socket
         os.close(sock_fd)
         _keep(child, private)
     sandbox.die_with_parent()
-    _become_worker(sock_fd, confinement, private, threads, order)
+    code = 1
+    try:
+        code = become_worker(sock_fd, confinement, private, threads, order)
+    finally:
+        os._exit(code)
 
 
 def _keep(child: int, private: Path | None) -> NoReturn:
@@ -124,10 +128,18 @@ def _keep(child: int, private: Path | None) -> NoReturn:
     os._exit(status if status >= 0 else 128 - status)
 
 
-def _become_worker(
+def become_worker(
     sock_fd: int, confinement: sandbox.Confinement, private: Path | None, threads: int, order: dict[str, Any]
-) -> NoReturn:
-    code = 1
+) -> int:
+    """Confines this process and serves the judge until it hangs up; the exit code.
+
+    Args:
+        sock_fd: the worker's socket.
+        confinement: what it is allowed.
+        private: the folder that stands for its /tmp where it is in no namespaces of its own; None where it is.
+        threads: how many the user has.
+        order: the judge's, with `folder` and `environment`.
+    """
     try:
         if private is None:
             sandbox.enter_processes()
@@ -144,11 +156,15 @@ def _become_worker(
         sys.stdout = open(1, "w", buffering=1, closefd=False)  # noqa: SIM115 - lives as long as the process
         sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
         layers = {"namespaces": private is None, "files": landlocked}
-        code = worker.serve(socket.socket(fileno=sock_fd), layers, device)
+        return worker.serve(socket.socket(fileno=sock_fd), layers, device)
     except (OSError, RuntimeError) as error:
         os.write(2, f"the sandbox could not be set up: {error}\n".encode())
-    finally:
-        os._exit(code)
+        return 1
+
+
+def confinement_of(order: dict[str, Any]) -> sandbox.Confinement:
+    """What an order says that a worker is allowed."""
+    return sandbox.Confinement(**{key: _tuple(value) for key, value in order["confinement"].items()})
 
 
 def _close_all_but(kept: int) -> None:

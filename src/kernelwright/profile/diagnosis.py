@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from kernelwright import format as fmt
+from kernelwright.judge.examining import counted
 from kernelwright.judge.verdict import Verdict
 from kernelwright.profile.base import Bound, Depth, Diagnosis, Profile, Subject
 from kernelwright.profile.counters import Counters
+from kernelwright.profile.device import DeviceCounters, Launching, Resources
 from kernelwright.profile.kernels import Kernels, Library
 from kernelwright.profile.roofline import Roofline
 from kernelwright.targets.base import Ceilings, TargetInfo
@@ -19,7 +21,15 @@ if TYPE_CHECKING:
     from kernelwright.judge.judge import Judge
     from kernelwright.proposers.base import Candidate
 
-DEPTHS: tuple[Depth, ...] = (Roofline(), Kernels(), Library(), Counters())
+DEPTHS: tuple[Depth, ...] = (
+    Roofline(),
+    Kernels(),
+    Library(),
+    Counters(),
+    Launching(),
+    Resources(),
+    DeviceCounters(),
+)
 AT_THE_ROOF = 0.8
 """From this share of the roof on, only fewer bytes or less arithmetic would help."""
 NEAR_MEMORY, NEAR_ARITHMETIC = 0.3, 0.5
@@ -27,6 +37,8 @@ NEAR_MEMORY, NEAR_ARITHMETIC = 0.3, 0.5
 _MOSTLY = 0.5
 _REGION_US = 5.0
 """About what calling a kernel and waking its threads takes."""
+_LAUNCHES = 2.0
+"""From this many times the device's time on, launching is what a call waits for."""
 _IDLE = 0.6
 """A candidate whose busy cores are a smaller share of all leaves the others idle."""
 _STREAMING = 0.6
@@ -50,7 +62,8 @@ def diagnose(verdict: Verdict, info: TaskInfo, target: TargetInfo, ceilings: Cei
     """What bounds an accepted candidate; None where it was rejected or not timed.
 
     The first that holds, of: most of the time is outside its kernels; it is near the roof; its time is that of a few
-    calls; cores are idle; what the hardware's counters say; what the share of the roof makes likely.
+    calls, or of launching them; cores are idle; what the hardware's counters say; what the share of the roof makes
+    likely.
 
     Args:
         verdict: the judge's, with its evidence.
@@ -89,8 +102,8 @@ def diagnose(verdict: Verdict, info: TaskInfo, target: TargetInfo, ceilings: Cei
 
 
 async def profile(judge: Judge, candidate: Candidate) -> Profile:
-    """Has a candidate judged, and says what bounds it. Raises as `Judge.evaluate`."""
-    verdict = await judge.evaluate(candidate)
+    """Has a candidate judged and its counters read, and says what bounds it. Raises as `Judge.evaluate`."""
+    verdict = await counted(judge, candidate)
     return Profile(
         verdict=verdict, diagnosis=diagnose(verdict, judge.info, judge.target.info(), judge.target.ceilings())
     )
@@ -109,12 +122,30 @@ def _bound(subject: Subject, values: Mapping[str, float]) -> _Found:
     if share >= AT_THE_ROOF:
         less = "moving fewer bytes" if roof == "memory" else "less arithmetic"
         return _Found(roof, f"it is at the roof: only {less} would help")
-    if _REGION_US * calls >= _MOSTLY * time_us:
+    if (launched := values.get("launched_us", 0.0)) >= _LAUNCHES * time_us:
+        told = f"launched one by one a call takes {launched / time_us:.1f} times as long as its kernels"
+        return _Found("launch", f"{told}: fewer launches, or a CUDA graph around them, would help most")
+    if not subject.target.multiprocessors and _REGION_US * calls >= _MOSTLY * time_us:
         return _Found("launch", f"{fmt.time(time_us)} is about what {fmt.plural(int(calls), 'call')} of kernels take")
-    cores = subject.target.cores
+    if "dram_share" in values:
+        return _from_device(values)
+    cores = 0 if subject.target.multiprocessors else subject.target.cores
     if values.get("cores_busy", cores) < _IDLE * cores:
         return _Found("latency", "cores are idle: too little of the work is in parallel, or it is shared out unevenly")
     return _from_counters(subject, values) or _likely(roof, share)
+
+
+def _from_device(values: Mapping[str, float]) -> _Found:
+    """What a GPU's counters say: the busiest of its parts, if one is busy."""
+    memory, compute = values["dram_share"], max(values.get("sm_share", 0.0), values.get("tensor_share", 0.0))
+    if max(memory, compute) < _STREAMING:
+        told = f"neither memory ({fmt.percent(memory)}) nor multiprocessors ({fmt.percent(compute)}) are busy"
+        return _Found("latency", f"{told}: its warps wait")
+    if memory >= compute:
+        return _Found("memory", f"memory is busy ({fmt.percent(memory)}) with more than it must move")
+    return _Found(
+        "compute", f"its multiprocessors are busy ({fmt.percent(compute)}), and memory is not what they wait for"
+    )
 
 
 def _from_counters(subject: Subject, values: Mapping[str, float]) -> _Found | None:

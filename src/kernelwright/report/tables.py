@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from kernelwright import format as fmt
+from kernelwright.judge.verdict import SANITIZER
 from kernelwright.proposers.llm.replay import PROVIDER
 
 if TYPE_CHECKING:
@@ -114,9 +115,18 @@ def verdict(judged: Verdict) -> RenderableType:
     if judged.proof is not None:
         proof = judged.proof
         rows.append(("proven for", f"{', '.join(proof.cases)} · {', '.join(proof.dtypes)} · {proof.device}"))
+    rows += [("sanitizer", f"{name}: {_findings(found)}") for name, found in judged.evidence.get(SANITIZER, {}).items()]
     rows.append(("sandbox", judged.sandbox))
     said = [Text(_shortened(judged.evidence[name]), "dim") for name in ("output", "trace") if judged.evidence.get(name)]
     return Group(head, pairs((name, value) for name, value in rows if value), *said)
+
+
+def _findings(found: dict[str, Any]) -> str:
+    """What one sanitizer found."""
+    if not found["findings"]:
+        return "nothing" if found["errors"] == 0 else "it did not come to its end"
+    said = (f"{each['what']} ({'; '.join(each['where'][:2])})" for each in found["findings"][:3])
+    return f"{fmt.plural(found['errors'] or len(found['findings']), 'error')}: {', '.join(said)}"
 
 
 def profile(found: Profile) -> RenderableType:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from kernelwright import registry
 from kernelwright.targets.conditions import Conditions
+from kernelwright.targets.examiner import Examiner
 
 if TYPE_CHECKING:
     from kernelwright.tasks import CaseInfo
@@ -121,6 +122,14 @@ class Target(ABC):
     def watching(self) -> AbstractContextManager[Callable[[], Conditions]]:
         """Watches the device while something is timed; the function says afterwards what it was like."""
         return nullcontext(Conditions)
+
+    def sanitizers(self) -> tuple[Examiner, ...]:
+        """What finds errors in a kernel that its answers need not show; none where there is nothing of the kind."""
+        return ()
+
+    def profiler(self) -> Examiner | None:
+        """What reads the hardware's counters for single kernels; None where there is nothing of the kind."""
+        return None
 
     def counting(self, pid: int) -> AbstractContextManager[Callable[[], Counts]]:  # noqa: ARG002 - for those that can
         """Counts what a process does while this is open; it must not run when it is opened, nor when the function is

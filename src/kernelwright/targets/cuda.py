@@ -5,17 +5,19 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kernelwright.targets.base import Ceilings, TargetInfo
+from kernelwright.targets.base import Ceilings, Counts, TargetInfo
 from kernelwright.targets.conditions import Conditions
 from kernelwright.targets.cpu_facts import available_cores
 from kernelwright.targets.cuda_ceilings import PROBE, highest, measure
+from kernelwright.targets.cuda_examiners import SANITIZERS, NsightCompute, Sanitizer
 from kernelwright.targets.cuda_facts import CudaFacts, device_files, read_facts, read_uuid
 from kernelwright.targets.cuda_watch import watching
+from kernelwright.targets.examiner import Examiner
 from kernelwright.targets.measured import MeasuredTarget
 
 if TYPE_CHECKING:
@@ -52,6 +54,18 @@ class Cuda(MeasuredTarget):
     def watching(self) -> AbstractContextManager[Callable[[], Conditions]]:
         """See `Target.watching`: through NVML."""
         return watching(self._uuid)
+
+    def counting(self, pid: int) -> AbstractContextManager[Callable[[], Counts]]:  # noqa: ARG002 - see below
+        """See `Target.counting`: what the host counts says nothing of a device; see `profiler`."""
+        return nullcontext(Counts)
+
+    def sanitizers(self) -> tuple[Examiner, ...]:
+        """See `Target.sanitizers`: compute-sanitizer's."""
+        return tuple(Sanitizer(tool) for tool in SANITIZERS)
+
+    def profiler(self) -> Examiner:
+        """See `Target.profiler`."""
+        return NsightCompute()
 
     def info(self) -> TargetInfo:
         """What the GPU is.

@@ -1,0 +1,96 @@
+"""Has a candidate's worker looked into by a program of the device's maker, beside the verdict and after it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from kernelwright.errors import MachineError, UsageError
+from kernelwright.judge import stages
+from kernelwright.judge.launched import Launched
+from kernelwright.judge.process import Worker
+from kernelwright.judge.rejection import Rejection
+from kernelwright.judge.sandbox import Confinement
+from kernelwright.judge.verdict import DEVICE_COUNTERS, SANITIZER, Verdict
+
+if TYPE_CHECKING:
+    from kernelwright.judge.evaluation import Evaluation
+    from kernelwright.judge.judge import Judge
+    from kernelwright.proposers.base import Candidate
+    from kernelwright.targets.examiner import Examiner
+
+_MEMORY = 1 << 38
+"""Bytes: such programs keep a shadow of the device's memory."""
+_NEVER_RAN = ("does_not_load", "build_failed")
+
+
+async def sanitized(judge: Judge, candidate: Candidate) -> Verdict:
+    """Has a candidate judged, with what the target's sanitizers find in one call a case as evidence.
+
+    Raises:
+        UsageError: the target has none.
+        MachineError: they are not installed, or do not start.
+    """
+    sanitizers = judge.target.sanitizers()
+    if not sanitizers:
+        raise UsageError(f"nothing sanitizes kernels on {judge.target.name}", remedy="leave --sanitize out")
+    for each in sanitizers:
+        each.command()  # before anybody waits
+    verdict = await judge.evaluate(candidate)
+    if verdict.reason in _NEVER_RAN:
+        return verdict
+    found = {each.name: await judge.examine(candidate, each) for each in sanitizers}
+    return verdict.model_copy(update={"evidence": {**verdict.evidence, SANITIZER: found}})
+
+
+async def counted(judge: Judge, candidate: Candidate) -> Verdict:
+    """Has a candidate judged; one that is accepted with the hardware's counters as evidence, where the target has a
+    program that reads them. That they cannot be read is no error."""
+    verdict, profiler = await judge.evaluate(candidate), judge.target.profiler()
+    if profiler is None or not verdict.accepted:
+        return verdict
+    try:
+        found = await judge.examine(candidate, profiler)
+    except MachineError as error:
+        found = {"kernels": {}, "problem": str(error)}
+    return verdict.model_copy(update={"evidence": {**verdict.evidence, DEVICE_COUNTERS: found}})
+
+
+def examine(
+    evaluation: Evaluation,
+    examiner: Examiner,
+    confinement: Confinement,
+    modules: Sequence[str],
+    variables: Mapping[str, str],
+) -> Any:
+    """What the examiner finds in one call of forward for each of the first cases that are shown.
+
+    Args:
+        evaluation: the candidate's.
+        examiner: what looks into its worker.
+        confinement: what that worker may do.
+        modules: what it imports before it is asked anything.
+        variables: of its environment.
+
+    Raises `MachineError`; what goes wrong in the candidate is no error: the examiner tells.
+    """
+    launched = Launched()
+
+    def start(*_: object) -> Worker:
+        allowed = replace(confinement, memory=_MEMORY)
+        return launched.start(examiner.command(), allowed, modules, {**variables, **examiner.variables})
+
+    looked_into = replace(evaluation, start_worker=start)
+    try:
+        stages.build(evaluation)  # as a rule it is there
+        looked_into.side = side = looked_into.fresh_side()
+        side.call_timeout *= examiner.slower
+        for case in looked_into.reference.info.shown.cases[: examiner.cases]:
+            looked_into.run(looked_into.reference.own_answer(case))
+    except Rejection:
+        pass
+    finally:
+        said = launched.finish()
+        looked_into.close()
+    return examiner.read(said)
