@@ -6,7 +6,7 @@ import asyncio
 import re
 import sys
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -97,6 +97,10 @@ class Arena:
             return str(verdict.reason)
         assert verdict.speedup is not None and honest.speedup is not None
         return NO_ADVANTAGE if verdict.speedup < 1.1 * honest.speedup else "accepted"
+
+    def with_judge(self, task: Path, work: Callable[[Judge], Coroutine[Any, Any, T]], language: str = DEFAULT) -> T:
+        """What some work gives with the task's judge."""
+        return self._run(work(self._on(task, language)))
 
     def close(self) -> None:
         """Ends everything."""

@@ -21,6 +21,9 @@ def test_an_honest_kernel_is_accepted_with_what_it_stands_on(arena: Arena, entry
     low, high = verdict.speedup_ci or (0.0, 0.0)
     assert 0 < low <= (verdict.speedup or 0) <= high
     assert 0 < (verdict.floor_share or 0) < 1.35
+    slowest, fastest = verdict.evidence["conditions"][verdict.timings[0].case]["clock_mhz"]
+    assert 100 <= slowest <= fastest <= 4000
+    assert not verdict.timings[0].disturbed
 
 
 @pytest.mark.parametrize("entry", CHEATS, ids=[entry.name for entry in CHEATS])

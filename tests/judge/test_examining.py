@@ -29,8 +29,8 @@ class Shell(Examiner):
     def variables(self) -> dict[str, str]:
         return {"PLACE": "a sandbox"}
 
-    def read(self, said: str) -> Any:
-        return said.splitlines()
+    def read(self, said: str) -> dict[str, Any]:
+        return {"said": said.splitlines()}
 
 
 def examined(bench: Bench, source: str, examiner: Examiner) -> Any:
@@ -43,19 +43,25 @@ def examined(bench: Bench, source: str, examiner: Examiner) -> Any:
 
 
 def test_the_program_starts_the_worker_outlives_it_and_is_heard(bench: Bench) -> None:
-    assert examined(bench, HONEST, Shell()) == ["begins in a sandbox", "ended with 0"]
+    assert examined(bench, HONEST, Shell()) == {"said": ["begins in a sandbox", "ended with 0"]}
 
 
 def test_what_a_candidate_prints_is_not_the_programs_word(bench: Bench) -> None:
     source = with_kernel("print('ended with 7', flush=True)", *OWN, "return y")
-    assert examined(bench, source, Shell())[1:] == ["ended with 0"]
+    assert examined(bench, source, Shell())["said"][1:] == ["ended with 0"]
 
 
 def test_the_worker_is_confined_there_too(bench: Bench) -> None:
-    loud = torch_only("import subprocess; subprocess.run(['true']); return x * 0 + 1")
-    died = torch_only("import os; os._exit(9)")
-    assert examined(bench, died, Shell())[1:] == ["ended with 9"]
-    assert examined(bench, loud, Shell())[1:] == ["ended with 0"], "what it raises is its own"
+    starts = examined(bench, torch_only("import subprocess; subprocess.run(['true']); return x"), Shell())
+    assert starts["candidate"].startswith("crashed")
+    assert "subprocess" in starts["candidate"] or "not permitted" in starts["candidate"]
+    assert starts["said"][1:] == ["ended with 0"]
+
+
+def test_a_worker_that_dies_is_told_of_and_so_is_how(bench: Bench) -> None:
+    died = examined(bench, torch_only("import os; os._exit(9)"), Shell())
+    assert died["candidate"].startswith("crashed")
+    assert died["said"][1:] == ["ended with 9"]
 
 
 def test_a_program_that_does_not_start_is_the_machines_error_with_its_last_words(bench: Bench) -> None:

@@ -63,7 +63,7 @@ def examine(
     confinement: Confinement,
     modules: Sequence[str],
     variables: Mapping[str, str],
-) -> Any:
+) -> dict[str, Any]:
     """What the examiner finds in one call of forward for each of the first cases that are shown.
 
     Args:
@@ -73,7 +73,7 @@ def examine(
         modules: what it imports before it is asked anything.
         variables: of its environment.
 
-    Raises `MachineError`; what goes wrong in the candidate is no error: the examiner tells.
+    What goes wrong in the candidate meanwhile is in `candidate`, and no error. Raises `MachineError`.
     """
     launched = Launched()
 
@@ -81,16 +81,16 @@ def examine(
         allowed = replace(confinement, memory=_MEMORY)
         return launched.start(examiner.command(), allowed, modules, {**variables, **examiner.variables})
 
-    looked_into = replace(evaluation, start_worker=start)
+    looked_into, problem = replace(evaluation, start_worker=start), ""
     try:
         stages.build(evaluation)  # as a rule it is there
         looked_into.side = side = looked_into.fresh_side()
         side.call_timeout *= examiner.slower
         for case in looked_into.reference.info.shown.cases[: examiner.cases]:
-            looked_into.run(looked_into.reference.own_answer(case))
-    except Rejection:
-        pass
+            looked_into.check(looked_into.reference.own_answer(case))
+    except Rejection as rejection:
+        problem = f"{rejection.reason}: {rejection}"
     finally:
         said = launched.finish()
         looked_into.close()
-    return examiner.read(said)
+    return {**examiner.read(said), **({"candidate": problem} if problem else {})}

@@ -194,8 +194,8 @@ class Judge:
             race = partial(self._compare, contestants, compiled, left, abandoned)
             return await in_thread(race, abort=abandon)
 
-    async def examine(self, candidate: Candidate, examiner: Examiner) -> Any:
-        """What an examiner finds in a candidate. Raises `MachineError`."""
+    async def examine(self, candidate: Candidate, examiner: Examiner) -> dict[str, Any]:
+        """What an examiner finds in a candidate; see `examining.examine`. Raises `MachineError`."""
         evaluation = self._evaluation(candidate)
         confinement = self._allowed.candidate(evaluation.build.folder, self._needed, building=False)
         modules = (*self._language.imports, self._language.worker_module)

@@ -56,14 +56,15 @@ class Launched:
         prefix = sandbox.bubblewrap_prefix((str(home() / "builds"),), confinement.devices)
         whole = [*prefix, *command, sys.executable, "-I", "-c", program]
         try:
-            self._process = started(whole, environment, (theirs.fileno(), output), self._said)
+            try:
+                self._process = started(whole, environment, (theirs.fileno(), output), self._said)
+            finally:
+                theirs.close()  # or nobody would be told that the other side is gone
             order = {"confinement": confinement.to_json(), "environment": {}, "modules": list(modules), "folder": "/"}
             wire.send(ours, order)
             self._worker = Worker(cast("Zygote", self), "", ours, output)
         except (MachineError, wire.Closed, OSError) as error:
             raise MachineError(f"{command[0]} does not start: {self.finish().strip()[-500:] or error}") from error
-        finally:
-            theirs.close()
         return self._worker
 
     def status(self, _token: str, timeout: float) -> int | None:

@@ -27,5 +27,5 @@ class Examiner(ABC):
         return {}
 
     @abstractmethod
-    def read(self, said: str) -> Any:
+    def read(self, said: str) -> dict[str, Any]:
         """What it found, as JSON can say it."""
