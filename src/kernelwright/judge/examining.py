@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from kernelwright.errors import MachineError, UsageError
+from kernelwright.errors import UsageError
 from kernelwright.judge import stages
 from kernelwright.judge.launched import Launched
 from kernelwright.judge.process import Worker
 from kernelwright.judge.rejection import Rejection
 from kernelwright.judge.sandbox import Confinement
-from kernelwright.judge.verdict import DEVICE_COUNTERS, SANITIZER, Verdict
+from kernelwright.judge.verdict import SANITIZER, Verdict
 
 if TYPE_CHECKING:
     from kernelwright.judge.evaluation import Evaluation
@@ -44,19 +44,6 @@ async def sanitized(judge: Judge, candidate: Candidate) -> Verdict:
     return verdict.model_copy(update={"evidence": {**verdict.evidence, SANITIZER: found}})
 
 
-async def counted(judge: Judge, candidate: Candidate) -> Verdict:
-    """Has a candidate judged; one that is accepted with the hardware's counters as evidence, where the target has a
-    program that reads them. That they cannot be read is no error."""
-    verdict, profiler = await judge.evaluate(candidate), judge.target.profiler()
-    if profiler is None or not verdict.accepted:
-        return verdict
-    try:
-        found = await judge.examine(candidate, profiler)
-    except MachineError as error:
-        found = {"kernels": {}, "problem": str(error)}
-    return verdict.model_copy(update={"evidence": {**verdict.evidence, DEVICE_COUNTERS: found}})
-
-
 def examine(
     evaluation: Evaluation,
     examiner: Examiner,
@@ -64,7 +51,7 @@ def examine(
     modules: Sequence[str],
     variables: Mapping[str, str],
 ) -> dict[str, Any]:
-    """What the examiner finds in one call of forward for each of the first cases that are shown.
+    """What the examiner finds in one call of forward for each case that is shown.
 
     Args:
         evaluation: the candidate's.
@@ -86,7 +73,7 @@ def examine(
         stages.build(evaluation)  # as a rule it is there
         looked_into.side = side = looked_into.fresh_side()
         side.call_timeout *= examiner.slower
-        for case in looked_into.reference.info.shown.cases[: examiner.cases]:
+        for case in looked_into.reference.info.shown.cases:
             looked_into.check(looked_into.reference.own_answer(case))
     except Rejection as rejection:
         problem = f"{rejection.reason}: {rejection}"

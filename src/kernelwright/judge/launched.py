@@ -1,4 +1,4 @@
-"""The judge's handle on the process of a program that looks into a worker: compute-sanitizer, Nsight Compute."""
+"""The judge's handle on the process of a program that looks into a worker: compute-sanitizer."""
 
 from __future__ import annotations
 

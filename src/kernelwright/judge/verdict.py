@@ -48,9 +48,6 @@ was as usual is left out."""
 SANITIZER = "sanitizer"
 """Where the evidence has what sanitizers found, by the name of each: `errors`, null where it did not come to its end,
 the first `findings`, and `candidate`, what else went wrong meanwhile."""
-DEVICE_COUNTERS = "device_counters"
-"""Where the evidence has counters of the device's hardware for the candidate's `kernels`, of one call on the first
-case, or the `problem` where they could not be read."""
 STAGES = ("build", "run", "compare", "hold_out", "audit", "time")
 
 

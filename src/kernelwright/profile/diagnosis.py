@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from kernelwright import format as fmt
-from kernelwright.judge.examining import counted
 from kernelwright.judge.verdict import Verdict
 from kernelwright.profile.base import Bound, Depth, Diagnosis, Profile, Subject
 from kernelwright.profile.counters import Counters
-from kernelwright.profile.device import DeviceCounters, Launching, Resources
+from kernelwright.profile.device import Launching, Resources
 from kernelwright.profile.kernels import Kernels, Library
 from kernelwright.profile.roofline import Roofline
 from kernelwright.targets.base import Ceilings, TargetInfo
@@ -28,7 +27,6 @@ DEPTHS: tuple[Depth, ...] = (
     Counters(),
     Launching(),
     Resources(),
-    DeviceCounters(),
 )
 AT_THE_ROOF = 0.8
 """From this share of the roof on, only fewer bytes or less arithmetic would help."""
@@ -102,8 +100,8 @@ def diagnose(verdict: Verdict, info: TaskInfo, target: TargetInfo, ceilings: Cei
 
 
 async def profile(judge: Judge, candidate: Candidate) -> Profile:
-    """Has a candidate judged and its counters read, and says what bounds it. Raises as `Judge.evaluate`."""
-    verdict = await counted(judge, candidate)
+    """Has a candidate judged, and says what bounds it. Raises as `Judge.evaluate`."""
+    verdict = await judge.evaluate(candidate)
     return Profile(
         verdict=verdict, diagnosis=diagnose(verdict, judge.info, judge.target.info(), judge.target.ceilings())
     )
@@ -127,25 +125,10 @@ def _bound(subject: Subject, values: Mapping[str, float]) -> _Found:
         return _Found("launch", f"{told}: fewer launches, or a CUDA graph around them, would help most")
     if not subject.target.multiprocessors and _REGION_US * calls >= _MOSTLY * time_us:
         return _Found("launch", f"{fmt.time(time_us)} is about what {fmt.plural(int(calls), 'call')} of kernels take")
-    if "dram_share" in values:
-        return _from_device(values)
     cores = 0 if subject.target.multiprocessors else subject.target.cores
     if values.get("cores_busy", cores) < _IDLE * cores:
         return _Found("latency", "cores are idle: too little of the work is in parallel, or it is shared out unevenly")
     return _from_counters(subject, values) or _likely(roof, share)
-
-
-def _from_device(values: Mapping[str, float]) -> _Found:
-    """What a GPU's counters say: the busiest of its parts, if one is busy."""
-    memory, compute = values["dram_share"], max(values.get("sm_share", 0.0), values.get("tensor_share", 0.0))
-    if max(memory, compute) < _STREAMING:
-        told = f"neither memory ({fmt.percent(memory)}) nor multiprocessors ({fmt.percent(compute)}) are busy"
-        return _Found("latency", f"{told}: its warps wait")
-    if memory >= compute:
-        return _Found("memory", f"memory is busy ({fmt.percent(memory)}) with more than it must move")
-    return _Found(
-        "compute", f"its multiprocessors are busy ({fmt.percent(compute)}), and memory is not what they wait for"
-    )
 
 
 def _from_counters(subject: Subject, values: Mapping[str, float]) -> _Found | None:

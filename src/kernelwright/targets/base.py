@@ -127,10 +127,6 @@ class Target(ABC):
         """What finds errors in a kernel that its answers need not show; none where there is nothing of the kind."""
         return ()
 
-    def profiler(self) -> Examiner | None:
-        """What reads the hardware's counters for single kernels; None where there is nothing of the kind."""
-        return None
-
     def counting(self, pid: int) -> AbstractContextManager[Callable[[], Counts]]:  # noqa: ARG002 - for those that can
         """Counts what a process does while this is open; it must not run when it is opened, nor when the function is
         called that says what was counted so far. What cannot be counted is no error."""

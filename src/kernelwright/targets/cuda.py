@@ -14,7 +14,7 @@ from kernelwright.targets.base import Ceilings, Counts, TargetInfo
 from kernelwright.targets.conditions import Conditions
 from kernelwright.targets.cpu_facts import available_cores
 from kernelwright.targets.cuda_ceilings import PROBE, highest, measure
-from kernelwright.targets.cuda_examiners import SANITIZERS, NsightCompute, Sanitizer
+from kernelwright.targets.cuda_examiners import SANITIZERS, Sanitizer
 from kernelwright.targets.cuda_facts import CudaFacts, device_files, read_facts, read_uuid
 from kernelwright.targets.cuda_watch import watching
 from kernelwright.targets.examiner import Examiner
@@ -56,16 +56,12 @@ class Cuda(MeasuredTarget):
         return watching(self._uuid)
 
     def counting(self, pid: int) -> AbstractContextManager[Callable[[], Counts]]:  # noqa: ARG002 - see below
-        """See `Target.counting`: what the host counts says nothing of a device; see `profiler`."""
+        """See `Target.counting`: what the host counts says nothing of a device."""
         return nullcontext(Counts)
 
     def sanitizers(self) -> tuple[Examiner, ...]:
         """See `Target.sanitizers`: compute-sanitizer's."""
         return tuple(Sanitizer(tool) for tool in SANITIZERS)
-
-    def profiler(self) -> Examiner:
-        """See `Target.profiler`."""
-        return NsightCompute()
 
     def info(self) -> TargetInfo:
         """What the GPU is.

@@ -1,4 +1,4 @@
-"""A program of a device's maker that looks into a process: for errors that no answer shows, for what slows it down."""
+"""A program of a device's maker that looks into a process: for errors that no answer shows."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ class Examiner(ABC):
     name: str
     slower = 200.0
     """How many times as long a call may take under it."""
-    cases: int | None = None
-    """How many of the cases it looks at; None for all that are shown."""
 
     @abstractmethod
     def command(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""Several candidates at once on a GPU, and NVIDIA's programs that look into one."""
+"""Several candidates at once on a GPU, a sanitizer that looks into one, and a profile."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_a_sanitizer_finds_what_no_answer_shows(arena: Arena) -> None:
     assert "Invalid __global__ read" in beyond.evidence[SANITIZER]["memcheck"]["findings"][0]["what"]
 
 
-def test_a_profile_has_the_hardwares_counters(arena: Arena) -> None:
+def test_a_profile_has_what_launching_takes_and_what_a_kernel_takes(arena: Arena) -> None:
     async def profiled(judge: Judge) -> Profile:
         return await profile(judge, triton(HONEST))
 
@@ -63,8 +63,6 @@ def test_a_profile_has_the_hardwares_counters(arena: Arena) -> None:
 
     assert found is not None
     facts = {fact.name: fact.value for fact in found.facts}
-    assert not found.missing, found.missing
-    assert 0.1 < facts["dram_share"] <= 1
-    assert 0 < facts["occupancy"] <= 1
     assert facts["launched_us"] > 0
+    assert facts["taken rms_norm_kernel"] > 0
     assert found.bound in ("memory", "launch")
