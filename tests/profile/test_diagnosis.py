@@ -93,6 +93,29 @@ def test_what_bounds_a_kernel(name: str) -> None:
     assert diagnosis.words == BOUNDS[bound]
 
 
+GPU = DEVICE.model_copy(update={"name": "cuda", "multiprocessors": 132})
+
+
+@pytest.mark.parametrize(("launched", "bound"), [(1.5, "memory"), (4.0, "launch")])
+def test_on_a_gpu_what_takes_longer_to_launch_than_to_run_is_bound_by_launching(launched: float, bound: Bound) -> None:
+    taken = {"k": {"registers": 40, "shared_bytes": 2048, "warps": 8, "spilled_bytes": 16}}
+    evidence = {**kernels(k=24e-6), COUNTERS: {"calls": 4, "seconds": 4 * launched * 25e-6}, "resources": taken}
+    judged = verdict(25, floor_us=10, evidence=evidence)
+    diagnosis = diagnose(judged, TaskInfo(init_inputs=[], cases=(case(),), state=()), GPU, CEILINGS)
+    assert diagnosis is not None
+    assert diagnosis.bound == bound
+    facts = {fact.name: fact for fact in diagnosis.facts}
+    assert facts["launched_us"].value == pytest.approx(25 * launched)
+    assert "16.0 B spilled to memory" in facts["taken k"].text
+    assert not diagnosis.missing
+
+
+def test_what_disturbed_the_device_is_a_doubt() -> None:
+    judged = verdict(25_000, evidence=kernels(a=25e-3))
+    hot = judged.timings[0].model_copy(update={"disturbed": "the device was slowed down (heat)"})
+    assert "slowed down (heat)" in found(judged.model_copy(update={"timings": (hot,)})).doubt
+
+
 def test_without_hardware_counters_it_says_what_cannot_be_told() -> None:
     evidence = {**kernels(a=25e-3), **counted(25_000)}
     evidence[COUNTERS]["missing"] = NO_HARDWARE

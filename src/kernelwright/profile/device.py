@@ -40,7 +40,7 @@ class Resources(Depth):
             if "warps" in taken:
                 told += f", {fmt.plural(taken['warps'], 'warp')}"
             if spilled := taken.get("spilled_bytes", 0):
-                told += f", {fmt.size(spilled)} of them spilled to memory"
+                told += f", {fmt.size(spilled)} spilled to memory"
             yield Fact(
                 name=f"taken {_known(name)}", value=taken.get("registers", 0), text=told, by="candidate",
                 about=("latency", "memory") if spilled else ("latency",),
