@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import Any
 
 import pytest
 from judge_bench import Bench, processes, settled
 from judge_sources import AFFINE, HONEST, OWN, torch_only, with_kernel
 
-from kernelwright.judge.ahead import Ahead, Anteroom
+from kernelwright.judge.ahead import WAITING, Ahead, Anteroom, places
 from kernelwright.judge.candidate import CandidateSide
 from kernelwright.judge.judge import Judge
 from kernelwright.proposers.base import Candidate
@@ -26,7 +27,7 @@ def early(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Judge:
     """A judge whose candidates get ready before their turn."""
     judge = bench.judge(AFFINE)
     assert bench.known(AFFINE, HONEST).accepted
-    monkeypatch.setattr(judge, "_anteroom", Anteroom(pays=True))
+    monkeypatch.setattr(judge, "_anteroom", Anteroom(4))
     return judge
 
 
@@ -76,12 +77,21 @@ def test_one_that_does_not_survive_blank_inputs_is_judged_in_another_worker(
     assert not any(taken)
 
 
-def test_who_is_cancelled_while_it_gets_ready_leaves_nothing(bench: Bench, early: Judge) -> None:
-    before = processes(early)
+def test_who_is_cancelled_while_it_gets_ready_leaves_nothing(
+    bench: Bench, early: Judge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, started = processes(early), threading.Event()
+    start = Ahead.start
+
+    def telling(ahead: Ahead, *given: Any) -> None:
+        started.set()
+        start(ahead, *given)
+
+    monkeypatch.setattr(Ahead, "start", telling)
 
     async def leave() -> None:
         evaluation = asyncio.ensure_future(early.evaluate(GOOD[0], brief=True))
-        while processes(early) <= before:
+        while not started.is_set():
             await asyncio.sleep(0.01)
         evaluation.cancel()
         await asyncio.wait([evaluation])
@@ -89,3 +99,31 @@ def test_who_is_cancelled_while_it_gets_ready_leaves_nothing(bench: Bench, early
         await settled(early, before)
 
     bench.run(leave())
+
+
+def test_places_are_as_many_as_a_devices_memory_holds() -> None:
+    assert [places(gigabytes << 30) for gigabytes in (4, 24, 80)] == [1, 3, WAITING]
+
+
+def test_who_steps_aside_gives_its_place_to_another() -> None:
+    anteroom, order = Anteroom(1), []
+
+    async def one(name: str, *, leaves: bool, go_on: asyncio.Event) -> None:
+        async with anteroom.ready(lambda: order.append(name), lambda: None) as leave:
+            if leaves:
+                leave()
+            await go_on.wait()
+
+    async def both() -> None:
+        go_on = asyncio.Event()
+        first = asyncio.ensure_future(one("first", leaves=True, go_on=go_on))
+        second = asyncio.ensure_future(one("second", leaves=False, go_on=go_on))
+        third = asyncio.ensure_future(one("third", leaves=False, go_on=go_on))
+        while len(order) < 2:
+            await asyncio.sleep(0.01)
+        assert order == ["first", "second"]
+        go_on.set()
+        await asyncio.gather(first, second, third)
+
+    asyncio.run(both())
+    assert order == ["first", "second", "third"]

@@ -9,9 +9,7 @@ from __future__ import annotations
 import ctypes
 import importlib
 import os
-import secrets
 import socket
-import tempfile
 from pathlib import Path
 from typing import NoReturn
 
@@ -30,8 +28,7 @@ def main(sock_fd: int, output_fd: int) -> NoReturn:
     first_calls.make()
     for module in order["modules"]:
         importlib.import_module(module)
-    private = Path(tempfile.gettempdir(), f"kernelwright-{secrets.token_hex(8)}")
-    code = become_worker(sock_fd, confinement_of(order), private, sandbox.count_threads(), order)
+    code = become_worker(sock_fd, confinement_of(order), Path(order["private"]), sandbox.count_threads(), order)
     # So that the program's own library has the last word; Python's end would be that of untrusted objects.
     ctypes.CDLL(None).exit(code)
-    os._exit(code)
+    raise SystemExit(code)  # not reached

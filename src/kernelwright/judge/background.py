@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, TypeVar
 
 from kernelwright.judge.process import Worker
@@ -29,17 +31,15 @@ class Background:
         with self._change:
             self._change.wait_for(lambda: not self._timing)
             self._starting += 1
-        worker: Worker | None = None
         try:
             worker = fork()
+            with self._change:
+                self._workers = {one for one in self._workers if not one.closed} | {worker}
+                if self._timing:
+                    worker.pause()
         finally:
             with self._change:
                 self._starting -= 1
-                self._workers = {one for one in self._workers if not one.closed}
-                if worker is not None:
-                    self._workers.add(worker)
-                    if self._timing:
-                        worker.pause()
                 self._change.notify_all()
         return worker
 
@@ -55,9 +55,10 @@ class Background:
         """Stops all of them, once none is starting, and lets them go on afterwards."""
         with self._change:
             self._timing += 1
-            self._all(Worker.pause)
-            self._change.wait_for(lambda: not self._starting)
         try:
+            with self._change:
+                self._all(Worker.pause)
+                self._change.wait_for(lambda: not self._starting)
             yield
         finally:
             with self._change:
@@ -72,10 +73,14 @@ class Background:
                 act(worker)
 
 
+_THREADS = ThreadPoolExecutor(64, thread_name_prefix="judge")
+"""More than builds, those that get ready, and the device together take: none waits for another."""
+
+
 async def in_thread(work: Callable[..., T], *arguments: Any, abort: Callable[[], None]) -> T:
     """Runs blocking work in a thread. When cancelled, calls `abort` and waits for the thread, which may hold the
     device."""
-    running = asyncio.ensure_future(asyncio.to_thread(work, *arguments))
+    running = asyncio.ensure_future(asyncio.get_running_loop().run_in_executor(_THREADS, partial(work, *arguments)))
     try:
         return await asyncio.shield(running)
     except asyncio.CancelledError:

@@ -94,7 +94,7 @@ class Evaluation:
         """A new worker for the candidate, nothing loaded yet; held up while others are timed, if it is `beside` them.
         Raises `Rejection` after `abort`."""
         worker = self.start_worker(folder, building, beside)
-        self._workers = [one for one in self._workers if not one.closed] + [worker]
+        self._workers.append(worker)
         if self._aborted:
             worker.kill()
         return CandidateSide(worker, self.reference, CALL_TIMEOUT + SLOWER * self.reference.seconds)
@@ -106,13 +106,14 @@ class Evaluation:
         for worker in self._workers:
             worker.kill()
 
-    def get_ready(self) -> None:
-        """Starts the workers that the stages after building will need, beside whatever has the device."""
+    def get_ready(self, *, timing: bool) -> None:
+        """Starts the workers that the stages after building will need, beside whatever has the device; the one to be
+        timed only if it is `timing` that follows at once."""
         case, calls = self.reference.info.tune_case, self.stopwatch.pools.calls(self.reference.info.tune_case)
         fresh = (_FRESH, partial(self._loaded, beside=True), [(case, calls)])
         shapes = [(one, 1) for one in (case, *self.held_out)]
         apart = (_HELD_OUT, partial(self._built_apart, beside=True), shapes) if self.builds_late else fresh
-        needed = [*([apart] if self.held_out else []), fresh, fresh]  # to hold out, to run, to time
+        needed = [*([apart] if self.held_out else []), fresh, *([fresh] if timing else [])]  # the second one to run
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="ahead") as several:
             list(several.map(lambda one: self._ahead.start(*one), needed))
 

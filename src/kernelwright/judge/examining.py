@@ -10,7 +10,7 @@ from kernelwright.errors import UsageError
 from kernelwright.judge import stages
 from kernelwright.judge.launched import Launched
 from kernelwright.judge.process import Worker
-from kernelwright.judge.rejection import Rejection
+from kernelwright.judge.rejection import Rejection, plain
 from kernelwright.judge.sandbox import Confinement
 from kernelwright.judge.verdict import SANITIZER, Verdict
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from kernelwright.proposers.base import Candidate
     from kernelwright.targets.examiner import Examiner
 
-_MEMORY = 1 << 38
-"""Bytes: such programs keep a shadow of the device's memory."""
-_NEVER_RAN = ("does_not_load", "build_failed")
+_NOT_WORTH_IT = ("does_not_load", "build_failed", "timed_out", "over_limit", "tampering")
+"""Reasons of candidates that did not run, or that are not to be run again."""
+_WORDS = 200
 
 
 async def sanitized(judge: Judge, candidate: Candidate) -> Verdict:
@@ -38,7 +38,7 @@ async def sanitized(judge: Judge, candidate: Candidate) -> Verdict:
     for each in sanitizers:
         each.command()  # before anybody waits
     verdict = await judge.evaluate(candidate)
-    if verdict.reason in _NEVER_RAN:
+    if verdict.reason in _NOT_WORTH_IT:
         return verdict
     found = {each.name: await judge.examine(candidate, each) for each in sanitizers}
     return verdict.model_copy(update={"evidence": {**verdict.evidence, SANITIZER: found}})
@@ -47,6 +47,7 @@ async def sanitized(judge: Judge, candidate: Candidate) -> Verdict:
 def examine(
     evaluation: Evaluation,
     examiner: Examiner,
+    launched: Launched,
     confinement: Confinement,
     modules: Sequence[str],
     variables: Mapping[str, str],
@@ -56,17 +57,17 @@ def examine(
     Args:
         evaluation: the candidate's.
         examiner: what looks into its worker.
+        launched: what starts the examiner.
         confinement: what that worker may do.
         modules: what it imports before it is asked anything.
         variables: of its environment.
 
-    What goes wrong in the candidate meanwhile is in `candidate`, and no error. Raises `MachineError`.
+    `sandbox` is the level in force there; what goes wrong in the candidate meanwhile is in `candidate`, and no error.
+    Raises `MachineError`.
     """
-    launched = Launched()
 
     def start(*_: object) -> Worker:
-        allowed = replace(confinement, memory=_MEMORY)
-        return launched.start(examiner.command(), allowed, modules, {**variables, **examiner.variables})
+        return launched.start(examiner.command(), confinement, modules, {**variables, **examiner.variables})
 
     looked_into, problem = replace(evaluation, start_worker=start), ""
     try:
@@ -76,8 +77,18 @@ def examine(
         for case in looked_into.reference.info.shown.cases:
             looked_into.check(looked_into.reference.own_answer(case))
     except Rejection as rejection:
-        problem = f"{rejection.reason}: {rejection}"
+        problem = f"{rejection.reason}: {str(rejection)[:_WORDS]}"
     finally:
         said = launched.finish()
         looked_into.close()
-    return {**examiner.read(said), **({"candidate": problem} if problem else {})}
+    found: dict[str, Any] = _harmless(examiner.read(said))
+    return {**found, "sandbox": launched.level, **({"candidate": problem} if problem else {})}
+
+
+def _harmless(said: Any) -> Any:
+    """The same with every text short and plain: names in it are the candidate's to choose."""
+    if isinstance(said, dict):
+        return {key: _harmless(value) for key, value in said.items()}
+    if isinstance(said, list):
+        return [_harmless(value) for value in said]
+    return plain(said[:_WORDS]) if isinstance(said, str) else said

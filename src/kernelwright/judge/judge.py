@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from kernelwright.errors import TaskError
 from kernelwright.home import home
 from kernelwright.judge import builds, stages, storage
-from kernelwright.judge.ahead import Anteroom
-from kernelwright.judge.allowed import Allowed
+from kernelwright.judge.ahead import Anteroom, places
+from kernelwright.judge.allowed import GIB, Allowed
 from kernelwright.judge.background import Background, in_thread
 from kernelwright.judge.candidate import BUILD_TIMEOUT, Build
 from kernelwright.judge.compiled import COMPILE_TIMEOUT, Compiled, compile_task
@@ -28,6 +28,7 @@ from kernelwright.judge.endings import WorkerTimeout
 from kernelwright.judge.evaluation import Clock, Evaluation
 from kernelwright.judge.examining import examine
 from kernelwright.judge.head_start import HeadStart
+from kernelwright.judge.launched import Launched
 from kernelwright.judge.pools import Pools, Reference
 from kernelwright.judge.process import Worker
 from kernelwright.judge.race import COMPILED, Race
@@ -49,7 +50,6 @@ T = TypeVar("T")
 FAIRNESS_SECONDS = 10.0
 READY = "ready"
 """The file that says that a shared folder is complete."""
-GIB = 1 << 30
 
 
 class Judge:
@@ -77,17 +77,13 @@ class Judge:
         self._language = language_for(
             language or target.default_language, "gpu" if target.device_files else "cpu", target.name
         )
-        self._seeds, self._zygote, self._compile_cache = (
-            new_seeds(seed),
-            ZygotePart(),
-            home() / "builds" / "torch-compile",
-        )
-        self._device, self._head_start, self._anteroom = (
-            turns_on(target),
-            HeadStart(),
-            Anteroom(pays=target.spares_host),
-        )
-        self._builders, self._background = asyncio.Semaphore(max(1, target.info().cores)), Background()
+        self._seeds = new_seeds(seed)
+        self._zygote = ZygotePart()
+        self._compile_cache = home() / "builds" / "torch-compile"
+        self._device, self._head_start = turns_on(target), HeadStart()
+        self._anteroom = Anteroom(places(target.info().memory_bytes) if target.spares_host else 0)
+        self._builders = asyncio.Semaphore(max(1, target.info().cores))
+        self._background = Background()
         self._shared: Path | None = None
         self._warming: asyncio.Task[None] | None = None
         self._preparing: asyncio.Task[None] | None = None
@@ -155,18 +151,23 @@ class Judge:
         try:
             async with self._builders:
                 await in_thread(self._stage, evaluation, "build", abort=evaluation.abort)
-            async with self._anteroom.ready(evaluation), self._device.turn(rank) as step_aside:
+            get_ready = partial(evaluation.get_ready, timing=rank is None)
+            async with (
+                self._anteroom.ready(get_ready, evaluation.abort) as leave,
+                self._device.turn(rank) as step_aside,
+            ):
                 for name in STAGES[1:-1]:
                     await in_thread(self._stage, evaluation, name, abort=evaluation.abort)
                 done = evaluation.side_done if rank is None else evaluation.close  # who waits holds no memory
                 await in_thread(done, abort=evaluation.abort)
+                leave()
                 await step_aside()
                 await in_thread(self._stage, evaluation, "time", abort=evaluation.abort)
         except Rejection as rejection:
             return evaluation.verdict(candidate, self.sandbox, rejection)
         finally:
-            evaluation.close()
             self._head_start.end()
+            await asyncio.to_thread(evaluation.close)
         return evaluation.verdict(candidate, self.sandbox)
 
     async def compare(self, candidates: Sequence[Candidate], *, limit: float | None = None) -> Comparison:
@@ -196,12 +197,17 @@ class Judge:
 
     async def examine(self, candidate: Candidate, examiner: Examiner) -> dict[str, Any]:
         """What an examiner finds in a candidate; see `examining.examine`. Raises `MachineError`."""
-        evaluation = self._evaluation(candidate)
+        evaluation, launched = self._evaluation(candidate), Launched()
         confinement = self._allowed.candidate(evaluation.build.folder, self._needed, building=False)
         modules = (*self._language.imports, self._language.worker_module)
+
+        def abort() -> None:
+            evaluation.abort()
+            launched.kill()
+
         async with self._device.turn():
-            work = partial(examine, evaluation, examiner, confinement, modules, self._variables)
-            return await in_thread(work, abort=evaluation.abort)
+            work = partial(examine, evaluation, examiner, launched, confinement, modules, self._variables)
+            return await in_thread(work, abort=abort)
 
     async def _build(self, evaluation: Evaluation) -> None:
         """Builds a contestant whose build is gone: its verdict may be older than the compiler."""

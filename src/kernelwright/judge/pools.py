@@ -41,9 +41,8 @@ class _NotAlike(Exception):
 class Pool:
     """Inputs for timed calls in batches, and the reference's outputs for each, by which every timed call is checked.
 
-    `handover`: seconds that a batch takes beside its calls (see `Pools.calibrate`); `seconds`: about those of a call of
-    the reference; `alike`: whether the results of several calls can lie beside each other; `told`: whether a candidate
-    may have said what the inputs are."""
+    `handover`: seconds that a batch takes beside its calls (see `Pools.calibrate`); `seconds`: about those of a call;
+    `alike`: whether the results of several calls can lie side by side; `told`: whether a candidate may have told it."""
 
     case: CaseInfo
     batches: list[list[Inputs]]
@@ -130,7 +129,8 @@ class Pools:
 
     def calls(self, case: CaseInfo) -> int:
         """Those in a batch of a case's, as far as they are known by now; at least one."""
-        return len(self._pools[case.name].batches[0]) if case.name in self._pools else 1
+        held = self._pools.get(case.name)  # which another thread may be drawing anew
+        return 1 if held is None else max(map(len, held.batches[:1]), default=1)
 
     @contextmanager
     def secret(self, case: CaseInfo) -> Iterator[None]:

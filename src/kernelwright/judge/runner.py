@@ -135,6 +135,7 @@ class Runner:
         """As `run`, beside whatever else goes on; nobody looks at the results. Raises `Rejection`."""
         self.loading = False
         self._go(inputs, len(inputs), None, apart=False)
+        self.loading = True  # the model is made anew
 
     def _go(
         self,

@@ -47,7 +47,7 @@ CONDITIONS = "conditions"
 was as usual is left out."""
 SANITIZER = "sanitizer"
 """Where the evidence has what sanitizers found, by the name of each: `errors`, null where it did not come to its end,
-the first `findings`, and `candidate`, what else went wrong meanwhile."""
+the first `findings`, the level of the `sandbox`, and `candidate`, what else went wrong meanwhile."""
 STAGES = ("build", "run", "compare", "hold_out", "audit", "time")
 
 
@@ -149,8 +149,9 @@ class Verdict(BaseModel):
 
     @property
     def clean(self) -> bool:
-        """Whether no sanitizer that was asked found an error."""
-        return not any(found["findings"] for found in self.evidence.get(SANITIZER, {}).values())
+        """Whether all sanitizers that were asked came to their end and found nothing."""
+        asked = self.evidence.get(SANITIZER, {}).values()
+        return all(found["errors"] == 0 and "candidate" not in found for found in asked)
 
     @property
     def lasting(self) -> bool:

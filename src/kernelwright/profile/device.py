@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from kernelwright import format as fmt
 from kernelwright.judge.verdict import COUNTERS
 from kernelwright.profile.base import Depth, Fact, Subject
+from kernelwright.profile.kernels import plain_name
 
 _SHOWN = 3
-_PLAIN, _LONGEST_NAME = re.compile(r"[^\w.:<>, ]", re.ASCII), 60
 
 
 class Launching(Depth):
@@ -35,17 +34,13 @@ class Resources(Depth):
         """See `Depth`."""
         kernels = subject.verdict.evidence.get("resources") or {}
         for name, taken in list(kernels.items())[:_SHOWN]:
-            told = f"kernel {_known(name)}: {taken.get('registers', '?')} registers a thread"
+            told = f"kernel {plain_name(name)}: {taken.get('registers', '?')} registers a thread"
             told += f", {fmt.size(taken.get('shared_bytes', 0))} of shared memory"
             if "warps" in taken:
                 told += f", {fmt.plural(taken['warps'], 'warp')}"
             if spilled := taken.get("spilled_bytes", 0):
                 told += f", {fmt.size(spilled)} spilled to memory"
             yield Fact(
-                name=f"taken {_known(name)}", value=taken.get("registers", 0), text=told, by="candidate",
+                name=f"taken {plain_name(name)}", value=taken.get("registers", 0), text=told, by="candidate",
                 about=("latency", "memory") if spilled else ("latency",),
             )  # fmt: skip
-
-
-def _known(name: str) -> str:
-    return _PLAIN.sub("?", name)[:_LONGEST_NAME]

@@ -18,6 +18,11 @@ _PLAIN, _LONGEST_NAME = re.compile(r"[^\w.:]", re.ASCII), 60
 """Names are the candidate's words too, and models read them."""
 
 
+def plain_name(kernel: str) -> str:
+    """A kernel's name as models and people may see it."""
+    return _PLAIN.sub("?", kernel)[:_LONGEST_NAME]
+
+
 class Kernels(Depth):
     """The candidate's own kernels as its process counts and times them in one forward: a claim, which decides nothing
     but this advice."""
@@ -42,7 +47,7 @@ class Kernels(Depth):
         for name, entry in longest:
             share = entry["seconds"] / spent
             if share >= _SHORTEST:
-                known = _PLAIN.sub("?", name)[:_LONGEST_NAME]
+                known = plain_name(name)
                 told = f"kernel {known}: {fmt.percent(share)} of its kernels' time"
                 told += f", {fmt.plural(entry['calls'], 'call')}"
                 yield Fact(name=f"kernel {known}", value=share, text=told, by="candidate", about=_INSIDE)

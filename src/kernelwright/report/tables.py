@@ -123,10 +123,11 @@ def verdict(judged: Verdict) -> RenderableType:
 
 def _findings(found: dict[str, Any]) -> str:
     """What one sanitizer found."""
+    wrong = f"; the candidate {found['candidate']}" if "candidate" in found else ""
     if not found["findings"]:
-        return "nothing" if found["errors"] == 0 else "it did not come to its end"
+        return f"{'nothing' if found['errors'] == 0 else 'it did not come to its end'}{wrong}"
     said = (f"{each['what']} ({'; '.join(each['where'][:2])})" for each in found["findings"][:3])
-    return f"{fmt.plural(found['errors'] or len(found['findings']), 'error')}: {', '.join(said)}"
+    return f"{fmt.plural(found['errors'] or len(found['findings']), 'error')}: {', '.join(said)}{wrong}"
 
 
 def profile(found: Profile) -> RenderableType:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kernelwright.targets.base import Ceilings, Counts, TargetInfo
+from kernelwright.targets.base import Ceilings, TargetInfo
 from kernelwright.targets.conditions import Conditions
 from kernelwright.targets.cpu_facts import available_cores
 from kernelwright.targets.cuda_ceilings import PROBE, highest, measure
@@ -54,10 +54,6 @@ class Cuda(MeasuredTarget):
     def watching(self) -> AbstractContextManager[Callable[[], Conditions]]:
         """See `Target.watching`: through NVML."""
         return watching(self._uuid)
-
-    def counting(self, pid: int) -> AbstractContextManager[Callable[[], Counts]]:  # noqa: ARG002 - see below
-        """See `Target.counting`: what the host counts says nothing of a device."""
-        return nullcontext(Counts)
 
     def sanitizers(self) -> tuple[Examiner, ...]:
         """See `Target.sanitizers`: compute-sanitizer's."""

@@ -65,10 +65,13 @@ def watching(uuid: str) -> Iterator[Callable[[], Conditions]]:
         return
     samples, begin = _Samples(nvml, handle), time.time_ns() // 1000
     samples.start()
+    watched = Conditions()
     try:
-        yield lambda: _conditions(nvml, handle, samples, begin)
+        yield lambda: watched
     finally:
         samples.stop()
+        watched = _conditions(nvml, handle, samples, begin)
+        nvml.nvmlShutdown()
 
 
 def _spelt(uuid: str) -> str:
@@ -85,6 +88,8 @@ def _conditions(nvml: Any, handle: Any, samples: _Samples, begin: int) -> Condit
         pass
     except nvml.NVMLError as error:
         missing = f"other users of the device: {error}"
+    if not samples.clocks:
+        missing = "clocks and other users of the device: NVML does not say"
     return Conditions(
         clock_mhz=(min(samples.clocks), max(samples.clocks)) if samples.clocks else None,
         slowed=tuple(dict.fromkeys(name for bit, name in _SLOWED.items() if samples.reasons & bit)),
