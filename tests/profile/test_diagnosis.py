@@ -93,7 +93,7 @@ def test_what_bounds_a_kernel(name: str) -> None:
     assert diagnosis.words == BOUNDS[bound]
 
 
-GPU = DEVICE.model_copy(update={"name": "cuda", "multiprocessors": 132})
+GPU = DEVICE.model_copy(update={"name": "cuda", "multiprocessors": 132, "simd": "sm_90"})
 
 
 @pytest.mark.parametrize(("launched", "bound"), [(1.5, "memory"), (4.0, "launch")])
@@ -106,6 +106,7 @@ def test_on_a_gpu_what_takes_longer_to_launch_than_to_run_is_bound_by_launching(
     assert diagnosis.bound == bound
     facts = {fact.name: fact for fact in diagnosis.facts}
     assert facts["launched_us"].value == pytest.approx(25 * launched)
+    assert "75 % of the warps" in facts["taken k"].text
     assert "16.0 B spilled to memory" in facts["taken k"].text
     assert not diagnosis.missing
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from kernelwright import format as fmt
 from kernelwright.judge.verdict import COUNTERS
 from kernelwright.profile.base import Depth, Fact, Subject
 from kernelwright.profile.kernels import plain_name
+from kernelwright.targets.occupancy import occupancy
 
 _SHOWN = 3
 
@@ -38,9 +39,18 @@ class Resources(Depth):
             told += f", {fmt.size(taken.get('shared_bytes', 0))} of shared memory"
             if "warps" in taken:
                 told += f", {fmt.plural(taken['warps'], 'warp')}"
+                told += _resident(subject.target.simd, taken)
             if spilled := taken.get("spilled_bytes", 0):
                 told += f", {fmt.size(spilled)} spilled to memory"
             yield Fact(
                 name=f"taken {plain_name(name)}", value=taken.get("registers", 0), text=told, by="candidate",
                 about=("latency", "memory") if spilled else ("latency",),
             )  # fmt: skip
+
+
+def _resident(arch: str, taken: Mapping[str, int]) -> str:
+    """How much of a multiprocessor such blocks fill, as the end of a sentence; empty where that is not known."""
+    if "registers" not in taken:
+        return ""
+    share = occupancy(arch, taken["registers"], taken.get("shared_bytes", 0), taken["warps"])
+    return "" if share is None else f", so that {fmt.percent(share)} of the warps that there can be are resident"
