@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
+import time
+import types
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
+
+import pytest
 
 from kernelwright.judge.verdict import CaseTiming
 from kernelwright.targets.conditions import Conditions
@@ -55,3 +61,47 @@ def test_without_a_device_nothing_is_seen_and_that_is_said() -> None:
         pass
     assert seen().missing
     assert seen().disturbance == ""
+
+
+@pytest.fixture
+def nvml(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """NVML as it answers on a device that is hot and at its limit of power, and that nobody is known to use."""
+    found = types.ModuleType("pynvml")
+    found.NVMLError = type("NVMLError", (Exception,), {})
+    found.NVMLError_NotFound = type("NVMLError_NotFound", (found.NVMLError,), {})
+    found.NVML_CLOCK_SM, found.open, found.asked, clocks = 1, 0, 0, itertools.cycle((1980, 1500))
+
+    def count(by: int) -> None:
+        found.open += by
+
+    def clock(*_: Any) -> int:
+        found.asked += 1
+        return next(clocks)
+
+    def nobody(*_: Any) -> list[Any]:
+        raise found.NVMLError_NotFound
+
+    found.nvmlInit, found.nvmlShutdown = lambda: count(1), lambda: count(-1)
+    found.nvmlDeviceGetHandleByUUID = lambda uuid: uuid
+    found.nvmlDeviceGetClockInfo = clock
+    found.nvmlDeviceGetCurrentClocksEventReasons = lambda _: 0x40 | 0x4
+    found.nvmlDeviceGetProcessUtilization = nobody
+    monkeypatch.setitem(sys.modules, "pynvml", found)
+    return found
+
+
+def test_clocks_and_reasons_are_seen_while_it_is_open(nvml: Any) -> None:
+    with watching("4e99fbed0d07b31a62ee87e8ae8c8654") as seen:
+        while nvml.asked < 2:
+            time.sleep(0.01)
+    assert seen() == Conditions(clock_mhz=(1500, 1980), slowed=("heat",), capped=True)
+    assert nvml.open == 0
+
+
+def test_who_works_there_is_named_and_who_only_holds_memory_is_not(nvml: Any) -> None:
+    with another("sleep", "60") as theirs, another("sleep", "61") as idle:
+        samples = [types.SimpleNamespace(pid=theirs, smUtil=7), types.SimpleNamespace(pid=idle, smUtil=0)]
+        nvml.nvmlDeviceGetProcessUtilization = lambda *_: samples
+        with watching("4e99fbed0d07b31a62ee87e8ae8c8654") as seen:
+            pass
+        assert seen().others == ("sleep",)
