@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from textwrap import dedent
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -13,8 +15,9 @@ from judge_sources import AFFINE, HONEST, OWN, with_kernel
 from kernelwright.judge import pairs
 from kernelwright.judge.answer import Expected
 from kernelwright.judge.judge import Judge
-from kernelwright.judge.pools import Pool
+from kernelwright.judge.pools import Pool, Pools
 from kernelwright.judge.rejection import Rejection
+from kernelwright.judge.timing import Stopwatch
 from kernelwright.judge.verdict import Verdict
 from kernelwright.proposers.base import Candidate
 
@@ -208,3 +211,15 @@ def test_a_candidate_is_not_refused_for_the_times_of_the_reference() -> None:
     assert not steady.enough  # it is measured for longer all the same
     assert not steady.unstable
     assert restless.unstable
+
+
+@pytest.mark.parametrize(
+    ("own", "calls"),
+    [([], 32), ([1.0], 32), ([1.0, 0.05], 32), ([0.05, 1.0], 32), ([0.4, 0.4], 4), ([0.4, 9.0], 4), ([0.01, 0.01], 32)],
+)
+def test_one_disturbed_pair_does_not_shorten_a_candidates_batches(own: list[float], calls: int) -> None:
+    measured, pool = pairs.Pairs(1.0), SimpleNamespace(batches=[[None] * 32])
+    for seconds in own:
+        measured.add(seconds, 0.05)
+    stopwatch: Any = Stopwatch(cast(Pools, SimpleNamespace(reference=SimpleNamespace(changed=()))))
+    assert stopwatch._calls(pool, measured) == calls
