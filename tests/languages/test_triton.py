@@ -143,6 +143,58 @@ def test_a_kernel_is_compiled_for_a_gpu_that_is_not_there(tmp_path, monkeypatch)
     assert 4 <= found["registers"] <= 255
 
 
+WRONG = """
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def twice(x):
+    return x + x
+
+
+@triton.jit
+def product_kernel(a, b, c, N: tl.constexpr):
+    at = tl.arange(0, N)[:, None] * N + tl.arange(0, N)[None]
+    tl.store(c + at, twice(tl.dot(tl.load(a + at), tl.load(b + at))))
+
+
+@triton.jit
+def wrong_kernel(a):
+    tl.store(a, nothing)
+"""
+
+
+def test_interpreted_kernels_are_compiled_for_gpus_that_are_not_there():
+    pytest.importorskip("triton")
+    import torch
+
+    from kernelwright.languages import triton_static
+
+    half = torch.empty(4, dtype=torch.float16)
+    launches = {
+        "product_kernel": triton_static.described((half, half, half), {"N": 256, "num_warps": 8}),
+        "wrong_kernel": triton_static.described((half,), {}),
+    }
+    found = triton_static.compiled(WRONG, launches)
+    assert set(found) == {"sm_80", "sm_90", "sm_100"}
+    for kernels in found.values():
+        assert "nothing is not defined" in kernels["wrong_kernel"]["problem"]
+        product = kernels["product_kernel"]
+        assert product["shared_bytes"] > 200_000
+        assert product["warps"] == 8
+        assert "shared memory" in product["problem"]
+    assert found["sm_80"]["product_kernel"]["spilled_bytes"] > 0
+
+
+def test_what_cannot_be_told_or_loaded_is_no_error():
+    pytest.importorskip("triton")
+    from kernelwright.languages import triton_static
+
+    assert triton_static.described((object(),), {}) is None
+    assert triton_static.compiled("raise SystemExit(3)", {"k": {"args": [], "kwargs": {}}}) == {}
+
+
 PRODUCT = """
 import sys, torch
 from kernelwright.languages import triton_worker
@@ -191,5 +243,6 @@ def test_on_the_cpu_the_judge_has_kernels_interpreted_and_counts_them(tmp_path, 
     accepted, rejected, beside = asyncio.run(judged(right, wrong, decoy))
     assert accepted.accepted, accepted.message
     assert accepted.evidence["kernels"]["softmax_kernel"]["calls"] == 1
+    assert accepted.evidence["static"]["sm_90"]["softmax_kernel"]["warps"] == 4
     assert rejected.reason == "wrong_values"
     assert beside.reason == "no_kernel"

@@ -111,6 +111,14 @@ def test_on_a_gpu_what_takes_longer_to_launch_than_to_run_is_bound_by_launching(
     assert not diagnosis.missing
 
 
+def test_what_kernels_would_take_of_gpus_that_are_not_here_is_told() -> None:
+    static = {"sm_90": {"k": {"registers": 255, "shared_bytes": 0, "warps": 4}, "w": {"problem": "it fails\nthere"}}}
+    facts = {fact.name: fact.text for fact in found(verdict(25_000, evidence={"static": static})).facts}
+    assert "on sm_90, which is not here, kernel k: 255 registers" in facts["taken sm_90 k"]
+    assert "12 % of the warps" in facts["taken sm_90 k"]
+    assert facts["taken sm_90 w"].endswith("kernel w: it fails")
+
+
 def test_what_disturbed_the_device_is_a_doubt() -> None:
     judged = verdict(25_000, evidence=kernels(a=25e-3))
     hot = judged.timings[0].model_copy(update={"disturbed": "the device was slowed down (heat)"})

@@ -349,10 +349,11 @@ class Subject:
         self.device.settle()
         return {}
 
-    def do_resources(self) -> dict[str, Any]:
-        """What the candidate's kernels take of the device, as far as their compiler says."""
+    def do_resources(self, source: str) -> dict[str, Any]:
+        """What the candidate's kernels take of the device, and would take of others, as far as their compiler says."""
         assert self.language is not None
-        return {"resources": self.language.resources()}
+        elsewhere = self.language.static(source) if hasattr(self.language, "static") else {}
+        return {"resources": self.language.resources(), "static": elsewhere}
 
     def do_census(self, slot: int) -> dict[str, Any]:
         """Runs forward once and counts the candidate's own kernels, with the time spent in them and in all."""

@@ -14,7 +14,7 @@ from typing import Any
 
 from kernelwright.languages import ptxas
 
-WARP = 32
+WARP, _BLACKWELL = 32, 100
 
 
 def compile_for(arch: int, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -61,7 +61,10 @@ def _asked(ptx: str) -> dict[str, int]:
     arch = re.search(r"^\.target\s+(\w+)", ptx, re.MULTILINE)
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "kernel.ptx").write_text(ptx)
-        named = f"--gpu-name={arch[1] if arch else 'sm_90'}"
-        command = [knobs.nvidia.ptxas.path, "-v", named, "kernel.ptx", "-o", "kernel"]
+        name = arch[1] if arch else "sm_90"
+        # Triton brings two, the second for architectures that the first does not know.
+        newer = int(re.sub(r"\D", "", name)) >= _BLACKWELL and hasattr(knobs.nvidia, "ptxas_blackwell")
+        program = (knobs.nvidia.ptxas_blackwell if newer else knobs.nvidia.ptxas).path
+        command = [program, "-v", f"--gpu-name={name}", "kernel.ptx", "-o", "kernel"]
         said = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stderr
     return next(iter(ptxas.read(said).values()), {})

@@ -18,10 +18,12 @@ import torch
 from kernelwright.languages.census import ablate, census, census_start, counted
 from kernelwright.languages.on_import import on_import
 
-__all__ = ["ablate", "census", "census_start", "install", "prepare", "resources"]
+__all__ = ["ablate", "census", "census_start", "install", "prepare", "resources", "static"]
 
 _compiled: dict[str, Any] = {}
 """Kernels by name, as Triton compiled them."""
+_launches: dict[str, Any] = {}
+"""What interpreted kernels were first launched with, by their function's name."""
 
 
 def prepare(folder: str) -> None:
@@ -58,6 +60,14 @@ def resources() -> dict[str, dict[str, int]]:
     from kernelwright.languages import triton_compile
 
     return {name: triton_compile.resources(kernel) for name, kernel in _compiled.items()}
+
+
+def static(source: str) -> dict[str, dict[str, dict[str, Any]]]:
+    """See `triton_static.compiled`: of kernels that were interpreted, by architecture and name."""
+    from kernelwright.languages import triton_static
+
+    known = {name: launch for name, launch in _launches.items() if launch is not None}
+    return triton_static.compiled(source, known) if known else {}
 
 
 def _folder_of(library: str) -> str:
@@ -115,7 +125,11 @@ def _count_interpreted(interpreter: Any) -> None:
     kernel_type = interpreter.InterpretedFunction
     run = kernel_type.run
 
+    from kernelwright.languages import triton_static
+
     def counted_run(kernel: Any, *args: Any, grid: Any, warmup: bool, **kwargs: Any) -> Any:
+        if kernel.fn.__name__ not in _launches:
+            _launches[kernel.fn.__name__] = triton_static.described(args, kwargs)
         launch = kernel.__dict__.get("_counted")
         if launch is None:
             own = functools.partial(run, kernel)

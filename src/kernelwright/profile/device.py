@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from kernelwright import format as fmt
 from kernelwright.judge.verdict import COUNTERS
-from kernelwright.profile.base import Depth, Fact, Subject
+from kernelwright.profile.base import Bound, Depth, Fact, Subject
 from kernelwright.profile.kernels import plain_name
 from kernelwright.targets.occupancy import occupancy
 
@@ -33,19 +34,24 @@ class Resources(Depth):
 
     def facts(self, subject: Subject) -> Iterator[Fact]:
         """See `Depth`."""
-        kernels = subject.verdict.evidence.get("resources") or {}
+        yield from self._of(subject.target.simd, "", subject.verdict.evidence.get("resources") or {})
+        for arch, kernels in (subject.verdict.evidence.get("static") or {}).items():
+            yield from self._of(arch, f"on {arch}, which is not here, ", kernels)
+
+    def _of(self, arch: str, where: str, kernels: Mapping[str, Any]) -> Iterator[Fact]:
         for name, taken in list(kernels.items())[:_SHOWN]:
-            told = f"kernel {plain_name(name)}: {taken.get('registers', '?')} registers a thread"
+            told = f"{where}kernel {plain_name(name)}: {taken.get('registers', '?')} registers a thread"
             told += f", {fmt.size(taken.get('shared_bytes', 0))} of shared memory"
             if "warps" in taken:
                 told += f", {fmt.plural(taken['warps'], 'warp')}"
-                told += _resident(subject.target.simd, taken)
+                told += _resident(arch, taken)
             if spilled := taken.get("spilled_bytes", 0):
                 told += f", {fmt.size(spilled)} spilled to memory"
-            yield Fact(
-                name=f"taken {plain_name(name)}", value=taken.get("registers", 0), text=told, by="candidate",
-                about=("latency", "memory") if spilled else ("latency",),
-            )  # fmt: skip
+            if problem := taken.get("problem"):
+                told = f"{where}kernel {plain_name(name)}: {problem.splitlines()[0]}"
+            about: tuple[Bound, ...] = ("latency", "memory") if spilled else ("latency",)
+            called = f"taken {where and arch + ' '}{plain_name(name)}"
+            yield Fact(name=called, value=taken.get("registers", 0), text=told, by="candidate", about=about)
 
 
 def _resident(arch: str, taken: Mapping[str, int]) -> str:

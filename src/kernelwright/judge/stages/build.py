@@ -13,7 +13,7 @@ from kernelwright.judge.rehearsal import rehearse
 from kernelwright.judge.rejection import Rejection, plain
 from kernelwright.judge.verdict import MOST_KERNELS
 
-_FACTS = ("registers", "spilled_bytes", "shared_bytes", "warps")
+_NUMBERS, _MOST_ARCHS = ("registers", "spilled_bytes", "shared_bytes", "warps"), 8
 DONE = ".json"
 """Ending of the file that says that a build is complete. It lies beside the build folder, not in it: there a candidate
 could have put a link or a pipe in its place."""
@@ -50,7 +50,7 @@ def _make(evaluation: Evaluation) -> None:
         side.construct(evaluation.reference.info.tune_case, evaluation.build.timeout)
         if evaluation.builds_late:
             _rehearse(evaluation, side)
-        evaluation.evidence |= _resources(side)
+        evaluation.evidence |= _resources(evaluation, side)
     finally:
         side.worker.close()
 
@@ -72,22 +72,29 @@ def _rehearse(evaluation: Evaluation, side: CandidateSide) -> None:
                 return
 
 
-def _resources(side: CandidateSide) -> dict[str, Any]:
-    """What the compiler says that the kernels take of the device, as evidence; nothing where it says nothing, and no
-    reason to reject anybody: it is the worker's word."""
+def _resources(evaluation: Evaluation, side: CandidateSide) -> dict[str, Any]:
+    """What the compiler says that the kernels take of the device, and of others, as evidence; nothing where it says
+    nothing, and no reason to reject anybody: it is the worker's word."""
     if side.worker.closed:
         return {}
     try:
-        said = side.call("resources", side.call_timeout)["resources"]
-        kernels = {
-            plain(str(name)[:200]): {
-                what: int(facts[what]) for what in _FACTS if 0 <= int(facts.get(what, -1)) < 1 << 63
-            }
-            for name, facts in list(said.items())[:MOST_KERNELS]
-        }
+        said = side.call("resources", side.call_timeout, source=evaluation.source)
+        kernels = _facts(said["resources"])
+        elsewhere = {plain(str(arch)[:20]): _facts(found) for arch, found in list(said["static"].items())[:_MOST_ARCHS]}
     except (Rejection, AttributeError, KeyError, TypeError, ValueError, OverflowError):
         return {}
-    return {"resources": kernels} if kernels else {}
+    return {name: found for name, found in (("resources", kernels), ("static", elsewhere)) if found}
+
+
+def _facts(said: Any) -> dict[str, dict[str, Any]]:
+    """Numbers, and what a compiler has against a kernel, by its name. Raises where that is not what was said."""
+    return {
+        plain(str(name)[:200]): {
+            **{what: int(facts[what]) for what in _NUMBERS if 0 <= int(facts.get(what, -1)) < 1 << 63},
+            **({"problem": plain(str(facts["problem"])[:300])} if facts.get("problem") else {}),
+        }
+        for name, facts in list(said.items())[:MOST_KERNELS]
+    }
 
 
 def _explained(evaluation: Evaluation, rejection: Rejection) -> Rejection:
