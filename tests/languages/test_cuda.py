@@ -155,7 +155,7 @@ def test_it_builds_in_the_sandbox_and_loads_where_no_program_can_be_started(shar
     try:
         worker = zygote.fork(building)
         worker.call("load", 240.0, readonly=False, **request)
-        assert worker.call("resources", 60.0)["resources"]["scaled<3>"]["shared_bytes"] == 4 * 128
+        assert worker.call("resources", 60.0, source="")["resources"]["scaled<3>"]["shared_bytes"] == 4 * 128
         worker.close()
         zygote.fork(loading).call("load", 60.0, readonly=True, **request)
     finally:
