@@ -177,11 +177,12 @@ def test_interpreted_kernels_are_compiled_for_gpus_that_are_not_there():
         "wrong_kernel": triton_static.described((half,), {}),
     }
     found = triton_static.compiled(WRONG, launches)
-    assert set(found) == {"sm_80", "sm_90", "sm_100"}
+    assert set(found) == {"sm_80", "sm_90", "sm_100", "gfx942"}
     for kernels in found.values():
         assert "nothing is not defined" in kernels["wrong_kernel"]["problem"]
         product = kernels["product_kernel"]
-        assert product["shared_bytes"] > 200_000
+        assert product["shared_bytes"] > 100_000
+        assert product["registers"] > 0
         assert product["warps"] == 8
         assert "shared memory" in product["problem"]
     assert found["sm_80"]["product_kernel"]["spilled_bytes"] > 0

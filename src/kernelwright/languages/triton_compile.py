@@ -14,15 +14,16 @@ from typing import Any
 
 from kernelwright.languages import ptxas
 
-WARP, _BLACKWELL = 32, 100
+WARP, WAVE, _BLACKWELL = 32, 64, 100
+_AMD_NUMBER = re.compile(r"^\s*\.(vgpr_count|vgpr_spill_count):\s+(\d+)", re.MULTILINE)
 
 
-def compile_for(arch: int, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """What launching a kernel with these arguments would compile for compute capability `arch` (90), as Triton's own
-    `CompiledKernel`; 1 to 3 s.
+def compile_for(arch: int | str, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """What launching a kernel with these arguments would compile for an architecture, as Triton's own `CompiledKernel`;
+    1 to 3 s.
 
     Args:
-        arch: major and minor version, as one number.
+        arch: of NVIDIA's GPUs the compute capability as one number (90), of AMD's their name (`gfx942`).
         function: the kernel's Python function.
         args: what it would be launched with; tensors may be on the CPU.
         kwargs: the same by name; constants of the kernel and options such as `num_warps`.
@@ -33,7 +34,7 @@ def compile_for(arch: int, function: Callable[..., Any], args: tuple[Any, ...], 
     from triton.runtime.jit import JITFunction, create_function_from_signature
 
     kernel = JITFunction(function)
-    target = GPUTarget("cuda", arch, WARP)
+    target = GPUTarget("hip", arch, WAVE) if isinstance(arch, str) else GPUTarget("cuda", arch, WARP)
     backend = make_backend(target)
     options = {"debug": False, "instrumentation_mode": "", **kwargs}
     binder = create_function_from_signature(kernel.signature, kernel.params, backend)
@@ -51,6 +52,9 @@ def resources(kernel: Any) -> dict[str, int]:
     facts = {"shared_bytes": int(kernel.metadata.shared), "warps": int(kernel.metadata.num_warps)}
     if getattr(kernel, "module", None) is not None:  # it has been loaded, so the driver has said
         return {"registers": int(kernel.n_regs), "spilled_bytes": int(kernel.n_spills), **facts}
+    if "amdgcn" in kernel.asm:
+        said = {name: int(number) for name, number in _AMD_NUMBER.findall(kernel.asm["amdgcn"])}
+        return {"registers": said["vgpr_count"], "spilled_bytes": 4 * said["vgpr_spill_count"], **facts}
     return {**_asked(kernel.asm["ptx"]), **facts}
 
 

@@ -13,10 +13,14 @@ import subprocess
 import sys
 from typing import Any
 
-ARCHS = (80, 90, 100)
-"""Ampere, Hopper and Blackwell, as compute capabilities."""
-MOST_SHARED = {80: 163 << 10, 90: 227 << 10, 100: 227 << 10}
-"""Bytes of shared memory that one block may have there; the compiler does not ask."""
+ARCHS: dict[str, tuple[int | str, int]] = {
+    "sm_80": (80, 163 << 10),
+    "sm_90": (90, 227 << 10),
+    "sm_100": (100, 227 << 10),
+    "gfx942": ("gfx942", 64 << 10),
+}
+"""Ampere, Hopper, Blackwell and AMD's CDNA 3: what `compile_for` is told, and bytes of shared memory that one block may
+have there, for which the compiler does not ask."""
 _LIMIT_S = 120.0
 _WORDS = 300
 
@@ -30,7 +34,7 @@ def described(args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any] |
 
 
 def compiled(source: str, launches: dict[str, Any]) -> dict[str, dict[str, dict[str, Any]]]:
-    """For each architecture (`sm_90`) and kernel what a block takes of it, as `triton_compile.resources`, or the
+    """For each of `ARCHS` and each kernel what a block takes of it, as `triton_compile.resources`, or the
     `problem`; nothing where that cannot be found out, which is no error.
 
     Args:
@@ -62,20 +66,20 @@ def main() -> None:
     _remember(told["source"])
     exec(compile(told["source"], "candidate.py", "exec", dont_inherit=True), namespace)  # noqa: S102 - in the sandbox
     functions = {function.__name__: function for function in map(_function, namespace.values()) if function is not None}
-    found: dict[str, dict[str, Any]] = {f"sm_{arch}": {} for arch in ARCHS}
+    found: dict[str, dict[str, Any]] = {name: {} for name in ARCHS}
     for name, launch in told["launches"].items():
         if name not in functions:  # it is made in a function
             continue
         args = tuple(map(_meant, launch["args"]))
         kwargs = {key: _meant(value) for key, value in launch["kwargs"].items()}
-        for arch in ARCHS:
+        for gpu, (arch, most) in ARCHS.items():
             try:
                 facts: dict[str, Any] = dict(resources(compile_for(arch, functions[name], args, kwargs)))
-                if facts["shared_bytes"] > MOST_SHARED[arch]:
-                    facts["problem"] = f"a block may have {MOST_SHARED[arch]} bytes of shared memory"
+                if facts["shared_bytes"] > most:
+                    facts["problem"] = f"a block may have {most} bytes of shared memory"
             except Exception as error:  # noqa: BLE001 - whatever Triton's passes raise is what it says of the kernel
                 facts = {"problem": f"{type(error).__name__}: {error}"[:_WORDS]}
-            found[f"sm_{arch}"][name] = facts
+            found[gpu][name] = facts
     print(json.dumps(found))
 
 
