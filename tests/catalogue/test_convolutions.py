@@ -33,7 +33,7 @@ def interpreted(model: nn.Module, x: torch.Tensor) -> np.ndarray[Any, Any]:
     return np.asarray(memory[output["node"]])
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@settings(max_examples=16, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 @given(data=st.data(), rank=st.integers(1, 2), transposed=st.booleans(), groups=st.sampled_from([1, 2, 4]))
 def test_any_window_reads_what_it_should(data: st.DataObject, rank: int, transposed: bool, groups: int) -> None:
     def each(least: int, most: int) -> tuple[int, ...]:

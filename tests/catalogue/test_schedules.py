@@ -121,7 +121,7 @@ def drawn(data: st.DataObject, schedule: Schedule) -> Schedule:
 
 
 @pytest.mark.parametrize("name", MODULES)
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_any_legal_sequence_keeps_the_meaning(name: str, data: st.DataObject) -> None:
     for start, memory, expected in known(name):

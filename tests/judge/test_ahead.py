@@ -15,7 +15,7 @@ from kernelwright.judge.candidate import CandidateSide
 from kernelwright.judge.judge import Judge
 from kernelwright.proposers.base import Candidate
 
-GOOD = [Candidate(source=f"{HONEST}# ahead {number}\n", language="cpp") for number in range(5)]
+GOOD = [Candidate(source=f"{HONEST}# ahead {number}\n", language="cpp") for number in range(3)]
 WRONG = Candidate(source=torch_only("return x * 0"), language="cpp")
 DIES_OF_BLANKS = with_kernel(
     "if not hasattr(self, 'seen') and not x.any():", "    import os; os._exit(3)", "self.seen = True", *OWN, "return y"
