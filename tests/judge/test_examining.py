@@ -69,11 +69,12 @@ def test_the_worker_is_confined_there_too(bench: Bench) -> None:
 def test_it_can_neither_write_nor_see_what_is_not_its_own(bench: Bench, tmp_path: Path) -> None:
     tries = f"""
 import os
-seen = [os.path.exists({str(home() / "kernelwright.db")!r}), os.listdir({str(home())!r})]
+seen = []
 try:
     open({str(tmp_path / "written")!r}, "w")
 except OSError:
     seen.append("refused")
+seen += [os.path.exists({str(home() / "kernelwright.db")!r}), os.listdir({str(home())!r})]
 raise RuntimeError(f"seen {{seen}}")
 """
     (home() / "kernelwright.db").touch()

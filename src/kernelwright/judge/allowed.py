@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kernelwright.home import home
-from kernelwright.judge.compiled import NICENESS
 from kernelwright.judge.sandbox import Confinement, visible_folders
 
+NICENESS = 10
+"""Builds and compilations give way to what somebody waits for."""
 GIB = 1 << 30
 DRIVER_BYTES = 32 * GIB
 """What a device's driver maps for itself in a process."""

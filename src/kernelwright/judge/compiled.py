@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kernelwright.errors import TaskError
+from kernelwright.judge.allowed import NICENESS
 from kernelwright.judge.pools import Reference
 from kernelwright.judge.process import Worker
 from kernelwright.judge.reference import ReferenceSide
 from kernelwright.judge.rejection import WorkerFailure
 
 COMPILE_TIMEOUT = 300.0
-NICENESS = 10
-"""Builds and compilations give way to what somebody waits for."""
 
 
 @dataclass(frozen=True)

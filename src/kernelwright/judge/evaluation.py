@@ -109,8 +109,8 @@ class Evaluation:
     def get_ready(self, *, timing: bool) -> None:
         """Starts the workers that the stages after building will need, beside whatever has the device; the one to be
         timed only if it is `timing` that follows at once."""
-        case, calls = self.reference.info.tune_case, self.stopwatch.pools.calls(self.reference.info.tune_case)
-        fresh = (_FRESH, partial(self._loaded, beside=True), [(case, calls)])
+        case = self.reference.info.tune_case
+        fresh = (_FRESH, partial(self._loaded, beside=True), [(case, self.stopwatch.pools.calls(case))])
         shapes = [(one, 1) for one in (case, *self.held_out)]
         apart = (_HELD_OUT, partial(self._built_apart, beside=True), shapes) if self.builds_late else fresh
         needed = [*([apart] if self.held_out else []), fresh, *([fresh] if timing else [])]  # the second one to run
@@ -118,7 +118,7 @@ class Evaluation:
             list(several.map(lambda one: self._ahead.start(*one), needed))
 
     def fresh_side(self) -> CandidateSide:
-        """A new worker with the candidate loaded from its build."""
+        """A worker with the candidate loaded from its build, which no stage has used."""
         return self._ready_or_new(_FRESH, self._loaded)
 
     @property
@@ -240,7 +240,7 @@ class Evaluation:
             rmtree(folder, ignore_errors=True)
 
     def side_done(self) -> None:
-        """Ends the worker of the stages before timing, which uses fresh ones."""
+        """Ends the worker of the stages before timing, which has others."""
         if self.side is not None:
             self.side.worker.close()
             self.side = None
