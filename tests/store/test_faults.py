@@ -3,10 +3,12 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
@@ -135,6 +137,19 @@ def test_processes_that_open_a_new_store_together_make_one() -> None:
     for process in processes:
         process.join()
     assert [process.exitcode for process in processes] == [0, 0, 0, 0]
+
+
+def test_a_new_database_is_waited_for_while_another_process_begins_it() -> None:
+    # Whoever asks for WAL while another holds this lock is not kept waiting by SQLite but refused.
+    database().parent.mkdir()
+    first = sqlite3.connect(database(), isolation_level=None, check_same_thread=False)
+    first.execute("BEGIN IMMEDIATE")
+    with ThreadPoolExecutor(1) as pool:
+        second = pool.submit(Store)
+        assert not wait([second], timeout=0.3).done
+        first.execute("COMMIT")
+        second.result().close()
+    first.close()
 
 
 def test_a_killed_holder_frees_its_run_though_its_children_live(make_task: MakeTask, target: TargetInfo) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +18,7 @@ from kernelwright.errors import StoreError
 from kernelwright.store.schema import SCHEMA_VERSION, Base, SchemaRow
 
 _BUSY_TIMEOUT_S = 15
+_RETRY_S = 0.01
 _SCHEMA_LOCK = 0x6B65726E  # any number, the same in every process
 
 # What a driver says, in lower case, and what that means to the user. The first that fits counts.
@@ -148,8 +151,24 @@ def _parsed(url: str) -> URL:
 def _on_connect(connection: Any, _record: object) -> None:
     # The driver begins its transactions at the first change, when what was read may be out of date; so begin them here.
     connection.isolation_level = None
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    _begin_wal(connection)
+    for pragma in ("synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_wal(connection: Any) -> None:
+    # SQLite waits for locks, but not for that of a change to WAL: a new database that another process changes at the
+    # same moment is refused at once.
+    deadline = time.monotonic() + _BUSY_TIMEOUT_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if "is locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(_RETRY_S)
+        else:
+            return
 
 
 def _on_begin(connection: Connection) -> None:
