@@ -153,10 +153,12 @@ def columns_beside_rows(x: torch.Tensor, columns_0: torch.Tensor) -> Any:
 class Convolution(nn.Module):
     """A convolution of 16 channels or 8 by windows, and what follows it."""
 
-    def __init__(self, dims: int, *, transposed: bool = False, window: int = 3, **options: Any) -> None:
+    def __init__(
+        self, dims: int, *, transposed: bool = False, window: int = 3, filters: int = 32, **options: Any
+    ) -> None:
         super().__init__()
         kind = getattr(nn, f"Conv{'Transpose' if transposed else ''}{dims}d")
-        self.conv = kind(8 if dims == 3 else 16, 32, window, dtype=torch.float16, **options)
+        self.conv = kind(8 if dims == 3 else 16, filters, window, dtype=torch.float16, **options)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """The convolution, halved where it is negative."""
@@ -270,16 +272,30 @@ MODULES: list[Module] = [
 ]  # fmt: skip
 
 
-def programmed(model: Any, inputs: tuple[Any, ...]) -> tuple[nn.Module, TaskInfo, Program]:
-    """A module, what is known of it, and the catalogue's kernels for an H100."""
+SEVERAL_AT_ONCE: list[Module] = [
+    ("one_below_the_other", Convolution(2, window=3, padding=1, groups=16, filters=16), (_half(1, 16, 14, 40),)),
+    ("an_uneven_number_below", Convolution(2, window=5, groups=16, filters=16), (_half(1, 16, 19, 40),)),
+    ("long_windows_below", Convolution(2, window=7, padding=3, groups=16, filters=16), (_half(1, 16, 15, 36),)),
+    ("every_other_one_below", lambda x: F.max_pool2d(x, 3, 2, 1) * 2, (_x(1, 9, 62, 66),)),
+    ("only_rows", lambda x: F.max_pool2d(x, 3, 1)[0], (_x(1, 96, 92),)),
+    ("a_number_a_row_below", lambda x, y: F.avg_pool2d(x, 3, 1) + y, (_x(9, 31, 36), _x(29, 1))),
+    ("two_results_below", lambda x: (-F.max_pool2d(x, 3, 1), F.max_pool2d(x, 3, 1).exp()), (_x(9, 31, 36),)),
+]
+"""Of which a small device makes several results one below the other."""
+
+
+def programmed(
+    model: Any, inputs: tuple[Any, ...], target: TargetInfo | None = None
+) -> tuple[nn.Module, TaskInfo, Program]:
+    """A module, what is known of it, and the catalogue's kernels for an H100 or another device."""
     model = model if isinstance(model, nn.Module) else Lambda(model)
     info, graph = describe(model, inputs)
-    return model, info, planned(graph)
+    return model, info, planned(graph, target)
 
 
-def planned(graph: Graph) -> Program:
-    """The catalogue's kernels for an H100."""
-    return plan(graph, H100, RENDERERS["triton"])
+def planned(graph: Graph, target: TargetInfo | None = None) -> Program:
+    """The catalogue's kernels for an H100 or another device."""
+    return plan(graph, target or H100, RENDERERS["triton"])
 
 
 def loaded(source: str, folder: Path, name: str) -> Any:
@@ -304,8 +320,12 @@ def few_programs(module: Any) -> Any:
 def main(folder: Path) -> None:
     """Checks every module."""
     wrong = {}
-    for name, function, inputs in MODULES:
-        model, info, program = programmed(function, inputs)
+    small = H100.model_copy(update={"multiprocessors": 1})
+    for (name, function, inputs), target in (
+        *((each, H100) for each in MODULES),
+        *((each, small) for each in SEVERAL_AT_ONCE),
+    ):
+        model, info, program = programmed(function, inputs, target)
         module = few_programs(loaded(write(program, info), folder, f"candidate_{name}"))
         candidate = module.ModelNew()
         candidate.load_state_dict(model.state_dict())

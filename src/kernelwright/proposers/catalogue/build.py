@@ -63,16 +63,15 @@ def _whole_numbers(op: str, a: Expr, b: Expr) -> Expr:
         return apply("add", a, const(-b.value, "int64"))
     if op in ("add", "mul") and isinstance(a, Const):
         return apply(op, b, a)
-    if op == "add" and isinstance(b, Const):
-        if b.value == 0:
+    match op, a, b:
+        case "add", _, Const(value=0):
             return a
-        match a:
-            case Apply(op="add", operands=(inner, Const() as first)):
-                return apply("add", inner, const(first.value + b.value, "int64"))
-    if op == "sub":
-        match b:
-            case Apply(op="sub", operands=(same, inner)) if alike(a, same):
-                return inner
+        case "add", Apply(op="add", operands=(inner, Const() as first)), Const():
+            return apply("add", inner, const(first.value + b.value, "int64"))
+        case "mul", Apply(op="add", operands=(inner, Const() as first)), Const():
+            return apply("add", apply("mul", inner, b), const(first.value * b.value, "int64"))
+        case "sub", _, Apply(op="sub", operands=(same, inner)) if alike(a, same):
+            return inner
     return Apply("int64", op, (a, b))
 
 

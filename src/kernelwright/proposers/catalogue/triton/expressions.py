@@ -30,10 +30,10 @@ from kernelwright.proposers.catalogue.triton.support import KNOWN
 _INFIX = {"add": "+", "sub": "-", "mul": "*", "and": "&", "or": "|", "xor": "^", "mod": "%"}
 _COMPARE = {"lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!="}
 _OWN = {
-    "exp": "tl.exp", "exp_nonpos": "tl.exp", "log": "tl.log", "log2": "tl.log2", "sqrt": "tl.sqrt_rn",
-    "rsqrt": "tl.rsqrt", "sin": "tl.sin", "cos": "tl.cos", "erf": "tl.erf", "floor": "tl.floor", "ceil": "tl.ceil",
-    "abs": "tl.abs", "sigmoid": "tl.sigmoid",
+    "log": "tl.log", "log2": "tl.log2", "sqrt": "tl.sqrt_rn", "rsqrt": "tl.rsqrt", "sin": "tl.sin", "cos": "tl.cos",
+    "erf": "tl.erf", "floor": "tl.floor", "ceil": "tl.ceil", "abs": "tl.abs",
 }  # fmt: skip
+_DOUBLE = _OWN | {"exp": "tl.exp", "sigmoid": "tl.sigmoid"}
 _SHORT = ("float16", "bfloat16")
 NARROW = {"float16": "float32", "bfloat16": "float32", "int8": "int32", "int16": "int32", "uint8": "int32"}
 _LONGEST = 90
@@ -58,6 +58,13 @@ class Scope:
         least = (node.operands for node in nest.places if isinstance(node, Apply) and node.op == "min")
         rounded = (one for one, other in least if _is_rounded(one) and any(isinstance(n, Size) for n in walk([other])))
         return cls(set(names), set(), short, frozenset(passing), frozenset(rounded))
+
+    def function(self, op: str, dtype: str) -> str:
+        """What computes a function of numbers of a dtype: Triton's own, or support code, which is then in use."""
+        own = _DOUBLE if dtype == "float64" else _OWN
+        if op not in own:
+            self.snippets.add(op)
+        return own.get(op, op)
 
     def policy(self, buffer: Buffer) -> str:
         """The argument of a load or a store that leaves caches to others."""
@@ -231,11 +238,14 @@ class Emitter:
         match op, operands:
             case "add", (Apply(op="erf", operands=(inner,)), Const(value=1)) if self.scope.short:
                 op, operands = "erf_and_1", (inner,)
+            case "log1p", (Apply(op="exp_nonpos"),) if kind != "float64":
+                op = "log1p_to_1"
+            case "sigmoid" | "tanh", _ if self.scope.short and kind != "float64":
+                op = f"{op}_16"
+        op = "exp" if op == "exp_nonpos" else op
         if op in _OWN or op in KNOWN:
             values = [self._block(operand) for operand in operands]
-            if op not in _OWN:
-                self.scope.snippets.add(op)
-            return f"{_OWN.get(op, op)}({', '.join(map(bare, values))})"
+            return f"{self.scope.function(op, kind)}({', '.join(map(bare, values))})"
         texts = [self.text(operand) for operand in operands]
         if op == "div":
             return f"({texts[0]} {'/' if kind.startswith('float') else '//'} {texts[1]})"

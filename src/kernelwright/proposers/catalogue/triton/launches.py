@@ -92,12 +92,16 @@ def _matrices(function: Function, lengths: Lengths, numbers: Mapping[str, str]) 
     ]
 
 
-def planes(function: Function, down: tuple[Axis, ...], lengths: Lengths, numbers: Mapping[str, str]) -> str:
-    """A program for each block of rows and of what results are written along."""
+def planes(
+    function: Function, down: tuple[Axis, ...], lengths: Lengths, numbers: Mapping[str, str], several: int = 1
+) -> str:
+    """A program for each block of rows, or of as many times `several` along the last of their axes, and of what results
+    are written along."""
     *rest, vector = function.kept
-    sides = [
-        f"triton.cdiv({lengths.of(axes)}, {numbers[block]})" for axes, block in ((down, "ROWS"), ((vector,), "BLOCK"))
-    ]
+    *outer, last = down
+    rows = lengths.of(down) if several == 1 else f"triton.cdiv({lengths.of((last,))}, {several})"
+    rows = " * ".join(filter(None, [lengths.of(outer) if several > 1 else "", rows]))
+    sides = [f"triton.cdiv({rows}, {numbers['ROWS']})", f"triton.cdiv({lengths.of((vector,))}, {numbers['BLOCK']})"]
     grid = f"({' * '.join(filter(None, (lengths.of(axis for axis in rest if axis not in down), *sides)))},)"
     constants = {name: numbers[name] for name in ("ROWS", "BLOCK")}
     return _call(function, function.nest.name, grid, lengths, constants, numbers)

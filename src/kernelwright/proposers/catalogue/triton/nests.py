@@ -93,9 +93,13 @@ class KernelText:
         elif self.halves:
             pairs.write(body, self.nest, self.halves, self.sizes)
         else:
-            (sweep,) = self.nest.sweeps
-            self._write(body, sweep.stores)
+            self._results(body)
         return self.finished(body, self.numbers)
+
+    def _results(self, body: Emitter) -> None:
+        """What a map stores."""
+        (sweep,) = self.nest.sweeps
+        self._write(body, sweep.stores)
 
     def finished(self, body: Emitter, numbers: Sequence[str], suffix: str = "", others: Sequence[str] = ()) -> Function:
         """The kernel, once all is written: one of several where its name has a suffix; `others` are tensors of these
@@ -336,6 +340,7 @@ class KernelText:
         """A maximum and a sum of exponentials relative to it. What a thread reads at once (neighbours in a row) has its
         maximum found first, so that the sum so far shrinks once for all of them."""
         value, above = loop.fresh_name("value"), loop.fresh_name("above")
+        exp = self.scope.function("exp", most.operand.dtype)
         counted = self._counted(loop, most.operand, "max")
         highest, below, joined = value, above, "{}"
         if self.dim == 1:
@@ -347,15 +352,16 @@ class KernelText:
             f"{value} = {counted}",
             "# online_reduce(exponentials): the sum shrinks where a larger value comes",
             f"{above} = tl.maximum({largest}, {highest})",
-            f"{total} = {total} * tl.exp({largest} - {above}) + " + joined.format(f"tl.exp({value} - {below})"),
+            f"{total} = {total} * {exp}({largest} - {above}) + " + joined.format(f"{exp}({value} - {below})"),
             f"{largest} = {above}",
         )
 
     def _end_online(self, body: Emitter, node: Reduce, most: Reduce, names: dict[Reduce, str]) -> None:
         largest, total = names[most], names[node]
+        exp = self.scope.function("exp", most.operand.dtype)
         body.put(
             f"{largest}_of_all = tl.max({largest}, {self.dim}, keep_dims=True)",
-            f"{total} = tl.sum({total} * tl.exp({largest} - {largest}_of_all), {self.dim}, keep_dims=True)",
+            f"{total} = tl.sum({total} * {exp}({largest} - {largest}_of_all), {self.dim}, keep_dims=True)",
         )
         body.known |= {most: f"{largest}_of_all", node: total}
 

@@ -97,12 +97,22 @@ class PlaneText(KernelText):
         return ("ROWS", "BLOCK")
 
     def _place(self, body: Emitter) -> None:
-        program = "tl.program_id(0).to(tl.int64)" if self.space.wide else "tl.program_id(0)"
-        counts = [f"tl.cdiv({self.space.size(side.axes)}, {block})" for side, block in self.sides]
+        (rows, block), _ = self.sides
         if across(self.nest) is not None:
             body.put("# Read along ROWS, written along BLOCK.")
-        body.put(f"place = {program}", f"rows, columns = {', '.join(counts)}")
+        body.put(*self._shares(self.space.size(rows.axes)))
         if self.others.axes:
             body.put(f"{self.others.flat} = place // (rows * columns)", *self.space.positions(self.others))
-        for (side, block), which in zip(self.sides, ("place // columns % rows", "place % columns"), strict=True):
-            body.put(*self._positions(side, which, block))
+        body.put(*self._positions(rows, "place // columns % rows", block))
+        self._columns(body)
+
+    def _shares(self, rows: str) -> list[str]:
+        """Which block is a program's, of so many rows."""
+        program = "tl.program_id(0).to(tl.int64)" if self.space.wide else "tl.program_id(0)"
+        _, (columns, block) = self.sides
+        counts = f"tl.cdiv({rows}, ROWS), tl.cdiv({self.space.size(columns.axes)}, {block})"
+        return [f"place = {program}", f"rows, columns = {counts}"]
+
+    def _columns(self, body: Emitter) -> None:
+        _, (columns, block) = self.sides
+        body.put(*self._positions(columns, "place % columns", block))

@@ -16,6 +16,7 @@ from kernelwright.proposers.catalogue.rewrites import IllegalRewriteError, Rewri
 from kernelwright.proposers.catalogue.schedule import Schedule
 from kernelwright.proposers.catalogue.triton import attentions, columns, launches, nests, pairs, planes, products
 from kernelwright.proposers.catalogue.triton.functions import WHOLE, Function, by_rows, is_whole, padded
+from kernelwright.proposers.catalogue.triton.jams import Jam, JamText
 from kernelwright.proposers.catalogue.triton.launches import Lengths
 from kernelwright.proposers.catalogue.triton.priors import choices
 from kernelwright.proposers.catalogue.triton.shares import ShareText
@@ -154,6 +155,7 @@ class TritonKernels(Kernels):
         down = planes.rows(nest) if halves is None else ()
         if halves is None and not down:
             nest = by_rows(nest, _ROWS * self._multiprocessors)
+        jam = Jam.of(nest, self._multiprocessors, fixed) if down and down == nest.parallel else None
         numbers = self._numbers(nest, in_pairs=halves is not None, down=down)
         if nest.product is not None and nest.product.scores is not None:
             return [launches.attention(self._add(attentions.render(nest)), lengths, numbers)]
@@ -170,6 +172,9 @@ class TritonKernels(Kernels):
             kernels = [ShareText(nest, index, self._cache) for index in range(count)]
             functions = [self._add(kernel.function()) for kernel in kernels]
             return launches.shared(kernels, functions, lengths, numbers)
+        if jam is not None:
+            function = self._add(JamText(nest, jam, self._cache).function())
+            return [launches.planes(function, down, lengths, numbers, jam.count)]
         if down:
             function = self._add(planes.PlaneText(nest, down, self._cache).function())
             return [launches.planes(function, down, lengths, numbers)]
