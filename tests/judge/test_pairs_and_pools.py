@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from textwrap import dedent
 from types import SimpleNamespace
 from typing import Any, cast
@@ -198,6 +199,19 @@ def test_pairs_that_say_something_are_enough_when_the_time_is_over() -> None:
         found.add(1.0 + number, 1.0)
     assert not found.unstable
     assert found.enough
+
+
+@pytest.mark.parametrize(("width", "least"), [(pairs.NARROW, 95), (pairs.WIDE, 60)])
+def test_times_that_are_a_little_noisy_are_told_from_those_of_more_work(width: float, least: int) -> None:
+    def measured(work: float, noise: random.Random) -> pairs.Pairs:
+        found = pairs.Pairs(seconds=1e9, width=width)
+        while not found.enough:
+            found.add(work * noise.gauss(1.0, 0.012), 1.0)
+        assert len(found) < pairs.MAX_PAIRS
+        return found
+
+    both = ((measured(1.0, noise), measured(1.05, noise)) for noise in map(random.Random, range(100)))
+    assert sum(more.speedup.high < once.speedup.low for once, more in both) >= least
 
 
 def test_a_candidate_is_not_refused_for_the_times_of_the_reference() -> None:

@@ -245,5 +245,6 @@ def test_on_the_cpu_the_judge_has_kernels_interpreted_and_counts_them(tmp_path, 
     assert accepted.accepted, accepted.message
     assert accepted.evidence["kernels"]["softmax_kernel"]["calls"] == 1
     assert accepted.evidence["static"]["sm_90"]["softmax_kernel"]["warps"] == 4
+    assert all(kernels["softmax_kernel"]["instructions"] > 50 for kernels in accepted.evidence["static"].values())
     assert rejected.reason == "wrong_values"
     assert beside.reason == "no_kernel"

@@ -112,10 +112,12 @@ def test_on_a_gpu_what_takes_longer_to_launch_than_to_run_is_bound_by_launching(
 
 
 def test_what_kernels_would_take_of_gpus_that_are_not_here_is_told() -> None:
-    static = {"sm_90": {"k": {"registers": 255, "shared_bytes": 0, "warps": 4}, "w": {"problem": "it fails\nthere"}}}
+    taken = {"registers": 255, "shared_bytes": 0, "warps": 4, "instructions": 970}
+    static = {"sm_90": {"k": taken, "w": {"problem": "it fails\nthere"}}}
     facts = {fact.name: fact.text for fact in found(verdict(25_000, evidence={"static": static})).facts}
     assert "on sm_90, which is not here, kernel k: 255 registers" in facts["taken sm_90 k"]
     assert "12 % of the warps" in facts["taken sm_90 k"]
+    assert facts["taken sm_90 k"].endswith("970 instructions")
     assert facts["taken sm_90 w"].endswith("kernel w: it fails")
 
 

@@ -9,7 +9,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
@@ -20,7 +19,7 @@ from typing import TYPE_CHECKING, cast
 from kernelwright.errors import MachineError
 from kernelwright.home import home
 from kernelwright.judge import sandbox, wire
-from kernelwright.judge.nursery import PASSED_ON, Zygote, started
+from kernelwright.judge.nursery import Zygote, calling, started, variables_of_workers
 from kernelwright.judge.process import Worker
 from kernelwright.judge.warden import Allowance, Warden
 
@@ -62,18 +61,11 @@ class Launched:
         ours, theirs = socket.socketpair()
         ours.setsockopt(socket.SOL_SOCKET, 16, 1)  # SO_PASSCRED: as for a zygote's worker
         output = os.memfd_create("worker-output", 0)
-        program = f"""if True:
-            import sys
-            sys.path[:] = {sys.path!r}
-            from kernelwright.judge.alone import main
-            main({theirs.fileno()}, {output})"""
-        environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-        environment |= {"HOME": "/tmp", "PYTHONDONTWRITEBYTECODE": "1", **variables}
         prefix = sandbox.bubblewrap_prefix((str(home() / "builds"),), confinement.devices)
-        whole = [*prefix, *command, sys.executable, "-I", "-c", program]
+        whole = [*prefix, *command, *calling("kernelwright.judge.alone", theirs.fileno(), output)]
         try:
             try:
-                self._process = started(whole, environment, (theirs.fileno(), output), self._said)
+                self._process = started(whole, variables_of_workers(variables), (theirs.fileno(), output), self._said)
             finally:
                 theirs.close()  # or nobody would be told that the other side is gone
             self._timer.start()

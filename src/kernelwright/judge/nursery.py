@@ -57,19 +57,12 @@ class Zygote:
         prefix = sandbox.bubblewrap_prefix((str(self._builds),), devices)
         self._bubblewrap, self.level = bool(prefix), sandbox.level()
         ours, theirs = socket.socketpair()
-        program = f"""if True:
-            import sys
-            sys.path[:] = {sys.path!r}
-            from kernelwright.judge.zygote import main
-            main({theirs.fileno()})"""
-        environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-        environment |= {"HOME": "/tmp", "PYTHONDONTWRITEBYTECODE": "1", "LD_PRELOAD": str(allocator)}
-        environment |= variables or {}
+        environment = variables_of_workers({"LD_PRELOAD": str(allocator), **(variables or {})})
         with self._lock:
             if self._closed:
                 raise MachineError("the judge was closed while it started")
             self._control = ours
-            command = [*prefix, sys.executable, "-I", "-c", program]
+            command = [*prefix, *calling("kernelwright.judge.zygote", theirs.fileno())]
             self._process = process = started(command, environment, (theirs.fileno(),))
         theirs.close()
         try:
@@ -191,6 +184,23 @@ class Zygote:
         with self._changed:
             self._listening = False
             self._changed.notify_all()
+
+
+def calling(module: str, *descriptors: int) -> list[str]:
+    """The command that calls `main` of a module with these descriptors, in a process that finds modules where this one
+    does."""
+    program = f"""if True:
+        import sys
+        sys.path[:] = {sys.path!r}
+        from {module} import main
+        main({", ".join(map(str, descriptors))})"""
+    return [sys.executable, "-I", "-c", program]
+
+
+def variables_of_workers(others: Mapping[str, str]) -> dict[str, str]:
+    """The environment of processes that run what nobody trusts: what is passed on of ours, and these."""
+    passed = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    return {**passed, "HOME": "/tmp", "PYTHONDONTWRITEBYTECODE": "1", **others}
 
 
 def started(

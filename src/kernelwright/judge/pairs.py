@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 MIN_PAIRS, MAX_PAIRS = 6, 121
 LIVES = 0.01
 """What a process's own luck (where its memory lies) is worth, relative: pairs share it, so that they do not show it."""
-WIDTH = 0.03 + 2 * LIVES
-"""Enough pairs are measured when the 95 % interval is no wider than this share of the median."""
+NARROW, WIDE = 0.02 + 2 * LIVES, 0.03 + 2 * LIVES
+"""Enough pairs are measured when the 95 % interval is no wider than this share of the median: usually, so that 1.05
+times the work is told from once, and where a glance will do."""
 UNSTABLE = 10.0
 """An interval whose ends are further apart than this factor says nothing; a narrower one says what it is worth."""
 LONGEST = 20.0
@@ -61,11 +62,13 @@ def speedup(theirs: Sequence[float], own: Sequence[float]) -> Interval:
 
 @dataclass
 class Pairs:
-    """Seconds a call of a candidate (`own`) and of the reference beside it (`theirs`), for `seconds` from now, or
-    longer where that says nothing. `waited` is how long the reference's threads have waited for cores in its batches,
-    in seconds, and `took` how long these took: a candidate has no part in either."""
+    """Seconds a call of a candidate (`own`) and of the reference beside it (`theirs`), until the interval is no wider
+    than `width`, or for `seconds` from now, or longer where that says nothing. `waited` is how long the reference's
+    threads have waited for cores in its batches, in seconds, and `took` how long these took: a candidate has no part in
+    either."""
 
     seconds: float
+    width: float = NARROW
     own: list[float] = field(default_factory=list)
     theirs: list[float] = field(default_factory=list)
     waited: float = 0.0
@@ -101,7 +104,7 @@ class Pairs:
         """Whether more pairs would not say more, or not soon."""
         if len(self) < MIN_PAIRS:
             return False
-        if len(self) >= MAX_PAIRS or self.speedup.width < WIDTH:
+        if len(self) >= MAX_PAIRS or self.speedup.width < self.width:
             return True
         spent = time.monotonic() - self.start
         if self.speedup.vague:

@@ -9,12 +9,13 @@ import secrets
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from kernelwright.judge.answer import Expected, Inputs
 from kernelwright.judge.candidate import SAMPLE, CandidateSide
 from kernelwright.judge.halfway import Look, Pace, late
-from kernelwright.judge.pairs import MIN_PAIRS, Pairs
+from kernelwright.judge.pairs import MIN_PAIRS, WIDE, Pairs
 from kernelwright.judge.pools import Pool, Pools, prepare
 from kernelwright.judge.rejection import Rejection
 from kernelwright.judge.verdict import CaseTiming
@@ -70,8 +71,8 @@ class Stopwatch:
         pool = self.pool(case)
         self.pools.calibrate(pool)
         brief = brief and case.name == self.pools.reference.info.tune_case.name
-        seconds = GLANCE if brief else SECONDS
-        pairs, pace, given = Pairs(seconds), Pace(), pool
+        measured = partial(Pairs, GLANCE, WIDE) if brief else partial(Pairs, SECONDS)
+        pairs, pace, given = measured(), Pace(), pool
         checked, stopped, waits = 0, False, self.pools.timer.waits
         while not stopped and (not pairs.enough or pace.doubtful):
             side = fresh()
@@ -80,7 +81,7 @@ class Stopwatch:
                 checked += self._life(side, pool, given, pairs, pace)
                 waits = side.waits
                 if given is pool and (calls := self._calls(pool, pairs)) < len(pool.batches[0]):
-                    pairs, pace, given = Pairs(seconds), Pace(), pool.shortened(calls)
+                    pairs, pace, given = measured(), Pace(), pool.shortened(calls)
                     continue
                 pace.check()
                 stopped = to_beat is not None and len(pairs) >= MIN_PAIRS and pairs.speedup.high < BEHIND * to_beat

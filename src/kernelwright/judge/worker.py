@@ -352,8 +352,7 @@ class Subject:
     def do_resources(self, source: str) -> dict[str, Any]:
         """What the candidate's kernels take of the device, and would take of others, as far as their compiler says."""
         assert self.language is not None
-        elsewhere = self.language.static(source) if hasattr(self.language, "static") else {}
-        return {"resources": self.language.resources(), "static": elsewhere}
+        return {"resources": self.language.resources(), "static": self.language.static(source)}
 
     def do_census(self, slot: int) -> dict[str, Any]:
         """Runs forward once and counts the candidate's own kernels, with the time spent in them and in all."""

@@ -47,10 +47,10 @@ class Language(ABC):
     name: str
     worker_module: str
     """Dotted name of a module with `install(build_dir, readonly, shared)`, `prepare(folder)`, `resources() -> dict`
-    (what each kernel that was built takes of the device, as far as its compiler says), `census_start(mark, between)`,
-    `census() -> dict` and `ablate(on)`, and where kernels that run here can be compiled for other devices
-    `static(source) -> dict` (the same by architecture); torch and the standard library only, beside the language's own
-    runtime, imported lazily."""
+    (what each kernel that was built takes of the device, as far as its compiler says), `static(source) -> dict` (the
+    same by architecture, where they can be compiled for devices that are not here), `census_start(mark, between)`,
+    `census() -> dict` and `ablate(on)`; torch and the standard library only, beside the language's own runtime,
+    imported lazily."""
 
     imports: tuple[str, ...] = ()
     """Modules that workers need beside torch, imported once for all of them; they must not touch a device, or no worker

@@ -36,6 +36,11 @@ def resources() -> dict[str, dict[str, int]]:
     return {}
 
 
+def static(_source: str) -> dict[str, dict[str, dict[str, Any]]]:
+    """Nothing: kernels are built for the machine at hand."""
+    return {}
+
+
 def install(build_dir: str, readonly: bool, headers: str = "") -> None:
     """Call once, before the candidate is loaded.
 

@@ -54,6 +54,11 @@ def resources() -> dict[str, dict[str, int]]:
     return dict(zip(ptxas.readable(list(kernels)), kernels.values(), strict=True))
 
 
+def static(_source: str) -> dict[str, dict[str, dict[str, Any]]]:
+    """Nothing: kernels are built for the machine at hand."""
+    return {}
+
+
 def _architecture() -> str:
     """The device's compute capability as compilers are told it, with the instructions that it alone has: `9.0a`."""
     initialised = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]

@@ -15,6 +15,8 @@ from typing import Any
 from kernelwright.languages import ptxas
 
 WARP, WAVE, _BLACKWELL = 32, 64, 100
+_INSTRUCTION = re.compile(r"/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\d+\s+)?(?!NOP)[A-Z]")
+_AMD_INSTRUCTION = re.compile(r"^\t(?!s_nop)[a-z]+_\w+", re.MULTILINE)
 _AMD_NUMBER = re.compile(r"^\s*\.(vgpr_count|vgpr_spill_count):\s+(\d+)", re.MULTILINE)
 
 
@@ -48,14 +50,28 @@ def compile_for(arch: int | str, function: Callable[..., Any], args: tuple[Any, 
 
 def resources(kernel: Any) -> dict[str, int]:
     """What one block of a compiled kernel takes: `registers` of each thread, `spilled_bytes`, `shared_bytes`,
-    `warps`; what is not known is left out."""
+    `warps`, and of what is not loaded the `instructions` of its code, where each loop counts once; what is not known is
+    left out."""
     facts = {"shared_bytes": int(kernel.metadata.shared), "warps": int(kernel.metadata.num_warps)}
     if getattr(kernel, "module", None) is not None:  # it has been loaded, so the driver has said
         return {"registers": int(kernel.n_regs), "spilled_bytes": int(kernel.n_spills), **facts}
     if "amdgcn" in kernel.asm:
         said = {name: int(number) for name, number in _AMD_NUMBER.findall(kernel.asm["amdgcn"])}
+        facts["instructions"] = len(_AMD_INSTRUCTION.findall(kernel.asm["amdgcn"]))
         return {"registers": said["vgpr_count"], "spilled_bytes": 4 * said["vgpr_spill_count"], **facts}
-    return {**_asked(kernel.asm["ptx"]), **facts}
+    return {**_asked(kernel.asm["ptx"]), "instructions": _instructions(kernel.asm["cubin"]), **facts}
+
+
+def _instructions(binary: bytes) -> int:
+    """How many a kernel's machine code has, as the wheel's nvdisasm lists them."""
+    from triton import knobs
+
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(binary)
+        file.flush()
+        command = [knobs.nvidia.nvdisasm.path, "-c", file.name]
+        listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return len(_INSTRUCTION.findall(listed))
 
 
 def _asked(ptx: str) -> dict[str, int]:

@@ -45,6 +45,8 @@ class Resources(Depth):
             if "warps" in taken:
                 told += f", {fmt.plural(taken['warps'], 'warp')}"
                 told += _resident(arch, taken)
+            if count := taken.get("instructions"):
+                told += f", {count} instructions"
             if spilled := taken.get("spilled_bytes", 0):
                 told += f", {fmt.size(spilled)} spilled to memory"
             if problem := taken.get("problem"):

@@ -13,7 +13,7 @@ from kernelwright.judge.rehearsal import rehearse
 from kernelwright.judge.rejection import Rejection, plain
 from kernelwright.judge.verdict import MOST_KERNELS
 
-_NUMBERS, _MOST_ARCHS = ("registers", "spilled_bytes", "shared_bytes", "warps"), 8
+_NUMBERS, _MOST_ARCHS = ("registers", "spilled_bytes", "shared_bytes", "warps", "instructions"), 8
 DONE = ".json"
 """Ending of the file that says that a build is complete. It lies beside the build folder, not in it: there a candidate
 could have put a link or a pipe in its place."""

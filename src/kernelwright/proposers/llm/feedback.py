@@ -16,7 +16,7 @@ _BUSY = 1.5
 """Ends of an interval further apart than this factor are the machine's doing."""
 _MOST = 1500
 """Characters of any one thing that is quoted."""
-_TAKEN = ("registers", "spilled_bytes", "shared_bytes", "warps")
+_TAKEN = ("registers", "spilled_bytes", "shared_bytes", "warps", "instructions")
 _MOST_KERNELS, _NAME = 8, 80
 
 
