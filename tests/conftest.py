@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 _PAIRS_S = 0.2
 """Seconds for pairs of times: no test asks how fast something is to the percent, and there are hundreds of verdicts."""
+_POOLS = 1 << 27
+"""Bytes for the inputs of timed calls, a quarter of what judges take: drawing and answering them is half of a test."""
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -45,6 +48,7 @@ def cpu() -> Iterator[Cpu]:
     """This machine. Its ceilings are measured once and kept for all judges in `shared_home`, however busy it is."""
     from kernelwright.home import keep
     from kernelwright.judge import race, timing
+    from kernelwright.judge.space import HostSpace
     from kernelwright.targets.cpu import Cpu
 
     cpu = Cpu()
@@ -53,6 +57,7 @@ def cpu() -> Iterator[Cpu]:
     with pytest.MonkeyPatch.context() as patch:
         for module, name in ((race, "SECONDS"), (timing, "SECONDS"), (timing, "GLANCE")):
             patch.setattr(module, name, _PAIRS_S)
+        patch.setattr(HostSpace, "batching", replace(HostSpace.batching, bytes=_POOLS))
         yield cpu
 
 

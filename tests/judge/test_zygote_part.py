@@ -95,7 +95,7 @@ def gone(pid: int) -> bool:
 
 
 def kept() -> bool:
-    return any(home() in shared.key for shared in zygote_part._kept.values())
+    return any(home() in shared.key for shared in list(zygote_part._kept.values()))
 
 
 def test_parts_of_a_program_are_of_one_zygote_and_their_workers_end_with_them(started) -> None:

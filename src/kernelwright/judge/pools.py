@@ -264,7 +264,7 @@ class Pools:
         """Seconds of the reference's quickest batch of so many calls, of several."""
         start = time.monotonic()
         times: list[float] = []
-        while len(times) < 5 or (len(times) < 30 and time.monotonic() - start < 0.3):
+        while len(times) < 5 or (len(times) < 12 and time.monotonic() - start < 0.15):
             times.append(self.timer.run([], calls=calls, timed=True)[1])
         return min(times)
 
