@@ -190,6 +190,14 @@ def test_tiles_that_lie_in_memory_as_they_are_are_copied_by_the_device() -> None
     )
 
 
+def test_functions_take_fewer_bits_where_no_more_show() -> None:
+    assert "sigmoid_16(" in text("a_cell_of_halves") and "tanh_16(" in text("a_cell_of_halves")
+    assert "log1p_to_1(exp_nonpos(" in text("a_cell_of_halves")
+    assert "_16(" not in text("decided_by_a_sigmoid"), "half of one more or less decides"
+    assert "_16(" not in text("softplus"), "its results have 32 bits"
+    assert "tl.exp(" in text("softplus"), "a power that may be large has its error in proportion"
+
+
 def test_windows_that_overlap_read_what_they_share_once() -> None:
     modules = {name: (function, inputs) for name, function, inputs in triton_modules.SEVERAL_AT_ONCE}
 
@@ -201,6 +209,7 @@ def test_windows_that_overlap_read_what_they_share_once() -> None:
     assert "# 4 results along" in windows and windows.count("tl.load(x_ptr") == (4 + 2) * 3
     assert "tl.static_range" in made("one_below_the_other", 132), "it has too few results for several a thread"
     assert "# 2 results along" in made("long_windows_below", 1), "more would be a long text"
+    assert "at once" not in made("windows_in_windows", 1) + made("windows_apart_below", 1)
     assert "at once" not in text("pooled_alone")
 
 

@@ -268,6 +268,10 @@ MODULES: list[Module] = [
     ("running_to_go", lambda x: x.cumsum(1).amax(1, keepdim=True) - x.cumsum(1), (_positive(5, 40),)),
     ("a_number_a_long_row", lambda x, a: a / (1 + x * x), (_half(2, 530, 1), _half(2, 530, 17000))),
     ("beside_rounding", lambda x: (x.softmax(-1).log(), x.round()), (_x(4, 35) * 8,)),
+    ("decided_by_a_sigmoid", lambda x, y: torch.where(x.relu().sigmoid() > 0.5, y, -y), (_half(5, 40), _half(5, 40))),
+    ("softplus", lambda x: F.logsigmoid(x * 9) + x.tanh() * x.exp(), (_x(5, 40),)),
+    ("a_cell_of_halves", lambda x, y: x.sigmoid() * y.tanh() + F.logsigmoid(y), (_half(5, 40) * 9, _half(5, 40))),
+    ("pooled_whole_numbers", lambda x: F.max_pool2d(x, 3, 1) * 2, (_ints(90, 3, 9, 12),)),
     ("gate_by_tanh", lambda x, y: 0.5 * x * (1 + torch.tanh(0.8 * x)) * y, (_half(5, 40), _half(5, 40))),
 ]  # fmt: skip
 
@@ -279,6 +283,8 @@ SEVERAL_AT_ONCE: list[Module] = [
     ("every_other_one_below", lambda x: F.max_pool2d(x, 3, 2, 1) * 2, (_x(1, 9, 62, 66),)),
     ("only_rows", lambda x: F.max_pool2d(x, 3, 1)[0], (_x(1, 96, 92),)),
     ("a_number_a_row_below", lambda x, y: F.avg_pool2d(x, 3, 1) + y, (_x(9, 31, 36), _x(29, 1))),
+    ("windows_in_windows", lambda x: F.avg_pool2d(F.max_pool2d(x, 2, 1), 2) + 1, (_x(9, 63, 73),)),
+    ("windows_apart_below", lambda x: F.avg_pool2d(x, 3) + 1, (_x(9, 93, 111),)),
     ("two_results_below", lambda x: (-F.max_pool2d(x, 3, 1), F.max_pool2d(x, 3, 1).exp()), (_x(9, 31, 36),)),
 ]
 """Of which a small device makes several results one below the other."""

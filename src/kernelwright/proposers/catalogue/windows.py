@@ -13,6 +13,7 @@ from kernelwright.proposers.catalogue import dtypes
 from kernelwright.proposers.catalogue.axes import Axes, Dims
 from kernelwright.proposers.catalogue.build import (
     InMemoryError,
+    UnsupportedError,
     apply,
     cast,
     const,
@@ -78,6 +79,8 @@ def _max_pool(
 ) -> tuple[Tensor]:  # fmt: skip
     """The maxima; where they are is left to the library."""
     slides = _slides(kernel, stride, padding, dilation, ceil)
+    if not dtypes.compute(x.dtype).startswith("float"):
+        raise UnsupportedError  # whole numbers have no minus infinity
     identity = const(IDENTITY["max"], dtypes.compute(x.dtype))
     expr, dims, over, _ = _slid(axes, node, x, slides, identity)
     return (Tensor(_window("max", expr, over), dims, x.dtype),)

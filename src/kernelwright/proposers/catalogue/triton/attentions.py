@@ -114,7 +114,7 @@ class _Attention(Tiles):
         loop.put(f"score = tl.dot(query, keys{'' if self.half else EXACT})")
         loop.known[self.scores.total] = "score"
         highest, exponent = self._exponent(loop, value, edge=edge)
-        power = self.scope.function("exp", "float32") if self.exponents is None else "tl.exp2"
+        power = self.scope.function("exp_nonpos", "float32") if self.exponents is None else "tl.exp2"
         loop.put(
             f"above = tl.maximum(largest, {highest})",
             'taken = tl.where(above == float("-inf"), 0.0, above)',

@@ -10,9 +10,11 @@ from itertools import count
 
 from kernelwright.proposers.catalogue.ir import (
     IDENTITY,
+    ROUNDING,
     Apply,
     Axis,
     Buffer,
+    Combined,
     Const,
     Expr,
     Iota,
@@ -30,20 +32,22 @@ from kernelwright.proposers.catalogue.triton.support import KNOWN
 _INFIX = {"add": "+", "sub": "-", "mul": "*", "and": "&", "or": "|", "xor": "^", "mod": "%"}
 _COMPARE = {"lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!="}
 _OWN = {
-    "log": "tl.log", "log2": "tl.log2", "sqrt": "tl.sqrt_rn", "rsqrt": "tl.rsqrt", "sin": "tl.sin", "cos": "tl.cos",
-    "erf": "tl.erf", "floor": "tl.floor", "ceil": "tl.ceil", "abs": "tl.abs",
+    "exp": "tl.exp", "log": "tl.log", "log2": "tl.log2", "sqrt": "tl.sqrt_rn", "rsqrt": "tl.rsqrt", "sin": "tl.sin",
+    "cos": "tl.cos", "erf": "tl.erf", "floor": "tl.floor", "ceil": "tl.ceil", "abs": "tl.abs",
 }  # fmt: skip
-_DOUBLE = _OWN | {"exp": "tl.exp", "sigmoid": "tl.sigmoid"}
+_DOUBLE = _OWN | {"exp_nonpos": "tl.exp", "sigmoid": "tl.sigmoid"}
 _SHORT = ("float16", "bfloat16")
+_ROUGH = frozenset({"erf", "sigmoid", "tanh"})
+"""Functions that are computed in fewer bits where no more show."""
 NARROW = {"float16": "float32", "bfloat16": "float32", "int8": "int32", "int16": "int32", "uint8": "int32"}
 _LONGEST = 90
 
 
 @dataclass(frozen=True)
 class Scope:
-    """What all emitters of a kernel share: the names and the support code in use, whether all of its results have 16
-    bits, the tensors that it goes through once and that no cache keeps for whoever comes next, and what is rounded to
-    whole numbers no larger than a size, from positions alone, to read there."""
+    """What all emitters of a kernel share: the names and the support code in use, whether no more than 16 bits of
+    functions show, the tensors that it goes through once and that no cache keeps for whoever comes next, and what is
+    rounded to whole numbers no larger than a size, from positions alone, to read there."""
 
     names: set[str]
     snippets: set[str]
@@ -54,7 +58,7 @@ class Scope:
     @classmethod
     def of(cls, nest: Nest, names: Iterable[str], passing: Iterable[Buffer] = ()) -> Scope:
         """The scope of a nest's kernel, in which these names are in use."""
-        short = all(store.buffer.dtype in _SHORT for store in nest.stores)
+        short = all(store.buffer.dtype in _SHORT for store in nest.stores) and not _decides(nest)
         least = (node.operands for node in nest.places if isinstance(node, Apply) and node.op == "min")
         rounded = (one for one, other in least if _is_rounded(one) and any(isinstance(n, Size) for n in walk([other])))
         return cls(set(names), set(), short, frozenset(passing), frozenset(rounded))
@@ -242,7 +246,6 @@ class Emitter:
                 op = "log1p_to_1"
             case "sigmoid" | "tanh", _ if self.scope.short and kind != "float64":
                 op = f"{op}_16"
-        op = "exp" if op == "exp_nonpos" else op
         if op in _OWN or op in KNOWN:
             values = [self._block(operand) for operand in operands]
             return f"{self.scope.function(op, kind)}({', '.join(map(bare, values))})"
@@ -269,6 +272,17 @@ class Emitter:
 def is_host(expr: Expr) -> bool:
     """Whether a value is a number that is known when the kernel is compiled."""
     return not any(isinstance(node, (Load, Iota, Reduce, Scan, Window)) for node in walk([expr]))
+
+
+def _decides(nest: Nest) -> bool:
+    """Whether something is decided by a function's value: a comparison, a rounding, a place."""
+    deciding = (
+        node
+        for node in walk(store.expr for store in nest.stores)
+        if (isinstance(node, Apply) and (node.op in _COMPARE or node.op in ROUNDING or node.dtype.startswith("int")))
+        or (isinstance(node, Combined) and node.op.startswith("arg"))
+    )
+    return any(isinstance(part, Apply) and part.op in _ROUGH for part in walk(deciding))
 
 
 def _is_rounded(node: Expr) -> bool:

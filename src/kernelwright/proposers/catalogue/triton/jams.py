@@ -45,26 +45,24 @@ class Jam:
         """
         axis = nest.parallel[-1]
         windows = [node for node in walk(store.expr for store in nest.stores) if isinstance(node, Window)]
-        sizes = [[fixed(each) for each in window.axes] for window in windows]
+        of_known_size = all(fixed(each) is not None for window in windows for each in window.axes)
+        # Of one in another the elements of both would be named.
+        nested = any(isinstance(node, Window) for node in walk(window.operand for window in windows))
         results = prod(each.size for each in (*nest.parallel, nest.vector) if each is not None)
-        if (
-            not windows
-            or None in itertools.chain(*sizes)
-            or results < _LEAST * multiprocessors
-            or not _follows(nest, axis)
-        ):
+        pays = windows and not nested and results >= _LEAST * multiprocessors
+        if not (pays and of_known_size and _follows(nest, axis)):
             return None
         elements = sum(prod(each.size for each in window.axes) for window in windows)
         for count in (each for each in _SEVERAL if each <= axis.size and each * elements <= _MOST_READS):
             jam = cls(axis, count, _jammed(nest, axis, count))
-            if len(jam.reads) <= _SHARED * count * len(cls(axis, 1, _jammed(nest, axis, 1)).reads):
+            if jam.reads <= _SHARED * count * cls(axis, 1, _jammed(nest, axis, 1)).reads:
                 return jam
         return None
 
     @property
-    def reads(self) -> set[Load]:
-        """What is read for all results."""
-        return {node for node in walk(self.exprs) if isinstance(node, Load)}
+    def reads(self) -> int:
+        """How much of what follows the axis is read for all results."""
+        return sum(isinstance(node, Load) and self.axis in node.free for node in walk(self.exprs))
 
     @property
     def exprs(self) -> Iterator[Expr]:
@@ -134,11 +132,11 @@ class JamText(PlaneText):
     def __init__(self, nest: Nest, jam: Jam, cache: int) -> None:
         super().__init__(nest, nest.parallel, cache)
         self.jam = jam
-        names, (_, (columns, _)) = self.space.indices, self.sides
-        outer = nest.parallel[:-1]
+        names, outer = self.space.indices, nest.parallel[:-1]
+        _, (columns, _) = self.sides
         self.lines = Group(outer, names[outer[0]] if len(outer) == 1 else "line", "inside")
         # What is read beyond the end for results that are not there is guarded where it is read.
-        below = Group((jam.axis,), names[jam.axis], "")
+        below = Group((jam.axis,), names[jam.axis], "" if outer else "inside")
         groups = [self.lines, below, columns] if outer else [below, columns]
         self.space = Space(groups, self.sizes, names, self.space.wide)
         self.scope.names.update({"line", "groups"})

@@ -98,9 +98,10 @@ def planes(
     """A program for each block of rows, or of as many times `several` along the last of their axes, and of what results
     are written along."""
     *rest, vector = function.kept
-    *outer, last = down
-    rows = lengths.of(down) if several == 1 else f"triton.cdiv({lengths.of((last,))}, {several})"
-    rows = " * ".join(filter(None, [lengths.of(outer) if several > 1 else "", rows]))
+    rows = lengths.of(down)
+    if several > 1:
+        *outer, last = down
+        rows = " * ".join(filter(None, [lengths.of(outer), f"triton.cdiv({lengths.of((last,))}, {several})"]))
     sides = [f"triton.cdiv({rows}, {numbers['ROWS']})", f"triton.cdiv({lengths.of((vector,))}, {numbers['BLOCK']})"]
     grid = f"({' * '.join(filter(None, (lengths.of(axis for axis in rest if axis not in down), *sides)))},)"
     constants = {name: numbers[name] for name in ("ROWS", "BLOCK")}

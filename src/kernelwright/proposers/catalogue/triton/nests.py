@@ -340,7 +340,7 @@ class KernelText:
         """A maximum and a sum of exponentials relative to it. What a thread reads at once (neighbours in a row) has its
         maximum found first, so that the sum so far shrinks once for all of them."""
         value, above = loop.fresh_name("value"), loop.fresh_name("above")
-        exp = self.scope.function("exp", most.operand.dtype)
+        exp = self.scope.function("exp_nonpos", most.operand.dtype)
         counted = self._counted(loop, most.operand, "max")
         highest, below, joined = value, above, "{}"
         if self.dim == 1:
@@ -358,7 +358,7 @@ class KernelText:
 
     def _end_online(self, body: Emitter, node: Reduce, most: Reduce, names: dict[Reduce, str]) -> None:
         largest, total = names[most], names[node]
-        exp = self.scope.function("exp", most.operand.dtype)
+        exp = self.scope.function("exp_nonpos", most.operand.dtype)
         body.put(
             f"{largest}_of_all = tl.max({largest}, {self.dim}, keep_dims=True)",
             f"{total} = tl.sum({total} * {exp}({largest} - {largest}_of_all), {self.dim}, keep_dims=True)",
