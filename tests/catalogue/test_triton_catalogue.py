@@ -13,7 +13,7 @@ import catalogue_both_ways
 import pytest
 import torch
 import triton_modules
-from triton_modules import H100, MODULES, loaded, planned, programmed
+from triton_modules import MODULES, loaded, planned, programmed
 
 from kernelwright.languages import triton_compile
 from kernelwright.proposers import params
@@ -202,7 +202,8 @@ def test_windows_that_overlap_read_what_they_share_once() -> None:
     modules = {name: (function, inputs) for name, function, inputs in triton_modules.SEVERAL_AT_ONCE}
 
     def made(name: str, multiprocessors: int) -> str:
-        _, info, program = programmed(*modules[name], H100.model_copy(update={"multiprocessors": multiprocessors}))
+        device = triton_modules.H100.model_copy(update={"multiprocessors": multiprocessors})
+        _, info, program = programmed(*modules[name], device)
         return write(program, info)
 
     windows = made("one_below_the_other", 1)

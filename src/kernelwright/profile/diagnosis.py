@@ -20,14 +20,7 @@ if TYPE_CHECKING:
     from kernelwright.judge.judge import Judge
     from kernelwright.proposers.base import Candidate
 
-DEPTHS: tuple[Depth, ...] = (
-    Roofline(),
-    Kernels(),
-    Library(),
-    Counters(),
-    Launching(),
-    Resources(),
-)
+DEPTHS: tuple[Depth, ...] = (Roofline(), Kernels(), Library(), Counters(), Launching(), Resources())
 AT_THE_ROOF = 0.8
 """From this share of the roof on, only fewer bytes or less arithmetic would help."""
 NEAR_MEMORY, NEAR_ARITHMETIC = 0.3, 0.5

@@ -49,20 +49,24 @@ class Jam:
         # Of one in another the elements of both would be named.
         nested = any(isinstance(node, Window) for node in walk(window.operand for window in windows))
         results = prod(each.size for each in (*nest.parallel, nest.vector) if each is not None)
-        pays = windows and not nested and results >= _LEAST * multiprocessors
-        if not (pays and of_known_size and _follows(nest, axis)):
+        many = results >= _LEAST * multiprocessors
+        if not (windows and many and of_known_size and not nested and _follows(nest, axis)):
             return None
         elements = sum(prod(each.size for each in window.axes) for window in windows)
         for count in (each for each in _SEVERAL if each <= axis.size and each * elements <= _MOST_READS):
             jam = cls(axis, count, _jammed(nest, axis, count))
-            if jam.reads <= _SHARED * count * cls(axis, 1, _jammed(nest, axis, 1)).reads:
+            if jam.pays:
                 return jam
         return None
 
     @property
-    def reads(self) -> int:
-        """How much of what follows the axis is read for all results."""
-        return sum(isinstance(node, Load) and self.axis in node.free for node in walk(self.exprs))
+    def pays(self) -> bool:
+        """Whether results share enough of what is read along the axis."""
+        first = (results[0] for _, results in self.stores)
+        return self._reads(self.exprs) <= _SHARED * self.count * self._reads(first)
+
+    def _reads(self, exprs: Iterable[Expr]) -> int:
+        return sum(isinstance(node, Load) and self.axis in node.free for node in walk(exprs))
 
     @property
     def exprs(self) -> Iterator[Expr]:
@@ -89,20 +93,16 @@ def _jammed(nest: Nest, axis: Axis, count: int) -> tuple[tuple[Buffer, tuple[Exp
             substitute(store.expr, axis, apply("add", position, const(place, "int64")), guarded=True)
             for place in range(count)
         )
-        found.append((store.buffer, tuple(interner.intern(map(_spelled_out, moved)))))
+        found.append((store.buffer, tuple(_spelled_out(each, interner) for each in moved)))
     return tuple(found)
 
 
-def _spelled_out(expr: Expr) -> Expr:
-    """The same without windows."""
-    interner = Interner()
-    swap: dict[Expr, Expr] = {}
+def _spelled_out(expr: Expr, interner: Interner) -> Expr:
+    """The same without windows, none of which is in another."""
     (root,) = interner.intern([expr])
-    for node in walk([root]):
-        if isinstance(node, Window):
-            (operand,) = interner.intern([node.operand], swap)
-            swap[node] = interner.intern([_combined(node.op, _elements(operand, node.axes))])[0]
-    return interner.intern([root], swap)[0]
+    windows = [node for node in walk([root]) if isinstance(node, Window)]
+    spelled = interner.intern(_combined(node.op, _elements(node.operand, node.axes)) for node in windows)
+    return interner.intern([root], dict(zip(windows, spelled, strict=True)))[0]
 
 
 def _elements(operand: Expr, axes: tuple[Axis, ...]) -> Iterator[Expr]:
@@ -133,11 +133,10 @@ class JamText(PlaneText):
         super().__init__(nest, nest.parallel, cache)
         self.jam = jam
         names, outer = self.space.indices, nest.parallel[:-1]
-        _, (columns, _) = self.sides
         self.lines = Group(outer, names[outer[0]] if len(outer) == 1 else "line", "inside")
         # What is read beyond the end for results that are not there is guarded where it is read.
         below = Group((jam.axis,), names[jam.axis], "" if outer else "inside")
-        groups = [self.lines, below, columns] if outer else [below, columns]
+        groups = [self.lines, below, self.columns] if outer else [below, self.columns]
         self.space = Space(groups, self.sizes, names, self.space.wide)
         self.scope.names.update({"line", "groups"})
 
@@ -154,7 +153,7 @@ class JamText(PlaneText):
         )
         if self.lines.axes:
             body.put(f"{self.lines.flat} = at // groups", *self.space.positions(self.lines))
-        self._columns(body)
+        body.put(*self._positions(self.columns, "place % columns", "BLOCK"))
 
     def _results(self, body: Emitter) -> None:
         body.count(self.jam.exprs)

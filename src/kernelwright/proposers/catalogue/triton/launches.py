@@ -93,7 +93,7 @@ def _matrices(function: Function, lengths: Lengths, numbers: Mapping[str, str]) 
 
 
 def planes(
-    function: Function, down: tuple[Axis, ...], lengths: Lengths, numbers: Mapping[str, str], several: int = 1
+    function: Function, down: tuple[Axis, ...], lengths: Lengths, numbers: Mapping[str, str], several: int
 ) -> str:
     """A program for each block of rows, or of as many times `several` along the last of their axes, and of what results
     are written along."""

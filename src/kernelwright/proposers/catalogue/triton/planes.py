@@ -83,11 +83,9 @@ class PlaneText(KernelText):
         rest = tuple(axis for axis in nest.parallel if axis not in down)
         flat = [names[axes[0]] if len(axes) == 1 else "at" for axes in (rest or down, down)]
         self.others = Group(rest, flat[0], "")
-        self.sides = (
-            (Group(down, flat[1], "inside", "[:, None]"), "ROWS"),
-            (Group((nest.vector,), names[nest.vector], "counts", "[None, :]"), "BLOCK"),
-        )
-        groups = [group for group in (self.others, *(side for side, _ in self.sides)) if group.axes]
+        self.rows = Group(down, flat[1], "inside", "[:, None]")
+        self.columns = Group((nest.vector,), names[nest.vector], "counts", "[None, :]")
+        groups = [group for group in (self.others, self.rows, self.columns) if group.axes]
         self.space = Space(groups, self.sizes, names, self.space.wide)
         self.scope.names.update({"place", "rows", "columns"})
 
@@ -97,22 +95,16 @@ class PlaneText(KernelText):
         return ("ROWS", "BLOCK")
 
     def _place(self, body: Emitter) -> None:
-        (rows, block), _ = self.sides
         if across(self.nest) is not None:
             body.put("# Read along ROWS, written along BLOCK.")
-        body.put(*self._shares(self.space.size(rows.axes)))
+        body.put(*self._shares(self.space.size(self.rows.axes)))
         if self.others.axes:
             body.put(f"{self.others.flat} = place // (rows * columns)", *self.space.positions(self.others))
-        body.put(*self._positions(rows, "place // columns % rows", block))
-        self._columns(body)
+        body.put(*self._positions(self.rows, "place // columns % rows", "ROWS"))
+        body.put(*self._positions(self.columns, "place % columns", "BLOCK"))
 
     def _shares(self, rows: str) -> list[str]:
         """Which block is a program's, of so many rows."""
         program = "tl.program_id(0).to(tl.int64)" if self.space.wide else "tl.program_id(0)"
-        _, (columns, block) = self.sides
-        counts = f"tl.cdiv({rows}, ROWS), tl.cdiv({self.space.size(columns.axes)}, {block})"
+        counts = f"tl.cdiv({rows}, ROWS), tl.cdiv({self.space.size(self.columns.axes)}, BLOCK)"
         return [f"place = {program}", f"rows, columns = {counts}"]
-
-    def _columns(self, body: Emitter) -> None:
-        _, (columns, block) = self.sides
-        body.put(*self._positions(columns, "place % columns", block))

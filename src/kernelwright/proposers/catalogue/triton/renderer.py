@@ -155,7 +155,6 @@ class TritonKernels(Kernels):
         down = planes.rows(nest) if halves is None else ()
         if halves is None and not down:
             nest = by_rows(nest, _ROWS * self._multiprocessors)
-        jam = Jam.of(nest, self._multiprocessors, fixed) if down and down == nest.parallel else None
         numbers = self._numbers(nest, in_pairs=halves is not None, down=down)
         if nest.product is not None and nest.product.scores is not None:
             return [launches.attention(self._add(attentions.render(nest)), lengths, numbers)]
@@ -172,12 +171,10 @@ class TritonKernels(Kernels):
             kernels = [ShareText(nest, index, self._cache) for index in range(count)]
             functions = [self._add(kernel.function()) for kernel in kernels]
             return launches.shared(kernels, functions, lengths, numbers)
-        if jam is not None:
-            function = self._add(JamText(nest, jam, self._cache).function())
-            return [launches.planes(function, down, lengths, numbers, jam.count)]
         if down:
-            function = self._add(planes.PlaneText(nest, down, self._cache).function())
-            return [launches.planes(function, down, lengths, numbers)]
+            jam = Jam.of(nest, self._multiprocessors, fixed) if down == nest.parallel else None
+            plane = JamText(nest, jam, self._cache) if jam else planes.PlaneText(nest, down, self._cache)
+            return [launches.planes(self._add(plane.function()), down, lengths, numbers, jam.count if jam else 1)]
         return [launches.blocks(self._add(nests.render(nest, halves, self._cache)), lengths, numbers)]
 
     def _add(self, function: Function) -> Function:
