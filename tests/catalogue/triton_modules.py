@@ -151,14 +151,21 @@ def columns_beside_rows(x: torch.Tensor, columns_0: torch.Tensor) -> Any:
 
 
 class Convolution(nn.Module):
-    """A convolution of 16 channels or 8 by windows, and what follows it."""
+    """A convolution by windows, and what follows it."""
 
     def __init__(
-        self, dims: int, *, transposed: bool = False, window: int = 3, filters: int = 32, **options: Any
+        self,
+        dims: int,
+        channels: int = 16,
+        *,
+        transposed: bool = False,
+        window: int = 3,
+        filters: int = 32,
+        **options: Any,
     ) -> None:
         super().__init__()
         kind = getattr(nn, f"Conv{'Transpose' if transposed else ''}{dims}d")
-        self.conv = kind(8 if dims == 3 else 16, filters, window, dtype=torch.float16, **options)
+        self.conv = kind(channels, filters, window, dtype=torch.float16, **options)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """The convolution, halved where it is negative."""
@@ -232,11 +239,14 @@ MODULES: list[Module] = [
     ("exact_windows", lambda x, w: F.conv2d(x, w).relu(), (_x(2, 8, 7, 9), _x(4, 8, 3, 3))),
     ("windows_apart", Convolution(2, stride=(2, 1), dilation=2, groups=2), (_half(2, 16, 13, 12),)),
     ("windows_of_one", F.conv2d, (_half(2, 24, 7, 9), _half(20, 24, 1, 1))),
-    ("windows_in_three_dimensions", Convolution(3, padding=1), (_half(1, 8, 5, 6, 12),)),
+    ("windows_of_eight_channels", Convolution(3, 8, padding=1), (_half(1, 8, 5, 6, 12),)),
+    ("windows_in_three_dimensions", Convolution(3, padding=1), (_half(1, 16, 3, 9, 12),)),
+    ("windows_of_groups", Convolution(2, 32, stride=2, padding=1, groups=2), (_half(2, 32, 21, 24),)),
+    ("windows_of_48_channels", Convolution(1, 48, dilation=3), (_half(2, 48, 130),)),
     ("windows_turned", Convolution(2, transposed=True, stride=2, padding=1), (_half(2, 16, 6, 7),)),
     ("windows_turned_unevenly", Convolution(2, transposed=True, stride=2), (_half(2, 16, 6, 7),)),
-    ("windows_turned_evenly", Convolution(2, window=4, transposed=True, stride=2, padding=1), (_half(2, 16, 6, 8),)),
-    ("windows_turned_along_one", Convolution(1, window=4, transposed=True, stride=2, padding=1), (_half(2, 16, 60),)),
+    ("windows_turned_evenly", Convolution(2, window=4, transposed=True, stride=2, padding=1), (_half(2, 16, 10, 12),)),
+    ("windows_turned_along_one", Convolution(1, window=4, transposed=True, stride=2, padding=1), (_half(2, 16, 100),)),
     ("windows_by_channel", Convolution(1, padding=2, groups=16), (_half(2, 16, 50),)),
     ("wide_results", lambda x, w: torch.sigmoid(x.float()) @ w.float(), (_half(64, 48), _half(48, 64))),
     ("whole_numbers", lambda x, w: x.float() @ w.float(), (_ints(9, 64, 48), _ints(9, 48, 64))),

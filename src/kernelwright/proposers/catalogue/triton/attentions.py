@@ -16,7 +16,7 @@ from kernelwright.proposers.catalogue.products import Product, attention
 from kernelwright.proposers.catalogue.triton.expressions import Emitter, literal
 from kernelwright.proposers.catalogue.triton.functions import Function, described
 from kernelwright.proposers.catalogue.triton.softmaxes import Softmax, in_twos, reach, softmax, unmasked
-from kernelwright.proposers.catalogue.triton.tiles import EXACT, Side, Tiles
+from kernelwright.proposers.catalogue.triton.tiles import Side, Tiles
 
 NUMBERS = ("BLOCK_M", "BLOCK_N", "HEAD_K", "HEAD_N")
 """Blocks of queries and of keys; the numbers of a query and of a value, rounded up to a power of two."""
@@ -111,7 +111,7 @@ class _Attention(Tiles):
         body.put(f"for start in tl.range({bounds}, BLOCK_N):")
         loop = self.emitter(self.rows.group, self.keys.group, depth=body.depth + 1)
         self.tile(loop, "keys", self.scores.right, self.steps_down, self.keys)
-        loop.put(f"score = tl.dot(query, keys{'' if self.half else EXACT})")
+        loop.put(f"score = tl.dot(query, keys{self.precision})")
         loop.known[self.scores.total] = "score"
         highest, exponent = self._exponent(loop, value, edge=edge)
         power = self.scope.function("exp_nonpos", "float32") if self.exponents is None else "tl.exp2"
@@ -130,7 +130,7 @@ class _Attention(Tiles):
                 f"if {self.size(self.product.k)} % BLOCK_N:  # a weight of 0 makes no number of what is none",
                 f"    values = tl.where({self.keys_down.group.mask[1:-1]}, values, 0.0){half}",
             )
-        loop.put(f"result = tl.dot(weight{half}, values, result * shrink{'' if self.half else EXACT})")
+        loop.put(f"result = tl.dot(weight{half}, values, result * shrink{self.precision})")
         self.placed(body, loop, (self.keys, self.keys_down, self.steps_down))
 
     def _exponent(self, loop: Emitter, value: Expr, *, edge: bool) -> tuple[str, str]:

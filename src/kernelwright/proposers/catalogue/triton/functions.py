@@ -39,13 +39,14 @@ TAKEN = frozenset(
 
 @dataclass(frozen=True)
 class Matrix:
-    """A tensor as rows of `lines`, of which the device copies tiles by itself: a parameter of a kernel, and the names
-    of the two numbers of its tiles."""
+    """A tensor of which the device copies tiles by itself, as a parameter of a kernel: the axes of each of its
+    dimensions but the last, which has all others, and the names of the numbers that say how long a tile is along each.
+    """
 
     name: str
     buffer: Buffer
-    lines: tuple[Axis, ...]
-    blocks: tuple[str, str]
+    shape: tuple[tuple[Axis, ...], ...]
+    blocks: tuple[str, ...]
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from kernelwright.proposers.catalogue.ir import Axis
 from kernelwright.proposers.catalogue.loops import Nest
 from kernelwright.proposers.catalogue.products import Product
-from kernelwright.proposers.catalogue.triton import attentions
+from kernelwright.proposers.catalogue.triton import attentions, boxes
 from kernelwright.proposers.catalogue.triton.columns import COLUMNS, ColumnSums
 from kernelwright.proposers.catalogue.triton.functions import Function, is_whole
-from kernelwright.proposers.catalogue.triton.products import NUMBERS, SHARED_NUMBERS
+from kernelwright.proposers.catalogue.triton.products import BOXED_NUMBERS, NUMBERS, SHARED_NUMBERS
 from kernelwright.proposers.catalogue.triton.shares import ShareText
 
 _MERGED = 4, 32
@@ -34,11 +34,30 @@ class Lengths:
         return " * ".join(self._size(leaf) for leaf in leaves)
 
 
-def product(function: Function, lengths: Lengths, numbers: Mapping[str, str]) -> str:
+def product(function: Function, lengths: Lengths, numbers: Mapping[str, str]) -> list[str]:
     """As many programs as there are tiles of all of a batch, but for a most."""
+    lines: list[str] = []
+    names: tuple[str, ...] = NUMBERS
+    if any(len(each.shape) > 1 for each in function.matrices):
+        own = {name: f"{name.lower()}_{function.nest.name}" for name in ("BLOCK_K", *boxes.NUMBERS)}
+        lines, names = _sides(_product(function), lengths, numbers, own), BOXED_NUMBERS
+        numbers = {**numbers, **own}
     grid = f"(min({_tiles(_product(function), lengths, numbers)}, {numbers['PROGRAMS']}),)"
-    constants = {name: numbers[name] for name in NUMBERS} | {"num_stages": numbers["STAGES"]}
-    return _call(function, function.nest.name, grid, lengths, constants, numbers, _matrices(function, lengths, numbers))
+    constants = {name: numbers[name] for name in names} | {"num_stages": numbers["STAGES"]}
+    others = _matrices(function, lengths, numbers)
+    return [*lines, _call(function, function.nest.name, grid, lengths, constants, numbers, others)]
+
+
+def _sides(found: Product, lengths: Lengths, numbers: Mapping[str, str], own: Mapping[str, str]) -> list[str]:
+    """Statements for the sides of boxes: so many channels at a time that all their number is made of them, and as many
+    rows as go with the columns."""
+    block, channels = numbers["BLOCK_N"], lengths.of(found.k[-1:])
+    width = f"min({numbers['BLOCK_W']}, {block})" if "BLOCK_W" in numbers else block
+    return [
+        f"{own['BLOCK_K']} = min({numbers['BLOCK_K']}, {channels} & -{channels})",
+        f"{own['BLOCK_W']} = {width}",
+        f"{own['BLOCK_H']} = {block} // {own['BLOCK_W']}",
+    ]
 
 
 def shared_product(share: Function, merged: Function, lengths: Lengths, numbers: Mapping[str, str]) -> list[str]:
@@ -65,11 +84,12 @@ def _product(function: Function) -> Product:
 
 def _tiles(found: Product, lengths: Lengths, numbers: Mapping[str, str]) -> str:
     """How many tiles a product has."""
-    m, n = (
-        f"triton.cdiv({lengths.of(axes)}, {numbers[block]})"
-        for axes, block in ((found.m, "BLOCK_M"), (found.n, "BLOCK_N"))
-    )
-    return " * ".join(filter(None, (lengths.of(found.batch), m, n)))
+    m = f"triton.cdiv({lengths.of(found.m)}, {numbers['BLOCK_M']})"
+    n = [f"triton.cdiv({lengths.of(found.n)}, {numbers['BLOCK_N']})"]
+    if "BLOCK_W" in numbers:
+        sides = [lengths.of((axis,)) for axis in found.n]
+        n = boxes.tiles(sides, [numbers[name] for name in boxes.NUMBERS], "triton.cdiv")
+    return " * ".join(filter(None, (lengths.of(found.batch), m, *n)))
 
 
 def attention(function: Function, lengths: Lengths, numbers: Mapping[str, str]) -> str:
@@ -86,10 +106,13 @@ def attention(function: Function, lengths: Lengths, numbers: Mapping[str, str]) 
 
 
 def _matrices(function: Function, lengths: Lengths, numbers: Mapping[str, str]) -> list[str]:
-    return [
-        f"_tiles({each.buffer.name}, {lengths.of(each.lines)}, [{', '.join(numbers[block] for block in each.blocks)}])"
-        for each in function.matrices
-    ]
+    """The tensors of which the device copies tiles, each with its shape but for the last dimension, and its tiles'."""
+    found = []
+    for each in function.matrices:
+        shape = ", ".join(lengths.of(axes) for axes in each.shape)
+        block = ", ".join(numbers.get(name, name) for name in each.blocks)
+        found.append(f"_tiles({each.buffer.name}, [{shape}], [{block}])")
+    return found
 
 
 def planes(

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 from kernelwright.proposers.catalogue.dtypes import width
 from kernelwright.proposers.catalogue.ir import Axis
 from kernelwright.proposers.catalogue.loops import Nest
 from kernelwright.proposers.catalogue.products import Product
-from kernelwright.proposers.catalogue.triton import planes
+from kernelwright.proposers.catalogue.triton import boxes, planes
 from kernelwright.proposers.catalogue.triton.functions import combined_axes, is_whole, kept_axes, padded
 from kernelwright.proposers.catalogue.triton.tiles import half
 
 _NEARLY = 0.9
 _UNUSED, _MIDDLE = 0.15, 64
 """Share of a row that blocks may go beyond its end, and the length of one that two warps go along."""
-_STEPS = 8
-"""Blocks of steps that are worth a share of a sum."""
+_STEPS = {"float32": 128, "float16": 512, "bfloat16": 512}
+"""Steps that are worth a share of a sum."""
 _PROGRAMS, _AHEAD = 8, 4
 """Programs for each multiprocessor that keep it busy, and where they read ahead."""
+_SHORT = 512
+"""Steps that are few for a sum."""
 _SHARED = 160 << 10
 """Bytes of a multiprocessor's shared memory for rows that are read ahead."""
 _FEW, _COLUMNS = 64, 1024
@@ -40,7 +42,7 @@ def choices(nest: Nest, multiprocessors: int, *, in_pairs: bool, down: tuple[Axi
     if nest.product is not None and nest.product.scores is not None:
         return _attention(nest.product)
     if nest.product is not None:
-        return _product(nest.product, multiprocessors, exact=not half(nest, nest.product))
+        return _product(nest, nest.product, multiprocessors)
     if not combined_axes(nest):
         return _plane(nest, down) if down else _map(nest, in_pairs=in_pairs)
     if nest.finals:
@@ -80,7 +82,8 @@ def _plane(nest: Nest, down: tuple[Axis, ...]) -> dict[str, Choice]:
         }
     block = _fitting(nest.vector.size)
     if planes.has_windows(nest):  # the more threads, the more is asked for
-        rows, warps = min(4, padded(down)), 2 if block == _MIDDLE else 4
+        most, warps = (2, 2) if block == _MIDDLE else (4, 4)
+        rows = min(most, padded(down))
     else:
         rows, warps = min(1024 // block, padded(down)), 1
     return {"ROWS": _of(rows, max(1, rows // 4), rows * 4), "BLOCK": _of(block, 16, 256), "WARPS": _of(warps, 1, 8)}
@@ -110,8 +113,7 @@ def _swept(nest: Nest, multiprocessors: int) -> dict[str, Choice]:
     if nest.kind == "rows":
         # A row that is read again comes from the L2 cache: less at once, and asked for earlier.
         again = shares == 1 and len(nest.sweeps) > 1
-        stages = 4 if again else 1
-        block, warps = 4096 if shares == 1 and not again else 2048, 2 if again else 8
+        block, warps, stages = (2048, 8, 1) if shares > 1 else (2048, 2, 4) if again else (4096, 8, 3)
         found = {"BLOCK": _of(block, 512, 8192), "WARPS": _of(warps, 2, 16), "ROWS": Choice(1, (1,))}
     elif any(sweep.scans for sweep in nest.sweeps):
         found, stages = {"ROWS": _of(32, 8, 128), "BLOCK": _of(128, 16, 256), "WARPS": _of(2, 1, 8)}, 3
@@ -119,9 +121,10 @@ def _swept(nest: Nest, multiprocessors: int) -> dict[str, Choice]:
         found, stages = {"ROWS": _of(512, 64, 1024), "BLOCK": _of(8, 1, 32), "WARPS": _of(4, 2, 8)}, 3
     else:
         rows = 64 if kept >= 64 else 1 << (kept - 1).bit_length()
+        at_once = 2048 if shares > 1 else 4096
         found = {
             "ROWS": _of(rows, min(rows, 16), 256 if rows == 64 else rows),
-            "BLOCK": _of(2048 // rows, 512 // rows, 8192 // rows),
+            "BLOCK": _of(at_once // rows, 512 // rows, 8192 // rows),
             "WARPS": _of(4, 2, 8),
         }
         stages = 3 if shares > 1 else 1
@@ -168,40 +171,51 @@ def _rows(rows: int, length: int, kept: int) -> Choice:
     return _of(rows, max(1, rows // 4), max(rows, most))
 
 
-def _product(product: Product, multiprocessors: int, *, exact: bool) -> dict[str, Choice]:
+def _product(nest: Nest, product: Product, multiprocessors: int) -> dict[str, Choice]:
     """Large tiles where there are enough of them for nearly all multiprocessors; narrow ones of each of several
     products, which together are as large."""
-    found = _exact_tiles(product, multiprocessors) if exact else _tiles(product, multiprocessors)
-    shares = _product_shares(product, found, multiprocessors)
+    numbers = half(nest, product)
+    found = _tiles(product, multiprocessors) if numbers else _exact_tiles(product, multiprocessors)
+    shares = _product_shares(product, found, multiprocessors, numbers)
     if shares < 2:
-        return found
+        return found | (_box(product, found) if boxes.box(nest, product, numbers) else {})
     # A program for each share of each tile, however many.
     del found["PROGRAMS"]
     return found | {"SHARES": _of(shares, max(2, shares // 4), min(1024, shares * 4))}
 
 
-def _product_shares(product: Product, found: dict[str, Choice], multiprocessors: int) -> int:
+def _box(product: Product, found: dict[str, Choice]) -> dict[str, Choice]:
+    """The sides of what is read at once for results in several directions, as long as a row at best. Few filters have
+    the more results at once, since each asks for as many reads."""
+    widths = {"BLOCK_W": Choice(_fitting(product.n[-1].size), (8, 16, 32, 64, 128))} if len(product.n) > 1 else {}
+    if found["BLOCK_M"].value == 64 and product.sizes[2] >= 64 * 64:
+        widths |= {"BLOCK_N": replace(found["BLOCK_N"], value=256), "WARPS": replace(found["WARPS"], value=8)}
+    return widths
+
+
+def _product_shares(product: Product, found: dict[str, Choice], multiprocessors: int, numbers: str) -> int:
     """How many programs sum up a share each of every tile: more than one where tiles are too few to keep half of the
     multiprocessors busy, and each has many steps."""
     batch, m, n, k = product.sizes
     tiles = batch * -(-m // found["BLOCK_M"].value) * -(-n // found["BLOCK_N"].value)
     if product.beside or product.counts is not None or 2 * tiles > multiprocessors:
         return 1
-    wanted = min(2 * multiprocessors // tiles, k // (_STEPS * found["BLOCK_K"].value))
+    wanted = min(2 * multiprocessors // tiles, k // _STEPS[numbers or "float32"])
     return 1 << max(wanted, 1).bit_length() - 1
 
 
 def _tiles(product: Product, multiprocessors: int) -> dict[str, Choice]:
-    batch, m, n, _ = product.sizes
+    batch, m, n, k = product.sizes
     narrow = len(product.beside).bit_length()
     wide, middle = max(32, 256 >> narrow), max(32, 128 >> narrow)
-    large = batch * (m // 128) * (n // wide) >= _NEARLY * multiprocessors
+    # Where a sum is short, what is made of it takes longer: smaller ones, of which one is read while another is stored.
+    large = batch * (m // 128) * (n // wide) >= _NEARLY * multiprocessors and k > _SHORT
     small = min(m, n) < 64
     return {
         "BLOCK_N": Choice(wide if large else 32 if small else middle, (32, 64, 128, 256)),
         "BLOCK_M": Choice(32 if small else 64 if m <= 64 else 128, (32, 64, 128, 256)),
         "WARPS": Choice(8 if large else 4, (4, 8)),
-        "STAGES": Choice(3 if large else 4, (2, 3, 4, 5)),
+        "STAGES": Choice(3 if large or k <= _SHORT else 4, (2, 3, 4, 5)),
         "BLOCK_K": Choice(64, (32, 64, 128)),
         "GROUP": Choice(8, (1, 4, 8, 16)),
         # A tile that is large fills a multiprocessor.
@@ -221,7 +235,7 @@ def _exact_tiles(product: Product, multiprocessors: int) -> dict[str, Choice]:
         "BLOCK_M": Choice(side, (32, 64, 128)),
         "WARPS": Choice(8 if large else 4, (4, 8)),
         "STAGES": Choice(3, (2, 3, 4)),
-        "BLOCK_K": Choice(16, (16, 32)),
+        "BLOCK_K": Choice(64, (16, 32, 64)),
         "GROUP": Choice(8, (1, 4, 8, 16)),
         "PROGRAMS": Choice(multiprocessors * 4, (multiprocessors * 2, multiprocessors * 4, multiprocessors * 8)),
     }

@@ -4,26 +4,29 @@ from __future__ import annotations
 
 from kernelwright.proposers.catalogue.build import apply, const
 from kernelwright.proposers.catalogue.dtypes import width
-from kernelwright.proposers.catalogue.ir import Load, walk
+from kernelwright.proposers.catalogue.ir import Load, Term, walk
 from kernelwright.proposers.catalogue.loops import Nest
 from kernelwright.proposers.catalogue.products import Product
-from kernelwright.proposers.catalogue.triton.expressions import Emitter
+from kernelwright.proposers.catalogue.triton import boxes
+from kernelwright.proposers.catalogue.triton.expressions import Emitter, bare
 from kernelwright.proposers.catalogue.triton.functions import Function, described
-from kernelwright.proposers.catalogue.triton.tiles import EXACT, IN_THREE_PARTS, Side, Tiles
+from kernelwright.proposers.catalogue.triton.tiles import Side, Tiles
 
 NUMBERS = ("BLOCK_M", "BLOCK_N", "BLOCK_K", "GROUP")
 SHARED_NUMBERS = (*NUMBERS, "SHARES")
+BOXED_NUMBERS = (*NUMBERS, *boxes.NUMBERS)
 PARTS = "parts_ptr"
 """What shares of a sum leave."""
 _NAMES = (
     "tile", "place", "columns", "rows", "first", "height", "tile_m", "tile_n", "left", "right", "batch", "row",
-    "column", "step", "step_down", "share", "span", "begin", "end", PARTS, *SHARED_NUMBERS,
+    "column", "step", "step_down", "share", "span", "begin", "end", "corner", "start", PARTS, *SHARED_NUMBERS,
+    *boxes.NUMBERS,
 )  # fmt: skip
 _WORD = 4
 """Bytes of a number of 32 bits."""
 _TILES = """\
 # A program works on one tile after the other{ahead}.
-rows, columns = tl.cdiv({m}, BLOCK_M), tl.cdiv({n}, BLOCK_N)
+rows, columns = tl.cdiv({m}, BLOCK_M), {columns}
 for tile in tl.range(tl.program_id(0), {count}, tl.num_programs(0){flatten}):"""
 _GROUPED = """\
 # Tiles that follow each other are in GROUP rows: what is read twice is in the L2 cache.
@@ -51,17 +54,20 @@ class _Products(Tiles):
     """The text of one product while it is written."""
 
     suffix = ""
+    boxed = True
+    """Whether windows may be read by boxes."""
     shares: tuple[str, ...] = ()
     """How many programs there are for each tile, if not one."""
     number = "tile"
     """Which tile of which of the batch a program works on."""
-    exact = IN_THREE_PARTS
-    """How tiles of float32 are multiplied."""
 
     def __init__(self, nest: Nest, product: Product) -> None:
         super().__init__(nest, product, _NAMES)
         self.rows = self.group(product.m, "row", "[:, None]")
-        self.columns = self.group(product.n, "column", "[None, :]")
+        self.box = boxes.box(nest, product, self.half) if self.boxed else None
+        self.columns = [self.group(product.n, "column", "[None, :]")]
+        if self.box:
+            self.columns = boxes.columns(product.n, self.sizes)
 
     def function(self) -> Function:
         """The finished kernel."""
@@ -72,10 +78,14 @@ class _Products(Tiles):
         # then wait for each other.
         ahead = (", and reads for the next one while it finishes the last", ", flatten=True")
         text, flatten = ahead if self.reads_ahead else ("", "")
-        m, n = self.size(product.m), self.size(product.n)
+        sides = [self.sizes[axis] for axis in product.n]
+        across = f"tl.cdiv({self.size(product.n)}, BLOCK_N)"
+        if self.box:
+            across = " * ".join(boxes.tiles(sides, boxes.NUMBERS, "tl.cdiv"))
         count = " * ".join([*([self.size(product.batch)] if product.batch else []), "rows", "columns", *self.shares])
-        head.put(*_TILES.format(m=m, n=n, ahead=text, count=count, flatten=flatten).splitlines())
-        body = self.emitter(self.rows, self.columns, depth=2)
+        m = self.size(product.m)
+        head.put(*_TILES.format(m=m, columns=across, ahead=text, count=count, flatten=flatten).splitlines())
+        body = self.emitter(self.rows, *self.columns, depth=2)
         self._begin(body)
         place = self.place_batch(body, self.number, "(rows * columns)")
         body.put(*_GROUPED.format(place=place).splitlines())
@@ -83,16 +93,19 @@ class _Products(Tiles):
         body.put(
             Side(self.rows, f"tile_m{wide} * BLOCK_M", "BLOCK_M").placed,
             *body.space.positions(self.rows),
-            Side(self.columns, f"tile_n{wide} * BLOCK_N", "BLOCK_N").placed,
-            *body.space.positions(self.columns),
+            *(boxes.placed(sides) if self.box else self._placed_columns(body, wide)),
         )
         totals = {each: body.fresh_name("total") for each in (product, *product.beside)}
         self._sum(body, totals)
         self._end(body, totals)
         head.lines += body.lines
         if not self.suffix:
-            return self.finished(head, NUMBERS)
+            return self.finished(head, BOXED_NUMBERS if self.box else NUMBERS)
         return self.finished(head, SHARED_NUMBERS, self.suffix, (PARTS,))
+
+    def _placed_columns(self, body: Emitter, wide: str) -> list[str]:
+        (columns,) = self.columns
+        return [Side(columns, f"tile_n{wide} * BLOCK_N", "BLOCK_N").placed, *body.space.positions(columns)]
 
     @property
     def reads_ahead(self) -> bool:
@@ -144,16 +157,34 @@ class _Products(Tiles):
         loop = self.emitter(across.group, down.group, depth=body.depth + 1)
         self.tile(loop, "left", left, Side(self.rows, "tile_m * BLOCK_M", "BLOCK_M"), across)
         for each, total in totals.items():
-            self.tile(loop, "right", each.right, down, Side(self.columns, "tile_n * BLOCK_N", "BLOCK_N"))
-            loop.put(f"{total} = tl.dot(left, right, {total}{'' if self.half else self.exact})")
+            if self.box:
+                self._read_box(loop, self.box)
+            else:
+                self.tile(loop, "right", each.right, down, Side(self.columns[0], "tile_n * BLOCK_N", "BLOCK_N"))
+            loop.put(f"{total} = tl.dot(left, right, {total}{self.precision})")
         self.placed(body, loop, (across, down))
+
+    def _read_box(self, loop: Emitter, box: boxes.Box) -> None:
+        """A tile of the right side as a box: `start` is the element of the window and the first channel."""
+        steps = self.group(self.product.k, "start", "")
+        inner = self.emitter(*boxes.corner(self.product.n), steps, depth=loop.depth)
+        inner.put(*inner.space.positions(steps))
+
+        def at(term: Term) -> str:
+            return inner.space.indices[term.axis] if term.at is None else bare(inner.text(term.at))
+
+        first = inner.space.offset([(term.axis, at(term)) for term in box.lines])
+        places = ", ".join([first, *map(at, (box.column, *box.others, box.load.terms[-1]))])
+        tiles = self.matrix(box.load.buffer, box.shape, box.blocks)
+        inner.put(f"right = {tiles}.load([{places}]).reshape(BLOCK_N, BLOCK_K).T")
+        loop.lines += inner.lines
 
 
 class _Parts(_Products):
     """A kernel that leaves shares of sums in memory, or finds them there: there are few results, and memory has been
     waited for, not the multiplication."""
 
-    exact = EXACT
+    boxed = False
 
     @property
     def reads_ahead(self) -> bool:
@@ -170,7 +201,7 @@ class _Parts(_Products):
     @property
     def mask(self) -> str:
         """Which of them there are."""
-        return f"mask={self.rows.mask} & {self.columns.mask}"
+        return f"mask={self.rows.mask} & {self.columns[0].mask}"
 
 
 class _Shares(_Parts):

@@ -35,13 +35,15 @@ from torch import nn
 """
 _TILES = '''
 
-def _tiles(tensor: torch.Tensor, lines: int, block: list[int]) -> TensorDescriptor:
-    """A tensor as a matrix of which the device copies tiles by itself; there, rows begin at multiples of 16 bytes."""
-    matrix = tensor.view(lines, -1) if tensor.numel() else tensor.new_zeros(1, 16)  # which is never read
-    shape = list(matrix.shape)
-    if matrix.data_ptr() % 16 or shape[1] * matrix.itemsize % 16:
-        matrix = nn.functional.pad(matrix, (0, -shape[1] % 16))
-    return TensorDescriptor(matrix, shape, [matrix.stride(0), 1], block)
+def _tiles(tensor: torch.Tensor, shape: list[int], block: list[int]) -> TensorDescriptor:
+    """A tensor of that shape, and a last dimension, of which the device copies tiles by itself; there, what lies along
+    the last dimension begins at multiples of 16 bytes."""
+    empty = [1 for _ in shape] + [16]  # which is never read
+    whole = tensor.view(*shape, -1) if tensor.numel() else tensor.new_zeros(empty)
+    shape = list(whole.shape)
+    if whole.data_ptr() % 16 or shape[-1] * whole.itemsize % 16:
+        whole = nn.functional.pad(whole, (0, -shape[-1] % 16))
+    return TensorDescriptor(whole, shape, list(whole.stride()), block)
 '''
 
 _LEFT = frozenset({"erfc", "asin", "acos", "atan", "atan2", "asinh", "acosh", "atanh"})
@@ -162,7 +164,7 @@ class TritonKernels(Kernels):
             share, merged = map(self._add, products.render_shares(nest))
             return launches.shared_product(share, merged, lengths, numbers)
         if nest.product is not None:
-            return [launches.product(self._add(products.render(nest)), lengths, numbers)]
+            return launches.product(self._add(products.render(nest)), lengths, numbers)
         if nest.finals:
             text = columns.ColumnSums(nest, self._cache)
             return launches.column_sums(text, self._add(text.rows()), self._add(text.sums()), lengths, numbers)

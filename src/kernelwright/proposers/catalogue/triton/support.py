@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 _TEXTS = {
+    "PRECISION": """
+# Float32 as sums of three bfloat16, whose products tensor cores add up: exact to 24 bits but for the smallest ones. The
+# interpreter multiplies float32.
+PRECISION = tl.constexpr("ieee" if triton.knobs.runtime.interpret else "bf16x6")
+""",
     "larger": """
 def larger(a, b):
     # As torch has it: NaN if one of them is.
@@ -136,4 +141,5 @@ KNOWN = frozenset(_TEXTS)
 def support(names: Iterable[str]) -> str:
     """The helpers of those names, each once, what others need first."""
     wanted = {each for name in names for each in (name, *_NEEDS.get(name, ()))}
-    return "\n".join(f"\n@triton.jit{_TEXTS[name]}" for name in _TEXTS if name in wanted)
+    texts = [text for name, text in _TEXTS.items() if name in wanted]
+    return "\n".join(f"\n@triton.jit{text}" if text.startswith("\ndef ") else f"\n{text}" for text in texts)

@@ -13,12 +13,8 @@ from kernelwright.proposers.catalogue.products import Product
 from kernelwright.proposers.catalogue.resolve import buffers
 from kernelwright.proposers.catalogue.triton.expressions import Emitter, Scope
 from kernelwright.proposers.catalogue.triton.functions import TAKEN, Function, Matrix, heading, other_axes
-from kernelwright.proposers.catalogue.triton.space import Group, Space, is_wide, pointer
+from kernelwright.proposers.catalogue.triton.space import Group, Space, bracketed, is_wide, pointer
 
-EXACT = ', input_precision="ieee"'
-IN_THREE_PARTS = ', input_precision="tf32x3"'
-"""Each number as the sum of two of 11 bits, of which tensor cores multiply all pairs but that of the small ones: off by
-some units in the last place of float32, and on an H200 twice as fast as threads are with float32."""
 _MOST_AXES = 8
 
 
@@ -86,6 +82,14 @@ class Tiles:
         """See `half`."""
         return half(self.nest, self.product)
 
+    @property
+    def precision(self) -> str:
+        """How tiles of float32 are multiplied, as an argument."""
+        if self.half:
+            return ""
+        self.scope.snippets.add("PRECISION")
+        return ", input_precision=PRECISION"
+
     def group(self, axes: tuple[Axis, ...], flat: str, shape: str) -> Group:
         """Positions along some axes, by that name."""
         return Group(axes, flat, f"({flat} < {self.size(axes)})", shape)
@@ -135,28 +139,30 @@ class Tiles:
             return None
         if self.half != value.buffer.dtype:
             return None
-        axes, batch = resolved(term.axis for term in value.terms), self.product.batch
-        if not set(axes) & set(resolved(batch)):
-            batch = ()  # it is the same for all of a batch
+        axes, space = resolved(term.axis for term in value.terms), self.space()
+        batch = tuple(axis for axis in self.product.batch if {*axis.resolve()} <= {*axes})
         for lines, along in ((down, across), (across, down)):
             # What lies beyond the last of the lines is the next one of the batch, and no zero.
             if axes == resolved((*batch, *lines.group.axes, *along.group.axes)) and not (batch and lines.summed):
-                first = f"batch * {self.size(lines.group.axes)} + {lines.at}" if batch else lines.at
-                if batch and self.wide:
-                    first = f"({first}).to(tl.int32)"
-                matrix = self._matrix(value.buffer, (*batch, *lines.group.axes), (lines.block, along.block))
+                first = lines.at
+                if batch:
+                    which = space.offset([(axis, space.indices[axis]) for axis in batch])
+                    first = f"{bracketed(which)} * {self.size(lines.group.axes)} + {first}"
+                    first = f"({first}).to(tl.int32)" if self.wide else first
+                shape, blocks = ((*batch, *lines.group.axes),), (lines.block, along.block)
+                matrix = self.matrix(value.buffer, shape, blocks)
                 return f"{matrix}.load([{first}, {along.at}])" + (".T" if lines is across else "")
         return None
 
-    def _matrix(self, buffer: Buffer, lines: tuple[Axis, ...], blocks: tuple[str, str]) -> str:
-        """The parameter for tiles of a tensor."""
+    def matrix(self, buffer: Buffer, shape: tuple[tuple[Axis, ...], ...], blocks: tuple[str, ...]) -> str:
+        """The parameter for tiles of a tensor, see `Matrix`."""
         for known in self.matrices:
-            if (known.buffer, known.lines, known.blocks) == (buffer, lines, blocks):
+            if (known.buffer, known.shape, known.blocks) == (buffer, shape, blocks):
                 return known.name
         tries = (f"{buffer.name}_tiles{number or ''}" for number in count())
         name = next(each for each in tries if each not in self.scope.names)
         self.scope.names.add(name)
-        self.matrices.append(Matrix(name, buffer, lines, blocks))
+        self.matrices.append(Matrix(name, buffer, shape, blocks))
         return name
 
     def _gathered(self, inner: Emitter, name: str, value: Expr, summed: Sequence[Group]) -> None:
