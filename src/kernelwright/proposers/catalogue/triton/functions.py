@@ -8,13 +8,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
-from kernelwright.proposers.catalogue.ir import Axis, Buffer, Load, Reduce, Size, Window, walk
+from kernelwright.proposers.catalogue.ir import Axis, Buffer, Load, Reduce, Scan, Size, Window, walk
 from kernelwright.proposers.catalogue.loops import Nest
 from kernelwright.proposers.catalogue.spoken import spoken
 from kernelwright.proposers.catalogue.triton.support import KNOWN
 
 WHOLE = 16384
 """Positions that one block may hold: a row that is no longer is read once, and kept in registers."""
+_PART, _HELD, _MANY = 8192, 49152, 264
+"""Positions of one of the blocks of a longer row, numbers that registers hold of one, and how many rows keep a device
+busy."""
 _WIDE = 110
 TAKEN = frozenset(
     {
@@ -66,8 +69,22 @@ class Function:
 
 
 def is_whole(nest: Nest) -> bool:
-    """Whether a block holds all positions that are combined."""
-    return nest.kind == "rows" and padded(combined_axes(nest)) <= WHOLE
+    """Whether all positions that are combined are held at once."""
+    return nest.kind == "rows" and (padded(combined_axes(nest)) <= WHOLE or parts(nest) > 1)
+
+
+def parts(nest: Nest) -> int:
+    """How many blocks hold a row together that is too long for one of them, and is read again and again: in registers
+    of several warps, where there are rows enough for all multiprocessors."""
+    along, length = {*combined_axes(nest)}, prod(axis.size for axis in combined_axes(nest))
+    rows = prod(axis.size for axis in kept_axes(nest))
+    if nest.kind != "rows" or length <= WHOLE or rows < _MANY or nest.finals or len(nest.sweeps) < 2:
+        return 1
+    nodes = list(walk(root for sweep in nest.sweeps for root in sweep.roots))
+    if any(isinstance(node, Scan) or (isinstance(node, Reduce) and node.op.startswith("arg")) for node in nodes):
+        return 1
+    held = sum(along <= node.free for node in nodes if isinstance(node, Load)) * length
+    return -(-length // _PART) if held <= _HELD else 1
 
 
 def by_rows(nest: Nest, programs: int) -> Nest:

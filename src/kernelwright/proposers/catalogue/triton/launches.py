@@ -9,7 +9,7 @@ from kernelwright.proposers.catalogue.loops import Nest
 from kernelwright.proposers.catalogue.products import Product
 from kernelwright.proposers.catalogue.triton import attentions, boxes
 from kernelwright.proposers.catalogue.triton.columns import COLUMNS, ColumnSums
-from kernelwright.proposers.catalogue.triton.functions import Function, is_whole
+from kernelwright.proposers.catalogue.triton.functions import Function, is_whole, parts
 from kernelwright.proposers.catalogue.triton.products import BOXED_NUMBERS, NUMBERS, SHARED_NUMBERS
 from kernelwright.proposers.catalogue.triton.shares import ShareText
 
@@ -139,7 +139,8 @@ def blocks(function: Function, lengths: Lengths, numbers: Mapping[str, str]) -> 
     if function.combined:
         constants["ROWS"] = numbers["ROWS"] if positions else "1"
     if is_whole(function.nest):
-        constants["BLOCK"] = f"triton.next_power_of_2({lengths.of(function.combined)})"
+        row, count = lengths.of(function.combined), parts(function.nest)
+        constants["BLOCK"] = f"triton.next_power_of_2({f'triton.cdiv({row}, {count})' if count > 1 else row})"
     elif function.combined or function.kept:
         constants["BLOCK"] = numbers["BLOCK"]
     if "STAGES" in numbers:

@@ -211,9 +211,8 @@ class KernelText:
             value = body.named(operand, value) if operand not in body.known else value
             beyond = self._identity("min" if op == "argmax" else "max", operand.dtype)
             value = f"tl.where({value} != {value}, {beyond}, {value})"
-        if self.inner not in body.space.groups:
-            return value
-        return f"tl.where({self.inner.mask}, {value}, {self._identity(op, operand.dtype)})"
+        exist = body.space.mask(self.combined)
+        return f"tl.where({exist}, {value}, {self._identity(op, operand.dtype)})" if exist else value
 
     def _identity(self, op: str, dtype: str) -> str:
         op = {"argmax": "max", "argmin": "min"}.get(op, op)
@@ -370,7 +369,7 @@ class KernelText:
         body.count(store.expr for store in stores)
         for store in stores:
             value = body.value(store.expr)
-            offset = self.space.offset([(axis, self.space.indices[axis]) for axis in store.buffer.axes])
+            offset = body.space.offset([(axis, body.space.indices[axis]) for axis in store.buffer.axes])
             if scalars and not offset:
                 offset = "at"
             exists = body.space.mask(store.buffer.axes)

@@ -15,9 +15,10 @@ from kernelwright.proposers.catalogue.renderer import Kernels, Renderer
 from kernelwright.proposers.catalogue.rewrites import IllegalRewriteError, Rewrite
 from kernelwright.proposers.catalogue.schedule import Schedule
 from kernelwright.proposers.catalogue.triton import attentions, columns, launches, nests, pairs, planes, products
-from kernelwright.proposers.catalogue.triton.functions import WHOLE, Function, by_rows, is_whole, padded
+from kernelwright.proposers.catalogue.triton.functions import WHOLE, Function, by_rows, is_whole, padded, parts
 from kernelwright.proposers.catalogue.triton.jams import Jam, JamText
 from kernelwright.proposers.catalogue.triton.launches import Lengths
+from kernelwright.proposers.catalogue.triton.parts import PartsText
 from kernelwright.proposers.catalogue.triton.priors import choices
 from kernelwright.proposers.catalogue.triton.shares import ShareText
 from kernelwright.proposers.catalogue.triton.support import support
@@ -177,6 +178,8 @@ class TritonKernels(Kernels):
             jam = Jam.of(nest, self._multiprocessors, fixed) if down == nest.parallel else None
             plane = JamText(nest, jam, self._cache) if jam else planes.PlaneText(nest, down, self._cache)
             return [launches.planes(self._add(plane.function()), down, lengths, numbers, jam.count if jam else 1)]
+        if parts(nest) > 1:
+            return [launches.blocks(self._add(PartsText(nest, self._cache).function()), lengths, numbers)]
         return [launches.blocks(self._add(nests.render(nest, halves, self._cache)), lengths, numbers)]
 
     def _add(self, function: Function) -> Function:
