@@ -111,9 +111,12 @@ def _grown(axes: Axes, along: tuple[Axis, ...], factor: int, *, fixed: bool) -> 
     return (Axis(extent(along) * factor, apply("mul", length(along), const(factor, "int64"))),)
 
 
-def _linear(axes: Axes, node: GraphNode, x: Tensor, size: Any, align_corners: bool, scales: Any) -> Tensor:
+def resized(
+    axes: Axes, node: GraphNode, x: Tensor, size: Any, align_corners: bool, scales: Any, *, on_device: bool
+) -> Tensor:
     """Between the two neighbours of a position, in each dimension; `align_corners` says what corresponds: the centres
-    of the first and last elements, or their outer edges."""
+    of the first and last elements, or their outer edges. A device that has twice as many of them makes both positions
+    between two neighbours from the same reads."""
     kind = dtypes.compute(x.dtype)
     expr, dims = cast(x.expr, kind), list(x.dims)
     for dim in range(2, len(dims)):
@@ -122,6 +125,9 @@ def _linear(axes: Axes, node: GraphNode, x: Tensor, size: Any, align_corners: bo
             continue
         if many == 1 or n == 1:
             raise UnsupportedError
+        if on_device and scales and scales[dim - 2] == 2 and not align_corners:
+            expr, dims[dim] = _doubled(axes, expr, along)
+            continue
         dims[dim] = _scaled(axes, along, many, Fraction(scales[dim - 2]) if scales else None)
         at, last = cast(row_major(dims[dim]), kind), apply("sub", length(along), const(1, "int64"))
         if align_corners:
@@ -142,6 +148,18 @@ def _linear(axes: Axes, node: GraphNode, x: Tensor, size: Any, align_corners: bo
     return Tensor(expr, tuple(dims), x.dtype)
 
 
+def _doubled(axes: Axes, expr: Expr, along: tuple[Axis, ...]) -> tuple[Expr, tuple[Axis, ...]]:
+    """Twice as many positions, a quarter of the way to the neighbour on either side of each that there was."""
+    ((which,),) = axes.fresh((2,))
+    axes.pinned.append(which)
+    at, one, zero = row_major(along), const(1, "int64"), const(0, "int64")
+    before = _taken(expr, along, apply("max", apply("sub", at, one), zero))
+    after = _taken(expr, along, apply("min", apply("add", at, one), apply("sub", length(along), one)))
+    near = apply("mul", expr, const(0.75, expr.dtype))
+    first, second = (apply("add", near, apply("mul", far, const(0.25, expr.dtype))) for far in (before, after))
+    return apply("where", apply("eq", row_major((which,)), zero), first, second), (*along, which)
+
+
 def _scaled(axes: Axes, along: tuple[Axis, ...], many: int, factor: Fraction | None) -> tuple[Axis, ...]:
     """The axis of a dimension that is resized; the dimension keeps its size where the result's does not follow from the
     factor in whole numbers, or may be the same for other sizes, which are then copied."""
@@ -160,7 +178,5 @@ RULES: dict[str, Callable[..., Any]] = {
     "index": _index,
     "index_select": _index_select,
     **{f"upsample_nearest{rank}d": _nearest for rank in (1, 2, 3)},
-    "upsample_linear1d": _linear,
-    "upsample_bilinear2d": _linear,
-    "upsample_trilinear3d": _linear,
 }
+RESIZED = frozenset({"upsample_linear1d", "upsample_bilinear2d", "upsample_trilinear3d"})

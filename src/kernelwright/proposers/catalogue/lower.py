@@ -162,6 +162,8 @@ class Lowering:
                 return made
         if name == "convolution":
             return self._convolution(node, *operands[:3])
+        if name in indexing.RESIZED:
+            return indexing.resized(self.axes, node, *operands, on_device=self._on_device)
         if name in pointwise.RULES:
             return self._pointwise(name, node, operands)
         raise UnsupportedError

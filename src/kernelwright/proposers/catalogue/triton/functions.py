@@ -73,12 +73,18 @@ def is_whole(nest: Nest) -> bool:
     return nest.kind == "rows" and (padded(combined_axes(nest)) <= WHOLE or parts(nest) > 1)
 
 
+def one_by_one(nest: Nest) -> bool:
+    """Whether a program has one row, never several."""
+    return nest.kind == "rows" and (not is_whole(nest) or parts(nest) > 1)
+
+
 def parts(nest: Nest) -> int:
-    """How many blocks hold a row together that is too long for one of them, and is read again and again: in registers
-    of several warps, where there are rows enough for all multiprocessors."""
+    """How many blocks hold a row together that is too long for one of them, where results of its length follow from
+    what is found of all of it: in registers of several warps, if there are rows enough for all multiprocessors."""
     along, length = {*combined_axes(nest)}, prod(axis.size for axis in combined_axes(nest))
     rows = prod(axis.size for axis in kept_axes(nest))
-    if nest.kind != "rows" or length <= WHOLE or rows < _MANY or nest.finals or len(nest.sweeps) < 2:
+    again = any(sweep.stores for sweep in nest.sweeps[1:])
+    if nest.kind != "rows" or length <= WHOLE or rows < _MANY or nest.finals or not again:
         return 1
     nodes = list(walk(root for sweep in nest.sweeps for root in sweep.roots))
     if any(isinstance(node, Scan) or (isinstance(node, Reduce) and node.op.startswith("arg")) for node in nodes):

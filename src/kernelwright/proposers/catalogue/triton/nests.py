@@ -19,6 +19,7 @@ from kernelwright.proposers.catalogue.triton.functions import (
     heading,
     is_whole,
     kept_axes,
+    one_by_one,
     other_axes,
 )
 from kernelwright.proposers.catalogue.triton.space import Group, Space, bracketed, is_wide, pointer
@@ -72,9 +73,9 @@ class KernelText:
         shapes = ("[:, None]", "[None, :]") if in_rows else ("[None, :]", "[:, None]")
         shapes = shapes if self.combined else ("", "")
         if halves:  # a position along what is kept is that of a pair
-            self.kept = nest.parallel
+            self.kept = tuple(axis for axis in nest.parallel if axis not in halves.phases)
         flat = [names[axes[0]] if len(axes) == 1 else text for axes, text in ((self.kept, "at"), (self.combined, "r"))]
-        self.outer = Group(self.kept, flat[0], "inside", shapes[0])
+        self.outer = Group(self.kept, flat[0], "" if one_by_one(nest) else "inside", shapes[0])
         self.inner = Group(self.combined, flat[1], "counts", shapes[1])
         self.arguments = nest.buffers
         groups = [group for group in (self.outer, self.inner) if group.axes]
@@ -131,11 +132,9 @@ class KernelText:
 
     def _positions(self, group: Group, which: str, block: str) -> list[str]:
         """Statements for the positions of one of a group's blocks, and which of them there are."""
-        return [
-            f"{group.flat} = {which} * {block} + tl.arange(0, {block}){group.shape}",
-            f"{group.mask} = {group.flat} < {self.space.size(group.axes)}",
-            *self.space.positions(group),
-        ]
+        exist = [f"{group.mask} = {group.flat} < {self.space.size(group.axes)}"] if group.mask else []
+        at = f"{group.flat} = {which} * {block} + tl.arange(0, {block}){group.shape}"
+        return [at, *exist, *self.space.positions(group)]
 
     def _rows(self, body: Emitter) -> None:
         """Sweeps along what is combined, then what is known once they are done."""

@@ -1,11 +1,12 @@
-"""Maps whose innermost loop has two positions, as where pairs are rotated: both at once, so that memory is read and
-written in whole lines."""
+"""Maps whose innermost loop has two positions, as where pairs are rotated or a picture becomes twice as large: both at
+once, so that memory is read and written in whole lines. So are both positions of other loops that have two of them."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 from kernelwright.proposers.catalogue.build import apply, const, substitute
 from kernelwright.proposers.catalogue.ir import Apply, Axis, Buffer, Const, Expr, Iota, Load, Term, walk
@@ -15,34 +16,59 @@ from kernelwright.proposers.catalogue.triton.expressions import NARROW, Emitter
 from kernelwright.proposers.catalogue.triton.space import Group, Space, bracketed, pointer
 
 
+_SHARED = 0.75
+"""Share of the reads of all results, at most, that is left where those at once share enough of them."""
+
+
 @dataclass(frozen=True)
 class Pairs:
-    """What is stored at even and at odd places, and which loads read neighbours: `neighbours` has for each pair of
-    loads the coordinate of its first, in pairs."""
+    """What is stored at even and at odd places, for each position of the other loops of two (`phases`), and which loads
+    read neighbours: `neighbours` has for each pair of loads the coordinate of its first, in pairs."""
 
-    stores: tuple[tuple[Buffer, Expr, Expr], ...]
+    stores: tuple[tuple[Buffer, tuple[int, ...], Expr, Expr], ...]
     neighbours: tuple[tuple[Load, Load], ...]
+    phases: tuple[Axis, ...]
+
+    @property
+    def at_once(self) -> int:
+        """How many results a thread makes for each of its positions."""
+        return 2 << len(self.phases)
 
 
-def pairs(nest: Nest, length: int | None) -> Pairs | None:
+def pairs(nest: Nest, fixed: Callable[[Axis], int | None]) -> Pairs | None:
     """Both halves of a map, if its innermost loop has two positions in all cases, all results lie along it, and its
-    values differ by more than where they are read.
+    values differ by more than where they are read, or share what they read.
 
     Args:
-        length: of the innermost loop, where it is the same in all cases.
+        nest: the map.
+        fixed: the length of an axis where it is the same in all cases.
     """
     inner = nest.vector
-    if nest.kind != "map" or inner is None or length != 2 or not nest.parallel:
+    if nest.kind != "map" or inner is None or not nest.parallel or not _is_two(nest, inner, fixed):
         return None
-    everywhere = (*nest.parallel, inner)
-    stores = nest.stores
-    if any(store.buffer.axes != everywhere for store in stores):
+    if any(store.buffer.axes != (*nest.parallel, inner) for store in nest.stores):
         return None
-    halves = [_at(store.expr, inner, place) for store in stores for place in (0, 1)]
-    halves = Interner().intern(halves)
-    found = tuple((store.buffer, halves[2 * at], halves[2 * at + 1]) for at, store in enumerate(stores))
+    phases = tuple(axis for axis in nest.parallel[:-1] if _is_two(nest, axis, fixed))
+    places = list(product((0, 1), repeat=len(phases)))
+    found = []
+    for store, place in product(nest.stores, places):
+        expr = store.expr
+        for axis, at in zip(phases, place, strict=True):
+            expr = _at(expr, axis, at)
+        found += [_at(expr, inner, at) for at in (0, 1)]
+    several = len(found) // len(nest.stores)
+    halves = Interner().intern(found)
     neighbours = _neighbours(halves, nest.parallel[-1])
-    return Pairs(found, neighbours) if neighbours else None
+    read = [sum(isinstance(node, Load) for node in walk(some)) for some in (halves, halves[:1])]
+    if not neighbours and read[0] > _SHARED * several * read[1]:
+        return None
+    where = list(product(nest.stores, places))
+    stores = tuple((store.buffer, place, halves[2 * at], halves[2 * at + 1]) for at, (store, place) in enumerate(where))
+    return Pairs(stores, neighbours, phases)
+
+
+def _is_two(nest: Nest, axis: Axis, fixed: Callable[[Axis], int | None]) -> bool:
+    return len(nest.leaves(axis)) == 1 and fixed(axis) == 2
 
 
 def _at(expr: Expr, axis: Axis, place: int) -> Expr:
@@ -102,34 +128,36 @@ def _place(at: Expr | None, along: Axis) -> int | None:
 
 def write(body: Emitter, nest: Nest, found: Pairs, sizes: dict[Axis, str]) -> None:
     """Loads both of a pair in one row of twice as many positions, takes them apart, and stores them in turn."""
-    *outer, last = nest.parallel
-    total = body.space.size(nest.parallel)
+    axes = tuple(axis for axis in nest.parallel if axis not in found.phases)
+    last = axes[-1]
+    total = body.space.size(axes)
     program = "tl.program_id(0)" + (".to(tl.int64)" if body.space.wide else "")
     body.put(
         "# Both positions of the innermost loop at once: `both` counts elements, the others count pairs.",
         f"both = {program} * (2 * BLOCK) + tl.arange(0, 2 * BLOCK)",
         f"exist = both < 2 * {bracketed(total)}",
     )
-    axes = (*outer, last)
-    names = {axis: f"both_{place}" for place, axis in enumerate(axes)} if outer else {last: "both"}
+    names = {axis: f"both_{place}" for place, axis in enumerate(axes)} if axes[1:] else {last: "both"}
     space = Space([Group(axes, "both", "exist")], {**sizes, last: f"(2 * {sizes[last]})"}, names)
     body.put(*space.positions(space.groups[0]))
     for even, odd in found.neighbours:
         # The last coordinate, twice the position or one more, is that of an element.
         coordinates = [(term.axis, names[term.axis]) for term in even.terms[:-1]]
         offset = space.offset([*coordinates, (even.terms[-1].axis, names[last])])
-        here, there = (body.fresh_name(f"{even.buffer.name}_{which}") for which in ("even", "odd"))
+        here, beside = (body.fresh_name(f"{even.buffer.name}_{which}") for which in ("even", "odd"))
         read = body.fresh_name(even.buffer.name)
         wide = f".to(tl.{NARROW[even.buffer.dtype]})" if even.buffer.dtype in NARROW else ""
         body.put(
             f"{read} = tl.load({pointer(even.buffer)} + {offset}, mask=exist){wide}",
-            f"{here}, {there} = tl.split(tl.reshape({read}, (BLOCK, 2)))",
+            f"{here}, {beside} = tl.split(tl.reshape({read}, (BLOCK, 2)))",
         )
-        body.known |= {even: here, odd: there}
-    body.count(half for _, *halves in found.stores for half in halves)
-    for buffer, *halves in found.stores:
+        body.known |= {even: here, odd: beside}
+    body.count(half for _, _, *halves in found.stores for half in halves)
+    for buffer, place, *halves in found.stores:
         values = []
         for half, which in zip(halves, ("even", "odd"), strict=True):
             values.append(body.fresh_name(f"{buffer.name}_{which}"))
             body.put(f"{values[-1]} = {body.value(half)}")
-        body.put(f"tl.store({pointer(buffer)} + both, tl.interleave({', '.join(values)}), mask=exist)")
+        there = {**names, **{axis: str(at) for axis, at in zip(found.phases, place, strict=True)}}
+        offset = space.offset([(axis, there[axis]) for axis in nest.parallel])
+        body.put(f"tl.store({pointer(buffer)} + {offset}, tl.interleave({', '.join(values)}), mask=exist)")

@@ -10,7 +10,7 @@ from kernelwright.proposers.catalogue.ir import Axis
 from kernelwright.proposers.catalogue.loops import Nest
 from kernelwright.proposers.catalogue.products import Product
 from kernelwright.proposers.catalogue.triton import boxes, planes
-from kernelwright.proposers.catalogue.triton.functions import combined_axes, is_whole, kept_axes, padded
+from kernelwright.proposers.catalogue.triton.functions import combined_axes, is_whole, kept_axes, padded, parts
 from kernelwright.proposers.catalogue.triton.tiles import half
 
 _NEARLY = 0.9
@@ -36,15 +36,15 @@ class Choice:
     values: tuple[int, ...]
 
 
-def choices(nest: Nest, multiprocessors: int, *, in_pairs: bool, down: tuple[Axis, ...]) -> dict[str, Choice]:
-    """The numbers of a kernel by name, those that matter most first; `in_pairs` where it makes two results at once,
+def choices(nest: Nest, multiprocessors: int, *, at_once: int, down: tuple[Axis, ...]) -> dict[str, Choice]:
+    """The numbers of a kernel by name, those that matter most first; `at_once` is how many results it makes for each position,
     `down` the axes of a block's rows where it has two directions."""
     if nest.product is not None and nest.product.scores is not None:
         return _attention(nest.product)
     if nest.product is not None:
         return _product(nest, nest.product, multiprocessors)
     if not combined_axes(nest):
-        return _plane(nest, down) if down else _map(nest, in_pairs=in_pairs)
+        return _plane(nest, down) if down else _map(nest, at_once)
     if nest.finals:
         return _whole(nest, multiprocessors) | {
             "STAGES": Choice(max(1, min(3, _SHARED // _row_bytes(nest))), (1, 2, 3, 4)),
@@ -62,14 +62,16 @@ def _row_bytes(nest: Nest) -> int:
     return padded(combined_axes(nest)) * sum(width(buffer.dtype) for buffer in whole) or 1
 
 
-def _map(nest: Nest, *, in_pairs: bool) -> dict[str, Choice]:
+def _map(nest: Nest, at_once: int) -> dict[str, Choice]:
     if not kept_axes(nest):
         return {"WARPS": Choice(1, (1,))}
     if planes.has_windows(nest):
         return {"BLOCK": _of(256, 128, 4096), "WARPS": _of(4, 1, 8)}
     if planes.interpolates(nest):
         return {"BLOCK": _of(2048, 256, 8192), "WARPS": _of(2, 1, 8)}
-    return {"BLOCK": _of(512 if in_pairs else 1024, 256, 8192), "WARPS": _of(4, 2, 8)}
+    if at_once > 2:
+        return {"BLOCK": _of(256, 64, 2048), "WARPS": _of(2, 1, 4)}
+    return {"BLOCK": _of(1024 // at_once, 256, 8192), "WARPS": _of(4, 2, 8)}
 
 
 def _plane(nest: Nest, down: tuple[Axis, ...]) -> dict[str, Choice]:
@@ -103,7 +105,8 @@ def _whole(nest: Nest, multiprocessors: int) -> dict[str, Choice]:
     rows = max(1, min(1024 // length, kept // 264))
     rows = 1 << rows.bit_length() - 1
     warps = _warps(rows * prod(axis.size for axis in combined_axes(nest)), alone=kept < multiprocessors)
-    return {"WARPS": _of(warps, max(1, warps // 4), min(32, warps * 4)), "ROWS": _rows(rows, length, kept)}
+    found = _rows(rows, length, kept) if parts(nest) == 1 else Choice(1, (1,))
+    return {"WARPS": _of(warps, max(1, warps // 4), min(32, warps * 4)), "ROWS": found}
 
 
 def _swept(nest: Nest, multiprocessors: int) -> dict[str, Choice]:

@@ -153,12 +153,11 @@ class TritonKernels(Kernels):
     def launch(self, nest: Nest, size: Callable[[Axis], str], fixed: Callable[[Axis], int | None]) -> list[str]:
         """See `Kernels.launch`."""
         lengths = Lengths(nest, size)
-        innermost = fixed(nest.vector) if nest.vector and len(nest.leaves(nest.vector)) == 1 else None
-        halves = pairs.pairs(nest, innermost)
+        halves = pairs.pairs(nest, fixed)
         down = planes.rows(nest) if halves is None else ()
         if halves is None and not down:
             nest = by_rows(nest, _ROWS * self._multiprocessors)
-        numbers = self._numbers(nest, in_pairs=halves is not None, down=down)
+        numbers = self._numbers(nest, at_once=halves.at_once if halves else 1, down=down)
         if nest.product is not None and nest.product.scores is not None:
             return [launches.attention(self._add(attentions.render(nest)), lengths, numbers)]
         if nest.product is not None and "SHARES" in numbers:
@@ -186,11 +185,11 @@ class TritonKernels(Kernels):
         self.functions.append(function)
         return function
 
-    def _numbers(self, nest: Nest, *, in_pairs: bool, down: tuple[Axis, ...]) -> dict[str, str]:
+    def _numbers(self, nest: Nest, *, at_once: int, down: tuple[Axis, ...]) -> dict[str, str]:
         """Declares a kernel's numbers; returns what each is called in the module."""
         suffix = f"_{nest.name.rpartition('_')[2]}" if self._several else ""
         numbers = {}
-        for name, choice in choices(nest, self._multiprocessors, in_pairs=in_pairs, down=down).items():
+        for name, choice in choices(nest, self._multiprocessors, at_once=at_once, down=down).items():
             numbers[name] = f'PARAMS["{name}{suffix}"]'
             self.values[f"{name}{suffix}"] = choice.value
             if len(choice.values) > 1:

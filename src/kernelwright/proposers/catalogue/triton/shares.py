@@ -84,7 +84,7 @@ class ShareText(KernelText):
         )
         names = self._sweep(body, sweep, "begin", "end")
         at = self._result_place()
-        mask = ", mask=inside" if self.kept else ""
+        mask = f", mask={self.outer.mask}" if self.outer.mask and self.kept else ""
         for node in sweep.reductions:
             part = self.parts[node]
             value = body.known[node]
@@ -100,7 +100,7 @@ class ShareText(KernelText):
 
     def _merge(self, body: Emitter, sweep: Sweep) -> None:
         """Combines what the shares of an earlier sweep have left."""
-        mask = ", mask=inside" if self.kept else ""
+        mask = f", mask={self.outer.mask}" if self.outer.mask and self.kept else ""
         at = f"{self._result_place()} * SHARES + shares"
         names: dict[Reduce, str] = {}
         for node in sweep.reductions:
