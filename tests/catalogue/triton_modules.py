@@ -46,6 +46,11 @@ def rotated_pairs(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torc
     return torch.stack((even * cos - odd * sin, even * sin + odd * cos), -1).flatten(-2)
 
 
+def doubled(x: torch.Tensor, mode: str) -> torch.Tensor:
+    """Twice as many positions each way."""
+    return F.interpolate(x, scale_factor=2, mode=mode)
+
+
 def causal(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
     """Attention to what comes before."""
     return F.scaled_dot_product_attention(q, k, v, is_causal=True)
@@ -190,7 +195,7 @@ MODULES: list[Module] = [
     ("few_columns", lambda x: (x.mean(0), x.var(0)), (_x(9000, 4),)),
     ("batch_norm", nn.BatchNorm2d(3), (_x(4, 3, 20, 20),)),
     ("long_rows", lambda x: (x.log_softmax(-1), x.argmin(-1)), (_half(2, 20000),)),
-    ("rows_of_several_blocks", lambda x, w: x.log_softmax(-1) * w + x.std(-1, keepdim=True), (_half(264, 20000), _x(5000).repeat(4))),
+    ("rows_of_several_blocks", lambda x, w: x.softmax(-1) * w + x.std(1, True), (_half(264, 20000), _x(20000))),
     ("groups_of_several_blocks", nn.GroupNorm(33, 99), (_half(8, 99, 75, 75),)),
     ("long_rows_of_whole_blocks", lambda x: x.log_softmax(-1), (_half(2, 20480),)),
     ("equal_along_rows", lambda x: x.expand(2, 20000).log_softmax(-1), (_half(2, 1),)),
@@ -254,11 +259,11 @@ MODULES: list[Module] = [
     ("whole_numbers", lambda x, w: x.float() @ w.float(), (_ints(9, 64, 48), _ints(9, 48, 64))),
     ("pooled_alone", lambda x: F.max_pool2d(x, 3, 2, 1) + 1, (_x(2, 3, 18, 40),)),
     ("enlarged", lambda x: F.silu(F.interpolate(x, scale_factor=2, mode="nearest")), (_half(2, 3, 9, 11),)),
-    ("doubled", lambda x, y: F.interpolate(x, scale_factor=2, mode="bilinear") * y, (_half(2, 3, 9, 11), _half(18, 22))),
-    ("doubled_along_one", lambda x: F.interpolate(x, scale_factor=2, mode="linear"), (_half(2, 3, 40),)),
+    ("doubled", lambda x, y: doubled(x, "bilinear") * y, (_half(2, 3, 9, 11), _half(18, 22))),
+    ("doubled_along_one", lambda x: doubled(x, "linear"), (_half(2, 3, 40),)),
     ("doubled_across", lambda x: F.interpolate(x, scale_factor=(2, 3), mode="bilinear"), (_half(2, 3, 5, 13),)),
-    ("doubled_in_three_dimensions", lambda x: F.interpolate(x, scale_factor=2, mode="trilinear"), (_half(1, 2, 3, 4, 5),)),
-    ("doubled_before_windows", lambda x: F.max_pool2d(F.interpolate(x, scale_factor=2, mode="bilinear"), 3), (_half(2, 3, 9, 12),)),
+    ("doubled_in_three_dimensions", lambda x: doubled(x, "trilinear"), (_half(1, 2, 3, 4, 5),)),
+    ("doubled_before_windows", lambda x: F.max_pool2d(doubled(x, "bilinear"), 3), (_half(2, 3, 9, 12),)),
     ("resized", lambda x: F.interpolate(x, scale_factor=1.5, mode="bilinear"), (_half(2, 3, 9, 11),)),
     ("scaled_by_groups", lambda x, scale: x.view(5, 3, 70) * scale[:, :, None], (_half(5, 210), _half(5, 3))),
     ("names", lambda row, w: torch.relu(row.permute(1, 0, 2)) @ w, (_x(12, 10, 48), _x(48, 64))),

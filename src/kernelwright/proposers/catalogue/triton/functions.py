@@ -28,6 +28,7 @@ TAKEN = frozenset(
         "inside",
         "counts",
         "start",
+        "turn",
         "whole",
         "better",
         "tl",

@@ -259,16 +259,28 @@ class KernelText:
         last = last or self.space.size(self.combined)
         before, count = ("", bracketed(last)) if first == "0" else (f"{first} + ", f"({last} - {first})")
         body.put(f"whole = {before}{count} // BLOCK * BLOCK")
-        body.put(f"for start in tl.range({first}, whole, BLOCK, num_stages=STAGES):")
         everywhere = [replace(group, mask="") if group is self.inner else group for group in self.space.groups]
-        self._block(body, sweep, names, ends, replace(self.space, groups=everywhere))
-        body.put(f"for start in tl.range(whole, {last}, BLOCK):")
-        self._block(body, sweep, names, ends, self.space)
+        space = replace(self.space, groups=everywhere)
+        rest, back = f"for start in tl.range(whole, {last}, BLOCK):", self.turns(sweep)
+        if back:
+            body.put("# Backward: what was read last is in a cache.", rest)
+            self._block(body, sweep, names, ends, self.space)
+        body.put(f"for {'turn' if back else 'start'} in tl.range({first}, whole, BLOCK, num_stages=STAGES):")
+        body.put(*([f"    start = {before}whole - BLOCK - turn"] if back else []))
+        self._block(body, sweep, names, ends, space)
+        if not back:
+            body.put(rest)
+            self._block(body, sweep, names, ends, self.space)
         for node, most in sweep.online.items():
             self._end_online(body, node, most, names)
         for node in sweep.plain:
             body.known[node] = self._ended(body, node, names[node])
         return names
+
+    def turns(self, sweep: Sweep) -> bool:
+        """Whether it goes from the end of a row to its beginning, the other way than the sweep before it."""
+        ordered = sweep.scans or any(node.op.startswith("arg") for node in sweep.reductions)
+        return self.nest.sweeps.index(sweep) % 2 == 1 and not ordered
 
     def _block(
         self, body: Emitter, sweep: Sweep, names: dict[Reduce, str], ends: dict[Scan, str], space: Space

@@ -15,7 +15,6 @@ from kernelwright.proposers.catalogue.resolve import Interner
 from kernelwright.proposers.catalogue.triton.expressions import NARROW, Emitter
 from kernelwright.proposers.catalogue.triton.space import Group, Space, bracketed, pointer
 
-
 _SHARED = 0.75
 """Share of the reads of all results, at most, that is left where those at once share enough of them."""
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from kernelwright.proposers.catalogue.ir import Axis, Reduce
+from kernelwright.proposers.catalogue.ir import Reduce
 from kernelwright.proposers.catalogue.loops import Nest, Sweep
 from kernelwright.proposers.catalogue.triton.expressions import Emitter, bare
 from kernelwright.proposers.catalogue.triton.functions import parts
 from kernelwright.proposers.catalogue.triton.nests import KernelText
-from kernelwright.proposers.catalogue.triton.space import Group, Space
+from kernelwright.proposers.catalogue.triton.space import Space
 
 
 class PartsText(KernelText):

@@ -37,8 +37,8 @@ class Choice:
 
 
 def choices(nest: Nest, multiprocessors: int, *, at_once: int, down: tuple[Axis, ...]) -> dict[str, Choice]:
-    """The numbers of a kernel by name, those that matter most first; `at_once` is how many results it makes for each position,
-    `down` the axes of a block's rows where it has two directions."""
+    """The numbers of a kernel by name, those that matter most first; `at_once` is how many results it makes for each
+    position, `down` the axes of a block's rows where it has two directions."""
     if nest.product is not None and nest.product.scores is not None:
         return _attention(nest.product)
     if nest.product is not None:

@@ -77,7 +77,7 @@ class ShareText(KernelText):
         count = self.space.size(self.combined)
         body.put(
             "# This program's share, in whole blocks.",
-            "share = tl.program_id(1)",
+            "share = SHARES - 1 - tl.program_id(1)" if self.turns(sweep) else "share = tl.program_id(1)",
             f"span = tl.cdiv(tl.cdiv({count}, SHARES), BLOCK) * BLOCK",
             "begin = share * span",
             f"end = max(begin, min(begin + span, {count}))",
