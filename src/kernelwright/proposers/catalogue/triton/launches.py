@@ -134,9 +134,10 @@ def planes(
 def blocks(function: Function, lengths: Lengths, numbers: Mapping[str, str]) -> str:
     """A program for each block of what is kept."""
     positions, block = lengths.of(function.kept), numbers.get("ROWS" if function.combined else "BLOCK")
-    grid = f"(triton.cdiv({positions}, {block}),)" if positions else "(1,)"
+    programs = f"triton.cdiv({positions}, {block})" if block else positions
+    grid = f"({programs},)" if positions else "(1,)"
     constants = {}
-    if function.combined:
+    if "ROWS" in numbers:
         constants["ROWS"] = numbers["ROWS"] if positions else "1"
     if is_whole(function.nest):
         row, count = lengths.of(function.combined), parts(function.nest)
@@ -159,12 +160,13 @@ def shared(
         f"{part.name} = torch.empty({room}, dtype=torch.{part.dtype}, device={like}.device)"
         for part in kernels[-1].memory
     ]
-    constants = {name: numbers[name] for name in ("ROWS", "BLOCK", "STAGES", "SHARES")}
-    constants |= {} if positions else {"ROWS": "1"}
+    constants = {name: numbers[name] for name in ("ROWS", "BLOCK", "STAGES", "SHARES") if name in numbers}
+    if "ROWS" in numbers and not positions:
+        constants["ROWS"] = "1"
     for kernel, function in zip(kernels, functions, strict=True):
-        results = f"triton.cdiv({positions}, {constants['ROWS']})" if positions else "1"
+        results = f"triton.cdiv({positions}, {constants['ROWS']})" if positions and "ROWS" in numbers else positions
         sweeps = kernel.index < len(function.nest.sweeps)
-        grid = f"({results}, {numbers['SHARES'] if sweeps else 1})"
+        grid = f"({results or 1}, {numbers['SHARES'] if sweeps else 1})"
         parts = [part.name for part in kernel.memory]
         lines.append(_call(function, f"{function.nest.name}_{kernel.index}", grid, lengths, constants, numbers, parts))
     return lines

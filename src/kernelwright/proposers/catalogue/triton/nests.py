@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from kernelwright.proposers.catalogue import dtypes
-from kernelwright.proposers.catalogue.ir import IDENTITY, Buffer, Expr, Load, Reduce, Scan, Store, walk
+from kernelwright.proposers.catalogue.ir import IDENTITY, Expr, Load, Reduce, Scan, Store, walk
 from kernelwright.proposers.catalogue.loops import Nest, Sweep
 from kernelwright.proposers.catalogue.shifts import only_shifts
 from kernelwright.proposers.catalogue.triton import pairs
@@ -22,12 +21,9 @@ from kernelwright.proposers.catalogue.triton.functions import (
     one_by_one,
     other_axes,
 )
+from kernelwright.proposers.catalogue.triton.passing import passing
 from kernelwright.proposers.catalogue.triton.space import Group, Space, bracketed, is_wide, pointer
 
-_FAR_BEYOND = 3
-"""Times the cache from which on it is several times as large."""
-_STREAMS = 4
-"""More tensors are many."""
 _LOWEST = "-3.4028234663852886e38"
 """The lowest number that is finite: the distance from it is no NaN."""
 
@@ -36,24 +32,6 @@ def render(nest: Nest, halves: pairs.Pairs | None, cache: int) -> Function:
     """One nest as a kernel that takes tensors, sizes and the numbers of its blocks; `halves` where it makes pairs.
     `cache` is the size of the last cache in bytes."""
     return KernelText(nest, halves, cache).function()
-
-
-def passing(nest: Nest, cache: int) -> list[Buffer]:
-    """Tensors that a kernel goes through once, if together they are larger than the last cache, so that nothing finds
-    them there afterwards. None where they are several times as large, a third of it is written, and there are many of
-    them or the kernel goes along rows: on an H200 such kernels are 2 to 6 % slower if they pass by it. Others are as
-    fast or up to 4 % faster."""
-    if len(nest.sweeps) > 1 and not is_whole(nest):
-        return []
-    everywhere = {*kept_axes(nest), *combined_axes(nest)}
-    loads = [each for each in nest.loads if everywhere <= each.free]
-    gathered = {each.buffer for each in loads if not each.direct}
-    read = [each.buffer for each in loads if each.buffer not in gathered]
-    written = [store.buffer for store in nest.stores if everywhere <= {*store.buffer.axes}]
-    found = list(dict.fromkeys([*read, *written]))
-    moved, stored = (sum(each.size * dtypes.width(each.dtype) for each in part) for part in (found, set(written)))
-    far = moved > _FAR_BEYOND * cache and 3 * stored >= moved and (combined_axes(nest) or len(found) > _STREAMS)
-    return found if moved > cache > 0 and not far else []
 
 
 class KernelText:
@@ -69,13 +47,15 @@ class KernelText:
         for axis in other_axes(nest):
             self.sizes.setdefault(axis, f"m{len(self.sizes)}")
         in_rows = nest.kind == "rows"
-        self.dim = 1 if in_rows else 0
+        self.single = one_by_one(nest)
+        """Whether what belongs to a row is a number, and a block has one direction."""
+        self.dim, self.keep = int(in_rows and not self.single), "" if self.single else ", keep_dims=True"
         shapes = ("[:, None]", "[None, :]") if in_rows else ("[None, :]", "[:, None]")
-        shapes = shapes if self.combined else ("", "")
+        shapes = shapes if self.combined and not self.single else ("", "")
         if halves:  # a position along what is kept is that of a pair
             self.kept = tuple(axis for axis in nest.parallel if axis not in halves.phases)
         flat = [names[axes[0]] if len(axes) == 1 else text for axes, text in ((self.kept, "at"), (self.combined, "r"))]
-        self.outer = Group(self.kept, flat[0], "" if one_by_one(nest) else "inside", shapes[0])
+        self.outer = Group(self.kept, flat[0], "" if self.single else "inside", shapes[0])
         self.inner = Group(self.combined, flat[1], "counts", shapes[1])
         self.arguments = nest.buffers
         groups = [group for group in (self.outer, self.inner) if group.axes]
@@ -117,18 +97,21 @@ class KernelText:
         """The names of the numbers of its blocks."""
         if not self.combined:
             return ["BLOCK"] if self.kept else []
-        return ["ROWS", "BLOCK"] if is_whole(self.nest) else ["ROWS", "BLOCK", "STAGES"]
+        rows, stages = [] if self.single else ["ROWS"], [] if is_whole(self.nest) else ["STAGES"]
+        return [*rows, "BLOCK", *stages]
 
     def _place(self, body: Emitter) -> None:
         """The positions that a program keeps."""
         group = self.outer
         if not group.axes:
-            group = Group((), "at", "", self.outer.shape)
-            body.put(f"at = tl.arange(0, ROWS){group.shape}")
+            body.put("at = 0" if self.single else f"at = tl.arange(0, ROWS){self.outer.shape}")
             return
         block = "ROWS" if self.combined else "BLOCK"
         program = "tl.program_id(0).to(tl.int64)" if self.space.wide else "tl.program_id(0)"
-        body.put(*self._positions(group, program, block))
+        if self.single:
+            body.put(f"{group.flat} = {program}", *self.space.positions(group))
+        else:
+            body.put(*self._positions(group, program, block))
 
     def _positions(self, group: Group, which: str, block: str) -> list[str]:
         """Statements for the positions of one of a group's blocks, and which of them there are."""
@@ -182,7 +165,7 @@ class KernelText:
 
     def _not_begun(self, scan: Scan, end: str) -> str:
         """What running results begin with, for each place of what is kept."""
-        shape = "(1, ROWS)" if self.dim == 0 else "(ROWS, 1)"
+        shape = "()" if self.single else "(1, ROWS)" if self.dim == 0 else "(ROWS, 1)"
         return f"{end} = tl.full({shape}, {self._identity(scan.op, scan.dtype)}, tl.{scan.dtype})"
 
     def _run_on(self, loop: Emitter, scan: Scan, end: str) -> None:
@@ -198,9 +181,9 @@ class KernelText:
     def _all(self, value: str, op: str) -> str:
         """The sum or the product of a block."""
         if op == "sum":
-            return f"tl.sum({value}, {self.dim}, keep_dims=True)"
+            return f"tl.sum({value}, {self.dim}{self.keep})"
         self.scope.snippets.add("times")
-        return f"tl.reduce({value}, {self.dim}, times, keep_dims=True)"
+        return f"tl.reduce({value}, {self.dim}, times{self.keep})"
 
     def _counted(self, body: Emitter, operand: Expr, op: str) -> str:
         """What is combined, with what changes nothing where there is no position."""
@@ -226,15 +209,15 @@ class KernelText:
         """All positions of a block combined into one, by that name where one is given."""
         dtype = node.operand.dtype
         if node.op in ("argmax", "argmin"):
-            text = f"tl.{node.op}({value}, {self.dim}, keep_dims=True)"
+            text = f"tl.{node.op}({value}, {self.dim}{self.keep})"
         elif node.op in ("sum", "prod"):
             text = self._all(value, node.op)
         elif dtype.startswith("float") and not only_shifts(node, self.nest.stores):
             joined = {"max": "larger", "min": "smaller"}[node.op]
             self.scope.snippets.add(joined)
-            text = f"tl.reduce({value}, {self.dim}, {joined}, keep_dims=True)"
+            text = f"tl.reduce({value}, {self.dim}, {joined}{self.keep})"
         else:
-            text = f"tl.{node.op}({value}, {self.dim}, keep_dims=True)"
+            text = f"tl.{node.op}({value}, {self.dim}{self.keep})"
         text = f"{text} != 0" if node.dtype == "bool" else text
         name = name or body.fresh_name(_NAMES[node.op])
         body.put(f"{name} = {text}")
@@ -300,9 +283,14 @@ class KernelText:
 
     def _shape(self, most: Reduce | None = None) -> str:
         """Of what is kept for each place of a block, or for each few places that a maximum is first found of."""
-        if self.dim == 0:
-            return "(BLOCK, ROWS)"
-        return "(ROWS, BLOCK)" if most is None else f"(ROWS, BLOCK // {_together(most)})"
+        sides = self._sides(most)
+        return f"({', '.join(sides)}{'' if sides[1:] else ','})"
+
+    def _sides(self, most: Reduce | None) -> list[str]:
+        if self.nest.kind != "rows":
+            return ["BLOCK", "ROWS"]
+        block = "BLOCK" if most is None else f"BLOCK // {_together(most)}"
+        return [block] if self.single else ["ROWS", block]
 
     def _begun(self, node: Reduce, name: str, sweep: Sweep) -> list[str]:
         """What a reduction begins with, for each place of a block."""
@@ -341,8 +329,8 @@ class KernelText:
             return self._result(body, node, name, name)
         most = "max" if node.op == "argmax" else "min"
         body.put(
-            f"{name}_best = tl.{most}({name}, {self.dim}, keep_dims=True)",
-            f"{name} = tl.min(tl.where({name} == {name}_best, {name}_at, {2**31 - 1}), {self.dim}, keep_dims=True)",
+            f"{name}_best = tl.{most}({name}, {self.dim}{self.keep})",
+            f"{name} = tl.min(tl.where({name} == {name}_best, {name}_at, {2**31 - 1}), {self.dim}{self.keep})",
         )
         return name
 
@@ -353,11 +341,13 @@ class KernelText:
         exp = self.scope.function("exp_nonpos", most.operand.dtype)
         counted = self._counted(loop, most.operand, "max")
         highest, below, joined = value, above, "{}"
-        if self.dim == 1:
+        if self.nest.kind == "rows":
             if not most.operand.free & set(self.combined):  # it is the same all along
                 counted = f"tl.broadcast_to({counted}, {self._shape()})"
-            counted = f"tl.reshape({counted}, {self._shape(most)[:-1]}, {_together(most)}))"
-            highest, below, joined = f"tl.max({value}, 2)", f"{above}[:, :, None]", "tl.sum({}, 2)"
+            sides, last = self._sides(most), len(self._sides(most))
+            counted = f"tl.reshape({counted}, ({', '.join(sides)}, {_together(most)}))"
+            highest, joined = f"tl.max({value}, {last})", f"tl.sum({{}}, {last})"
+            below = f"{above}[{':, ' * last}None]"
         loop.put(
             f"{value} = {counted}",
             "# online_reduce(exponentials): the sum shrinks where a larger value comes",
@@ -370,8 +360,8 @@ class KernelText:
         largest, total = names[most], names[node]
         exp = self.scope.function("exp_nonpos", most.operand.dtype)
         body.put(
-            f"{largest}_of_all = tl.max({largest}, {self.dim}, keep_dims=True)",
-            f"{total} = tl.sum({total} * {exp}({largest} - {largest}_of_all), {self.dim}, keep_dims=True)",
+            f"{largest}_of_all = tl.max({largest}, {self.dim}{self.keep})",
+            f"{total} = tl.sum({total} * {exp}({largest} - {largest}_of_all), {self.dim}{self.keep})",
         )
         body.known |= {most: f"{largest}_of_all", node: total}
 

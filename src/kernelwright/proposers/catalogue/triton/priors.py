@@ -10,7 +10,7 @@ from kernelwright.proposers.catalogue.ir import Axis
 from kernelwright.proposers.catalogue.loops import Nest
 from kernelwright.proposers.catalogue.products import Product
 from kernelwright.proposers.catalogue.triton import boxes, planes
-from kernelwright.proposers.catalogue.triton.functions import combined_axes, is_whole, kept_axes, padded, parts
+from kernelwright.proposers.catalogue.triton.functions import combined_axes, is_whole, kept_axes, one_by_one, padded
 from kernelwright.proposers.catalogue.triton.tiles import half
 
 _NEARLY = 0.9
@@ -105,8 +105,8 @@ def _whole(nest: Nest, multiprocessors: int) -> dict[str, Choice]:
     rows = max(1, min(1024 // length, kept // 264))
     rows = 1 << rows.bit_length() - 1
     warps = _warps(rows * prod(axis.size for axis in combined_axes(nest)), alone=kept < multiprocessors)
-    found = _rows(rows, length, kept) if parts(nest) == 1 else Choice(1, (1,))
-    return {"WARPS": _of(warps, max(1, warps // 4), min(32, warps * 4)), "ROWS": found}
+    several = {} if one_by_one(nest) else {"ROWS": _rows(rows, length, kept)}
+    return {"WARPS": _of(warps, max(1, warps // 4), min(32, warps * 4))} | several
 
 
 def _swept(nest: Nest, multiprocessors: int) -> dict[str, Choice]:
@@ -117,7 +117,7 @@ def _swept(nest: Nest, multiprocessors: int) -> dict[str, Choice]:
         # A row that is read again comes from the L2 cache: less at once, and asked for earlier.
         again = shares == 1 and len(nest.sweeps) > 1
         block, warps, stages = (2048, 8, 1) if shares > 1 else (2048, 2, 4) if again else (4096, 8, 3)
-        found = {"BLOCK": _of(block, 512, 8192), "WARPS": _of(warps, 2, 16), "ROWS": Choice(1, (1,))}
+        found = {"BLOCK": _of(block, 512, 8192), "WARPS": _of(warps, 2, 16)}
     elif any(sweep.scans for sweep in nest.sweeps):
         found, stages = {"ROWS": _of(32, 8, 128), "BLOCK": _of(128, 16, 256), "WARPS": _of(2, 1, 8)}, 3
     elif kept >= _COLUMNS * multiprocessors and combined <= _FEW:

@@ -69,7 +69,7 @@ class ShareText(KernelText):
         else:
             self._write(body, nest.row_stores, scalars=True)
         parts = [f"{part.name}_ptr" for part in self.memory]
-        return self.finished(body, ("ROWS", "BLOCK", "STAGES", "SHARES"), f"_{self.index}", parts)
+        return self.finished(body, (*self.numbers, "SHARES"), f"_{self.index}", parts)
 
     def _own_share(self, body: Emitter) -> None:
         """The sweep along this program's share, and what it leaves."""
