@@ -177,6 +177,19 @@ class Convolution(nn.Module):
         return F.leaky_relu(self.conv(x), 0.5)
 
 
+class GatedConvolution(nn.Module):
+    """A convolution of whose results one half opens the other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(32, 96, 3, dilation=2, dtype=torch.float16)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """tanh(a) * sigmoid(b)."""
+        a, b = self.conv(x).chunk(2, dim=1)
+        return torch.tanh(a) * torch.sigmoid(b)
+
+
 NAN = torch.tensor([[1.0, float("nan")], [2.0, 3.0]])
 MODULES: list[Module] = [
     ("broadcast", lambda x, y: torch.where(x > 0, x * y, x.exp()), (_x(5, 7, 9), _x(7, 1))),
@@ -249,6 +262,10 @@ MODULES: list[Module] = [
     ("windows_of_eight_channels", Convolution(3, 8, padding=1), (_half(1, 8, 5, 6, 12),)),
     ("windows_in_three_dimensions", Convolution(3, padding=1), (_half(1, 16, 3, 9, 12),)),
     ("windows_of_groups", Convolution(2, 32, stride=2, padding=1, groups=2), (_half(2, 32, 21, 24),)),
+    ("gate_of_windows", GatedConvolution(), (_half(2, 32, 130),)),
+    ("gate_of_halves", lambda x, w, b: F.glu(F.linear(x, w, b)), (_half(60, 64), _half(192, 64), _half(192))),
+    ("exact_gate_of_halves", lambda x, w: F.glu(F.linear(x, w)), (_x(60, 64), _x(192, 64))),
+    ("gates_that_part", lambda x, w: tuple(F.linear(x, w).chunk(2, -1)), (_half(60, 64), _half(192, 64))),
     ("windows_of_48_channels", Convolution(1, 48, dilation=3), (_half(2, 48, 130),)),
     ("windows_turned", Convolution(2, transposed=True, stride=2, padding=1), (_half(2, 16, 6, 7),)),
     ("windows_turned_unevenly", Convolution(2, transposed=True, stride=2), (_half(2, 16, 6, 7),)),

@@ -207,20 +207,23 @@ class Lowering:
     def _keep_sums(self, name: str, node: GraphNode) -> None:
         """Has sums of products written to memory before all of their parts are taken, as the gates of a recurrent cell
         are, since each part would be a product of its own; and before they are put beside others, as the branches of an
-        inception block are, since each would be computed for every position of the whole."""
+        inception block are, since each would be computed for every position of the whole. A device makes two halves, as
+        gates have them, in one kernel."""
         for given in references(node.args[:1]):
             tensor = self.tensors.get(given)
             if not isinstance(tensor, Tensor) or not contractions.sums_products(tensor):
                 continue
-            if name == "cat" or self._has_all_taken(given):
+            whole, parts = prod(self.nodes[given].outputs[0].shape), self._taken(given)
+            halves = self._on_device and parts == [whole // 2] * 2
+            if name == "cat" or (sum(parts) >= whole and not halves):
                 self._into_memory(given)
 
-    def _has_all_taken(self, name: str) -> bool:
-        """Whether the parts that are taken of a tensor are as large as it is, together."""
+    def _taken(self, name: str) -> list[int]:
+        """How many elements the parts have that are taken of a tensor."""
         whole = prod(self.nodes[name].outputs[0].shape)
         users = (node for node in self.nodes.values() if operation(node.target) in views.PARTS)
         parts = (part for node in users if references(node.args[:1]) == [name] for part in node.outputs)
-        return sum(size for part in parts if (size := prod(part.shape)) < whole) >= whole
+        return [size for part in parts if (size := prod(part.shape)) < whole]
 
     def _in_memory(self, name: str, tensor: Tensor, outermost: Sequence[Axis] = ()) -> Tensor:
         """A tensor that the graph does not have, written to memory and read from there; where it lies there, some axes

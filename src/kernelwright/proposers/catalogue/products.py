@@ -49,7 +49,8 @@ class Product:
     scores: Product | None = None
     """In an attention, the product that the left side is made of: its columns are k."""
     beside: tuple[Product, ...] = ()
-    """Products of the same left side with others, over the same axes, that are made with it."""
+    """Products of the same left side, or of the same right side, with others, over the same axes, that are made with
+    it."""
     added: tuple[Product, ...] = ()
     """Products of other sides whose totals are only ever added to this one's: one total for all of them."""
     met: tuple[Expr, Expr] | None = None
@@ -212,12 +213,21 @@ def product(stores: Sequence[Store]) -> Product | None:
     first, *others = found
     if not all(_same_results(first, other) for other in others):
         return None
-    if all(first.left is other.left and first.k == other.k for other in others):
+    left, right = (all(side(first) is side(other) for other in others) for side in (_left, _right))
+    if (left or right) and all(first.k == other.k for other in others):
         return replace(first, beside=tuple(others))
     met = _sum_of(stores, [each.total for each in found])
     if met is None or any(_dtypes(first) != _dtypes(other) for other in others):
         return None
     return replace(first, added=tuple(others), met=(met, _without(met, {each.total for each in others}) or met))
+
+
+def _left(product: Product) -> Expr:
+    return product.left
+
+
+def _right(product: Product) -> Expr:
+    return product.right
 
 
 def _same_results(one: Product, other: Product) -> bool:

@@ -116,7 +116,7 @@ def _swept(nest: Nest, multiprocessors: int) -> dict[str, Choice]:
     if nest.kind == "rows":
         # A row that is read again comes from the L2 cache: less at once, and asked for earlier.
         again = shares == 1 and len(nest.sweeps) > 1
-        block, warps, stages = (2048, 8, 1) if shares > 1 else (2048, 2, 4) if again else (4096, 8, 3)
+        block, warps, stages = (2048, 8, 1) if shares > 1 else (8192, 8, 4) if again else (4096, 8, 3)
         found = {"BLOCK": _of(block, 512, 8192), "WARPS": _of(warps, 2, 16)}
     elif any(sweep.scans for sweep in nest.sweeps):
         found, stages = {"ROWS": _of(32, 8, 128), "BLOCK": _of(128, 16, 256), "WARPS": _of(2, 1, 8)}, 3

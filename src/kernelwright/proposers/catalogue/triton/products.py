@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kernelwright.proposers.catalogue.build import apply, const
 from kernelwright.proposers.catalogue.dtypes import width
-from kernelwright.proposers.catalogue.ir import Load, Term, walk
+from kernelwright.proposers.catalogue.ir import Expr, Load, Term, walk
 from kernelwright.proposers.catalogue.loops import Nest
 from kernelwright.proposers.catalogue.products import Product
 from kernelwright.proposers.catalogue.triton import boxes
@@ -145,24 +145,30 @@ class _Products(Tiles):
         return "0", steps
 
     def _add_steps(self, body: Emitter, totals: dict[Product, str]) -> None:
-        """The steps of products of one left side."""
+        """The steps of products of which one side is the same."""
         product = next(iter(totals))
         first, last = self._bounds(body, self.size(product.k))
         across = Side(self.group(product.k, "step", "[None, :]"), "start", "BLOCK_K", summed=True)
         down = Side(self.group(product.k, "step_down", "[:, None]"), "start", "BLOCK_K", summed=True)
         body.put(f"for start in range({first}, {last}, BLOCK_K):")
+        loop = self.emitter(across.group, down.group, depth=body.depth + 1)
+        read: set[Expr] = set()
+        for each, total in totals.items():
+            if each.left not in read:
+                self._read_left(loop, each, across)
+            if each.right not in read and self.box:
+                self._read_box(loop, self.box)
+            elif each.right not in read:
+                self.tile(loop, "right", each.right, down, Side(self.columns[0], "tile_n * BLOCK_N", "BLOCK_N"))
+            read |= {each.left, each.right}
+            loop.put(f"{total} = tl.dot(left, right, {total}{self.precision})")
+        self.placed(body, loop, (across, down))
+
+    def _read_left(self, loop: Emitter, product: Product, across: Side) -> None:
         left = product.left
         if product.counts is not None:
             left = apply("where", product.counts, left, const(0, left.dtype))
-        loop = self.emitter(across.group, down.group, depth=body.depth + 1)
         self.tile(loop, "left", left, Side(self.rows, "tile_m * BLOCK_M", "BLOCK_M"), across)
-        for each, total in totals.items():
-            if self.box:
-                self._read_box(loop, self.box)
-            else:
-                self.tile(loop, "right", each.right, down, Side(self.columns[0], "tile_n * BLOCK_N", "BLOCK_N"))
-            loop.put(f"{total} = tl.dot(left, right, {total}{self.precision})")
-        self.placed(body, loop, (across, down))
 
     def _read_box(self, loop: Emitter, box: boxes.Box) -> None:
         """A tile of the right side as a box: `start` is the element of the window and the first channel."""

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
 
-from kernelwright.proposers.catalogue.ir import Axis, Buffer, Expr, Load, resolved
+from kernelwright.proposers.catalogue.ir import Axis, Buffer, Const, Expr, Load, resolved
 from kernelwright.proposers.catalogue.loops import Nest
 from kernelwright.proposers.catalogue.products import Product
 from kernelwright.proposers.catalogue.resolve import buffers
-from kernelwright.proposers.catalogue.triton.expressions import Emitter, Scope
+from kernelwright.proposers.catalogue.triton.expressions import Emitter, Scope, literal
 from kernelwright.proposers.catalogue.triton.functions import TAKEN, Function, Matrix, heading, other_axes
 from kernelwright.proposers.catalogue.triton.space import Group, Space, bracketed, is_wide, pointer
 
@@ -135,18 +135,20 @@ class Tiles:
 
     def _fetched(self, value: Expr, down: Side, across: Side) -> str | None:
         """A tile of a matrix that lies in memory as it is, which the device copies by itself; None where it is none."""
-        if not (isinstance(value, Load) and value.direct and value.otherwise is None):
+        if not isinstance(value, Load) or value.otherwise is not None or self.half != value.buffer.dtype:
             return None
-        if self.half != value.buffer.dtype:
+        if any(not isinstance(term.at, Const) for term in value.terms if term.at is not None):
             return None
         axes, space = resolved(term.axis for term in value.terms), self.space()
-        batch = tuple(axis for axis in self.product.batch if {*axis.resolve()} <= {*axes})
+        found = {term.axis: literal(term.at) for term in value.terms if isinstance(term.at, Const)}
+        found |= {axis: space.indices[axis] for axis in self.product.batch if {*axis.resolve()} <= {*axes}}
+        batch = tuple(axis for axis in axes if axis in found)
         for lines, along in ((down, across), (across, down)):
             # What lies beyond the last of the lines is the next one of the batch, and no zero.
             if axes == resolved((*batch, *lines.group.axes, *along.group.axes)) and not (batch and lines.summed):
                 first = lines.at
                 if batch:
-                    which = space.offset([(axis, space.indices[axis]) for axis in batch])
+                    which = space.offset([(axis, found[axis]) for axis in batch])
                     first = f"{bracketed(which)} * {self.size(lines.group.axes)} + {first}"
                     first = f"({first}).to(tl.int32)" if self.wide else first
                 shape, blocks = ((*batch, *lines.group.axes),), (lines.block, along.block)
