@@ -134,11 +134,13 @@ def test_products_are_exact_and_keep_what_follows_in_their_kernel() -> None:
     assert "input_precision=PRECISION" in text("batched")
 
 
-def test_products_of_the_same_left_side_that_meet_are_one_kernel() -> None:
+def test_products_of_one_side_that_meet_are_one_kernel() -> None:
     gated = text("gated_halves")
     assert gated.count("def kernel_") == 1 and gated.count("tl.dot(left, right, ") == 2
     assert gated.count("left = inputs_0_tiles.load(") == 1, "the left side is read once for both"
-    assert text("gate_of_others").count("def kernel_") == 2
+    for name, side in (("gate_of_others", "right"), ("gate_of_halves", "left"), ("gate_of_windows", "right")):
+        assert text(name).count("tl.dot(left, right, ") == 2 and text(name).count(f"    {side} = ") == 1, name
+    assert text("gate_of_others").count("def kernel_") == text("gate_of_halves").count("def kernel_") == 1
     assert "tl.dot(" in text("gate_beside_its_turned_side")
     declared = params.read(text("five_products"))
     assert declared is not None and declared.values["BLOCK_N"] in declared.space["BLOCK_N"]

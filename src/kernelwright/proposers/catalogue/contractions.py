@@ -85,9 +85,9 @@ def worth_keeping(operation: str, operand: Tensor) -> bool:
     return bool(outermost) and all(_free(node) == set(operand.axes) for node in outermost)
 
 
-def sums_products(x: Tensor) -> bool:
-    """Whether elements are made of a matrix product's results, each of its own."""
-    return any(
+def products_summed(x: Tensor) -> int:
+    """How many matrix products elements are made of, each of a result of its own."""
+    return sum(
         node.op == "sum" and isinstance(node.operand, Apply) and node.operand.op == "mul" and _free(node) == set(x.axes)
         for node in _outermost(x.expr)
     )

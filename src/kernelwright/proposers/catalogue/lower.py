@@ -207,14 +207,15 @@ class Lowering:
     def _keep_sums(self, name: str, node: GraphNode) -> None:
         """Has sums of products written to memory before all of their parts are taken, as the gates of a recurrent cell
         are, since each part would be a product of its own; and before they are put beside others, as the branches of an
-        inception block are, since each would be computed for every position of the whole. A device makes two halves, as
-        gates have them, in one kernel."""
+        inception block are, since each would be computed for every position of the whole. A device makes both halves
+        of one product, as of a gate, in one kernel."""
         for given in references(node.args[:1]):
             tensor = self.tensors.get(given)
-            if not isinstance(tensor, Tensor) or not contractions.sums_products(tensor):
+            products = contractions.products_summed(tensor) if isinstance(tensor, Tensor) else 0
+            if not products:
                 continue
             whole, parts = prod(self.nodes[given].outputs[0].shape), self._taken(given)
-            halves = self._on_device and parts == [whole // 2] * 2
+            halves = self._on_device and products == 1 and parts == [whole // 2] * 2
             if name == "cat" or (sum(parts) >= whole and not halves):
                 self._into_memory(given)
 

@@ -213,21 +213,14 @@ def product(stores: Sequence[Store]) -> Product | None:
     first, *others = found
     if not all(_same_results(first, other) for other in others):
         return None
-    left, right = (all(side(first) is side(other) for other in others) for side in (_left, _right))
-    if (left or right) and all(first.k == other.k for other in others):
+    same_steps = all(first.k == other.k for other in others)
+    if same_steps and all(first.left is other.left for other in others):
         return replace(first, beside=tuple(others))
     met = _sum_of(stores, [each.total for each in found])
     if met is None or any(_dtypes(first) != _dtypes(other) for other in others):
-        return None
+        shared = same_steps and all(first.right is other.right for other in others)
+        return replace(first, beside=tuple(others)) if shared else None
     return replace(first, added=tuple(others), met=(met, _without(met, {each.total for each in others}) or met))
-
-
-def _left(product: Product) -> Expr:
-    return product.left
-
-
-def _right(product: Product) -> Expr:
-    return product.right
 
 
 def _same_results(one: Product, other: Product) -> bool:

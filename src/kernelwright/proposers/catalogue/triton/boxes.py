@@ -48,10 +48,10 @@ class Box:
 def box(nest: Nest, product: Product, half: str) -> Box | None:
     """How windows of a product of numbers of 16 bits (`half`) are read by boxes; None where they are not."""
     load, n = product.right, product.n
-    several = (
-        product.scores or product.counts or product.added or any(each.right is not load for each in product.beside)
-    )
-    if not half or several or not isinstance(load, Load) or load.buffer.dtype != half or is_wide(nest.buffers):
+    shared = all(each.right is load for each in product.beside)
+    if product.scores or product.counts or product.added or not shared:
+        return None
+    if not (half and isinstance(load, Load) and load.buffer.dtype == half) or is_wide(nest.buffers):
         return None
     *terms, last = load.terms
     if load.direct or load.otherwise is not None or last.at is not None:
