@@ -251,9 +251,12 @@ class Lowering:
         depthwise = convolutions.is_depthwise(weight, node.args[8], transposed=node.args[6])
         if not (device and turned and node.args[6]) or depthwise:
             return whole
-        # A device writes whole lines of each phase much faster than every second number of a result's lines.
+        # A device writes whole lines of each phase much faster than a few numbers of a result's lines; two phases that
+        # take turns in a line it makes at once.
         phases = resolved(axis for dim in turned.dims[: len(whole.dims) - 2] for axis in dim)
-        return self._in_memory(name, whole, phases) if phases else whole
+        last = resolved(whole.dims[-1])[-1:]
+        in_turn = last == phases[-1:] and [axis.size for axis in last] == [2]
+        return whole if not phases or in_turn else self._in_memory(name, whole, phases)
 
     def _pointwise(self, name: str, node: GraphNode, operands: Sequence[Any]) -> Tensor:
         (out,) = node.outputs

@@ -83,10 +83,10 @@ def _stride(term: Term, axis: Axis) -> int | None:
     return int(term.axis is axis) if term.at is None else stride(term.at, axis)
 
 
-def columns(n: Sequence[Axis], sizes: Mapping[Axis, str]) -> list[Group]:
+def columns(n: Sequence[Axis], sizes: Mapping[Axis, str], name: str = "column") -> list[Group]:
     """The positions of a tile's results along each direction; only the last two have several."""
-    masks = [f"(column_{place} < {sizes[axis]})" if axis in n[-2:] else "" for place, axis in enumerate(n)]
-    return [Group((axis,), f"column_{place}", masks[place], "[None, :]") for place, axis in enumerate(n)]
+    masks = [f"({name}_{place} < {sizes[axis]})" if axis in n[-2:] else "" for place, axis in enumerate(n)]
+    return [Group((axis,), f"{name}_{place}", masks[place], "[None, :]") for place, axis in enumerate(n)]
 
 
 def corner(n: Sequence[Axis]) -> list[Group]:
@@ -108,6 +108,18 @@ def placed(sizes: Sequence[str]) -> list[str]:
         inside, beyond = " * ".join(counts[place + 1 :]), len(counts) - place
         which = "tile_n" + (f" // {bracketed(inside)}" if inside else "") + (f" % {count}" if place else "")
         lines.append(f"corner_{place} = {which}" + (f" * {NUMBERS[-beyond]}" if beyond <= len(NUMBERS) else ""))
-        within = {1: " + at % BLOCK_W", 2: " + at // BLOCK_W"}.get(beyond, "")
-        lines.append(f"column_{place} = corner_{place}{within}")
-    return ["at = tl.arange(0, BLOCK_N)[None, :]", *lines]
+    return [*lines, "at = tl.arange(0, BLOCK_N)[None, :]", *_within(len(sizes), "column", "at", "BLOCK_W")]
+
+
+def placed_twice(directions: int) -> list[str]:
+    """Statements for the positions of a box that has two for each along its last direction."""
+    width = "(2 * BLOCK_W)"
+    lines = _within(directions, "both", "twice", width)
+    lines[-1] = f"both_{directions - 1} = 2 * corner_{directions - 1} + twice % {width}"
+    return ["twice = tl.arange(0, 2 * BLOCK_N)[None, :]", *lines]
+
+
+def _within(directions: int, name: str, at: str, width: str) -> list[str]:
+    """Positions from a corner on."""
+    parts = {directions - 1: f" + {at} % {width}", directions - 2: f" + {at} // {width}"}
+    return [f"{name}_{place} = corner_{place}{parts.get(place, '')}" for place in range(directions)]

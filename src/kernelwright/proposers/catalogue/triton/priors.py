@@ -42,7 +42,7 @@ def choices(nest: Nest, multiprocessors: int, *, at_once: int, down: tuple[Axis,
     if nest.product is not None and nest.product.scores is not None:
         return _attention(nest.product)
     if nest.product is not None:
-        return _product(nest, nest.product, multiprocessors)
+        return _product(nest, nest.product, multiprocessors, at_once)
     if not combined_axes(nest):
         return _plane(nest, down) if down else _map(nest, at_once)
     if nest.finals:
@@ -174,11 +174,12 @@ def _rows(rows: int, length: int, kept: int) -> Choice:
     return _of(rows, max(1, rows // 4), max(rows, most))
 
 
-def _product(nest: Nest, product: Product, multiprocessors: int) -> dict[str, Choice]:
+def _product(nest: Nest, product: Product, multiprocessors: int, at_once: int) -> dict[str, Choice]:
     """Large tiles where there are enough of them for nearly all multiprocessors; narrow ones of each of several
     products, which together are as large."""
     numbers = half(nest, product)
-    found = _tiles(product, multiprocessors) if numbers else _exact_tiles(product, multiprocessors)
+    totals = at_once * (1 + len(product.beside))
+    found = (_tiles if numbers else _exact_tiles)(product, multiprocessors, (totals - 1).bit_length())
     shares = _product_shares(product, found, multiprocessors, numbers)
     if shares < 2:
         return found | (_box(product, found) if boxes.box(nest, product, numbers) else {})
@@ -207,9 +208,8 @@ def _product_shares(product: Product, found: dict[str, Choice], multiprocessors:
     return 1 << max(wanted, 1).bit_length() - 1
 
 
-def _tiles(product: Product, multiprocessors: int) -> dict[str, Choice]:
+def _tiles(product: Product, multiprocessors: int, narrow: int) -> dict[str, Choice]:
     batch, m, n, k = product.sizes
-    narrow = len(product.beside).bit_length()
     wide, middle = max(32, 256 >> narrow), max(32, 128 >> narrow)
     # Where a sum is short, what is made of it takes longer: smaller ones, of which one is read while another is stored.
     large = batch * (m // 128) * (n // wide) >= _NEARLY * multiprocessors and k > _SHORT
@@ -226,11 +226,10 @@ def _tiles(product: Product, multiprocessors: int) -> dict[str, Choice]:
     }
 
 
-def _exact_tiles(product: Product, multiprocessors: int) -> dict[str, Choice]:
+def _exact_tiles(product: Product, multiprocessors: int, narrow: int) -> dict[str, Choice]:
     """Those of float32: three products of what registers hold in two parts each, or what threads multiply number by
     number, so that tiles are smaller."""
     batch, m, n, _ = product.sizes
-    narrow = len(product.beside).bit_length()
     large = batch * (m // 128) * (n // (128 >> narrow)) >= _NEARLY * multiprocessors
     side = 128 if large else 32 if min(m, n) < 64 else 64
     return {

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 from kernelwright.proposers.catalogue.build import apply, const
 from kernelwright.proposers.catalogue.dtypes import width
-from kernelwright.proposers.catalogue.ir import Expr, Load, Term, walk
+from kernelwright.proposers.catalogue.ir import Axis, Expr, Load, Term, walk
 from kernelwright.proposers.catalogue.loops import Nest
 from kernelwright.proposers.catalogue.products import Product
 from kernelwright.proposers.catalogue.triton import boxes
 from kernelwright.proposers.catalogue.triton.expressions import Emitter, bare
 from kernelwright.proposers.catalogue.triton.functions import Function, described
+from kernelwright.proposers.catalogue.triton.space import Group, Space, pointer
 from kernelwright.proposers.catalogue.triton.tiles import Side, Tiles
 
 NUMBERS = ("BLOCK_M", "BLOCK_N", "BLOCK_K", "GROUP")
@@ -19,8 +23,8 @@ PARTS = "parts_ptr"
 """What shares of a sum leave."""
 _NAMES = (
     "tile", "place", "columns", "rows", "first", "height", "tile_m", "tile_n", "left", "right", "batch", "row",
-    "column", "step", "step_down", "share", "span", "begin", "end", "corner", "start", PARTS, *SHARED_NUMBERS,
-    *boxes.NUMBERS,
+    "column", "step", "step_down", "share", "span", "begin", "end", "corner", "start", "at", "both", "twice",
+    PARTS, *SHARED_NUMBERS, *boxes.NUMBERS,
 )  # fmt: skip
 _WORD = 4
 """Bytes of a number of 32 bits."""
@@ -37,10 +41,20 @@ tile_m = first + place % (GROUP * columns) % height
 tile_n = place % (GROUP * columns) // height"""
 
 
-def render(nest: Nest) -> Function:
-    """A product with what is made of its results, as a kernel."""
+def halves(nest: Nest, fixed: Callable[[Axis], int | None]) -> Axis | None:
+    """The axis of a batch that has two positions in all cases, and along which results lie: a tile of each of them is
+    made at once, so that results are written in whole lines."""
+    found = nest.product
+    if found is None or found.scores is not None or not found.batch or fixed(found.batch[-1]) != 2:
+        return None
+    ends = found.n[-1], found.batch[-1]
+    return ends[1] if all(store.buffer.axes[-2:] == ends for store in nest.stores) else None
+
+
+def render(nest: Nest, pair: Axis | None) -> Function:
+    """A product with what is made of its results, as a kernel; `pair` as `halves` finds it."""
     assert nest.product is not None  # the caller has checked
-    return _Products(nest, nest.product).function()
+    return _Products(nest, nest.product, pair).function()
 
 
 def render_shares(nest: Nest) -> tuple[Function, Function]:
@@ -61,8 +75,11 @@ class _Products(Tiles):
     number = "tile"
     """Which tile of which of the batch a program works on."""
 
-    def __init__(self, nest: Nest, product: Product) -> None:
+    def __init__(self, nest: Nest, product: Product, pair: Axis | None = None) -> None:
         super().__init__(nest, product, _NAMES)
+        self.pair, self.turn = pair, 0
+        """The axis of which a program makes both positions, and the one that is written about."""
+        self.batch = Group(tuple(axis for axis in product.batch if axis is not pair), "batch", "")
         self.rows = self.group(product.m, "row", "[:, None]")
         self.box = boxes.box(nest, product, self.half) if self.boxed else None
         self.columns = [self.group(product.n, "column", "[None, :]")]
@@ -82,7 +99,8 @@ class _Products(Tiles):
         across = f"tl.cdiv({self.size(product.n)}, BLOCK_N)"
         if self.box:
             across = " * ".join(boxes.tiles(sides, boxes.NUMBERS, "tl.cdiv"))
-        count = " * ".join([*([self.size(product.batch)] if product.batch else []), "rows", "columns", *self.shares])
+        batch = [self.size(self.batch.axes)] if self.batch.axes else []
+        count = " * ".join([*batch, "rows", "columns", *self.shares])
         m = self.size(product.m)
         head.put(*_TILES.format(m=m, columns=across, ahead=text, count=count, flatten=flatten).splitlines())
         body = self.emitter(self.rows, *self.columns, depth=2)
@@ -95,7 +113,8 @@ class _Products(Tiles):
             *body.space.positions(self.rows),
             *(boxes.placed(sides) if self.box else self._placed_columns(body, wide)),
         )
-        totals = {each: body.fresh_name("total") for each in (product, *product.beside)}
+        places = range(2 if self.pair else 1)
+        totals = [{each: body.fresh_name("total") for each in (product, *product.beside)} for _ in places]
         self._sum(body, totals)
         self._end(body, totals)
         head.lines += body.lines
@@ -124,34 +143,78 @@ class _Products(Tiles):
     def _begin(self, body: Emitter) -> None:
         """What comes before all else for a tile."""
 
-    def _end(self, body: Emitter, totals: dict[Product, str]) -> None:
+    def space(self, *groups: Group) -> Space:
+        """See `Tiles`."""
+        found = super().space(*groups)
+        return found if self.pair is None else replace(found, indices={**found.indices, self.pair: str(self.turn)})
+
+    def _end(self, body: Emitter, totals: list[dict[Product, str]]) -> None:
         """What becomes of the sums."""
+        if self.pair is None:
+            self._known(body, totals[0])
+            self.write(body)
+            return
+        values = []
+        for self.turn, each in enumerate(totals):
+            part = self.emitter(self.rows, *self.columns, depth=body.depth)
+            self._known(part, each)
+            part.count(store.expr for store in self.nest.stores)
+            values.append([part.value(store.expr) for store in self.nest.stores])
+            body.lines += part.lines
+        self._write_pairs(body, list(zip(*values, strict=True)))
+
+    def _known(self, body: Emitter, totals: dict[Product, str]) -> None:
+        """Tells the names of sums."""
         body.known |= {each.total: name for each, name in totals.items()}
         if self.product.met is not None:
             whole, value = self.product.met
             body.count([value])
             body.known[whole] = body.text(value)
-        self.write(body)
 
-    def _sum(self, body: Emitter, totals: dict[Product, str]) -> None:
+    def _write_pairs(self, body: Emitter, values: list[tuple[str, ...]]) -> None:
+        """Stores results of both positions in turn, in tiles twice as wide."""
+        n = self.product.n
+        sizes = {**self.sizes, n[-1]: f"(2 * {self.sizes[n[-1]]})"}
+        body.put("# Both positions of the innermost direction in turn.")
+        if self.box:
+            body.put(*boxes.placed_twice(len(n)))
+            columns = boxes.columns(n, sizes, "both")
+        else:
+            columns = [Group(n, "both", f"(both < 2 * {self.size(n)})", "[None, :]")]
+            body.put("both = tile_n * (2 * BLOCK_N) + tl.arange(0, 2 * BLOCK_N)[None, :]")
+        space = replace(self.space(self.rows, *columns), sizes=sizes)
+        body.put(*([] if self.box else space.positions(columns[0])))
+        for store, both in zip(self.nest.stores, values, strict=True):
+            axes = store.buffer.axes[:-1]
+            offset = space.offset([(axis, space.indices[axis]) for axis in axes])
+            where = f"{pointer(store.buffer)} + {offset}"
+            body.put(f"tl.store({where}, tl.interleave({', '.join(both)}), mask={space.mask(axes)})")
+
+    def _sum(self, body: Emitter, totals: list[dict[Product, str]]) -> None:
         """Tiles of both sides, multiplied and added up in float32."""
-        body.put(*(f"{total} = tl.zeros((BLOCK_M, BLOCK_N), tl.float32)" for total in totals.values()))
+        names = (total for each in totals for total in each.values())
+        body.put(*(f"{total} = tl.zeros((BLOCK_M, BLOCK_N), tl.float32)" for total in names))
         self._add_steps(body, totals)
         for other in self.product.added:
-            self._add_steps(body, {other: totals[self.product]})
+            self._add_steps(body, [{other: each[self.product]} for each in totals])
 
     def _bounds(self, body: Emitter, steps: str) -> tuple[str, str]:  # noqa: ARG002 - for shares, which are computed
         """The first of a product's steps that a program goes through, and the end; writes statements for them."""
         return "0", steps
 
-    def _add_steps(self, body: Emitter, totals: dict[Product, str]) -> None:
-        """The steps of products of which one side is the same."""
-        product = next(iter(totals))
+    def _add_steps(self, body: Emitter, totals: list[dict[Product, str]]) -> None:
+        """The steps of products of which one side is the same, at each of the positions made at once."""
+        product = next(iter(totals[0]))
         first, last = self._bounds(body, self.size(product.k))
         across = Side(self.group(product.k, "step", "[None, :]"), "start", "BLOCK_K", summed=True)
         down = Side(self.group(product.k, "step_down", "[:, None]"), "start", "BLOCK_K", summed=True)
         body.put(f"for start in range({first}, {last}, BLOCK_K):")
         loop = self.emitter(across.group, down.group, depth=body.depth + 1)
+        for self.turn, here in enumerate(totals):
+            self._add_step(loop, here, across, down)
+        self.placed(body, loop, (across, down))
+
+    def _add_step(self, loop: Emitter, totals: dict[Product, str], across: Side, down: Side) -> None:
         read: set[Expr] = set()
         for each, total in totals.items():
             if each.left not in read:
@@ -162,7 +225,6 @@ class _Products(Tiles):
                 self.tile(loop, "right", each.right, down, Side(self.columns[0], "tile_n * BLOCK_N", "BLOCK_N"))
             read |= {each.left, each.right}
             loop.put(f"{total} = tl.dot(left, right, {total}{self.precision})")
-        self.placed(body, loop, (across, down))
 
     def _read_left(self, loop: Emitter, product: Product, across: Side) -> None:
         left = product.left
@@ -226,16 +288,16 @@ class _Shares(_Parts):
         )
         return "begin", "end"
 
-    def _end(self, body: Emitter, totals: dict[Product, str]) -> None:
-        (total,) = totals.values()
+    def _end(self, body: Emitter, totals: list[dict[Product, str]]) -> None:
+        (total,) = totals[0].values()
         body.put(f"tl.store({self.place}, {total}, {self.mask})")
 
 
 class _Merged(_Parts):
     suffix = "_merged"
 
-    def _sum(self, body: Emitter, totals: dict[Product, str]) -> None:
-        (total,) = totals.values()
+    def _sum(self, body: Emitter, totals: list[dict[Product, str]]) -> None:
+        (total,) = totals[0].values()
         body.put(
             "# What all shares have found.",
             f"{total} = tl.zeros((BLOCK_M, BLOCK_N), tl.float32)",

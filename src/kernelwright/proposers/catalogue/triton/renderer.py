@@ -154,17 +154,18 @@ class TritonKernels(Kernels):
         """See `Kernels.launch`."""
         lengths = Lengths(nest, size)
         halves = pairs.pairs(nest, fixed)
+        pair = products.halves(nest, fixed)
         down = planes.rows(nest) if halves is None else ()
         if halves is None and not down:
             nest = by_rows(nest, _ROWS * self._multiprocessors)
-        numbers = self._numbers(nest, at_once=halves.at_once if halves else 1, down=down)
+        numbers = self._numbers(nest, at_once=halves.at_once if halves else 2 if pair else 1, down=down)
         if nest.product is not None and nest.product.scores is not None:
             return [launches.attention(self._add(attentions.render(nest)), lengths, numbers)]
         if nest.product is not None and "SHARES" in numbers:
             share, merged = map(self._add, products.render_shares(nest))
             return launches.shared_product(share, merged, lengths, numbers)
         if nest.product is not None:
-            return launches.product(self._add(products.render(nest)), lengths, numbers)
+            return launches.product(self._add(products.render(nest, pair)), lengths, numbers)
         if nest.finals:
             text = columns.ColumnSums(nest, self._cache)
             return launches.column_sums(text, self._add(text.rows()), self._add(text.sums()), lengths, numbers)
