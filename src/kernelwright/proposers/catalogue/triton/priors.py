@@ -116,7 +116,8 @@ def _swept(nest: Nest, multiprocessors: int) -> dict[str, Choice]:
     if nest.kind == "rows":
         # A row that is read again comes from the L2 cache: less at once, and asked for earlier.
         again = shares == 1 and len(nest.sweeps) > 1
-        block, warps, stages = (2048, 8, 1) if shares > 1 else (8192, 8, 4) if again else (4096, 8, 3)
+        one = (4096, 4, 1) if kept == 1 else (2048, 8, 1)
+        block, warps, stages = one if shares > 1 else (8192, 8, 4) if again else (4096, 8, 3)
         found = {"BLOCK": _of(block, 512, 8192), "WARPS": _of(warps, 2, 16)}
     elif any(sweep.scans for sweep in nest.sweeps):
         found, stages = {"ROWS": _of(32, 8, 128), "BLOCK": _of(128, 16, 256), "WARPS": _of(2, 1, 8)}, 3
@@ -145,7 +146,7 @@ def shared_out(nest: Nest, multiprocessors: int) -> int:
     kept, combined = (prod(axis.size for axis in axes) for axes in (kept_axes(nest), combined_axes(nest)))
     block = 2048 if nest.kind == "rows" else 2048 // min(64, kept)
     programs = kept if nest.kind == "rows" else -(-kept // 64)
-    wanted = (_PROGRAMS if nest.kind == "rows" else _AHEAD) * multiprocessors // programs
+    wanted = (_PROGRAMS if nest.kind == "rows" and kept > 1 else _AHEAD) * multiprocessors // programs
     if wanted < 2:
         return 1
     return 1 << min(wanted, max(1, combined // (2 * block)), 1024).bit_length() - 1
@@ -178,8 +179,11 @@ def _product(nest: Nest, product: Product, multiprocessors: int, at_once: int) -
     """Large tiles where there are enough of them for nearly all multiprocessors; narrow ones of each of several
     products, which together are as large."""
     numbers = half(nest, product)
-    totals = at_once * (1 + len(product.beside))
-    found = (_tiles if numbers else _exact_tiles)(product, multiprocessors, (totals - 1).bit_length())
+    narrow = (at_once * (1 + len(product.beside)) - 1).bit_length()
+    found = (_tiles if numbers else _exact_tiles)(product, multiprocessors, narrow, at_once)
+    if any(each.left is not product.left for each in product.beside):
+        best = {"BLOCK_M": 64, "BLOCK_N": 128, "WARPS": 4, "PROGRAMS": found["PROGRAMS"].values[-1]}
+        found |= {name: replace(found[name], value=value) for name, value in best.items()}
     shares = _product_shares(product, found, multiprocessors, numbers)
     if shares < 2:
         return found | (_box(product, found) if boxes.box(nest, product, numbers) else {})
@@ -192,7 +196,7 @@ def _box(product: Product, found: dict[str, Choice]) -> dict[str, Choice]:
     """The sides of what is read at once for results in several directions, as long as a row at best. Few filters have
     the more results at once, since each asks for as many reads."""
     widths = {"BLOCK_W": Choice(_fitting(product.n[-1].size), (8, 16, 32, 64, 128))} if len(product.n) > 1 else {}
-    if found["BLOCK_M"].value == 64 and product.sizes[2] >= 64 * 64:
+    if found["BLOCK_M"].value == 64 and product.sizes[2] >= 64 * 64 and not product.beside:
         widths |= {"BLOCK_N": replace(found["BLOCK_N"], value=256), "WARPS": replace(found["WARPS"], value=8)}
     return widths
 
@@ -208,17 +212,18 @@ def _product_shares(product: Product, found: dict[str, Choice], multiprocessors:
     return 1 << max(wanted, 1).bit_length() - 1
 
 
-def _tiles(product: Product, multiprocessors: int, narrow: int) -> dict[str, Choice]:
+def _tiles(product: Product, multiprocessors: int, narrow: int, at_once: int) -> dict[str, Choice]:
     batch, m, n, k = product.sizes
     wide, middle = max(32, 256 >> narrow), max(32, 128 >> narrow)
     # Where a sum is short, what is made of it takes longer: smaller ones, of which one is read while another is stored.
-    large = batch * (m // 128) * (n // wide) >= _NEARLY * multiprocessors and k > _SHORT
+    long = k > _SHORT or at_once > 1
+    large = long and batch * (m // 128) * (n // wide) >= _NEARLY * multiprocessors
     small = min(m, n) < 64
     return {
         "BLOCK_N": Choice(wide if large else 32 if small else middle, (32, 64, 128, 256)),
         "BLOCK_M": Choice(32 if small else 64 if m <= 64 else 128, (32, 64, 128, 256)),
         "WARPS": Choice(8 if large else 4, (4, 8)),
-        "STAGES": Choice(3 if large or k <= _SHORT else 4, (2, 3, 4, 5)),
+        "STAGES": Choice(3 if large or not long else 4, (2, 3, 4, 5)),
         "BLOCK_K": Choice(64, (32, 64, 128)),
         "GROUP": Choice(8, (1, 4, 8, 16)),
         # A tile that is large fills a multiprocessor.
@@ -226,9 +231,8 @@ def _tiles(product: Product, multiprocessors: int, narrow: int) -> dict[str, Cho
     }
 
 
-def _exact_tiles(product: Product, multiprocessors: int, narrow: int) -> dict[str, Choice]:
-    """Those of float32: three products of what registers hold in two parts each, or what threads multiply number by
-    number, so that tiles are smaller."""
+def _exact_tiles(product: Product, multiprocessors: int, narrow: int, _at_once: int) -> dict[str, Choice]:
+    """Those of float32: six products of what is held in three parts each, so that tiles are smaller."""
     batch, m, n, _ = product.sizes
     large = batch * (m // 128) * (n // (128 >> narrow)) >= _NEARLY * multiprocessors
     side = 128 if large else 32 if min(m, n) < 64 else 64
