@@ -1,7 +1,8 @@
-"""Modules whose Triton kernels differ in kind. As a program: interprets the kernels of all of them, and prints what
-is wrong with which as JSON.
+"""Modules whose Triton kernels differ in kind. As a program: interprets the kernels of all of them, or runs those of
+every so many on a GPU, and prints what is wrong with which as JSON.
 
     TRITON_INTERPRET=1 python triton_modules.py FOLDER
+    python triton_modules.py FOLDER FIRST EVERY
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -190,6 +192,8 @@ class GatedConvolution(nn.Module):
         return torch.tanh(a) * torch.sigmoid(b)
 
 
+NOT_ON_A_GPU = frozenset({"pooled_whole_numbers"})
+"""What torch has no kernel for there, and the catalogue leaves to it."""
 NAN = torch.tensor([[1.0, float("nan")], [2.0, 3.0]])
 MODULES: list[Module] = [
     ("broadcast", lambda x, y: torch.where(x > 0, x * y, x.exp()), (_x(5, 7, 9), _x(7, 1))),
@@ -362,22 +366,48 @@ def few_programs(module: Any) -> Any:
     return module
 
 
-def main(folder: Path) -> None:
-    """Checks every module."""
+class OnGpu(nn.Module):
+    """A candidate that computes on a GPU what it is given on the CPU."""
+
+    def __init__(self, candidate: nn.Module) -> None:
+        super().__init__()
+        self.candidate = candidate.cuda()
+
+    def forward(self, *inputs: torch.Tensor) -> Any:
+        """The candidate's results."""
+        results = self.candidate(*(each.cuda() for each in inputs))
+        return tuple(each.cpu() for each in results) if isinstance(results, (tuple, list)) else results.cpu()
+
+    def state_dict(self, *_args: Any, **_kwargs: Any) -> dict[str, torch.Tensor]:
+        """The candidate's state."""
+        return {name: value.cpu() for name, value in self.candidate.state_dict().items()}
+
+
+def _checked(folder: Path, jobs: Iterable[tuple[Module, TargetInfo]], *, on_gpu: bool) -> dict[str, str]:
+    """What is wrong with which of these modules."""
     wrong = {}
-    small = H100.model_copy(update={"multiprocessors": 1})
-    for (name, function, inputs), target in (
-        *((each, H100) for each in MODULES),
-        *((each, small) for each in SEVERAL_AT_ONCE),
-    ):
+    for (name, function, inputs), target in jobs:
         model, info, program = programmed(function, inputs, target)
         module = few_programs(loaded(write(program, info), folder, f"candidate_{name}"))
         candidate = module.ModelNew()
         candidate.load_state_dict(model.state_dict())
+        candidate.train(model.training)
         try:
-            check(model, candidate.train(model.training), inputs)
+            check(model, OnGpu(candidate) if on_gpu else candidate, inputs)
         except Exception as error:  # noqa: BLE001 - whatever it is, the others are to be checked too
             wrong[name] = repr(error)
+    return wrong
+
+
+def main(folder: Path, part: slice | None = None) -> None:
+    """Checks every module, or a part of them on a GPU."""
+    small = H100.model_copy(update={"multiprocessors": 1})
+    jobs = [*((each, H100) for each in MODULES), *((each, small) for each in SEVERAL_AT_ONCE)]
+    if part is not None:
+        jobs = [job for job in jobs if job[0][0] not in NOT_ON_A_GPU]
+        print(json.dumps(_checked(folder, jobs[part], on_gpu=True)))
+        return
+    wrong = _checked(folder, jobs, on_gpu=False)
     for name, both_ways in catalogue_both_ways.MODULES.items():
         both = catalogue_both_ways.both_ways(*both_ways)
         module = few_programs(
@@ -391,4 +421,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), slice(int(sys.argv[2]), None, int(sys.argv[3])) if sys.argv[2:] else None)

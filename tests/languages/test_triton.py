@@ -206,20 +206,22 @@ import triton.language as tl
 @triton.jit
 def product(a_ptr, b_ptr, c_ptr, N: tl.constexpr):
     at = tl.arange(0, N)[:, None] * N + tl.arange(0, N)[None]
-    tl.store(c_ptr + at, tl.dot(tl.load(a_ptr + at), tl.load(b_ptr + at)))
+    tl.store(c_ptr + at, tl.dot(tl.load(a_ptr + at), tl.load(b_ptr + at), input_precision="bf16x6"))
 
-a, b, c = torch.randn(16, 16).bfloat16(), torch.randn(16, 16).bfloat16(), torch.empty(16, 16)
+kind = getattr(torch, sys.argv[2])
+a, b, c = torch.randn(16, 16).to(kind), torch.randn(16, 16).to(kind), torch.empty(16, 16)
 product[(1,)](a, b, c, N=16)
 print(float((c.double() - a.double() @ b.double()).abs().max()))
 """
 
 
-def test_products_of_bfloat16_are_right_where_kernels_are_interpreted(tmp_path):
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
+def test_products_are_right_where_kernels_are_interpreted(tmp_path, dtype):
     pytest.importorskip("triton")
     path = tmp_path / "product.py"
     path.write_text(PRODUCT)
     environment = {**os.environ, "TRITON_INTERPRET": "1"}
-    command = [sys.executable, str(path), str(tmp_path)]
+    command = [sys.executable, str(path), str(tmp_path), dtype]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert float(done.stdout) < 1e-4
 

@@ -7,6 +7,7 @@ counted, whichever way it is made: that of a compiled kernel, which all ways lea
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
 import platform
@@ -141,7 +142,11 @@ def _count_interpreted(interpreter: Any) -> None:
 
 
 def _widen_products(interpreter: Any) -> None:
-    """Has products of bfloat16 computed from their values: the interpreter multiplies the integers that hold them."""
+    """Has products of bfloat16 computed from their values: the interpreter multiplies the integers that hold them. And
+    lets those of float32 be asked for in parts of bfloat16, as they may be on devices: it multiplies float32."""
+    options = interpreter.interpreter_builder.options
+    ways = dict.fromkeys((*options.allowed_dot_input_precisions, "bf16x3", "bf16x6"))
+    interpreter.interpreter_builder.options = dataclasses.replace(options, allowed_dot_input_precisions=tuple(ways))
     builder = interpreter.InterpreterBuilder
     product = builder.create_dot
 

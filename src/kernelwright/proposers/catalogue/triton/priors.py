@@ -116,7 +116,7 @@ def _swept(nest: Nest, multiprocessors: int) -> dict[str, Choice]:
     if nest.kind == "rows":
         # A row that is read again comes from the L2 cache: less at once, and asked for earlier.
         again = shares == 1 and len(nest.sweeps) > 1
-        one = (4096, 4, 1) if kept == 1 else (2048, 8, 1)
+        one = (4096, 4, 1) if kept == 1 else (1024, 4, 1)
         block, warps, stages = one if shares > 1 else (8192, 8, 4) if again else (4096, 8, 3)
         found = {"BLOCK": _of(block, 512, 8192), "WARPS": _of(warps, 2, 16)}
     elif any(sweep.scans for sweep in nest.sweeps):
