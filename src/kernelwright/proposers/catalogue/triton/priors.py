@@ -84,7 +84,7 @@ def _plane(nest: Nest, down: tuple[Axis, ...]) -> dict[str, Choice]:
         }
     block = _fitting(nest.vector.size)
     if planes.has_windows(nest):  # the more threads, the more is asked for
-        most, warps = (2, 2) if block == _MIDDLE else (4, 4)
+        most, warps = (1, 2) if block == _MIDDLE else (4, 4)
         rows = min(most, padded(down))
     else:
         rows, warps = min(1024 // block, padded(down)), 1
