@@ -231,6 +231,24 @@ def test_convolutions_of_16_bits_are_products_that_read_channels_together() -> N
     assert "tl.dot(" in text("windows_turned_unevenly")
 
 
+def test_both_phases_of_a_line_are_written_at_once_where_they_read_other_places() -> None:
+    for name, kernels in (("windows_turned_evenly", 3), ("windows_turned_along_one", 3), ("windows_turned_by_two", 4)):
+        assert text(name).count("def kernel_") == kernels, name
+        assert ("tl.interleave(" in text(name)) == (kernels == 3), name
+
+
+def test_halves_of_a_product_are_made_apart_only_where_nothing_else_is_made_of_it() -> None:
+    assert text("gate_of_halves").count("tl.dot(") == 2
+    assert text("turned_and_kept").count("tl.dot(") == 1
+
+
+def test_rows_of_several_blocks_are_read_once() -> None:
+    for name, loads in (("rows_of_several_blocks", 6), ("groups_of_several_blocks", 9)):
+        assert text(name).count("tl.load(") == loads and " // BLOCK * BLOCK" not in text(name), name
+    _, info, program = programmed(lambda x: (x.softmax(-1), x.argmax(-1)), (torch.randn(264, 17000).half(),))
+    assert " // BLOCK * BLOCK" in write(program, info), "where the largest is comes from what a loop has seen"
+
+
 def test_each_kernels_numbers_are_among_those_that_are_tried() -> None:
     for name in BY_NAME:
         declared = params.read(text(name))

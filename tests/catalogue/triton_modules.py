@@ -48,6 +48,13 @@ def rotated_pairs(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torc
     return torch.stack((even * cos - odd * sin, even * sin + odd * cos), -1).flatten(-2)
 
 
+def rotated_queries(x: torch.Tensor, w: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
+    """Rotary embedding of a product's results, halves of which change places."""
+    q = F.linear(x, w)
+    a, b = q.chunk(2, -1)
+    return q * cos + torch.cat((-b, a), -1) * sin
+
+
 def doubled(x: torch.Tensor, mode: str) -> torch.Tensor:
     """Twice as many positions each way."""
     return F.interpolate(x, scale_factor=2, mode=mode)
@@ -270,6 +277,12 @@ MODULES: list[Module] = [
     ("gate_of_halves", lambda x, w, b: F.glu(F.linear(x, w, b)), (_half(60, 64), _half(192, 64), _half(192))),
     ("exact_gate_of_halves", lambda x, w: F.glu(F.linear(x, w)), (_x(60, 64), _x(192, 64))),
     ("gates_that_part", lambda x, w: tuple(F.linear(x, w).chunk(2, -1)), (_half(60, 64), _half(192, 64))),
+    ("windows_of_one_sound", Convolution(1, 48), (_half(1, 48, 130),)),
+    ("windows_turned_by_two", Convolution(2, window=2, transposed=True, stride=2), (_half(2, 16, 10, 12),)),
+    ("windows_turned_at_once", Convolution(2, window=4, transposed=True, stride=2), (_half(2, 16, 10, 12),)),
+    ("part_of_a_weight", lambda x, w: F.linear(x, w[3:120]), (_half(60, 64), _half(130, 64))),
+    ("one_of_several_weights", lambda x, w: F.linear(x, w[1]), (_half(60, 64), _half(3, 100, 64))),
+    ("turned_and_kept", rotated_queries, (_half(60, 64), _half(128, 64), _half(60, 128), _half(60, 128))),
     ("windows_of_48_channels", Convolution(1, 48, dilation=3), (_half(2, 48, 130),)),
     ("windows_turned", Convolution(2, transposed=True, stride=2, padding=1), (_half(2, 16, 6, 7),)),
     ("windows_turned_unevenly", Convolution(2, transposed=True, stride=2), (_half(2, 16, 6, 7),)),
@@ -281,6 +294,9 @@ MODULES: list[Module] = [
     ("pooled_alone", lambda x: F.max_pool2d(x, 3, 2, 1) + 1, (_x(2, 3, 18, 40),)),
     ("enlarged", lambda x: F.silu(F.interpolate(x, scale_factor=2, mode="nearest")), (_half(2, 3, 9, 11),)),
     ("doubled", lambda x, y: doubled(x, "bilinear") * y, (_half(2, 3, 9, 11), _half(18, 22))),
+    ("doubled_twice", lambda x: doubled(doubled(x, "bilinear"), "bilinear"), (_half(2, 3, 5, 7),)),
+    ("doubled_shuffled", lambda x: doubled(F.pixel_shuffle(x, 2), "bilinear"), (_half(2, 8, 5, 7),)),
+    ("doubled_windows", lambda x, w: doubled(F.conv2d(x, w), "bilinear"), (_half(2, 16, 9, 9), _half(8, 16, 3, 3))),
     ("doubled_along_one", lambda x: doubled(x, "linear"), (_half(2, 3, 40),)),
     ("doubled_across", lambda x: F.interpolate(x, scale_factor=(2, 3), mode="bilinear"), (_half(2, 3, 5, 13),)),
     ("doubled_in_three_dimensions", lambda x: doubled(x, "trilinear"), (_half(1, 2, 3, 4, 5),)),

@@ -19,7 +19,7 @@ from typing import Any
 from kernelwright.proposers.catalogue.axes import Axes
 from kernelwright.proposers.catalogue.build import apply, cast, const, inside, placed, reduce, row_major, substitute
 from kernelwright.proposers.catalogue.contractions import computing
-from kernelwright.proposers.catalogue.ir import Axis, Expr, Load, Tensor, Term, Window, resolved
+from kernelwright.proposers.catalogue.ir import Axis, Expr, Iota, Load, Tensor, Term, Window, resolved, walk
 from kernelwright.proposers.catalogue.phases import Place, Plain, Transposed, dimensions
 from kernelwright.proposers.catalogue.views import extent
 from kernelwright.tasks import GraphNode
@@ -126,6 +126,14 @@ def cropped(axes: Axes, node: GraphNode, whole: Tensor) -> Tensor:
         (dims[number],), (axis,) = axes.fresh((size,)), dim
         terms.append(Term(axis, row_major(dims[number])))
     return Tensor(Load(whole.expr.dtype, whole.expr.buffer, tuple(terms)), tuple(dims), whole.dtype)
+
+
+def is_moved(whole: Tensor, weight: Tensor, phase: Axis) -> bool:
+    """Whether what the weight (in memory) meets in a transposed convolution lies elsewhere for each phase."""
+    assert isinstance(weight.expr, Load)
+    loads = [node for node in walk([whole.expr]) if isinstance(node, Load) and node.buffer is not weight.expr.buffer]
+    places = walk(term.at for load in loads for term in load.terms if term.at is not None)
+    return any(isinstance(place, Iota) and phase in place.axis.resolve() for place in places)
 
 
 def group_size(weight: Tensor, groups: int, *, transposed: bool) -> tuple[int, int]:

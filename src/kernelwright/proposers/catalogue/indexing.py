@@ -12,13 +12,24 @@ from typing import Any
 from kernelwright.proposers.catalogue import dtypes, sized
 from kernelwright.proposers.catalogue.axes import Axes, Dims
 from kernelwright.proposers.catalogue.bounds import least
-from kernelwright.proposers.catalogue.build import UnsupportedError, apply, cast, const, length, placed, row_major
-from kernelwright.proposers.catalogue.ir import Axis, Expr, Load, Tensor, resolved, walk
+from kernelwright.proposers.catalogue.build import (
+    InMemoryError,
+    UnsupportedError,
+    apply,
+    cast,
+    const,
+    length,
+    placed,
+    row_major,
+)
+from kernelwright.proposers.catalogue.ir import Axis, Combined, Expr, Load, Tensor, resolved, walk
 from kernelwright.proposers.catalogue.views import extent
 from kernelwright.tasks import GraphNode
 
 _COPIES = Fraction(3, 2)
 """From this factor on, and below 1, no dimension longer than 1 keeps its length."""
+_MOST_READS = 4
+"""Reads that a neighbour may be made of."""
 _FINEST = 64
 """The largest denominator of a factor that floats hold as it was meant."""
 
@@ -119,13 +130,14 @@ def resized(
     between two neighbours from the same reads."""
     kind = dtypes.compute(x.dtype)
     expr, dims = cast(x.expr, kind), list(x.dims)
+    twice = on_device and bool(scales) and 2 in scales and not align_corners and _is_plain(x)
     for dim in range(2, len(dims)):
         along, many, n = x.dims[dim], node.outputs[0].shape[dim], extent(x.dims[dim])
         if many == n:  # copied, whatever the factor
             continue
         if many == 1 or n == 1:
             raise UnsupportedError
-        if on_device and scales and scales[dim - 2] == 2 and not align_corners:
+        if twice and scales[dim - 2] == 2 and len(resolved(along)) == 1:
             expr, dims[dim] = _doubled(axes, expr, along)
             continue
         dims[dim] = _scaled(axes, along, many, Fraction(scales[dim - 2]) if scales else None)
@@ -148,8 +160,23 @@ def resized(
     return Tensor(expr, tuple(dims), x.dtype)
 
 
+def _is_plain(x: Tensor) -> bool:
+    """Whether reading all neighbours of a position is reading memory as it lies.
+
+    Raises:
+        InMemoryError: it would compute too much again for each of them.
+    """
+    nodes = list(walk([x.expr]))
+    loads = [node for node in nodes if isinstance(node, Load)]
+    if len(loads) > _MOST_READS or any(isinstance(node, Combined) for node in nodes):
+        raise InMemoryError
+    return all(load.direct for load in loads)
+
+
 def _doubled(axes: Axes, expr: Expr, along: tuple[Axis, ...]) -> tuple[Expr, tuple[Axis, ...]]:
-    """Twice as many positions, a quarter of the way to the neighbour on either side of each that there was."""
+    """Twice as many positions, a quarter of the way to the neighbour on either side of each that there was. At both
+    ends an element is its own neighbour; torch has the next one there, times 0, which shows where that is not finite.
+    """
     ((which,),) = axes.fresh((2,))
     axes.pinned.append(which)
     at, one, zero = row_major(along), const(1, "int64"), const(0, "int64")

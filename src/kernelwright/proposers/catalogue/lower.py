@@ -216,8 +216,19 @@ class Lowering:
                 continue
             whole, parts = prod(self.nodes[given].outputs[0].shape), self._taken(given)
             halves = self._on_device and products == 1 and parts == [whole // 2] * 2
+            halves = halves and self._is_parted(self._origin(given))
             if name == "cat" or (sum(parts) >= whole and not halves):
                 self._into_memory(given)
+
+    def _is_parted(self, name: str) -> bool:
+        """Whether nothing but parts is ever taken of a tensor, by way of views or not."""
+        wanted = references((self.graph.nodes[-1].args, self.graph.nodes[-1].kwargs))
+        users = [node for node in self.nodes.values() if name in references((node.args, node.kwargs))]
+        return name not in wanted and all(
+            operation(node.target) in views.PARTS
+            or (operation(node.target) in views.PURE and self._is_parted(node.name))
+            for node in users
+        )
 
     def _taken(self, name: str) -> list[int]:
         """How many elements the parts have that are taken of a tensor."""
@@ -252,10 +263,11 @@ class Lowering:
         if not (device and turned and node.args[6]) or depthwise:
             return whole
         # A device writes whole lines of each phase much faster than a few numbers of a result's lines; two phases that
-        # take turns in a line it makes at once.
+        # take turns in a line, and read at other places each, it makes at once.
         phases = resolved(axis for dim in turned.dims[: len(whole.dims) - 2] for axis in dim)
         last = resolved(whole.dims[-1])[-1:]
         in_turn = last == phases[-1:] and [axis.size for axis in last] == [2]
+        in_turn = in_turn and convolutions.is_moved(whole, turned, *last)
         return whole if not phases or in_turn else self._in_memory(name, whole, phases)
 
     def _pointwise(self, name: str, node: GraphNode, operands: Sequence[Any]) -> Tensor:

@@ -4,7 +4,7 @@ element of the window, the box moves."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -13,6 +13,7 @@ from kernelwright.proposers.catalogue.ir import Axis, Load, Term, resolved
 from kernelwright.proposers.catalogue.loops import Nest
 from kernelwright.proposers.catalogue.products import Product
 from kernelwright.proposers.catalogue.triton.space import Group, bracketed, is_wide
+from kernelwright.proposers.catalogue.triton.tiles import half
 
 NUMBERS = ("BLOCK_H", "BLOCK_W")
 """Rows and columns of a tile: as many together as it has results along n."""
@@ -45,21 +46,32 @@ class Box:
         return *NUMBERS, *("1" for _ in self.others), "BLOCK_K"
 
 
-def box(nest: Nest, product: Product, half: str) -> Box | None:
-    """How windows of a product of numbers of 16 bits (`half`) are read by boxes; None where they are not."""
-    load, n = product.right, product.n
-    shared = all(each.right is load for each in product.beside)
-    if product.scores or product.counts or product.added or not shared:
+def box(nest: Nest, fixed: Callable[[Axis], int | None]) -> Box | None:
+    """How windows of a product are read by boxes; None where they are not.
+
+    Args:
+        nest: what is computed.
+        fixed: the length of an axis where it is the same in all cases.
+    """
+    product = nest.product
+    if product is None or product.scores or product.counts or product.added or is_wide(nest.buffers):
         return None
-    if not (half and isinstance(load, Load) and load.buffer.dtype == half) or is_wide(nest.buffers):
+    load, n = product.right, product.n
+    if not isinstance(load, Load) or any(each.right is not load for each in product.beside):
         return None
     *terms, last = load.terms
-    if load.direct or load.otherwise is not None or last.at is not None:
+    if half(nest, product) != load.buffer.dtype or load.otherwise is not None or last.at is not None:
         return None
-    if resolved((last.axis,)) != product.k[-1:] or product.k[-1].size % _CHANNELS:
+    channels = fixed(product.k[-1]) or 0
+    windows = any(_free(term) & {*product.k[:-1]} for term in terms)
+    if not windows or resolved((last.axis,)) != product.k[-1:] or not channels or channels % _CHANNELS:
         return None
-    if prod(axis.size for axis in n[-2:]) < _LEAST:
-        return None
+    return _of(load, terms, product) if prod(axis.size for axis in n[-2:]) >= _LEAST else None
+
+
+def _of(load: Load, terms: Sequence[Term], product: Product) -> Box | None:
+    """The same by what its coordinates grow with."""
+    n = product.n
     along = [place for place, term in enumerate(terms) if _free(term) & {*n}]
     if not along or along != list(range(along[0], along[0] + len(n))):
         return None

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
-from kernelwright.proposers.catalogue.ir import Axis, Buffer, Load, Reduce, Scan, Size, Window, walk
+from kernelwright.proposers.catalogue.ir import Axis, Buffer, Load, Reduce, Size, Window, walk
 from kernelwright.proposers.catalogue.loops import Nest
 from kernelwright.proposers.catalogue.spoken import spoken
 from kernelwright.proposers.catalogue.triton.support import KNOWN
@@ -87,9 +87,10 @@ def parts(nest: Nest) -> int:
     again = any(sweep.stores for sweep in nest.sweeps[1:])
     if nest.kind != "rows" or length <= WHOLE or rows < _MANY or nest.finals or not again:
         return 1
-    nodes = list(walk(root for sweep in nest.sweeps for root in sweep.roots))
-    if any(isinstance(node, Scan) or (isinstance(node, Reduce) and node.op.startswith("arg")) for node in nodes):
+    in_order = any(sweep.scans or sweep.online for sweep in nest.sweeps)
+    if in_order or any(node.op.startswith("arg") for sweep in nest.sweeps for node in sweep.reductions):
         return 1
+    nodes = walk(root for sweep in nest.sweeps for root in sweep.roots)
     held = sum(along <= node.free for node in nodes if isinstance(node, Load)) * length
     return -(-length // _PART) if held <= _HELD else 1
 

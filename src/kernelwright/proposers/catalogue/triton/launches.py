@@ -54,7 +54,7 @@ def _sides(found: Product, lengths: Lengths, numbers: Mapping[str, str], own: Ma
     block, channels = numbers["BLOCK_N"], lengths.of(found.k[-1:])
     width = f"min({numbers['BLOCK_W']}, {block})" if "BLOCK_W" in numbers else block
     return [
-        f"{own['BLOCK_K']} = min({numbers['BLOCK_K']}, {channels} & -{channels})",
+        f"{own['BLOCK_K']} = min({numbers['BLOCK_K']}, ({channels}) & -({channels}))",
         f"{own['BLOCK_W']} = {width}",
         f"{own['BLOCK_H']} = {block} // {own['BLOCK_W']}",
     ]
@@ -109,7 +109,7 @@ def _matrices(function: Function, lengths: Lengths, numbers: Mapping[str, str]) 
     """The tensors of which the device copies tiles, each with its shape but for the last dimension, and its tiles'."""
     found = []
     for each in function.matrices:
-        shape = ", ".join(lengths.of(axes) for axes in each.shape)
+        shape = ", ".join(lengths.of(axes) or "1" for axes in each.shape)
         block = ", ".join(numbers.get(name, name) for name in each.blocks)
         found.append(f"_tiles({each.buffer.name}, [{shape}], [{block}])")
     return found

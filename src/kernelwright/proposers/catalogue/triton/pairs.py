@@ -15,6 +15,8 @@ from kernelwright.proposers.catalogue.resolve import Interner
 from kernelwright.proposers.catalogue.triton.expressions import NARROW, Emitter
 from kernelwright.proposers.catalogue.triton.space import Group, Space, bracketed, pointer
 
+_MOST_PHASES = 2
+"""Other loops of two positions whose results are named one by one."""
 _SHARED = 0.75
 """Share of the reads of all results, at most, that is left where those at once share enough of them."""
 
@@ -47,7 +49,7 @@ def pairs(nest: Nest, fixed: Callable[[Axis], int | None]) -> Pairs | None:
         return None
     if any(store.buffer.axes != (*nest.parallel, inner) for store in nest.stores):
         return None
-    phases = tuple(axis for axis in nest.parallel[:-1] if _is_two(nest, axis, fixed))
+    phases = tuple(axis for axis in nest.parallel[:-1] if _is_two(nest, axis, fixed))[-_MOST_PHASES:]
     places = list(product((0, 1), repeat=len(phases)))
     found = []
     for store, place in product(nest.stores, places):

@@ -36,13 +36,15 @@ class Choice:
     values: tuple[int, ...]
 
 
-def choices(nest: Nest, multiprocessors: int, *, at_once: int, down: tuple[Axis, ...]) -> dict[str, Choice]:
+def choices(
+    nest: Nest, multiprocessors: int, *, at_once: int, down: tuple[Axis, ...], box: boxes.Box | None
+) -> dict[str, Choice]:
     """The numbers of a kernel by name, those that matter most first; `at_once` is how many results it makes for each
-    position, `down` the axes of a block's rows where it has two directions."""
+    position, `down` the axes of a block's rows where it has two directions, `box` how windows are read."""
     if nest.product is not None and nest.product.scores is not None:
         return _attention(nest.product)
     if nest.product is not None:
-        return _product(nest, nest.product, multiprocessors, at_once)
+        return _product(nest, nest.product, multiprocessors, at_once, box)
     if not combined_axes(nest):
         return _plane(nest, down) if down else _map(nest, at_once)
     if nest.finals:
@@ -175,7 +177,9 @@ def _rows(rows: int, length: int, kept: int) -> Choice:
     return _of(rows, max(1, rows // 4), max(rows, most))
 
 
-def _product(nest: Nest, product: Product, multiprocessors: int, at_once: int) -> dict[str, Choice]:
+def _product(
+    nest: Nest, product: Product, multiprocessors: int, at_once: int, box: boxes.Box | None
+) -> dict[str, Choice]:
     """Large tiles where there are enough of them for nearly all multiprocessors; narrow ones of each of several
     products, which together are as large."""
     numbers = half(nest, product)
@@ -186,7 +190,7 @@ def _product(nest: Nest, product: Product, multiprocessors: int, at_once: int) -
         found |= {name: replace(found[name], value=value) for name, value in best.items()}
     shares = _product_shares(product, found, multiprocessors, numbers)
     if shares < 2:
-        return found | (_box(product, found) if boxes.box(nest, product, numbers) else {})
+        return found | (_box(product, found) if box else {})
     # A program for each share of each tile, however many.
     del found["PROGRAMS"]
     return found | {"SHARES": _of(shares, max(2, shares // 4), min(1024, shares * 4))}

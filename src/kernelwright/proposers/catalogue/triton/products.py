@@ -51,10 +51,11 @@ def halves(nest: Nest, fixed: Callable[[Axis], int | None]) -> Axis | None:
     return ends[1] if all(store.buffer.axes[-2:] == ends for store in nest.stores) else None
 
 
-def render(nest: Nest, pair: Axis | None) -> Function:
-    """A product with what is made of its results, as a kernel; `pair` as `halves` finds it."""
+def render(nest: Nest, pair: Axis | None, box: boxes.Box | None) -> Function:
+    """A product with what is made of its results, as a kernel; `pair` is what `halves` found, `box` what `boxes.box`
+    did."""
     assert nest.product is not None  # the caller has checked
-    return _Products(nest, nest.product, pair).function()
+    return _Products(nest, nest.product, pair, box).function()
 
 
 def render_shares(nest: Nest) -> tuple[Function, Function]:
@@ -68,20 +69,18 @@ class _Products(Tiles):
     """The text of one product while it is written."""
 
     suffix = ""
-    boxed = True
-    """Whether windows may be read by boxes."""
     shares: tuple[str, ...] = ()
     """How many programs there are for each tile, if not one."""
     number = "tile"
     """Which tile of which of the batch a program works on."""
 
-    def __init__(self, nest: Nest, product: Product, pair: Axis | None = None) -> None:
+    def __init__(self, nest: Nest, product: Product, pair: Axis | None = None, box: boxes.Box | None = None) -> None:
         super().__init__(nest, product, _NAMES)
         self.pair, self.turn = pair, 0
         """The axis of which a program makes both positions, and the one that is written about."""
         self.batch = Group(tuple(axis for axis in product.batch if axis is not pair), "batch", "")
         self.rows = self.group(product.m, "row", "[:, None]")
-        self.box = boxes.box(nest, product, self.half) if self.boxed else None
+        self.box = box
         self.columns = [self.group(product.n, "column", "[None, :]")]
         if self.box:
             self.columns = boxes.columns(product.n, self.sizes)
@@ -241,7 +240,7 @@ class _Products(Tiles):
         def at(term: Term) -> str:
             return inner.space.indices[term.axis] if term.at is None else bare(inner.text(term.at))
 
-        first = inner.space.offset([(term.axis, at(term)) for term in box.lines])
+        first = inner.space.offset([(term.axis, at(term)) for term in box.lines]) or "0"
         places = ", ".join([first, *map(at, (box.column, *box.others, box.load.terms[-1]))])
         tiles = self.matrix(box.load.buffer, box.shape, box.blocks)
         inner.put(f"right = {tiles}.load([{places}]).reshape(BLOCK_N, BLOCK_K).T")
@@ -251,8 +250,6 @@ class _Products(Tiles):
 class _Parts(_Products):
     """A kernel that leaves shares of sums in memory, or finds them there: there are few results, and memory has been
     waited for, not the multiplication."""
-
-    boxed = False
 
     @property
     def reads_ahead(self) -> bool:

@@ -14,7 +14,7 @@ from kernelwright.proposers.catalogue.program import Program
 from kernelwright.proposers.catalogue.renderer import Kernels, Renderer
 from kernelwright.proposers.catalogue.rewrites import IllegalRewriteError, Rewrite
 from kernelwright.proposers.catalogue.schedule import Schedule
-from kernelwright.proposers.catalogue.triton import attentions, columns, launches, nests, pairs, planes, products
+from kernelwright.proposers.catalogue.triton import attentions, boxes, columns, launches, nests, pairs, planes, products
 from kernelwright.proposers.catalogue.triton.functions import WHOLE, Function, by_rows, is_whole, padded, parts
 from kernelwright.proposers.catalogue.triton.jams import Jam, JamText
 from kernelwright.proposers.catalogue.triton.launches import Lengths
@@ -154,18 +154,18 @@ class TritonKernels(Kernels):
         """See `Kernels.launch`."""
         lengths = Lengths(nest, size)
         halves = pairs.pairs(nest, fixed)
-        pair = products.halves(nest, fixed)
+        pair, box = products.halves(nest, fixed), boxes.box(nest, fixed)
         down = planes.rows(nest) if halves is None else ()
         if halves is None and not down:
             nest = by_rows(nest, _ROWS * self._multiprocessors)
-        numbers = self._numbers(nest, at_once=halves.at_once if halves else 2 if pair else 1, down=down)
+        numbers = self._numbers(nest, at_once=halves.at_once if halves else 2 if pair else 1, down=down, box=box)
         if nest.product is not None and nest.product.scores is not None:
             return [launches.attention(self._add(attentions.render(nest)), lengths, numbers)]
         if nest.product is not None and "SHARES" in numbers:
             share, merged = map(self._add, products.render_shares(nest))
             return launches.shared_product(share, merged, lengths, numbers)
         if nest.product is not None:
-            return launches.product(self._add(products.render(nest, pair)), lengths, numbers)
+            return launches.product(self._add(products.render(nest, pair, box)), lengths, numbers)
         if nest.finals:
             text = columns.ColumnSums(nest, self._cache)
             return launches.column_sums(text, self._add(text.rows()), self._add(text.sums()), lengths, numbers)
@@ -186,11 +186,11 @@ class TritonKernels(Kernels):
         self.functions.append(function)
         return function
 
-    def _numbers(self, nest: Nest, *, at_once: int, down: tuple[Axis, ...]) -> dict[str, str]:
+    def _numbers(self, nest: Nest, *, at_once: int, down: tuple[Axis, ...], box: boxes.Box | None) -> dict[str, str]:
         """Declares a kernel's numbers; returns what each is called in the module."""
         suffix = f"_{nest.name.rpartition('_')[2]}" if self._several else ""
         numbers = {}
-        for name, choice in choices(nest, self._multiprocessors, at_once=at_once, down=down).items():
+        for name, choice in choices(nest, self._multiprocessors, at_once=at_once, down=down, box=box).items():
             numbers[name] = f'PARAMS["{name}{suffix}"]'
             self.values[f"{name}{suffix}"] = choice.value
             if len(choice.values) > 1:
