@@ -323,6 +323,7 @@ MODULES: list[Module] = [
     ("running_turned", lambda x: x.T.cumsum(-1), (_x(40, 50),)),
     ("running_then_down", lambda x: (x.cumsum(-1).sum(0), x.softmax(-1)), (_x(30, 40),)),
     ("columns_beside_rows", columns_beside_rows, (_x(7, 90, 40), _x(7, 90, 1))),
+    ("norms_of_doubles", lambda x: x / x.norm(dim=-1, keepdim=True), (_x(6, 60).double(),)),
     ("columns_of_doubles", lambda x: (x * x.sum(1, keepdim=True), (x * x).sum(0)), (_x(30, 40, dtype=torch.float64),)),
     ("running_to_go", lambda x: x.cumsum(1).amax(1, keepdim=True) - x.cumsum(1), (_positive(5, 40),)),
     ("a_number_a_long_row", lambda x, a: a / (1 + x * x), (_half(2, 530, 1), _half(2, 530, 17000))),

@@ -35,7 +35,7 @@ _OWN = {
     "exp": "tl.exp", "log": "tl.log", "log2": "tl.log2", "sqrt": "tl.sqrt_rn", "rsqrt": "tl.rsqrt", "sin": "tl.sin",
     "cos": "tl.cos", "erf": "tl.erf", "floor": "tl.floor", "ceil": "tl.ceil", "abs": "tl.abs",
 }  # fmt: skip
-_DOUBLE = _OWN | {"exp_nonpos": "tl.exp", "sigmoid": "tl.sigmoid"}
+_DOUBLE = _OWN | {"exp_nonpos": "tl.exp", "sigmoid": "tl.sigmoid", "sqrt": "tl.sqrt"}
 _SHORT = ("float16", "bfloat16")
 _ROUGH = frozenset({"erf", "sigmoid", "tanh"})
 """Functions that are computed in fewer bits where no more show."""

@@ -154,7 +154,8 @@ class _Products(Tiles):
             self.write(body)
             return
         values = []
-        for self.turn, each in enumerate(totals):
+        for turn, each in enumerate(totals):
+            self.turn = turn
             part = self.emitter(self.rows, *self.columns, depth=body.depth)
             self._known(part, each)
             part.count(store.expr for store in self.nest.stores)
@@ -209,7 +210,8 @@ class _Products(Tiles):
         down = Side(self.group(product.k, "step_down", "[:, None]"), "start", "BLOCK_K", summed=True)
         body.put(f"for start in range({first}, {last}, BLOCK_K):")
         loop = self.emitter(across.group, down.group, depth=body.depth + 1)
-        for self.turn, here in enumerate(totals):
+        for turn, here in enumerate(totals):
+            self.turn = turn
             self._add_step(loop, here, across, down)
         self.placed(body, loop, (across, down))
 
