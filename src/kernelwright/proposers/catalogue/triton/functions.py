@@ -71,12 +71,12 @@ class Function:
 
 def is_whole(nest: Nest) -> bool:
     """Whether all positions that are combined are held at once."""
-    return nest.kind == "rows" and (padded(combined_axes(nest)) <= WHOLE or parts(nest) > 1)
+    return nest.kind == "rows" and (not one_by_one(nest) or parts(nest) > 1)
 
 
 def one_by_one(nest: Nest) -> bool:
-    """Whether a program has one row, never several."""
-    return nest.kind == "rows" and (not is_whole(nest) or parts(nest) > 1)
+    """Whether a program has one row, never several: it is too long for one block."""
+    return nest.kind == "rows" and padded(combined_axes(nest)) > WHOLE
 
 
 def parts(nest: Nest) -> int:

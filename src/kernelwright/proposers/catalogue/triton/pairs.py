@@ -50,9 +50,9 @@ def pairs(nest: Nest, fixed: Callable[[Axis], int | None]) -> Pairs | None:
     if any(store.buffer.axes != (*nest.parallel, inner) for store in nest.stores):
         return None
     phases = tuple(axis for axis in nest.parallel[:-1] if _is_two(nest, axis, fixed))[-_MOST_PHASES:]
-    places = list(product((0, 1), repeat=len(phases)))
+    where = list(product(nest.stores, product((0, 1), repeat=len(phases))))
     found = []
-    for store, place in product(nest.stores, places):
+    for store, place in where:
         expr = store.expr
         for axis, at in zip(phases, place, strict=True):
             expr = _at(expr, axis, at)
@@ -63,7 +63,6 @@ def pairs(nest: Nest, fixed: Callable[[Axis], int | None]) -> Pairs | None:
     read = [sum(isinstance(node, Load) for node in walk(some)) for some in (halves, halves[:1])]
     if not neighbours and read[0] > _SHARED * several * read[1]:
         return None
-    where = list(product(nest.stores, places))
     stores = tuple((store.buffer, place, halves[2 * at], halves[2 * at + 1]) for at, (store, place) in enumerate(where))
     return Pairs(stores, neighbours, phases)
 

@@ -184,7 +184,10 @@ def _product(
     products, which together are as large."""
     numbers = half(nest, product)
     narrow = (at_once * (1 + len(product.beside)) - 1).bit_length()
-    found = (_tiles if numbers else _exact_tiles)(product, multiprocessors, narrow, at_once)
+    if numbers:
+        found = _tiles(product, multiprocessors, narrow, at_once)
+    else:
+        found = _exact_tiles(product, multiprocessors, narrow)
     if any(each.left is not product.left for each in product.beside):
         best = {"BLOCK_M": 64, "BLOCK_N": 128, "WARPS": 4, "PROGRAMS": found["PROGRAMS"].values[-1]}
         found |= {name: replace(found[name], value=value) for name, value in best.items()}
@@ -235,7 +238,7 @@ def _tiles(product: Product, multiprocessors: int, narrow: int, at_once: int) ->
     }
 
 
-def _exact_tiles(product: Product, multiprocessors: int, narrow: int, _at_once: int) -> dict[str, Choice]:
+def _exact_tiles(product: Product, multiprocessors: int, narrow: int) -> dict[str, Choice]:
     """Those of float32: six products of what is held in three parts each, so that tiles are smaller."""
     batch, m, n, _ = product.sizes
     large = batch * (m // 128) * (n // (128 >> narrow)) >= _NEARLY * multiprocessors

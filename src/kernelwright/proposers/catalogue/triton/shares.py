@@ -84,7 +84,7 @@ class ShareText(KernelText):
         )
         names = self._sweep(body, sweep, "begin", "end")
         at = self._result_place()
-        mask = f", mask={self.outer.mask}" if self.outer.mask and self.kept else ""
+        mask = self._result_mask()
         for node in sweep.reductions:
             part = self.parts[node]
             value = body.known[node]
@@ -98,9 +98,12 @@ class ShareText(KernelText):
     def _result_place(self) -> str:
         return self.outer.flat if self.kept else "at"
 
+    def _result_mask(self) -> str:
+        return f", mask={self.outer.mask}" if self.outer.mask and self.kept else ""
+
     def _merge(self, body: Emitter, sweep: Sweep) -> None:
         """Combines what the shares of an earlier sweep have left."""
-        mask = f", mask={self.outer.mask}" if self.outer.mask and self.kept else ""
+        mask = self._result_mask()
         at = f"{self._result_place()} * SHARES + shares"
         names: dict[Reduce, str] = {}
         for node in sweep.reductions:
